@@ -1,0 +1,1 @@
+"""DVC stages: each reads the configuration, calls the library, writes its outputs."""

@@ -1,0 +1,30 @@
+"""How every stage starts: configuration in, one clear message and exit code 2 on a user's error."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from pipeline.config import Config, load_config
+from pipeline.errors import StraightflowError
+
+PARAMS = Path("params.yaml")
+
+
+def run(main: Callable[[Config, list[str]], None]) -> None:
+    """Calls ``main`` with the validated configuration and the command-line arguments."""
+    try:
+        main(load_config(PARAMS), sys.argv[1:])
+    except StraightflowError as error:
+        print(f"error\n{error}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+def single_argument(arguments: list[str], what: str) -> str:
+    """The one positional argument a stage takes; ``what`` names it in the error."""
+    if len(arguments) != 1:
+        raise StraightflowError(
+            expected=f"one argument, {what}", found=" ".join(arguments) or "none", mend="call it as dvc.yaml does"
+        )
+    return arguments[0]
