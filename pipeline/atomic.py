@@ -19,7 +19,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         _fsync(temporary)
-        os.replace(temporary, path)
+        temporary.replace(path)
         _fsync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
@@ -47,7 +47,7 @@ def publish_folder(source: Path, destination: Path) -> None:
     destination.parent.mkdir(parents=True, exist_ok=True)
     if destination.exists():
         shutil.rmtree(destination)
-    os.replace(source, destination)
+    source.replace(destination)
     _fsync(destination.parent)
 
 

@@ -1,0 +1,118 @@
+"""Saved models, teacher or student alike: load, sample, and train's starting weights."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import DDPMScheduler, UNet2DModel
+
+from pipeline.compute import Runtime
+from pipeline.config import SolverConfig
+from pipeline.errors import StraightflowError
+from pipeline.fingerprint import fingerprint_folder
+from pipeline.solvers import Field, Solution, solve
+from pipeline.student import predict_velocity
+from pipeline.teacher import TeacherVelocity, generate
+
+FLOW_SCHEDULER = "FlowMatchEulerDiscreteScheduler"
+
+
+def locate(folder: Path, part: str, config_name: str) -> Path:
+    """Folder of a pipeline's part: its subfolder, or the root in the flat layout of older checkpoints."""
+    for candidate in (folder / part, folder):
+        if (candidate / config_name).is_file():
+            return candidate
+    raise StraightflowError(
+        expected=f"a diffusers checkpoint with {part}/{config_name} or {config_name} in {folder}",
+        found="neither file" if folder.is_dir() else "no such folder",
+        mend="name a folder saved by DDPMPipeline.save_pretrained, or a hub id of one",
+    )
+
+
+def load_unet(folder: Path) -> UNet2DModel:
+    """Loads the UNet of a saved pipeline on the CPU, in float32; nothing is unpickled."""
+    location = locate(folder, "unet", "config.json")
+    try:
+        unet: UNet2DModel = UNet2DModel.from_pretrained(location, local_files_only=True)
+    except (OSError, ValueError, RuntimeError, TypeError) as error:
+        raise StraightflowError(
+            expected=f"a readable UNet2DModel in {location}",
+            found=" ".join(str(error).split())[:500],
+            mend="save the checkpoint again with a current diffusers, or name another one",
+        ) from error
+    return unet.float()
+
+
+def load_noise_schedule(folder: Path) -> dict[str, Any]:
+    """Configuration of a saved pipeline's scheduler."""
+    location = locate(folder, "scheduler", "scheduler_config.json")
+    try:
+        config: dict[str, Any] = json.loads((location / "scheduler_config.json").read_text())
+    except ValueError as error:
+        raise StraightflowError(
+            expected=f"JSON in {location / 'scheduler_config.json'}", found=str(error), mend="save the checkpoint again"
+        ) from error
+    return config
+
+
+def initial_noise_schedule() -> dict[str, Any]:
+    """The schedule of teachers trained here: linear betas, 1,000 steps (Ho et al. 2020)."""
+    return dict(DDPMScheduler(clip_sample=False).config)
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """A saved model as a map from noise to image.
+
+    Attributes:
+        shape: (channels, height, width) of its images.
+        fingerprint: Of the saved folder.
+        noise_schedule: Scheduler configuration of a teacher; None for a student.
+        network: The placed UNet.
+        runtime: What it runs on.
+    """
+
+    shape: tuple[int, int, int]
+    fingerprint: str
+    noise_schedule: dict[str, Any] | None
+    network: torch.nn.Module
+    runtime: Runtime
+
+    @torch.inference_mode()
+    def sample(self, x_0: torch.Tensor, solver: SolverConfig) -> Solution:
+        """Solves the model's ODE from ``x_0``; images are not clipped."""
+        x_0 = x_0.to(self.runtime.device)
+        with self.runtime.autocast():
+            if self.noise_schedule is not None:
+                return generate(self.network, self.noise_schedule, x_0, solver)
+            return solve(self.velocity_field(), x_0, solver)
+
+    def velocity_field(self) -> Field:
+        """dx_t/dt of the model's ODE, on the rectified-flow time axis for teachers as well."""
+        if self.noise_schedule is not None:
+            return TeacherVelocity(self.network, self.noise_schedule)
+        return lambda x_t, t: predict_velocity(self.network, x_t, t)
+
+    def time_range(self) -> tuple[float, float]:
+        """Times between which :meth:`velocity_field` is defined."""
+        if self.noise_schedule is not None:
+            return TeacherVelocity(self.network, self.noise_schedule).time_range
+        return 0.0, 1.0
+
+
+def load_sampler(folder: Path, runtime: Runtime) -> Sampler:
+    """Opens ``folder`` as teacher or student, told apart by its scheduler."""
+    unet = load_unet(folder)
+    schedule = load_noise_schedule(folder)
+    size = int(unet.config["sample_size"])
+    return Sampler(
+        shape=(int(unet.config["in_channels"]), size, size),
+        fingerprint=fingerprint_folder(folder),
+        noise_schedule=None if schedule.get("_class_name") == FLOW_SCHEDULER else schedule,
+        network=runtime.place(unet),
+        runtime=runtime,
+    )
