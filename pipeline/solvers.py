@@ -61,7 +61,9 @@ def heun(field: Field, x: torch.Tensor, times: tuple[float, ...]) -> Solution:
     return Solution(x, counted.nfe)
 
 
-def dopri5(field: Field, x: torch.Tensor, *, rtol: float, atol: float, times: tuple[float, float] = (0.0, 1.0)) -> Solution:
+def dopri5(
+    field: Field, x: torch.Tensor, *, rtol: float, atol: float, times: tuple[float, float] = (0.0, 1.0)
+) -> Solution:
     """Adaptive Dormand-Prince 5(4) through torchdiffeq.
 
     The step size is chosen for the batch as a whole, so ``nfe`` is that of every sample in it.

@@ -1,0 +1,73 @@
+"""What a training step minimises: the teacher's noise prediction, or a student's velocity."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from diffusers import DDPMScheduler
+
+from pipeline.interpolation import linear_path, linear_velocity
+from pipeline.losses import Loss, l2
+from pipeline.student import predict_velocity
+from pipeline.timesteps import TimeSampler
+
+Batch = dict[str, torch.Tensor]
+
+
+class Objective(Protocol):
+    """Randomness and loss of one training step."""
+
+    def draw(self, x_1: torch.Tensor, generator: torch.Generator) -> Batch:
+        """Random numbers for the global batch ``x_1``, drawn on the CPU."""
+
+    def loss(self, network: torch.nn.Module, batch: Batch) -> torch.Tensor:
+        """Loss of each sample, (batch,)."""
+
+
+@dataclass(frozen=True)
+class NoisePrediction:
+    """L2 on the noise of a DDPM (Ho et al. 2020, eq. 14).
+
+    Attributes:
+        scheduler: The forward process.
+    """
+
+    scheduler: DDPMScheduler
+
+    def draw(self, x_1: torch.Tensor, generator: torch.Generator) -> Batch:
+        """Timesteps (batch,), uniform integers, and noise like ``x_1``."""
+        steps = int(self.scheduler.config["num_train_timesteps"])
+        return {
+            "timestep": torch.randint(steps, (len(x_1),), generator=generator),
+            "noise": torch.randn(x_1.shape, generator=generator),
+        }
+
+    def loss(self, network: torch.nn.Module, batch: Batch) -> torch.Tensor:
+        """Squared error of the predicted noise, (batch,)."""
+        noisy = self.scheduler.add_noise(batch["x_1"], batch["noise"], batch["timestep"])
+        return l2(network(noisy, batch["timestep"]).sample.float(), batch["noise"])
+
+
+@dataclass(frozen=True)
+class VelocityRegression:
+    """Regression of x_1 - x_0 at x_t (Liu et al. 2022, eq. 1); with t fixed at 0, one-step distillation.
+
+    Attributes:
+        timesteps: Distribution of t.
+        regression_loss: Loss between predicted and true velocity.
+    """
+
+    timesteps: TimeSampler
+    regression_loss: Loss
+
+    def draw(self, x_1: torch.Tensor, generator: torch.Generator) -> Batch:
+        """Times (batch,)."""
+        return {"t": self.timesteps(len(x_1), generator)}
+
+    def loss(self, network: torch.nn.Module, batch: Batch) -> torch.Tensor:
+        """Loss of the predicted velocity, (batch,)."""
+        x_0, x_1, t = batch["x_0"], batch["x_1"], batch["t"]
+        velocity: Any = predict_velocity(network, linear_path(x_0, x_1, t), t)
+        return self.regression_loss(velocity, linear_velocity(x_0, x_1))
