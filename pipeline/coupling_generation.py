@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from pipeline.atomic import atomic_file, publish_folder, write_json
 from pipeline.config import CouplingsConfig
-from pipeline.couplings import FORMAT, MANIFEST, VERSION, Manifest, ShardRecord, shard_name
+from pipeline.couplings import MANIFEST, VERSION, Manifest, ShardRecord, shard_name
 from pipeline.errors import StraightflowError
 from pipeline.fingerprint import fingerprint_file, fingerprint_json
 from pipeline.models import Sampler
@@ -102,8 +102,8 @@ def _publish(sampler: Sampler, config: CouplingsConfig, work: Path, num_shards: 
     """Writes the manifest and renames the finished work into place."""
     records = [json.loads(_record_path(work, shard).read_text()) for shard in range(num_shards)]
     manifest = Manifest(
-        format=FORMAT,
-        version=VERSION,
+        format="straightflow-couplings",
+        version=1,
         num_pairs=config.num_pairs,
         shard_pairs=config.shard_pairs,
         shape=sampler.shape,

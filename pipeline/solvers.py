@@ -6,6 +6,7 @@ function evaluation and is counted as it happens.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -45,7 +46,7 @@ def uniform_grid(num_steps: int) -> tuple[float, ...]:
 def euler(field: Field, x: torch.Tensor, times: tuple[float, ...]) -> Solution:
     """Explicit Euler along ``times``; order 1, one evaluation a step."""
     counted = CountingField(field)
-    for start, end in zip(times, times[1:], strict=False):
+    for start, end in itertools.pairwise(times):
         x = x + (end - start) * counted(x, x.new_full((len(x),), start))
     return Solution(x, counted.nfe)
 
@@ -53,7 +54,7 @@ def euler(field: Field, x: torch.Tensor, times: tuple[float, ...]) -> Solution:
 def heun(field: Field, x: torch.Tensor, times: tuple[float, ...]) -> Solution:
     """Heun's trapezoidal method along ``times``; order 2, two evaluations a step."""
     counted = CountingField(field)
-    for start, end in zip(times, times[1:], strict=False):
+    for start, end in itertools.pairwise(times):
         slope_start = counted(x, x.new_full((len(x),), start))
         predicted = x + (end - start) * slope_start
         slope_end = counted(predicted, x.new_full((len(x),), end))

@@ -1,0 +1,1 @@
+"""Measurements of generated images and of the fields that make them."""
