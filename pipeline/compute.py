@@ -48,7 +48,7 @@ class Runtime:
         """Moves a network to the device, in the configured memory format, in evaluation mode."""
         network = network.to(self.device).eval().requires_grad_(False)
         if self.channels_last:
-            network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            network = network.to(memory_format=torch.channels_last)
         if self.compile:
             network.compile()
         return network

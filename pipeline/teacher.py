@@ -67,9 +67,9 @@ class TeacherVelocity:
     def __init__(self, network: torch.nn.Module, noise_schedule: dict[str, Any]) -> None:
         self._network = network
         scheduler = build_scheduler(noise_schedule, "ddim")
-        alphas_cumprod = scheduler.alphas_cumprod.double()
+        alphas_cumprod: torch.Tensor = scheduler.alphas_cumprod.double()
         self._prediction_type = scheduler.config["prediction_type"]
-        self._signal_ratio = (alphas_cumprod / (1 - alphas_cumprod)).sqrt()
+        self._signal_ratio: torch.Tensor = (alphas_cumprod / (1 - alphas_cumprod)).sqrt()
 
     @property
     def time_range(self) -> tuple[float, float]:
@@ -83,7 +83,7 @@ class TeacherVelocity:
         signal, noise = per_sample(t, x_t), per_sample(1 - t, x_t)
         scale = (signal.square() + noise.square()).sqrt()
         x_vp = x_t / scale
-        output = self._network(x_vp, self._network_time(t)).sample[:, : x_t.shape[1]].float()
+        output: torch.Tensor = self._network(x_vp, self._network_time(t)).sample[:, : x_t.shape[1]].float()
         alpha, sigma = signal / scale, noise / scale
         if self._prediction_type == "epsilon":
             return (x_vp - sigma * output) / alpha - output
