@@ -1,36 +1,90 @@
-# The two set-up commands are `make repro` and `make test`; each builds .venv first if it must.
+# Targets are listed by `make help`. Needs only python3 (3.11 or newer), git and make.
+# Everything runs in .venv, which is built when it is missing and updated when one of ENV_INPUTS changed.
+
 PYTHON ?= python3
-BIN := .venv/bin
-export PATH := $(CURDIR)/$(BIN):$(PATH)
+ARGS =
+
+STAMP := .venv/.complete
+ENV_INPUTS := pyproject.toml constraints.txt
+
+# The stages call plain `python` and `accelerate`: both must be those of .venv.
+IN_ENV := PATH="$$PWD/.venv/bin:$$PATH"
+
+# The stamp holds the place .venv was built for, as a virtual environment cannot be moved. It is written last, so an
+# environment that is half built, moved or without its interpreter has no valid stamp and is built anew.
+USABLE := [ -x .venv/bin/python ] && [ "$$(cat $(STAMP) 2>/dev/null)" = "$$(pwd -P)" ]
 
 .DEFAULT_GOAL := help
-.PHONY: help env repro test lint clean-env
+.ONESHELL:
+.SHELLFLAGS := -ec
+.NOTPARALLEL:
+.PHONY: help repro test lint check env clean-env FORCE
 
-help: ## list the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+help:
+	@cat <<-'END'
+	make repro      run the whole pipeline (dvc repro), then show the table and where the report is
+	make test       run the tests
+	make lint       run ruff and mypy
+	make check      check the configuration, the teacher and the data without training
+	make env        only build or update .venv
+	make clean-env  remove .venv
 
-env: .venv/installed ## build .venv if it is missing or its inputs changed
+	The first five set up .venv by themselves.
+	PYTHON=python3.12   the interpreter .venv is built from (default: python3; after a change: make clean-env)
+	ARGS='...'          more arguments for the command, e.g. make test ARGS='-k solver'
+	END
 
-# The stamp is written last, so that an interrupted installation is taken up again.
-.venv/installed: pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "expected: Python 3.11 or newer; found: $$($(PYTHON) --version); mend: make PYTHON=/path/to/python3.11"; exit 1; }
-	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv || \
-		{ rm -rf .venv; echo "expected: the venv module with pip; mend: install it (Debian: apt-get install python3-venv)"; exit 1; }
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
-	@touch $@
+repro: $(STAMP)
+	export $(IN_ENV)
+	.venv/bin/dvc repro $(ARGS)
+	.venv/bin/python -m stages.show
 
-repro: env ## run the pipeline, then print the table and the report's path
-	dvc repro
-	python -m stages.show
+test: $(STAMP)
+	export $(IN_ENV)
+	.venv/bin/python -m pytest $(ARGS)
 
-test: env ## run every test
-	python -m pytest
+lint: $(STAMP)
+	export $(IN_ENV)
+	.venv/bin/python -m ruff check .
+	.venv/bin/python -m ruff format --check .
+	.venv/bin/python -m mypy
 
-lint: env ## ruff and mypy
-	ruff check .
-	ruff format --check .
-	mypy
+check: $(STAMP)
+	export $(IN_ENV)
+	.venv/bin/python -m stages.check $(ARGS)
 
-clean-env: ## remove .venv
+env: $(STAMP)
+
+clean-env:
 	rm -rf .venv
+
+ifneq ($(shell $(USABLE) || echo no),)
+$(STAMP): FORCE
+endif
+
+$(STAMP): $(ENV_INPUTS)
+	@fail() { printf '\nmake: %s\n' "$$@" >&2; exit 1; }
+	# One build at a time; whoever waited finds the work done. The lock goes when this shell ends.
+	exec 9<Makefile
+	if command -v flock >/dev/null; then flock 9 || true; fi
+	newest=yes
+	for input in $(ENV_INPUTS); do [ $(STAMP) -nt "$$input" ] || newest=no; done
+	if $(USABLE) && [ $$newest = yes ]; then exit 0; fi
+
+	if $(USABLE); then
+	    echo "Updating .venv: pyproject.toml or constraints.txt changed."
+	else
+	    command -v "$(PYTHON)" >/dev/null || fail "expected Python 3.11 or newer as '$(PYTHON)', found no such command; install it or name another one: make PYTHON=/path/to/python3"
+	    "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail "expected Python 3.11 or newer, found $$("$(PYTHON)" -V 2>&1) as '$(PYTHON)'; name another one: make PYTHON=/path/to/python3"
+	    "$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || fail "'$(PYTHON)' cannot create virtual environments with pip (its modules venv and ensurepip are missing); on Debian and Ubuntu install the package $$("$(PYTHON)" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])') (or python3-venv), then call make again"
+	    echo "Setting up .venv; this takes a few minutes the first time."
+	    # Its base interpreter, because '$(PYTHON)' may itself be the one of an activated .venv.
+	    base=$$("$(PYTHON)" -c 'import sys; print(getattr(sys, "_base_executable", "") or sys.executable)')
+	    rm -rf .venv
+	    "$$base" -m venv .venv
+	fi
+	rm -f $(STAMP)
+	# Dated before the installation, so that an edit made during it counts as a change.
+	pwd -P >.venv/.building
+	.venv/bin/python -m pip install --no-input --disable-pip-version-check -c constraints.txt -e '.[dev]' || fail "installing into .venv failed (pip's message is above); the next call of make starts it afresh"
+	mv .venv/.building $(STAMP)

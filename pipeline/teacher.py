@@ -5,28 +5,34 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from diffusers import DDIMScheduler, UniPCMultistepScheduler
+from diffusers import DPMSolverMultistepScheduler, UniPCMultistepScheduler
 
 from pipeline.config import SolverConfig
 from pipeline.interpolation import per_sample
 from pipeline.solvers import CountingField, Solution
 
 # One sampler for every use: starts at the noisiest step, clips nothing.
-_DETERMINISTIC = {"timestep_spacing": "trailing", "thresholding": False}
+_DETERMINISTIC = {"timestep_spacing": "trailing", "thresholding": False, "final_sigmas_type": "zero"}
 
 
-def build_scheduler(noise_schedule: dict[str, Any], solver: str) -> DDIMScheduler | UniPCMultistepScheduler:
+def build_scheduler(
+    noise_schedule: dict[str, Any], solver: str
+) -> DPMSolverMultistepScheduler | UniPCMultistepScheduler:
     """The diffusers scheduler of a named deterministic solver.
+
+    DDIM at eta = 0 is the first-order DPM-Solver++ (Lu et al. 2022, sec. 4), and is taken from there: the
+    stock ``DDIMScheduler`` steps by the integer part of 1000/num_steps, so that for step counts that do
+    not divide 1000 its steps do not meet.
 
     Args:
         noise_schedule: Configuration of the teacher's own scheduler (betas, prediction type).
         solver: ``ddim`` (Song et al. 2021, eta = 0) or ``unipc`` (Zhao et al. 2023).
     """
     if solver == "ddim":
-        return DDIMScheduler.from_config(
-            noise_schedule, clip_sample=False, set_alpha_to_one=True, steps_offset=0, **_DETERMINISTIC
+        return DPMSolverMultistepScheduler.from_config(
+            noise_schedule, solver_order=1, algorithm_type="dpmsolver++", **_DETERMINISTIC
         )
-    return UniPCMultistepScheduler.from_config(noise_schedule, final_sigmas_type="zero", **_DETERMINISTIC)
+    return UniPCMultistepScheduler.from_config(noise_schedule, **_DETERMINISTIC)
 
 
 def generate(
@@ -94,7 +100,9 @@ class TeacherVelocity:
     def _network_time(self, t: torch.Tensor) -> torch.Tensor:
         """Continuous timestep index whose log SNR is that of ``t``, by linear interpolation."""
         log_ratio = self._signal_ratio.log().flip(0).to(t.device)
-        wanted = torch.log(t.double() / (1 - t.double())).clamp(log_ratio[0], log_ratio[-1])
+        # Adaptive solvers probe a little past the ends, where the ratio has no logarithm.
+        within = t.double().clamp(*self.time_range)
+        wanted = torch.log(within / (1 - within)).clamp(log_ratio[0], log_ratio[-1])
         upper = torch.searchsorted(log_ratio, wanted).clamp(1, len(log_ratio) - 1)
         lower = upper - 1
         share = (wanted - log_ratio[lower]) / (log_ratio[upper] - log_ratio[lower])
