@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import DDPMScheduler, UNet2DModel
+from diffusers import UNet2DModel
 
 from pipeline.compute import Runtime
 from pipeline.config import SolverConfig
@@ -57,11 +57,6 @@ def load_noise_schedule(folder: Path) -> dict[str, Any]:
             expected=f"JSON in {location / 'scheduler_config.json'}", found=str(error), mend="save the checkpoint again"
         ) from error
     return config
-
-
-def initial_noise_schedule() -> dict[str, Any]:
-    """The schedule of teachers trained here: linear betas, 1,000 steps (Ho et al. 2020)."""
-    return dict(DDPMScheduler(clip_sample=False).config)
 
 
 @dataclass(frozen=True)

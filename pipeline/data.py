@@ -1,0 +1,208 @@
+"""Real images through ``datasets``: one memory-mapped uint8 set with a fixed train/held-out split."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import datasets
+import numpy as np
+import torch
+from PIL import Image
+
+from pipeline.atomic import atomic_folder, write_json
+from pipeline.config import DataConfig
+from pipeline.errors import StraightflowError
+from pipeline.pixels import to_float
+from pipeline.progress import Progress
+
+Split = Literal["train", "heldout"]
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """One split, memory-mapped.
+
+    Attributes:
+        images: uint8, (num, channels, height, width).
+        labels: int64, (num,), or None.
+        fingerprint: Of both splits together.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray | None
+    fingerprint: str
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(channels, height, width)."""
+        channels, height, width = self.images.shape[1:]
+        return channels, height, width
+
+    def load(self, indices: np.ndarray) -> dict[str, torch.Tensor]:
+        """``x_1`` of these images, float32 in [-1, 1]."""
+        return {"x_1": to_float(torch.from_numpy(self.images[indices]))}
+
+
+def open_images(folder: Path, split: Split) -> ImageSet:
+    """Opens a split written by :func:`prepare_images`."""
+    try:
+        info = json.loads((folder / "info.json").read_text())
+        images = np.load(folder / f"{split}_images.npy", mmap_mode="r", allow_pickle=False)
+        label_path = folder / f"{split}_labels.npy"
+        labels = np.load(label_path, allow_pickle=False) if label_path.is_file() else None
+    except (OSError, ValueError) as error:
+        raise StraightflowError(
+            expected=f"prepared images in {folder}", found=str(error), mend="run `dvc repro data`"
+        ) from error
+    return ImageSet(images, labels, info["fingerprint"])
+
+
+def prepare_images(config: DataConfig, folder: Path) -> None:
+    """Reads the configured images, splits them and writes them to ``folder``, atomically.
+
+    Raises:
+        StraightflowError: If the source is missing or unreadable, a column or split does not exist, or an image
+            has another size or more channels than configured.
+    """
+    train, heldout = _load_splits(config)
+    digest = hashlib.sha256()
+    with atomic_folder(folder) as temporary:
+        counts = {}
+        for name, dataset in (("train", train), ("heldout", heldout)):
+            images = _decode(dataset, config, name)
+            digest.update(images.tobytes())
+            np.save(temporary / f"{name}_images.npy", images)
+            counts[name] = len(images)
+            column = config.label_column or ("label" if "label" in dataset.column_names else None)
+            if column is not None:
+                labels = np.asarray(dataset[column][:], dtype=np.int64)
+                digest.update(labels.tobytes())
+                np.save(temporary / f"{name}_labels.npy", labels)
+        info = {
+            "source": config.source,
+            "location": config.location,
+            "resolution": config.resolution,
+            "channels": config.channels,
+            "num_train": counts["train"],
+            "num_heldout": counts["heldout"],
+            "fingerprint": digest.hexdigest(),
+        }
+        write_json(temporary / "info.json", info)
+
+
+def _load_splits(config: DataConfig) -> tuple[datasets.Dataset, datasets.Dataset]:
+    loaded = _load(config)
+    if config.train_split not in loaded:
+        raise _wrong_split(config.train_split, loaded)
+    if config.heldout_split is not None:
+        if config.heldout_split not in loaded:
+            raise _wrong_split(config.heldout_split, loaded)
+        return loaded[config.train_split], loaded[config.heldout_split]
+    whole = loaded[config.train_split]
+    order = np.random.Generator(np.random.Philox(config.seed)).permutation(len(whole))
+    num_heldout = round(len(whole) * config.heldout_share)
+    if not 2 <= num_heldout <= len(whole) - 2:
+        raise StraightflowError(
+            expected="at least two images in each split",
+            found=f"{len(whole)} images with heldout_share {config.heldout_share}",
+            mend="give more images or another data.heldout_share",
+        )
+    return whole.select(np.sort(order[num_heldout:])), whole.select(np.sort(order[:num_heldout]))
+
+
+def _load(config: DataConfig) -> dict[str, datasets.Dataset]:
+    if config.source == "digits":
+        return {config.train_split: _digits()}
+    location = str(config.location)
+    if config.source != "hub" and not Path(location).exists():
+        raise StraightflowError(expected=f"images at {location}", found="no such path", mend="correct data.location")
+    try:
+        if config.source == "hub":
+            return dict(datasets.load_dataset(location))
+        if config.source == "folder":
+            return dict(datasets.load_dataset("imagefolder", data_dir=location))
+        files = _parquet_files(Path(location), config.train_split)
+        return dict(datasets.load_dataset("parquet", data_files=files))
+    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+        raise StraightflowError(
+            expected=f"a readable {config.source} data set at {location}",
+            found=" ".join(str(error).split())[:400],
+            mend="correct data.location; a hub id needs the network on first use, a local copy does not "
+            "(data.source: folder or parquet)",
+        ) from error
+
+
+def _parquet_files(location: Path, train_split: str) -> dict[str, str]:
+    if location.is_file():
+        return {train_split: str(location)}
+    files = {item.stem: str(item) for item in sorted(location.glob("*.parquet"))}
+    if not files:
+        raise StraightflowError(
+            expected=f"<split>.parquet files in {location}", found="none", mend="correct data.location"
+        )
+    return files
+
+
+def _digits() -> datasets.Dataset:
+    """scikit-learn's 1,797 handwritten digits of 8×8, grey values 0 to 16 spread over 0 to 255."""
+    from sklearn.datasets import load_digits
+
+    bundle = load_digits()
+    images = [Image.fromarray(image) for image in np.rint(bundle.images * 255 / 16).astype(np.uint8)]
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.Value("int64")})
+    return datasets.Dataset.from_dict({"image": images, "label": bundle.target.tolist()}, features=features)
+
+
+def _decode(dataset: datasets.Dataset, config: DataConfig, split: str) -> np.ndarray:
+    column = _image_column(dataset, config)
+    images = np.empty((len(dataset), config.channels, config.resolution, config.resolution), dtype=np.uint8)
+    with Progress(f"reading {split} images", len(dataset), "images") as progress:
+        for row, image in enumerate(dataset[column]):
+            images[row] = _to_array(image, config, row)
+            progress.advance()
+    return images
+
+
+def _image_column(dataset: datasets.Dataset, config: DataConfig) -> str:
+    columns = [name for name, feature in dataset.features.items() if isinstance(feature, datasets.Image)]
+    if config.image_column is None and len(columns) == 1:
+        return str(columns[0])
+    if config.image_column in columns:
+        return str(config.image_column)
+    raise StraightflowError(
+        expected="one image column" if config.image_column is None else f"image column {config.image_column!r}",
+        found=f"image columns {columns} among {dataset.column_names}",
+        mend="set data.image_column",
+    )
+
+
+def _to_array(image: Any, config: DataConfig, row: int) -> np.ndarray:
+    if image.size != (config.resolution, config.resolution):
+        raise StraightflowError(
+            expected=f"images of {config.resolution}×{config.resolution}",
+            found=f"{image.size[0]}×{image.size[1]} at row {row}",
+            mend="set data.resolution, or resize the images",
+        )
+    if config.channels == 1 and image.mode not in ("L", "1"):
+        raise StraightflowError(
+            expected="grey images, as data.channels: 1 says",
+            found=f"mode {image.mode} at row {row}",
+            mend="set data.channels: 3",
+        )
+    array = np.asarray(image.convert("L" if config.channels == 1 else "RGB"))
+    return array[None] if config.channels == 1 else array.transpose(2, 0, 1)
+
+
+def _wrong_split(wanted: str, loaded: dict[str, datasets.Dataset]) -> StraightflowError:
+    return StraightflowError(
+        expected=f"split {wanted!r}",
+        found=f"splits {sorted(loaded)}",
+        mend="set data.train_split or data.heldout_split",
+    )

@@ -1,0 +1,75 @@
+"""A teacher of one's own: a DDPM trained with the loop the students use, or a checkpoint brought along."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+from pipeline.atomic import atomic_folder
+from pipeline.config import UNetConfig
+from pipeline.errors import StraightflowError
+from pipeline.models import load_noise_schedule, load_unet
+
+
+def build_unet(config: UNetConfig, shape: tuple[int, int, int], seed: int) -> UNet2DModel:
+    """A fresh UNet for images of ``shape`` (channels, height, width), its weights drawn from ``seed``."""
+    down = ["AttnDownBlock2D" if attention else "DownBlock2D" for attention in config.attention]
+    up = ["AttnUpBlock2D" if attention else "UpBlock2D" for attention in reversed(config.attention)]
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return UNet2DModel(
+            sample_size=shape[1],
+            in_channels=shape[0],
+            out_channels=shape[0],
+            layers_per_block=config.layers_per_block,
+            block_out_channels=config.block_out_channels,
+            norm_num_groups=config.norm_num_groups,
+            attention_head_dim=config.attention_head_dim,
+            dropout=config.dropout,
+            down_block_types=tuple(down),
+            up_block_types=tuple(up),
+        )
+
+
+def training_scheduler() -> DDPMScheduler:
+    """The forward process of teachers trained here: linear betas, 1,000 steps (Ho et al. 2020)."""
+    return DDPMScheduler(clip_sample=False)
+
+
+def save_teacher(unet: UNet2DModel, scheduler: DDPMScheduler, folder: Path) -> None:
+    """Saves a stock ``DDPMPipeline``, atomically."""
+    with atomic_folder(folder) as temporary:
+        DDPMPipeline(unet=unet, scheduler=scheduler).save_pretrained(temporary)
+
+
+def adopt_pretrained(name: str, shape: tuple[int, int, int], folder: Path) -> None:
+    """Saves the checkpoint ``name``, a local folder or a hub id, as the teacher in ``folder``.
+
+    Raises:
+        StraightflowError: If it cannot be had, cannot be read, or makes images of another shape.
+    """
+    source = Path(name) if Path(name).is_dir() else _download(name)
+    unet = load_unet(source)
+    found = (int(unet.config["in_channels"]), int(unet.config["sample_size"]), int(unet.config["sample_size"]))
+    if found != shape:
+        raise StraightflowError(
+            expected=f"a teacher of images (channels, height, width) = {shape}, as the data has",
+            found=f"{found} in {name}",
+            mend="set data.channels and data.resolution to the teacher's, or name another teacher",
+        )
+    save_teacher(unet, DDPMScheduler.from_config(load_noise_schedule(source)), folder)
+
+
+def _download(name: str) -> Path:
+    try:
+        return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.bin"], etag_timeout=5))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
+        raise StraightflowError(
+            expected=f"a teacher at {name!r}: an existing folder, or a hub id",
+            found=" ".join(str(error).split())[:300],
+            mend="correct teacher.pretrained; a hub id needs the network on first use",
+        ) from error

@@ -1,0 +1,30 @@
+"""Trains the classifier whose features measure FID."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipeline.atomic import write_json
+from pipeline.config import Config
+from pipeline.data import open_images
+from pipeline.metrics.classifier import train_classifier
+from pipeline.metrics.features import save_classifier
+from stages import paths
+from stages.entry import run
+
+
+def main(config: Config, arguments: list[str]) -> None:
+    """Writes models/classifier and metrics/classifier.json; both empty of content with Inception features."""
+    del arguments
+    accuracy = None
+    if config.features.name == "classifier":
+        heldout = open_images(paths.IMAGES, "heldout")
+        network, accuracy = train_classifier(open_images(paths.IMAGES, "train"), heldout, config.features.classifier)
+        save_classifier(network, paths.CLASSIFIER)
+    else:
+        write_json(paths.CLASSIFIER / "unused.json", {"features": config.features.name})
+    write_json(Path("metrics/classifier.json"), {"accuracy_heldout": accuracy})
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,40 @@
+"""Where stages keep their inputs and outputs, relative to the project's folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+IMAGES = Path("data/images")
+CLASSIFIER = Path("models/classifier")
+RUNS = Path("runs")
+FEW_STEP = Path("metrics/few_step.csv")
+
+
+def model(name: str) -> Path:
+    """Folder of a saved model."""
+    return Path("models") / name
+
+
+def couplings(round_name: str) -> Path:
+    """Store of a round's couplings."""
+    return Path("couplings") / round_name / "store"
+
+
+def quality(round_name: str) -> Path:
+    """Measured quality of a round's couplings, beside their store."""
+    return Path("couplings") / round_name / "quality.json"
+
+
+def evaluation(model_name: str) -> Path:
+    """Measured cells of a model."""
+    return Path("metrics/evaluate") / f"{model_name}.json"
+
+
+def samples(model_name: str) -> Path:
+    """Images of a model for the sample grids."""
+    return Path("samples") / f"{model_name}.safetensors"
+
+
+def losses(model_name: str) -> Path:
+    """Training curve of a model."""
+    return Path("metrics/training") / f"{model_name}.csv"

@@ -1,0 +1,40 @@
+"""Trains the diffusion teacher, or adopts a pretrained one."""
+
+from __future__ import annotations
+
+import shutil
+
+from pipeline.compute import open_runtime
+from pipeline.config import TEACHER, Config
+from pipeline.data import open_images
+from pipeline.objectives import NoisePrediction
+from pipeline.teacher_training import adopt_pretrained, build_unet, save_teacher, training_scheduler
+from pipeline.training import train
+from stages import paths
+from stages.entry import run
+from stages.training_outputs import run_folder, write_history
+
+
+def main(config: Config, arguments: list[str]) -> None:
+    """Writes models/teacher and its training curve."""
+    del arguments
+    runtime = open_runtime(config.compute, config.launch)
+    images = open_images(paths.IMAGES, "train")
+    teacher = config.teacher
+    if teacher.pretrained is not None:
+        if runtime.is_main:
+            adopt_pretrained(teacher.pretrained, images.shape, paths.model(TEACHER))
+            write_history(TEACHER, [])
+        return
+    scheduler = training_scheduler()
+    unet = build_unet(teacher.unet, images.shape, teacher.train.seed)
+    run = run_folder(TEACHER, [images.fingerprint, teacher.model_dump(mode="json"), runtime.precision])
+    history = train(unet, images, NoisePrediction(scheduler), teacher.train, runtime, run, TEACHER)
+    if runtime.is_main:
+        save_teacher(unet, scheduler, paths.model(TEACHER))
+        write_history(TEACHER, history)
+        shutil.rmtree(run, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,53 @@
+"""Trains a student on the couplings of a round: ``train round1``, or ``train distilled`` for one step."""
+
+from __future__ import annotations
+
+import shutil
+
+from pipeline.compute import open_runtime
+from pipeline.config import DISTILLED, Config, DistillConfig, FlowTrainingConfig
+from pipeline.couplings import CouplingStore
+from pipeline.fingerprint import fingerprint_file, fingerprint_folder
+from pipeline.losses import build_loss
+from pipeline.models import load_unet
+from pipeline.objectives import VelocityRegression
+from pipeline.student import save_student
+from pipeline.timesteps import build_timesteps, fixed
+from pipeline.training import train
+from stages import paths
+from stages.entry import run, single_argument
+from stages.training_outputs import run_folder, write_history
+
+
+def main(config: Config, arguments: list[str]) -> None:
+    """Writes models/<name> and its training curve."""
+    name = single_argument(arguments, f"a round or {DISTILLED!r}")
+    settings: DistillConfig | FlowTrainingConfig
+    if name == DISTILLED:
+        settings, round_name = config.distill, config.distill.couplings
+        objective = VelocityRegression(lambda count, rng: fixed(count, rng, t=0.0), build_loss(settings.loss))
+    else:
+        settings, round_name = config.rounds[name].train, name
+        objective = VelocityRegression(build_timesteps(settings.timesteps), build_loss(settings.loss))
+    runtime = open_runtime(config.compute, config.launch)
+    store = CouplingStore(paths.couplings(round_name))
+    start = paths.model(settings.init)
+    unet = load_unet(start)
+    run = run_folder(
+        name,
+        [
+            fingerprint_folder(start),
+            fingerprint_file(paths.couplings(round_name) / "manifest.json"),
+            settings.model_dump(mode="json"),
+            runtime.precision,
+        ],
+    )
+    history = train(unet, store, objective, settings, runtime, run, name)
+    if runtime.is_main:
+        save_student(unet, paths.model(name))
+        write_history(name, history)
+        shutil.rmtree(run, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    run(main)

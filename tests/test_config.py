@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from pipeline.config import load_config, parse_config
+from pipeline.errors import StraightflowError
+
+ROOT = Path(__file__).parent.parent
+PRESETS = sorted(path.stem for path in (ROOT / "configs/preset").glob("*.yaml"))
+
+
+def composed(*overrides: str) -> dict[str, Any]:
+    with initialize_config_dir(str(ROOT / "configs"), version_base=None):
+        content = OmegaConf.to_container(compose("config", overrides=list(overrides)), resolve=True)
+    assert isinstance(content, dict)
+    return {str(key): value for key, value in content.items()}
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_parses(preset: str) -> None:
+    parse_config(composed(f"preset={preset}"), origin=preset)
+
+
+def test_committed_params_are_the_composed_default() -> None:
+    assert yaml.safe_load((ROOT / "params.yaml").read_text()) == composed()
+    load_config(ROOT / "params.yaml")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("data.resolutoin", 8, "unknown key 'data.resolutoin'.*did you mean 'resolution'"),
+        ("rounds.round1.train.batchsize", 8, "did you mean 'batch_size'"),
+        ("rounds.round1.couplings.source", "teachr", "did you mean 'teacher'"),
+        ("rounds.round1.couplings.source", "round2", "cycle: round1 <- round2 <- round1"),
+        ("rounds.round1.couplings.solver.name", "euler", "takes one of unipc, ddim"),
+        ("distill.couplings", "round7", "distill.couplings is 'round7'"),
+        ("evaluate.models", ["teacher", "raund1"], "did you mean 'round1'"),
+        ("teacher.train.batch_size", 0, "teacher.train.batch_size.*greater than 0"),
+        ("data.source", "parquet", "data.location must name"),
+        ("teacher.unet.norm_num_groups", 5, "must divide"),
+    ],
+)
+def test_a_wrong_key_or_value_is_named(key: str, value: object, message: str) -> None:
+    content = composed()
+    *sections, last = key.split(".")
+    section = content
+    for name in sections:
+        section = section[name]
+    section[last] = value
+    with pytest.raises(StraightflowError, match=message):
+        parse_config(content, origin="params.yaml")
