@@ -1,0 +1,62 @@
+"""The smoke preset, from a fresh copy of the project to the table."""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+import yaml
+from diffusers import DiffusionPipeline
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from pipeline.couplings import CouplingStore
+
+ROOT = Path(__file__).parent.parent
+
+
+def fresh_copy(folder: Path) -> None:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    for name in filter(None, listed.split("\0")):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, folder / name)
+    subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
+
+
+def repro(folder: Path) -> str:
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(
+        [sys.executable, "-m", "dvc", "repro"], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_smoke_runs_from_nothing_to_the_table_and_then_rests(tmp_path: Path) -> None:
+    fresh_copy(tmp_path)
+    with initialize_config_dir(str(tmp_path / "configs"), version_base=None):
+        params = OmegaConf.to_container(compose("config", overrides=["preset=smoke"]), resolve=True)
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    repro(tmp_path)
+
+    with (tmp_path / "metrics/few_step.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["model"] for row in rows if not row["nfe"]] == ["couplings@round1", "couplings@round2"]
+    cells = [(row["model"], row["solver"], int(row["num_steps"])) for row in rows if row["nfe"]]
+    solvers = {"teacher": ("ddim", "unipc"), "round1": ("euler",), "round2": ("euler",), "distilled": ("euler",)}
+    assert cells == [(model, solver, n) for model, names in solvers.items() for solver in names for n in (1, 2, 4)]
+    for row in rows:
+        assert float(row["fid"]) > 0
+        assert (row["features"], row["num_samples"], row["reference"]) == ("classifier", "200", "train")
+        assert row["nfe"] in ("", row["num_steps"])
+    assert len(CouplingStore(tmp_path / "couplings/round2/store")) == 500
+
+    pipeline = DiffusionPipeline.from_pretrained(tmp_path / "models/distilled")
+    image = pipeline(num_inference_steps=1, generator=torch.Generator().manual_seed(0)).images[0]
+    assert image.size == (8, 8)
+    assert "Data and pipelines are up to date" in repro(tmp_path)
