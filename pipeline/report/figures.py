@@ -1,0 +1,194 @@
+"""The report's figures, drawn without any global state.
+
+Every function returns a new ``matplotlib.figure.Figure``; :func:`png` turns it into bytes. Widths and letter sizes
+are chosen so that letters stay about 9 pixels high when a figure is scaled to a phone's 360 pixels.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
+
+from pipeline.config import TEACHER
+from pipeline.report.results import COUPLINGS_PREFIX, LossPoint, ModelResult, Row
+from pipeline.report.samples import SampleCell, mosaic
+from pipeline.report.summary import describe_measure
+from pipeline.report.theme import LIGHT, Theme, cycle
+
+WIDTH_INCHES = 5.2
+DPI = 200
+GRID_DPI = 100
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as PNG at its own resolution; its pixels are not resampled or trimmed."""
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", facecolor=figure.get_facecolor())
+    return stream.getvalue()
+
+
+def fid_by_steps_figure(rows: Sequence[Row], theme: Theme = LIGHT) -> Figure:
+    """FID (log) against steps (log2): a line for each model and solver, couplings as dashed horizontals.
+
+    Args:
+        rows: Every measured cell. Couplings take the colour of the round trained on them.
+        theme: Colours.
+    """
+    models = [row for row in rows if not row.is_couplings and row.num_steps is not None]
+    colours = theme.colours(row.model for row in models)
+    figure = Figure(figsize=(WIDTH_INCHES, 4.6), dpi=DPI, facecolor=theme.ground, layout="constrained")
+    axes = figure.add_subplot()
+    _style(axes, theme)
+    series = list(dict.fromkeys((row.model, row.solver) for row in models))
+    teachers = itertools.count()
+    for at, (model, solver) in enumerate(series):
+        cells = sorted((row.num_steps or 0, row.fid) for row in models if (row.model, row.solver) == (model, solver))
+        colour = cycle(theme.teacher, next(teachers)) if model == TEACHER else colours[model]
+        label = f"{model} · {solver}"
+        axes.plot(*zip(*cells, strict=True), color=colour, marker=cycle(MARKERS, at), markersize=5, label=label)
+    for row in rows:
+        if row.is_couplings:
+            name = row.model.removeprefix(COUPLINGS_PREFIX)
+            axes.axhline(
+                row.fid, color=colours.get(name, theme.text), linestyle=(0, (4, 3)), linewidth=1.2, label=row.model
+            )
+    _step_axis(axes, sorted({row.num_steps for row in models if row.num_steps is not None}))
+    _log_axis(axes, [row.fid for row in rows])
+    axes.set_xlabel("steps", color=theme.text)
+    axes.set_ylabel("FID (lower is better)", color=theme.text)
+    figure.suptitle("FID by number of steps", color=theme.text, fontsize=12, fontweight="bold")
+    axes.set_title(describe_measure(rows), color=theme.text, fontsize=8.5)
+    figure.legend(loc="outside lower center", ncols=2, frameon=False, labelcolor=theme.text, fontsize=9)
+    return figure
+
+
+def straightness_figure(models: Sequence[ModelResult], theme: Theme = LIGHT) -> Figure:
+    """Normalised straightness of each model as a bar; 0 is straight."""
+    figure = Figure(
+        figsize=(WIDTH_INCHES, 1.3 + 0.38 * len(models)), dpi=DPI, facecolor=theme.ground, layout="constrained"
+    )
+    axes = figure.add_subplot()
+    _style(axes, theme)
+    colours = theme.colours(model.model for model in models)
+    values = [model.straightness_normalised for model in models]
+    bars = axes.barh(
+        [model.model for model in models], values, height=0.62, color=[colours[model.model] for model in models]
+    )
+    axes.bar_label(bars, [f"{value:.3g}" for value in values], padding=4, color=theme.text, fontsize=9)
+    axes.invert_yaxis()
+    axes.grid(axis="y", visible=False)
+    axes.margins(x=0.16)
+    axes.set_xlim(left=0)
+    axes.set_xlabel("normalised straightness S (0 = straight)", color=theme.text)
+    figure.suptitle("Straightness of trajectories", color=theme.text, fontsize=12, fontweight="bold")
+    return figure
+
+
+def loss_figure(losses: Mapping[str, Sequence[LossPoint]], theme: Theme = LIGHT) -> Figure:
+    """Training losses (log) by step, a panel each, since their objectives differ; pale raw, strong running mean."""
+    num_rows = max(1, -(-len(losses) // 2))
+    figure = Figure(figsize=(WIDTH_INCHES, 0.6 + 1.7 * num_rows), dpi=DPI, facecolor=theme.ground, layout="constrained")
+    figure.suptitle("Training loss by step", color=theme.text, fontsize=12, fontweight="bold")
+    colours = theme.colours(losses)
+    for at, (name, points) in enumerate(losses.items()):
+        axes = figure.add_subplot(num_rows, 2, at + 1)
+        _style(axes, theme)
+        steps = np.array([point.step for point in points])
+        values = np.array([point.loss for point in points])
+        axes.plot(steps, values, color=colours[name], alpha=0.35, linewidth=1)
+        window = max(1, len(values) // 20)
+        smooth = np.convolve(values, np.full(window, 1 / window), mode="valid")
+        axes.plot(steps[window - 1 :], smooth, color=colours[name], linewidth=1.6)
+        _log_axis(axes, values)
+        axes.tick_params(which="both", labelsize=8, labelcolor=theme.text)
+        axes.set_title(name, color=theme.text, fontsize=10)
+    return figure
+
+
+def sample_grid_figure(cells: Sequence[SampleCell], theme: Theme = LIGHT, *, columns: int = 12) -> Figure:
+    """Samples: a row for each model, solver and step count; a column for each noise. Pixels are never blurred.
+
+    Args:
+        cells: From :func:`pipeline.report.samples.load_samples`; a new model or solver opens a new group of rows.
+        theme: Colours.
+        columns: Noises shown, at most as many as there are.
+    """
+    columns = min(columns, len(cells[0].images))
+    scale = max(1, round(48 / cells[0].images.shape[2]))
+    left, top, gap, space = 150, 44, 2, 26
+    groups = [list(group) for _, group in itertools.groupby(cells, key=lambda cell: (cell.model, cell.solver))]
+    blocks = [
+        mosaic(
+            np.concatenate([cell.images[:columns] for cell in group]),
+            columns,
+            scale=scale,
+            gap=gap,
+            gap_value=int(theme.ground[1:3], 16),
+        )
+        for group in groups
+    ]
+    width = left + blocks[0].shape[1] + 12
+    height = top + sum(len(block) + space for block in blocks)
+    figure = Figure(figsize=(width / GRID_DPI, height / GRID_DPI), dpi=GRID_DPI, facecolor=theme.ground)
+    figure.text(
+        12 / width, 1 - 24 / height, "One noise down every column", color=theme.text, fontsize=11, fontweight="bold"
+    )
+    for group, block in zip(groups, blocks, strict=True):
+        # Extents in whole pixels keep the mosaic exact: one array entry, one pixel.
+        bottom = height - top - len(block)
+        extent = (left / width, bottom / height, block.shape[1] / width, len(block) / height)
+        axes = figure.add_axes(extent)
+        axes.imshow(block, interpolation="nearest", aspect="auto")
+        axes.set_axis_off()
+        pitch = (len(block) + gap) / len(group)
+        for at, cell in enumerate(group):
+            y = 1 - (top + (at + 0.5) * pitch) / height
+            steps = f"{cell.num_steps} step{'s' if cell.num_steps > 1 else ''}"
+            figure.text((left - 8) / width, y, steps, color=theme.text, fontsize=9, ha="right", va="center")
+        name = f"{group[0].model}\n{group[0].solver}"
+        y = 1 - (top + pitch / 2) / height
+        figure.text(12 / width, y, name, color=theme.text, fontsize=9, fontweight="bold", va="center")
+        top += len(block) + space
+    return figure
+
+
+def _style(axes: Axes, theme: Theme) -> None:
+    axes.set_facecolor(theme.ground)
+    axes.grid(color=theme.grid, linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.tick_params(which="both", color=theme.grid, labelcolor=theme.text, labelsize=9)
+    for name, spine in axes.spines.items():
+        spine.set_visible(name in ("left", "bottom"))
+        spine.set_color(theme.grid)
+
+
+def _step_axis(axes: Axes, counts: Sequence[int]) -> None:
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(counts, [str(count) for count in counts])
+    axes.xaxis.set_minor_locator(NullLocator())
+
+
+def _log_axis(axes: Axes, values: Iterable[float]) -> None:
+    """Logarithmic y with plain numbers as ticks: powers of ten, or finer where fewer than three are in range."""
+    axes.set_yscale("log")
+    positive = [value for value in values if value > 0]
+    if not positive:
+        return
+    low, high = min(positive), max(positive)
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for digits in ((1,), (1, 2, 5), (1, 2, 3, 4, 6, 8)):
+        ticks = [digit * 10.0**power for power in powers for digit in digits if low <= digit * 10.0**power <= high]
+        if len(ticks) >= 3:
+            break
+    if len(ticks) < 2:
+        return  # so narrow a range is best left to matplotlib
+    axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.yaxis.set_minor_locator(NullLocator())

@@ -1,0 +1,74 @@
+"""Small pieces of HTML; every text that goes in is escaped."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from html import escape
+
+import numpy as np
+from PIL import Image
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure for the page.
+
+    Attributes:
+        alt: What it shows, for those who do not see it.
+        light: PNG for light ground.
+        dark: PNG for dark ground.
+    """
+
+    alt: str
+    light: bytes
+    dark: bytes
+
+
+def picture(item: Picture) -> str:
+    """A picture that follows the reader's colour scheme."""
+    return (
+        f'<picture><source media="(prefers-color-scheme: dark)" srcset="{png_uri(item.dark)}">'
+        f'<img src="{png_uri(item.light)}" alt="{escape(item.alt)}"></picture>'
+    )
+
+
+def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[object]], *, text_columns: int = 1) -> str:
+    """A table in a scrollable box; None becomes a dash.
+
+    Args:
+        caption: Names the table and, for assistive technology, its box.
+        head: Column headings.
+        rows: Cells, as many as headings; the first of each row is its heading.
+        text_columns: Leading columns with text; the others hold numbers and are aligned to the right.
+    """
+    classes = ["" if column < text_columns else ' class="number"' for column in range(len(head))]
+    top = "".join(f'<th scope="col"{kind}>{escape(name)}</th>' for name, kind in zip(head, classes, strict=True))
+    body = []
+    for row in rows:
+        cells = ["–" if cell is None else escape(str(cell)) for cell in row]
+        rest = "".join(f"<td{kind}>{cell}</td>" for cell, kind in zip(cells[1:], classes[1:], strict=True))
+        body.append(f'<tr><th scope="row">{cells[0]}</th>{rest}</tr>')
+    return (
+        f'<div class="scroll" role="region" aria-label="{escape(caption)}" tabindex="0"><table>'
+        f"<caption>{escape(caption)}</caption><thead><tr>{top}</tr></thead><tbody>{''.join(body)}</tbody></table></div>"
+    )
+
+
+def definitions(entries: Iterable[tuple[str, object]]) -> str:
+    """A list of names and values."""
+    return "<dl>" + "".join(f"<dt>{escape(key)}</dt><dd>{escape(str(value))}</dd>" for key, value in entries) + "</dl>"
+
+
+def png_uri(content: bytes) -> str:
+    """PNG bytes as a ``data:`` address."""
+    return f"data:image/png;base64,{base64.b64encode(content).decode()}"
+
+
+def encode_png(pixels: np.ndarray) -> bytes:
+    """uint8 pixels (height, width, 3) as PNG."""
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, format="png", optimize=True)
+    return stream.getvalue()

@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import base64
+import io
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_results import FID, MODELS, NUM_NOISES, ROUNDS, SIZE, STEPS, grey_level, write_run
+
+from pipeline.report.figures import fid_by_steps_figure, loss_figure, png, sample_grid_figure, straightness_figure
+from pipeline.report.html import Picture
+from pipeline.report.page import Pictures, render_page
+from pipeline.report.provenance import Provenance, collect_provenance, git_revision
+from pipeline.report.results import few_step_rows, load_results
+from pipeline.report.samples import SampleCell, load_samples, mosaic
+from pipeline.report.summary import summary
+from pipeline.report.theme import DARK, LIGHT
+
+HOSTILE = "<script>alert(1)</script>"
+VOID = {"meta", "link", "img", "source", "input", "br"}
+
+
+class Page(HTMLParser):
+    """Collects elements and fails on tags that do not match."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self._open: list[str] = []
+        self.feed(text)
+        self.close()
+        assert self._open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> str:
+    write_run(tmp_path)
+    results, cells = load_results(tmp_path, MODELS, ROUNDS), load_samples(tmp_path, MODELS)
+    rows = few_step_rows(results)
+
+    def draw(alt: str, figure: object, *arguments: object) -> Picture:
+        assert callable(figure)
+        return Picture(alt, *(png(figure(*arguments, theme)) for theme in (LIGHT, DARK)))
+
+    pictures = Pictures(
+        fid_by_steps=draw("curve", fid_by_steps_figure, rows),
+        samples=draw("grid", sample_grid_figure, cells),
+        straightness=draw("bars", straightness_figure, results.models),
+        losses=draw("losses", loss_figure, results.losses),
+    )
+    provenance = Provenance("abc" + HOSTILE, "3.11", {"torch": "2.14"}, "a CPU", 2, None, "Linux")
+    return render_page(results, cells, summary(results, "round1"), pictures, provenance, {"note": HOSTILE})
+
+
+def decode(address: str | None) -> np.ndarray:
+    assert address is not None
+    content = address.removeprefix("data:image/png;base64,")
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(content, validate=True))).convert("RGB"))
+
+
+def test_the_page_asks_for_nothing_from_outside(page: str) -> None:
+    for tag, attributes in Page(page).elements:
+        for name in ("src", "href", "srcset", "action", "data"):
+            if name in attributes:
+                assert str(attributes[name]).startswith("data:"), (tag, name)
+    assert not re.search(r"url\(|@import|https?://|fetch\(|XMLHttp", page)
+
+
+def test_every_picture_has_words_and_pixels(page: str) -> None:
+    images = Page(page).all("img")
+    assert len(images) == 4 + len(FID) * len(STEPS)
+    assert all((image["alt"] or "").strip() for image in images)
+    for source in [image["src"] for image in images] + [item["srcset"] for item in Page(page).all("source")]:
+        pixels = decode(source)
+        assert pixels.min() != pixels.max()
+
+
+def test_user_strings_are_escaped_and_the_page_is_made_for_phones_and_both_schemes(page: str) -> None:
+    assert HOSTILE not in page
+    assert page.count("&lt;script&gt;alert(1)") == 2
+    assert any(item.get("name") == "viewport" for item in Page(page).all("meta"))
+    assert "prefers-color-scheme: dark" in page
+    assert "0.62 times the teacher’s at 16 DDIM steps (8.00)" in page
+    assert page.count("<tr>") >= 1 + len(FID) * len(STEPS)
+
+
+def test_the_viewer_keeps_every_noise_in_its_place(page: str) -> None:
+    strips = [image for image in Page(page).all("img") if image.get("class") == "samples"]
+    cells = [(series, steps) for series in range(len(FID)) for steps in STEPS]
+    for image, (series, steps) in zip(strips, cells, strict=True):
+        pixels = decode(image["src"])
+        assert pixels.shape == (SIZE, NUM_NOISES * (SIZE + 1) - 1, 3)
+        for noise in range(NUM_NOISES):
+            assert (pixels[:, noise * (SIZE + 1) :][:, :SIZE] == grey_level(series, steps, noise)).all()
+
+
+@pytest.mark.parametrize("theme", [LIGHT, DARK])
+def test_the_grid_figure_has_one_noise_down_every_column_unblurred(tmp_path: Path, theme: object) -> None:
+    write_run(tmp_path)
+    pixels = np.asarray(
+        Image.open(io.BytesIO(png(sample_grid_figure(load_samples(tmp_path, MODELS), theme)))).convert("RGB")  # type: ignore[arg-type]
+    )
+    side = 48
+    columns: list[set[int]] = [set() for _ in range(NUM_NOISES)]
+    tops: list[int] = []
+    for series in range(len(FID)):
+        for steps in STEPS:
+            for noise in range(NUM_NOISES):
+                found = np.argwhere((pixels == grey_level(series, steps, noise)).all(axis=2))
+                found = found[found[:, 1] >= 140]  # labels, whose smoothed edges may have any grey, end before
+                top, left = found.min(axis=0)
+                assert len(found) == side * side
+                assert (found.max(axis=0) - (top, left) == side - 1).all()
+                columns[noise].add(int(left))
+            tops.append(int(top))
+    assert [len(lefts) for lefts in columns] == [1] * NUM_NOISES
+    assert columns == sorted(columns, key=min)
+    assert tops == sorted(tops)
+
+
+def test_colour_images_keep_their_channels() -> None:
+    images = np.zeros((3, 3, 2, 2), np.uint8)
+    images[0, 0] = images[1, 1] = images[2, 2] = 200
+    canvas = mosaic(images, 2, scale=3, gap=1, gap_value=7)
+    assert canvas.shape == (13, 13, 3)
+    assert canvas[0, 0].tolist() == [200, 0, 0]
+    assert canvas[0, 7].tolist() == [0, 200, 0]
+    assert canvas[7, 0].tolist() == [0, 0, 200]
+    assert (canvas[6] == 7).all()
+    assert (canvas[7:, 7:] == 7).all()
+    cell = SampleCell("round1", "euler", 1, images)
+    colours = np.asarray(Image.open(io.BytesIO(png(sample_grid_figure([cell])))).convert("RGB")).reshape(-1, 3)
+    assert {(200, 0, 0), (0, 200, 0), (0, 0, 200)} <= set(map(tuple, colours.tolist()))
+
+
+def test_outside_a_repository_the_revision_is_unknown_and_says_why(tmp_path: Path) -> None:
+    assert git_revision(tmp_path).startswith("unknown (")
+    provenance = collect_provenance(tmp_path)
+    assert provenance.num_cores >= 1
+    assert re.match(r"\d", provenance.packages["torch"])

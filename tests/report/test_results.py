@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from pipeline.errors import StraightflowError
+from pipeline.report.results import (
+    COLUMNS,
+    Results,
+    few_step_rows,
+    load_results,
+    read_few_step_csv,
+    write_few_step_csv,
+)
+from pipeline.report.samples import load_samples
+from pipeline.report.summary import headline, ratio_lines, summary, text_table
+
+MODELS = ("teacher", "round1", "distilled")
+ROUNDS = ("round1",)
+STEPS = (1, 4, 16)
+NUM_NOISES = 5
+SIZE = 8
+FID = {
+    ("teacher", "ddim"): (300.0, 100.0, 8.0),
+    ("teacher", "unipc"): (310.0, 60.0, 2.0),
+    ("round1", "euler"): (18.0, 4.0, 3.0),
+    ("distilled", "euler"): (5.0, 4.5, 4.25),
+}
+COUPLINGS_FID = 2.5
+
+
+def row(model: str, solver: str, steps: int, fid: float, **other: Any) -> dict[str, Any]:
+    content: dict[str, Any] = {"model": model, "solver": solver, "num_steps": steps, "nfe": steps, "fid": fid}
+    content |= {"features": "classifier", "num_samples": 5000, "reference": "train", "seed": 0}
+    return content | {"seconds_per_1000": 0.125 * steps} | other
+
+
+def grey_level(series: int, steps: int, noise: int) -> int:
+    """A level of its own for every cell and noise, so that a misplaced image shows."""
+    return 10 + 60 * series + 15 * STEPS.index(steps) + 2 * noise
+
+
+def write_run(root: Path, channels: int = 1) -> None:
+    """A whole run's outputs with known numbers and flat sample images."""
+
+    def put(path: str, content: object) -> None:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(json.dumps(content))
+
+    for model in MODELS:
+        series = [key for key in FID if key[0] == model]
+        cells = [row(*key, steps, fid) for key in series for steps, fid in zip(STEPS, FID[key], strict=True)]
+        content = {"model": model, "rows": cells, "straightness": 40.0, "straightness_normalised": 0.25}
+        content |= {"straightness_num_samples": 500, "straightness_num_steps": 32, "device": "cpu", "precision": "fp32"}
+        put(f"metrics/evaluate/{model}.json", content)
+        grids = {}
+        for key in series:
+            for steps in STEPS:
+                levels = [grey_level(list(FID).index(key), steps, noise) for noise in range(NUM_NOISES)]
+                flat = np.array(levels, dtype=np.uint8)[:, None, None, None]
+                grids[f"{key[1]}/{steps}"] = np.ascontiguousarray(
+                    np.broadcast_to(flat, (NUM_NOISES, channels, SIZE, SIZE))
+                )
+        (root / "samples").mkdir(exist_ok=True)
+        save_file(grids, root / f"samples/{model}.safetensors")
+    couplings = row("couplings@round1", "unipc", 20, COUPLINGS_FID, nfe=None, seed=1, seconds_per_1000=None)
+    quality = {"row": couplings, "transport_cost_per_dim": 1.5, "clipped_fraction": 0.01, "num_pairs": 60000}
+    put("couplings/round1/quality.json", quality | {"source": "teacher"})
+    data = {"source": "digits", "location": None, "resolution": SIZE, "channels": channels}
+    put("data/images/info.json", data | {"num_train": 1617, "num_heldout": 180, "fingerprint": "0"})
+    put("metrics/classifier.json", {"accuracy_heldout": 0.98})
+    (root / "metrics/training").mkdir()
+    for model in ("round1", "distilled"):
+        lines = [f"{step},{1 / step},0.001" for step in range(50, 1050, 50)]
+        (root / f"metrics/training/{model}.csv").write_text("\n".join(["step,loss,learning_rate", *lines]) + "\n")
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Results:
+    write_run(tmp_path)
+    return load_results(tmp_path, MODELS, ROUNDS)
+
+
+def test_the_csv_holds_every_cell_and_leaves_what_is_unknown_empty(results: Results, tmp_path: Path) -> None:
+    path = tmp_path / "few_step.csv"
+    write_few_step_csv(path, few_step_rows(results))
+    with path.open(newline="") as stream:
+        lines = list(csv.DictReader(stream))
+    assert tuple(lines[0]) == COLUMNS
+    assert ",".join(COLUMNS) == (
+        "model,solver,num_steps,nfe,fid,features,num_samples,reference,seed,seconds_per_1000"
+    )  # fmt: skip
+    read = {(line["model"], line["solver"], int(line["num_steps"])): float(line["fid"]) for line in lines}
+    expected = {(*key, steps): fid for key, fids in FID.items() for steps, fid in zip(STEPS, fids, strict=True)}
+    assert read == expected | {("couplings@round1", "unipc", 20): COUPLINGS_FID}
+    assert lines[0]["nfe"] == lines[0]["seconds_per_1000"] == ""
+    assert read_few_step_csv(path) == few_step_rows(results)
+
+
+def test_the_summary_divides_the_cells_it_names(results: Results) -> None:
+    teacher, distilled = FID["teacher", "ddim"][2], FID["distilled", "euler"][0]
+    expected = {
+        "distilled_1_fid": distilled,
+        "couplings_fid": COUPLINGS_FID,
+        "teacher_ddim_16_fid": teacher,
+        "distilled_1_over_teacher_ddim_16": distilled / teacher,
+        "distilled_1_over_couplings": distilled / COUPLINGS_FID,
+        "round1_4_over_teacher_ddim_16": FID["round1", "euler"][1] / teacher,
+        "teacher_unipc_16_over_ddim_16": FID["teacher", "unipc"][2] / teacher,
+        **{f"straightness_normalised_{model}": 0.25 for model in MODELS},
+    }
+    numbers = summary(results, "round1")
+    assert numbers == pytest.approx(expected)
+    assert "FID 5.00: 0.62 times the teacher’s at 16 DDIM steps (8.00) and 2.00 times" in headline(numbers)
+    assert ("round1 at 4 steps ÷ teacher at 16 DDIM steps", 0.5) in ratio_lines(numbers)
+
+
+def test_a_ratio_without_its_cell_is_left_out(tmp_path: Path) -> None:
+    write_run(tmp_path)
+    numbers = summary(load_results(tmp_path, ["round1"], ROUNDS), "round1")
+    assert set(numbers) == {"couplings_fid", "straightness_normalised_round1"}
+    assert "not measured" in headline(numbers)
+
+
+def test_the_text_table_aligns_and_marks_missing_cells(results: Results) -> None:
+    rows = [cell for cell in few_step_rows(results) if (cell.model, cell.num_steps) != ("round1", 4)]
+    lines = text_table(rows).splitlines()
+    assert "classifier features · 5,000 samples · against the train split · seed 0" in lines[0]
+    assert lines[2].split() == ["model", "solver", "1", "4", "16"]
+    assert ["round1", "euler", "18.0", "-", "3.00"] in [line.split() for line in lines]
+    assert len({len(line) for line in lines[2:8]}) == 1
+    assert lines[-1] == "couplings@round1 (unipc, 20 steps): 2.50"
+
+
+@pytest.mark.parametrize("content", [None, "{", '{"model": "round1"}', '{"model": "round1", "rows": [{"fid": "x"}]}'])
+def test_a_missing_or_damaged_file_is_named(tmp_path: Path, content: str | None) -> None:
+    write_run(tmp_path)
+    path = tmp_path / "metrics/evaluate/round1.json"
+    if content is None:
+        path.unlink()
+    else:
+        path.write_text(content)
+    with pytest.raises(StraightflowError, match=r"round1\.json"):
+        load_results(tmp_path, MODELS, ROUNDS)
+
+
+def test_samples_keep_the_order_of_models_and_refuse_unequal_grids(tmp_path: Path) -> None:
+    write_run(tmp_path)
+    cells = load_samples(tmp_path, MODELS)
+    assert [(cell.model, cell.solver, cell.num_steps) for cell in cells] == [
+        (*key, steps) for key in FID for steps in STEPS
+    ]
+    save_file({"euler/1": np.zeros((2, 1, SIZE, SIZE), np.uint8)}, tmp_path / "samples/distilled.safetensors")
+    with pytest.raises(StraightflowError, match="one shape"):
+        load_samples(tmp_path, MODELS)
