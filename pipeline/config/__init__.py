@@ -1,0 +1,44 @@
+"""The typed configuration: frozen, validated as a whole, unknown keys refused.
+
+A stage reads ``params.yaml`` once through :func:`load_config` and hands sections of the result to
+the library. Nothing else in the project reads configuration.
+"""
+
+from pipeline.config.compute import ComputeConfig, LaunchConfig
+from pipeline.config.couplings import CouplingsConfig
+from pipeline.config.data import DataConfig
+from pipeline.config.evaluation import ClassifierConfig, EvaluateConfig, FeaturesConfig, StraightnessConfig
+from pipeline.config.graph import DISTILLED, TEACHER, Config, RoundConfig
+from pipeline.config.loading import load_config, parse_config
+from pipeline.config.section import Section
+from pipeline.config.solver import STUDENT_SOLVERS, TEACHER_SOLVERS, SolverConfig
+from pipeline.config.teacher import TeacherConfig, UNetConfig
+from pipeline.config.training import DistillConfig, FlowTrainingConfig, LossConfig, TimestepsConfig, TrainingConfig
+
+__all__ = [
+    "DISTILLED",
+    "STUDENT_SOLVERS",
+    "TEACHER",
+    "TEACHER_SOLVERS",
+    "ClassifierConfig",
+    "ComputeConfig",
+    "Config",
+    "CouplingsConfig",
+    "DataConfig",
+    "DistillConfig",
+    "EvaluateConfig",
+    "FeaturesConfig",
+    "FlowTrainingConfig",
+    "LaunchConfig",
+    "LossConfig",
+    "RoundConfig",
+    "Section",
+    "SolverConfig",
+    "StraightnessConfig",
+    "TeacherConfig",
+    "TimestepsConfig",
+    "TrainingConfig",
+    "UNetConfig",
+    "load_config",
+    "parse_config",
+]

@@ -1,0 +1,34 @@
+"""How stages are launched and what their network calls run on."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pipeline.config.section import PositiveInt, Section
+
+
+class LaunchConfig(Section):
+    """How stages that use several processes are started.
+
+    Attributes:
+        command: Put before ``-m stages.<name>``: ``python``, ``accelerate launch …`` or ``torchrun …``.
+        num_processes: The number of processes the command must yield; another number is an error.
+    """
+
+    command: str
+    num_processes: PositiveInt
+
+
+class ComputeConfig(Section):
+    """Device-dependent speed settings; ``auto`` decides by what the hardware does well.
+
+    Attributes:
+        precision: Autocast type of network calls. ``auto``: bf16 on GPUs and on CPUs with bf16 units,
+            otherwise fp32. Weights, noise, losses and ODE states are float32 always.
+        compile: Whether networks go through ``torch.compile``. ``auto``: on GPUs only.
+        channels_last: Memory format of networks and images. ``auto``: on GPUs only.
+    """
+
+    precision: Literal["auto", "fp32", "bf16"]
+    compile: Literal["auto", "on", "off"]
+    channels_last: Literal["auto", "on", "off"]

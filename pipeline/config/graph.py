@@ -1,0 +1,107 @@
+"""The configuration as a whole, and the soundness of the references between its sections."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from pydantic import model_validator
+
+from pipeline.config.compute import ComputeConfig, LaunchConfig
+from pipeline.config.couplings import CouplingsConfig
+from pipeline.config.data import DataConfig
+from pipeline.config.evaluation import EvaluateConfig, FeaturesConfig
+from pipeline.config.nearest import nearest
+from pipeline.config.section import ModelName, Section
+from pipeline.config.solver import STUDENT_SOLVERS, TEACHER_SOLVERS
+from pipeline.config.teacher import TeacherConfig
+from pipeline.config.training import DistillConfig, FlowTrainingConfig
+
+TEACHER = "teacher"
+DISTILLED = "distilled"
+RESERVED_MODEL_NAMES = (TEACHER, DISTILLED, "classifier")
+
+
+class RoundConfig(Section):
+    """One reflow round: its couplings and the student trained on them."""
+
+    couplings: CouplingsConfig
+    train: FlowTrainingConfig
+
+
+class Config(Section):
+    """Everything a run depends on; the content of ``params.yaml``."""
+
+    launch: LaunchConfig
+    compute: ComputeConfig
+    data: DataConfig
+    teacher: TeacherConfig
+    features: FeaturesConfig
+    rounds: dict[ModelName, RoundConfig]
+    distill: DistillConfig
+    evaluate: EvaluateConfig
+
+    @model_validator(mode="after")
+    def _graph_is_sound(self) -> Config:
+        problems = list(_graph_problems(self))
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+
+def _graph_problems(config: Config) -> Iterable[str]:
+    """Yields what is wrong with the references between rounds, distillation and evaluation."""
+    if not config.rounds:
+        yield "rounds is empty; give at least one round"
+    for name in config.rounds:
+        if name in RESERVED_MODEL_NAMES:
+            yield f"rounds.{name}: the name is reserved ({', '.join(RESERVED_MODEL_NAMES)}); rename the round"
+    sources = (TEACHER, *config.rounds)
+    for name, item in config.rounds.items():
+        for key, target in (("couplings.source", item.couplings.source), ("train.init", item.train.init)):
+            if target not in sources:
+                yield f"rounds.{name}.{key} is {target!r}{nearest(target, sources)}"
+        allowed = TEACHER_SOLVERS if item.couplings.source == TEACHER else STUDENT_SOLVERS
+        if item.couplings.solver.name not in allowed:
+            yield (
+                f"rounds.{name}.couplings.solver.name is {item.couplings.solver.name!r}, but source "
+                f"{item.couplings.source!r} takes one of {', '.join(allowed)}"
+            )
+    for cycle in _cycles(config.rounds):
+        yield f"rounds form a cycle: {' <- '.join(cycle)}; one of them must start from the teacher"
+    if config.distill.couplings not in config.rounds:
+        yield f"distill.couplings is {config.distill.couplings!r}{nearest(config.distill.couplings, config.rounds)}"
+    if config.distill.init not in sources:
+        yield f"distill.init is {config.distill.init!r}{nearest(config.distill.init, sources)}"
+    known = (*sources, DISTILLED)
+    for model in config.evaluate.models:
+        if model not in known:
+            yield f"evaluate.models names {model!r}{nearest(model, known)}"
+    for key, values in (("models", config.evaluate.models), ("num_steps", config.evaluate.num_steps)):
+        if not values or len(set(values)) != len(values):
+            yield f"evaluate.{key} must name at least one entry and none twice, found {list(values)}"
+    if config.evaluate.grid_images > config.evaluate.num_samples:
+        yield (
+            f"evaluate.grid_images is {config.evaluate.grid_images}, more than evaluate.num_samples "
+            f"({config.evaluate.num_samples})"
+        )
+
+
+def _cycles(rounds: Mapping[str, RoundConfig]) -> Iterable[list[str]]:
+    """Yields each cycle of rounds that depend on each other, smallest name first, once."""
+    seen: set[frozenset[str]] = set()
+
+    def walk(name: str, path: list[str]) -> Iterable[list[str]]:
+        if name in path:
+            cycle = path[path.index(name) :]
+            if frozenset(cycle) not in seen:
+                seen.add(frozenset(cycle))
+                yield [*cycle, name]
+            return
+        item = rounds.get(name)
+        if item is None:
+            return
+        for target in dict.fromkeys((item.couplings.source, item.train.init)):
+            yield from walk(target, [*path, name])
+
+    for name in sorted(rounds):
+        yield from walk(name, [])

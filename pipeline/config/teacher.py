@@ -1,0 +1,59 @@
+"""The diffusion teacher: brought along, or trained here."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from pipeline.config.section import PositiveInt, Section
+from pipeline.config.training import TrainingConfig
+
+
+class UNetConfig(Section):
+    """Architecture of a ``diffusers.UNet2DModel`` trained here.
+
+    Attributes:
+        block_out_channels: Channels at each resolution, finest first.
+        layers_per_block: Residual blocks per resolution.
+        attention: Whether each resolution has self-attention.
+        norm_num_groups: Groups of every group norm.
+        attention_head_dim: Channels per attention head.
+        dropout: Dropout probability while training.
+    """
+
+    block_out_channels: tuple[PositiveInt, ...]
+    layers_per_block: PositiveInt
+    attention: tuple[bool, ...]
+    norm_num_groups: PositiveInt
+    attention_head_dim: PositiveInt
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+
+    @model_validator(mode="after")
+    def _levels_agree(self) -> UNetConfig:
+        if len(self.attention) != len(self.block_out_channels):
+            raise ValueError(
+                f"attention has {len(self.attention)} entries, block_out_channels has "
+                f"{len(self.block_out_channels)}; give one per resolution"
+            )
+        for channels in self.block_out_channels:
+            if channels % self.norm_num_groups:
+                raise ValueError(
+                    f"norm_num_groups={self.norm_num_groups} must divide every entry of "
+                    f"block_out_channels, {channels} found"
+                )
+        return self
+
+
+class TeacherConfig(Section):
+    """The diffusion teacher.
+
+    Attributes:
+        pretrained: Hub id or local diffusers folder; null trains a DDPM on the data.
+        unet: Architecture when trained here.
+        train: Training when trained here.
+    """
+
+    pretrained: str | None
+    unet: UNetConfig
+    train: TrainingConfig
