@@ -38,10 +38,14 @@ def sample_noise(key: int, indices: Iterable[int], shape: tuple[int, ...]) -> to
     """
     indices = list(indices)
     noise = np.empty((len(indices), *shape), dtype=np.float32)
-    philox_key = np.array([key, 0], dtype=np.uint64)
+    # One generator set to the start of each stream: building one per index would first seed it from the system.
+    bits = np.random.Philox(key=np.array([key, 0], dtype=np.uint64))
+    generator = np.random.Generator(bits)
+    stream_start = bits.state
     for row, index in enumerate(indices):
-        philox_key[1] = index
-        noise[row] = np.random.Generator(np.random.Philox(key=philox_key)).standard_normal(shape, dtype=np.float32)
+        stream_start["state"]["key"][1] = index
+        bits.state = stream_start
+        generator.standard_normal(dtype=np.float32, out=noise[row])
     return torch.from_numpy(noise)
 
 
