@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import torch
 
@@ -29,7 +30,8 @@ def pseudo_huber(prediction: torch.Tensor, target: torch.Tensor, *, c: float) ->
     """sqrt(‖p - y‖² + c'²) - c' with c' = c sqrt(d) (Song & Dhariwal 2023, eq. 7), divided by sqrt(d).
 
     Quadratic for errors well below c per entry, linear above. Dividing by sqrt(d) makes the value
-    independent of image size; c = 0.00054 is theirs, c = 0.00054 sqrt(d) that of Lee et al. 2024.
+    independent of image size. Their c' = 0.00054 sqrt(d) is c = 0.00054 here; the c' = 0.00054 d of
+    Lee et al. 2024 (sec. 4.2) is c = 0.00054 sqrt(d).
 
     Args:
         prediction: (batch, …), d entries a sample.
@@ -45,10 +47,9 @@ def pseudo_huber(prediction: torch.Tensor, target: torch.Tensor, *, c: float) ->
     return ((error.square().sum(dim=1) + scale**2).sqrt() - scale) / math.sqrt(dimensions)
 
 
+LOSSES: dict[str, Callable[..., torch.Tensor]] = {"l2": l2, "pseudo_huber": pseudo_huber}
+
+
 def build_loss(config: LossConfig) -> Loss:
     """The configured loss as a function of prediction and target."""
-    if config.name == "l2":
-        return l2
-    c = config.c
-    assert c is not None  # the configuration guarantees it
-    return lambda prediction, target: pseudo_huber(prediction, target, c=c)
+    return partial(LOSSES[config.name], **config.parameters())

@@ -12,6 +12,7 @@ from pipeline.interpolation import linear_path, linear_velocity
 from pipeline.losses import Loss, l2
 from pipeline.student import predict_velocity
 from pipeline.timesteps import TimeSampler
+from pipeline.weightings import Weighting, uniform
 
 Batch = dict[str, torch.Tensor]
 
@@ -57,10 +58,12 @@ class VelocityRegression:
     Attributes:
         timesteps: Distribution of t.
         regression_loss: Loss between predicted and true velocity.
+        weighting: Weight of the loss by t.
     """
 
     timesteps: TimeSampler
     regression_loss: Loss
+    weighting: Weighting = uniform
 
     def draw(self, x_1: torch.Tensor, generator: torch.Generator) -> Batch:
         """Times (batch,)."""
@@ -70,4 +73,4 @@ class VelocityRegression:
         """Loss of the predicted velocity, (batch,)."""
         x_0, x_1, t = batch["x_0"], batch["x_1"], batch["t"]
         velocity: Any = predict_velocity(network, linear_path(x_0, x_1, t), t)
-        return self.regression_loss(velocity, linear_velocity(x_0, x_1))
+        return self.weighting(t) * self.regression_loss(velocity, linear_velocity(x_0, x_1))

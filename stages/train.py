@@ -7,6 +7,7 @@ import shutil
 from pipeline.compute import open_runtime
 from pipeline.config import DISTILLED, Config, DistillConfig, FlowTrainingConfig
 from pipeline.couplings import CouplingStore
+from pipeline.dropout import set_dropout
 from pipeline.fingerprint import fingerprint_file, fingerprint_folder
 from pipeline.losses import build_loss
 from pipeline.models import load_unet
@@ -14,6 +15,7 @@ from pipeline.objectives import VelocityRegression
 from pipeline.student import save_student
 from pipeline.timesteps import build_timesteps, fixed
 from pipeline.training import train
+from pipeline.weightings import WEIGHTINGS
 from stages import paths
 from stages.entry import run, single_argument
 from stages.training_outputs import run_folder, write_history
@@ -28,11 +30,14 @@ def main(config: Config, arguments: list[str]) -> None:
         objective = VelocityRegression(lambda count, rng: fixed(count, rng, t=0.0), build_loss(settings.loss))
     else:
         settings, round_name = config.rounds[name].train, name
-        objective = VelocityRegression(build_timesteps(settings.timesteps), build_loss(settings.loss))
+        objective = VelocityRegression(
+            build_timesteps(settings.timesteps), build_loss(settings.loss), WEIGHTINGS[settings.weighting]
+        )
     runtime = open_runtime(config.compute, config.launch)
     store = CouplingStore(paths.couplings(round_name))
     start = paths.model(settings.init)
     unet = load_unet(start)
+    set_dropout(unet, settings.dropout)
     run = run_folder(
         name,
         [

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from pipeline.config.choice import Choice
 from pipeline.config.section import (
+    FiniteFloat,
     ModelName,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
     Section,
+    UnitFloat,
 )
+
+WeightingName = Literal["uniform", "cosmap", "image_error"]
+Probability = Annotated[float, Field(ge=0, lt=1)]
 
 
 class TrainingConfig(Section):
@@ -48,40 +54,49 @@ class TrainingConfig(Section):
     seed: NonNegativeInt
 
 
-class LossConfig(Section):
-    """Regression loss on velocities.
+class LossConfig(Choice):
+    """Regression loss on velocities, see :mod:`pipeline.losses`.
 
     Attributes:
         name: ``l2`` or ``pseudo_huber``.
-        c: Pseudo-Huber constant as a multiple of sqrt(d), d = C·H·W (Song & Dhariwal use 0.00054);
-            null for ``l2``.
+        c: Pseudo-Huber constant as a multiple of sqrt(d), d = C·H·W. Song & Dhariwal 2023 use 0.00054;
+            the 0.00054·d of Lee et al. 2024 is 0.00054·sqrt(d) here, 0.03 for 3×32×32.
     """
 
+    PARAMETERS: ClassVar = {"l2": (), "pseudo_huber": ("c",)}
     name: Literal["l2", "pseudo_huber"]
     c: PositiveFloat | None = None
 
-    @model_validator(mode="after")
-    def _constant_matches_loss(self) -> LossConfig:
-        if (self.name == "pseudo_huber") != (self.c is not None):
-            raise ValueError("loss pseudo_huber takes c, loss l2 takes none")
-        return self
 
-
-class TimestepsConfig(Section):
-    """Distribution of t while training.
+class TimestepsConfig(Choice):
+    """Distribution of t while training, see :mod:`pipeline.timesteps`.
 
     Attributes:
-        name: ``uniform`` on [0, 1] or ``u_shaped``.
-        a: Steepness of ``u_shaped`` (Lee et al. 2024 use 4); null for ``uniform``.
+        name: ``uniform``, ``u_shaped``, ``exponential``, ``logit_normal`` or ``fixed``.
+        a: Steepness of ``u_shaped`` (> 0; Lee et al. 2024 use 4) and ``exponential`` (negative: most mass at noise,
+            t = 0; positive: at images, t = 1).
+        mean: Mean of the logit of t, for ``logit_normal``.
+        std: Its standard deviation.
+        t: The only time of ``fixed``.
     """
 
-    name: Literal["uniform", "u_shaped"]
-    a: PositiveFloat | None = None
+    PARAMETERS: ClassVar = {
+        "uniform": (),
+        "u_shaped": ("a",),
+        "exponential": ("a",),
+        "logit_normal": ("mean", "std"),
+        "fixed": ("t",),
+    }
+    name: Literal["uniform", "u_shaped", "exponential", "logit_normal", "fixed"]
+    a: FiniteFloat | None = None
+    mean: FiniteFloat | None = None
+    std: PositiveFloat | None = None
+    t: UnitFloat | None = None
 
     @model_validator(mode="after")
-    def _steepness_matches_name(self) -> TimestepsConfig:
-        if (self.name == "u_shaped") != (self.a is not None):
-            raise ValueError("timesteps u_shaped takes a, timesteps uniform takes none")
+    def _steepness_is_possible(self) -> TimestepsConfig:
+        if self.a is not None and (self.a == 0 or (self.a < 0 and self.name == "u_shaped")):
+            raise ValueError(f"{self.name} with a = {self.a}: give another a, or name: uniform")
         return self
 
 
@@ -92,11 +107,15 @@ class FlowTrainingConfig(TrainingConfig):
         init: Model whose EMA weights and architecture the student starts from.
         loss: Regression loss.
         timesteps: Distribution of t.
+        weighting: Weight of the loss by t, see :mod:`pipeline.weightings`.
+        dropout: Dropout probability while training, whatever the initial model was trained with.
     """
 
     init: ModelName
     loss: LossConfig
     timesteps: TimestepsConfig
+    weighting: WeightingName = "uniform"
+    dropout: Probability = 0.0
 
 
 class DistillConfig(TrainingConfig):
@@ -106,8 +125,10 @@ class DistillConfig(TrainingConfig):
         couplings: Round whose couplings are learned.
         init: Model whose EMA weights the generator starts from.
         loss: Regression loss.
+        dropout: Dropout probability while training, whatever the initial model was trained with.
     """
 
     couplings: ModelName
     init: ModelName
     loss: LossConfig
+    dropout: Probability = 0.0

@@ -1,0 +1,19 @@
+"""Dropout of a network, set outright: a student must not inherit its teacher's unseen."""
+
+from __future__ import annotations
+
+import torch
+from diffusers import UNet2DModel
+
+
+def set_dropout(unet: UNet2DModel, probability: float) -> None:
+    """Sets every dropout layer of ``unet``, and the value its saved configuration names, to ``probability``."""
+    for module in unet.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = probability
+    unet.register_to_config(dropout=probability)
+
+
+def has_dropout(network: torch.nn.Module) -> bool:
+    """Whether any layer drops something while training."""
+    return any(isinstance(module, torch.nn.Dropout) and module.p > 0 for module in network.modules())
