@@ -34,8 +34,10 @@ help:
 	ARGS='...'          more arguments for the command, e.g. make test ARGS='-k solver'
 	END
 
+# The check runs before DVC reads its graph, as DVC's own message on a bad configuration is about the graph.
 repro: $(STAMP)
 	export $(IN_ENV)
+	.venv/bin/python -m stages.check
 	.venv/bin/dvc repro $(ARGS)
 	.venv/bin/python -m stages.show
 

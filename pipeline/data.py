@@ -6,7 +6,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import datasets
 import numpy as np
@@ -16,6 +16,8 @@ from PIL import Image
 from pipeline.atomic import atomic_folder, write_json
 from pipeline.config import DataConfig
 from pipeline.errors import StraightflowError
+from pipeline.image_shape import image_problem, unreadable_image
+from pipeline.parquet_files import parquet_files
 from pipeline.pixels import to_float
 from pipeline.progress import Progress
 
@@ -125,10 +127,11 @@ def _load(config: DataConfig) -> dict[str, datasets.Dataset]:
         raise StraightflowError(expected=f"images at {location}", found="no such path", mend="correct data.location")
     try:
         if config.source == "hub":
-            return dict(datasets.load_dataset(location))
+            splits = [split for split in (config.train_split, config.heldout_split) if split is not None]
+            return dict(zip(splits, datasets.load_dataset(location, config.subset, split=splits), strict=True))
         if config.source == "folder":
             return dict(datasets.load_dataset("imagefolder", data_dir=location))
-        files = _parquet_files(Path(location), config.train_split)
+        files = {split: str(path) for split, path in parquet_files(Path(location), config).items()}
         return dict(datasets.load_dataset("parquet", data_files=files))
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         raise StraightflowError(
@@ -137,17 +140,6 @@ def _load(config: DataConfig) -> dict[str, datasets.Dataset]:
             mend="correct data.location; a hub id needs the network on first use, a local copy does not "
             "(data.source: folder or parquet)",
         ) from error
-
-
-def _parquet_files(location: Path, train_split: str) -> dict[str, str]:
-    if location.is_file():
-        return {train_split: str(location)}
-    files = {item.stem: str(item) for item in sorted(location.glob("*.parquet"))}
-    if not files:
-        raise StraightflowError(
-            expected=f"<split>.parquet files in {location}", found="none", mend="correct data.location"
-        )
-    return files
 
 
 def _digits() -> datasets.Dataset:
@@ -162,10 +154,17 @@ def _digits() -> datasets.Dataset:
 
 def _decode(dataset: datasets.Dataset, config: DataConfig, split: str) -> np.ndarray:
     column = _image_column(dataset, config)
+    feature = dataset.features[column]
+    encoded = dataset.cast_column(column, datasets.Image(decode=False))[column]
     images = np.empty((len(dataset), config.channels, config.resolution, config.resolution), dtype=np.uint8)
     with Progress(f"reading {split} images", len(dataset), "images") as progress:
-        for row, image in enumerate(dataset[column]):
-            images[row] = _to_array(image, config, row)
+        for row, stored in enumerate(encoded):
+            where = f"row {row} of split {split!r}" + (f" ({stored['path']})" if stored["path"] else "")
+            try:
+                image = feature.decode_example(stored)
+            except (OSError, ValueError, SyntaxError) as error:
+                raise unreadable_image(where, error) from error
+            images[row] = _to_array(image, config, where)
             progress.advance()
     return images
 
@@ -183,19 +182,10 @@ def _image_column(dataset: datasets.Dataset, config: DataConfig) -> str:
     )
 
 
-def _to_array(image: Any, config: DataConfig, row: int) -> np.ndarray:
-    if image.size != (config.resolution, config.resolution):
-        raise StraightflowError(
-            expected=f"images of {config.resolution}×{config.resolution}",
-            found=f"{image.size[0]}×{image.size[1]} at row {row}",
-            mend="set data.resolution, or resize the images",
-        )
-    if config.channels == 1 and image.mode not in ("L", "1"):
-        raise StraightflowError(
-            expected="grey images, as data.channels: 1 says",
-            found=f"mode {image.mode} at row {row}",
-            mend="set data.channels: 3",
-        )
+def _to_array(image: Image.Image, config: DataConfig, where: str) -> np.ndarray:
+    problem = image_problem(image, config, where)
+    if problem is not None:
+        raise problem
     array = np.asarray(image.convert("L" if config.channels == 1 else "RGB"))
     return array[None] if config.channels == 1 else array.transpose(2, 0, 1)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from diffusers import UNet2DModel
 
 from pipeline.compute import Runtime
 from pipeline.config import SolverConfig
+from pipeline.diffusers_layout import locate, read_json
 from pipeline.errors import StraightflowError
 from pipeline.fingerprint import fingerprint_folder
 from pipeline.solvers import Field, Solution, solve
@@ -19,18 +19,6 @@ from pipeline.student import predict_velocity
 from pipeline.teacher import TeacherVelocity, generate
 
 FLOW_SCHEDULER = "FlowMatchEulerDiscreteScheduler"
-
-
-def locate(folder: Path, part: str, config_name: str) -> Path:
-    """Folder of a pipeline's part: its subfolder, or the root in the flat layout of older checkpoints."""
-    for candidate in (folder / part, folder):
-        if (candidate / config_name).is_file():
-            return candidate
-    raise StraightflowError(
-        expected=f"a diffusers checkpoint with {part}/{config_name} or {config_name} in {folder}",
-        found="neither file" if folder.is_dir() else "no such folder",
-        mend="name a folder saved by DDPMPipeline.save_pretrained, or a hub id of one",
-    )
 
 
 def load_unet(folder: Path) -> UNet2DModel:
@@ -50,13 +38,7 @@ def load_unet(folder: Path) -> UNet2DModel:
 def load_noise_schedule(folder: Path) -> dict[str, Any]:
     """Configuration of a saved pipeline's scheduler."""
     location = locate(folder, "scheduler", "scheduler_config.json")
-    try:
-        config: dict[str, Any] = json.loads((location / "scheduler_config.json").read_text())
-    except ValueError as error:
-        raise StraightflowError(
-            expected=f"JSON in {location / 'scheduler_config.json'}", found=str(error), mend="save the checkpoint again"
-        ) from error
-    return config
+    return read_json(location / "scheduler_config.json")
 
 
 @dataclass(frozen=True)

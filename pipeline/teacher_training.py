@@ -6,12 +6,11 @@ from pathlib import Path
 
 import torch
 from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
 from pipeline.atomic import atomic_folder
 from pipeline.config import UNetConfig
 from pipeline.errors import StraightflowError
+from pipeline.hub import download_model
 from pipeline.models import load_noise_schedule, load_unet
 
 
@@ -52,7 +51,7 @@ def adopt_pretrained(name: str, shape: tuple[int, int, int], folder: Path) -> No
     Raises:
         StraightflowError: If it cannot be had, cannot be read, or makes images of another shape.
     """
-    source = Path(name) if Path(name).is_dir() else _download(name)
+    source = Path(name) if Path(name).is_dir() else download_model(name)
     unet = load_unet(source)
     found = (int(unet.config["in_channels"]), int(unet.config["sample_size"]), int(unet.config["sample_size"]))
     if found != shape:
@@ -62,14 +61,3 @@ def adopt_pretrained(name: str, shape: tuple[int, int, int], folder: Path) -> No
             mend="set data.channels and data.resolution to the teacher's, or name another teacher",
         )
     save_teacher(unet, DDPMScheduler.from_config(load_noise_schedule(source)), folder)
-
-
-def _download(name: str) -> Path:
-    try:
-        return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.bin"], etag_timeout=5))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
-        raise StraightflowError(
-            expected=f"a teacher at {name!r}: an existing folder, or a hub id",
-            found=" ".join(str(error).split())[:300],
-            mend="correct teacher.pretrained; a hub id needs the network on first use",
-        ) from error

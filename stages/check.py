@@ -1,23 +1,40 @@
-"""Validates the whole configuration and the images' source before anything is trained."""
+"""Verifies the configuration, the images and the teacher before anything is trained.
+
+Runs at every ``dvc repro`` and writes down what the images and the teacher are, so that the stages that read
+them run again when those change on disk or on the hub, and only then.
+"""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+from pipeline.atomic import write_json
+from pipeline.checks.images import check_images
+from pipeline.checks.teacher import check_teacher
 from pipeline.config import Config
-from pipeline.errors import StraightflowError
+from stages import paths
 from stages.entry import run
 
 
 def main(config: Config, arguments: list[str]) -> None:
-    """The configuration is validated by being read; here its references to the file system are."""
+    """Writes inputs/data.json and inputs/teacher.json; the configuration is validated by being read."""
     del arguments
-    local_data = config.data.source in ("folder", "parquet")
-    if local_data and not Path(str(config.data.location)).exists():
-        raise StraightflowError(
-            expected=f"images at {config.data.location}", found="no such path", mend="correct data.location"
-        )
-    print("configuration: valid")
+    data = check_images(config.data, _previous(paths.DATA_INPUT))
+    teacher = check_teacher(config.teacher, config.data, _previous(paths.TEACHER_INPUT))
+    write_json(paths.DATA_INPUT, data)
+    write_json(paths.TEACHER_INPUT, teacher)
+    images, model = data["location"] or data["source"], teacher["pretrained"] or "trained here"
+    print(f"configuration: valid; images: {images}; teacher: {model}")
+
+
+def _previous(path: Path) -> dict[str, object]:
+    """What the last check wrote; nothing where there was none or it cannot be read."""
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+DATA_INPUT = Path("inputs/data.json")
+TEACHER_INPUT = Path("inputs/teacher.json")
 IMAGES = Path("data/images")
 CLASSIFIER = Path("models/classifier")
 RUNS = Path("runs")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import datasets
 import numpy as np
 import pytest
 from PIL import Image
@@ -42,6 +43,68 @@ def test_an_image_folder_is_read(tmp_path: Path) -> None:
     }  # fmt: skip
     prepare_images(DataConfig.model_validate(config), tmp_path / "images")
     assert open_images(tmp_path / "images", "train").images.shape == (7, 3, 8, 8)
+
+
+def prepare_folder(folder: Path, images: list[Image.Image], **changes: object) -> np.ndarray:
+    """Training and held-out images together, as the folder's first and second half would be stored."""
+    (folder / "pictures").mkdir()
+    for index, image in enumerate(images):
+        image.save(folder / f"pictures/{index:02d}.png")
+    config = DIGITS | {"source": "folder", "location": str(folder / "pictures"), "heldout_share": 0.5} | changes
+    prepare_images(DataConfig.model_validate(config), folder / "images")
+    return np.concatenate([open_images(folder / "images", split).images for split in ("train", "heldout")])
+
+
+def test_palettes_and_opaque_alpha_become_colours(tmp_path: Path) -> None:
+    colours = [Image.new("RGB", (8, 8), (10 * index, 20, 30)) for index in range(4)]
+    images = [colours[0], colours[1].convert("RGBA"), colours[2].quantize(4), colours[3].convert("RGBA").quantize(4)]
+    stored = prepare_folder(tmp_path, images, channels=3)
+    assert sorted(map(tuple, stored[:, :, 3, 5].tolist())) == [(10 * index, 20, 30) for index in range(4)]
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (Image.new("RGBA", (8, 8), (1, 2, 3, 200)), r"transparent pixels at row \d of split '\w+' \(.*04\.png\)"),
+        (Image.new("I;16", (8, 8)), r"mode I;16 at row \d of split '\w+' \(.*04\.png\)"),
+    ],
+)
+def test_images_that_would_lose_content_are_refused_by_name(tmp_path: Path, image: Image.Image, message: str) -> None:
+    images = [*(Image.new("RGB", (8, 8)) for _ in range(4)), image]
+    with pytest.raises(StraightflowError, match=message):
+        prepare_folder(tmp_path, images, channels=3)
+
+
+def test_a_broken_image_is_named(tmp_path: Path) -> None:
+    colour_folder(tmp_path / "pictures")
+    (tmp_path / "pictures/6.png").write_bytes((tmp_path / "pictures/6.png").read_bytes()[:60])
+    config = DIGITS | {"source": "folder", "location": str(tmp_path / "pictures"), "channels": 3, "heldout_share": 0.3}
+    with pytest.raises(StraightflowError, match=r"readable image at row \d of split '\w+' \(.*6\.png\)"):
+        prepare_images(DataConfig.model_validate(config), tmp_path / "images")
+    assert not (tmp_path / "images").exists()
+
+
+def test_parquet_files_give_their_own_splits_and_labels(tmp_path: Path) -> None:
+    features = datasets.Features({"picture": datasets.Image(), "digit": datasets.Value("int64")})
+    for split, count in (("train", 3), ("test", 2)):
+        rows = {"picture": [Image.new("L", (8, 8), index) for index in range(count)], "digit": list(range(count))}
+        datasets.Dataset.from_dict(rows, features=features).to_parquet(tmp_path / f"{split}.parquet")
+    config = DIGITS | {
+        "source": "parquet", "location": str(tmp_path), "heldout_split": "test", "label_column": "digit",
+    }  # fmt: skip
+    prepare_images(DataConfig.model_validate(config), tmp_path / "images")
+    for split, count in (("train", 3), ("heldout", 2)):
+        opened = open_images(tmp_path / "images", split)
+        assert opened.images[:, 0, 0, 0].tolist() == opened.labels.tolist() == list(range(count))
+
+
+def test_reading_leaves_nothing_in_the_working_folder(tmp_path: Path, monkeypatch) -> None:
+    colour_folder(tmp_path / "pictures")
+    (tmp_path / "project").mkdir()
+    monkeypatch.chdir(tmp_path / "project")
+    config = DIGITS | {"source": "folder", "location": str(tmp_path / "pictures"), "channels": 3, "heldout_share": 0.3}
+    prepare_images(DataConfig.model_validate(config), Path("data/images"))
+    assert [item.as_posix() for item in Path().rglob("*") if item.is_dir()] == ["data", "data/images"]
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ class DataConfig(Section):
         source: ``digits`` (bundled with scikit-learn), ``hub`` (a dataset id), ``folder`` (of image files,
             optionally one subfolder per label) or ``parquet`` (a file, or a folder of ``<split>.parquet``).
         location: Hub id or path; null for ``digits``.
+        subset: Configuration of a ``hub`` data set that has several; null takes its only one.
         image_column: Column with images; null takes the only image column.
         label_column: Column with integer labels; null takes ``label`` where there is one.
         train_split: Name of the split to train on (``hub`` and ``parquet``).
@@ -28,6 +29,7 @@ class DataConfig(Section):
 
     source: Literal["digits", "hub", "folder", "parquet"]
     location: str | None
+    subset: str | None = None
     image_column: str | None = None
     label_column: str | None = None
     train_split: str = "train"

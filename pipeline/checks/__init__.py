@@ -1,0 +1,1 @@
+"""What is verified before anything expensive starts."""
