@@ -54,9 +54,9 @@ class Runtime:
         return network
 
     def describe(self) -> str:
-        """Device, precision and process count in one line."""
+        """Process count and device in one line."""
         name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "CPU"
-        return f"{self.accelerator.num_processes} x {name}, {self.precision}"
+        return f"{self.accelerator.num_processes} x {name}"
 
 
 def open_runtime(compute: ComputeConfig, launch: LaunchConfig) -> Runtime:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
 
 from pipeline.config import EvaluateConfig, SolverConfig
 from pipeline.metrics.frechet import FeatureStatistics, frechet_distance, statistics_of
+from pipeline.metrics.row import Row
 from pipeline.metrics.straightness import Straightness, straightness
 from pipeline.models import Sampler
 from pipeline.noise import sample_noise, stream_key
@@ -18,39 +18,6 @@ from pipeline.pixels import to_uint8
 from pipeline.progress import Progress
 
 FeatureExtractor = Callable[[torch.Tensor], np.ndarray]
-
-
-@dataclass(frozen=True)
-class Row:
-    """One measured cell; carries everything that its FID depends on.
-
-    Attributes:
-        model: Model, or ``couplings@roundK``.
-        solver: Solver of the ODE.
-        num_steps: Steps of the solver.
-        nfe: Counted network calls per image; None for couplings.
-        fid: Fréchet distance of features.
-        features: Name of the features.
-        num_samples: Generated images.
-        reference: Split compared with.
-        seed: Seed of the noise.
-        seconds_per_1000: Seconds of sampling per 1,000 images; None for couplings.
-    """
-
-    model: str
-    solver: str
-    num_steps: int | None
-    nfe: int | None
-    fid: float
-    features: str
-    num_samples: int
-    reference: str
-    seed: int
-    seconds_per_1000: float | None
-
-    def as_dict(self) -> dict[str, object]:
-        """The row's columns."""
-        return asdict(self)
 
 
 def sweep(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import numpy as np
 
 from pipeline.atomic import write_json
@@ -9,9 +11,9 @@ from pipeline.compute import open_runtime
 from pipeline.config import Config
 from pipeline.couplings import CouplingStore
 from pipeline.errors import StraightflowError
-from pipeline.evaluation import Row
 from pipeline.metrics.features import extract_all
 from pipeline.metrics.frechet import frechet_distance, statistics_of
+from pipeline.metrics.row import COUPLINGS_PREFIX, Row
 from pipeline.pixels import to_uint8
 from stages import paths
 from stages.entry import run, single_argument
@@ -29,7 +31,7 @@ def main(config: Config, arguments: list[str]) -> None:
     features = extract_all(extract, to_uint8(pairs["x_1"]).numpy(), config.features.batch_size)
     manifest = store.manifest
     row = Row(
-        model=f"couplings@{name}",
+        model=f"{COUPLINGS_PREFIX}{name}",
         solver=str(manifest.solver["name"]),
         num_steps=manifest.solver["num_steps"],
         nfe=None,
@@ -41,8 +43,9 @@ def main(config: Config, arguments: list[str]) -> None:
         seconds_per_1000=None,
     )
     quality = {
-        "row": row.as_dict(),
+        "row": asdict(row),
         "transport_cost_per_dim": float((pairs["x_1"] - pairs["x_0"]).square().mean()),
+        "clipped_fraction": sum(shard.clipped_fraction * shard.num_pairs for shard in manifest.shards) / len(store),
         "num_pairs": len(store),
         "source": manifest.source,
     }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from safetensors.torch import save_file
 
 from pipeline.atomic import atomic_file, write_json
@@ -36,10 +38,13 @@ def main(config: Config, arguments: list[str]) -> None:
         save_file(grids, temporary)
     content = {
         "model": name,
-        "rows": [row.as_dict() for row in rows],
+        "rows": [asdict(row) for row in rows],
         "straightness": curve.absolute,
         "straightness_normalised": curve.normalised,
+        "straightness_num_samples": config.evaluate.straightness.num_samples,
+        "straightness_num_steps": config.evaluate.straightness.num_steps,
         "device": runtime.describe(),
+        "precision": runtime.precision,
     }
     write_json(paths.evaluation(name), content)
 

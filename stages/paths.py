@@ -10,6 +10,8 @@ IMAGES = Path("data/images")
 CLASSIFIER = Path("models/classifier")
 RUNS = Path("runs")
 FEW_STEP = Path("metrics/few_step.csv")
+SUMMARY = Path("metrics/summary.json")
+REPORT = Path("report")
 
 
 def model(name: str) -> Path:

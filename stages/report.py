@@ -1,30 +1,42 @@
-"""Collects every measured cell into one table."""
+"""Collects every measured cell into a table, the headline numbers, figures and one page."""
 
 from __future__ import annotations
 
-import csv
-import json
 from dataclasses import fields
+from pathlib import Path
 
-from pipeline.atomic import atomic_file
+from pipeline.atomic import atomic_file, write_json
 from pipeline.config import Config
-from pipeline.evaluation import Row
+from pipeline.report.page import render_page
+from pipeline.report.pictures import draw_pictures
+from pipeline.report.provenance import collect_provenance, parameters
+from pipeline.report.results import few_step_rows, load_results, write_few_step_csv
+from pipeline.report.samples import load_samples
+from pipeline.report.summary import summary
 from stages import paths
 from stages.entry import run
 
-COLUMNS = tuple(field.name for field in fields(Row))
+HERE = Path()
 
 
 def main(config: Config, arguments: list[str]) -> None:
-    """Writes metrics/few_step.csv."""
+    """Writes metrics/few_step.csv, metrics/summary.json and report/ with the figures and index.html."""
     del arguments
-    rows = [json.loads(paths.quality(name).read_text())["row"] for name in config.rounds]
-    for name in config.evaluate.models:
-        rows += json.loads(paths.evaluation(name).read_text())["rows"]
-    with atomic_file(paths.FEW_STEP) as temporary, temporary.open("w", newline="") as stream:
-        writer = csv.DictWriter(stream, COLUMNS)
-        writer.writeheader()
-        writer.writerows(rows)
+    results = load_results(HERE, config.evaluate.models, tuple(config.rounds))
+    cells = load_samples(HERE, config.evaluate.models)
+    numbers = summary(results, config.distill.couplings)
+    pictures = draw_pictures(results, cells)
+    page = render_page(results, cells, numbers, pictures, collect_provenance(HERE), parameters(config))
+    write_few_step_csv(paths.FEW_STEP, few_step_rows(results))
+    write_json(paths.SUMMARY, numbers)
+    for field in fields(pictures):
+        _write(paths.REPORT / f"{field.name}.png", getattr(pictures, field.name).light)
+    _write(paths.REPORT / "index.html", page.encode())
+
+
+def _write(path: Path, content: bytes) -> None:
+    with atomic_file(path) as temporary:
+        temporary.write_bytes(content)
 
 
 if __name__ == "__main__":

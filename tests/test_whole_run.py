@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import re
 import shutil
@@ -10,11 +11,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import pytest
 import torch
 import yaml
 from diffusers import DiffusionPipeline
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
+from PIL import Image
 
 from pipeline.couplings import CouplingStore
 
@@ -29,10 +33,10 @@ def fresh_copy(folder: Path) -> None:
     subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
 
 
-def repro(folder: Path) -> str:
+def run(folder: Path, *arguments: str) -> str:
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     done = subprocess.run(
-        [sys.executable, "-m", "dvc", "repro"], cwd=folder, env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-m", *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -43,12 +47,39 @@ def stages_run(output: str) -> list[str]:
     return re.findall(r"Running stage '([^']+)'", output)
 
 
+def assert_the_report_shows_the_cells(folder: Path, rows: list[dict[str, str]]) -> None:
+    fid = {(row["model"], row["num_steps"]): float(row["fid"]) for row in rows}
+    summary = json.loads(run(folder, "dvc", "metrics", "show", "--json"))[""]["data"]["metrics/summary.json"]["data"]
+    assert summary["distilled_1_fid"] == fid["distilled", "1"]
+    assert summary["distilled_1_over_couplings"] == pytest.approx(
+        fid["distilled", "1"] / fid["couplings@round1", summary_steps(rows)]
+    )
+    page = (folder / "report/index.html").read_text("utf-8")
+    assert not re.search(r"(src|href|srcset)=\"(?!data:)", page)
+    assert all(f"{float(row['fid']):.3f}" in page for row in rows)
+    for name in ("fid_by_steps", "samples", "straightness", "losses"):
+        pixels = np.asarray(Image.open(folder / f"report/{name}.png").convert("L"))
+        assert pixels.std() > 1, name
+    shown = run(folder, "stages.show")
+    assert f"report: {folder.resolve() / 'report/index.html'}" in shown
+    plots = json.loads(run(folder, "dvc", "plots", "show", "--json"))["data"]
+    points = plots["FID by steps"][0]["content"]["data"]["values"]
+    assert [(point["model"], float(point["fid"])) for point in points] == [
+        (row["model"], float(row["fid"])) for row in rows
+    ]
+    assert "metrics/training/round1.csv" in plots
+
+
+def summary_steps(rows: list[dict[str, str]]) -> str:
+    return next(row["num_steps"] for row in rows if row["model"] == "couplings@round1")
+
+
 def test_smoke_runs_from_nothing_to_the_table_and_then_rests(tmp_path: Path) -> None:
     fresh_copy(tmp_path)
     with initialize_config_dir(str(tmp_path / "configs"), version_base=None):
         params = OmegaConf.to_container(compose("config", overrides=["preset=smoke"]), resolve=True)
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
-    repro(tmp_path)
+    run(tmp_path, "dvc", "repro")
 
     with (tmp_path / "metrics/few_step.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
@@ -60,9 +91,10 @@ def test_smoke_runs_from_nothing_to_the_table_and_then_rests(tmp_path: Path) -> 
         assert float(row["fid"]) > 0
         assert (row["features"], row["num_samples"], row["reference"]) == ("classifier", "200", "train")
         assert row["nfe"] in ("", row["num_steps"])
+    assert_the_report_shows_the_cells(tmp_path, rows)
     assert len(CouplingStore(tmp_path / "couplings/round2/store")) == 500
 
     pipeline = DiffusionPipeline.from_pretrained(tmp_path / "models/distilled")
     image = pipeline(num_inference_steps=1, generator=torch.Generator().manual_seed(0)).images[0]
     assert image.size == (8, 8)
-    assert stages_run(repro(tmp_path)) == ["check"]
+    assert stages_run(run(tmp_path, "dvc", "repro")) == ["check"]

@@ -17,7 +17,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from pipeline.config import TEACHER
-from pipeline.report.results import COUPLINGS_PREFIX, LossPoint, ModelResult, Row
+from pipeline.metrics.row import COUPLINGS_PREFIX, Row
+from pipeline.report.results import LossPoint, ModelResult
 from pipeline.report.samples import SampleCell, mosaic
 from pipeline.report.summary import describe_measure
 from pipeline.report.theme import LIGHT, Theme, cycle
@@ -177,8 +178,7 @@ def _step_axis(axes: Axes, counts: Sequence[int]) -> None:
 
 
 def _log_axis(axes: Axes, values: Iterable[float]) -> None:
-    """Logarithmic y with plain numbers as ticks: powers of ten, or finer where fewer than three are in range."""
-    axes.set_yscale("log")
+    """Logarithmic y with plain numbers as ticks: powers of ten or finer; linear where too few fit."""
     positive = [value for value in values if value > 0]
     if not positive:
         return
@@ -189,6 +189,7 @@ def _log_axis(axes: Axes, values: Iterable[float]) -> None:
         if len(ticks) >= 3:
             break
     if len(ticks) < 2:
-        return  # so narrow a range is best left to matplotlib
+        return
+    axes.set_yscale("log")
     axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.yaxis.set_minor_locator(NullLocator())

@@ -4,29 +4,21 @@ from __future__ import annotations
 
 import importlib.resources
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple
 from html import escape
 from string import Template
 from typing import Any
 
 import yaml
 
-from pipeline.report.html import Picture, definitions, picture, table
+from pipeline.metrics.row import COLUMNS, Row
+from pipeline.report.html import definitions, picture, table
+from pipeline.report.pictures import Pictures
 from pipeline.report.provenance import Provenance
-from pipeline.report.results import COLUMNS, DataResult, ModelResult, Results, Row, few_step_rows
+from pipeline.report.results import DataResult, ModelResult, Results, few_step_rows
 from pipeline.report.samples import SampleCell
 from pipeline.report.summary import describe_measure, describe_solver, format_fid, headline, ratio_lines
 from pipeline.report.viewer import viewer
-
-
-@dataclass(frozen=True)
-class Pictures:
-    """The page's figures."""
-
-    fid_by_steps: Picture
-    samples: Picture
-    straightness: Picture
-    losses: Picture
 
 
 def render_page(

@@ -8,8 +8,11 @@ import platform
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
+
+from pipeline.config import Config
 
 PACKAGES = (
     "torch", "torchvision", "diffusers", "accelerate", "datasets", "torchdiffeq", "clean-fid", "scipy", "numpy", "dvc",
@@ -51,6 +54,11 @@ def collect_provenance(root: Path) -> Provenance:
         gpu=_gpu_name(),
         system=f"{platform.system()} {platform.machine()}",
     )
+
+
+def parameters(config: Config) -> dict[str, Any]:
+    """The whole configuration as plain values."""
+    return config.model_dump(mode="json")
 
 
 def git_revision(root: Path) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from pipeline.config import DISTILLED, TEACHER
-from pipeline.report.results import Results, Row, few_step_rows
+from pipeline.metrics.row import Row
+from pipeline.report.results import Results, few_step_rows
 
 BASELINE = "teacher_ddim_16"
 

@@ -11,11 +11,11 @@ import pytest
 from PIL import Image
 from test_results import FID, MODELS, NUM_NOISES, ROUNDS, SIZE, STEPS, grey_level, write_run
 
-from pipeline.report.figures import fid_by_steps_figure, loss_figure, png, sample_grid_figure, straightness_figure
-from pipeline.report.html import Picture
-from pipeline.report.page import Pictures, render_page
+from pipeline.report.figures import png, sample_grid_figure
+from pipeline.report.page import render_page
+from pipeline.report.pictures import draw_pictures
 from pipeline.report.provenance import Provenance, collect_provenance, git_revision
-from pipeline.report.results import few_step_rows, load_results
+from pipeline.report.results import load_results
 from pipeline.report.samples import SampleCell, load_samples, mosaic
 from pipeline.report.summary import summary
 from pipeline.report.theme import DARK, LIGHT
@@ -51,18 +51,7 @@ class Page(HTMLParser):
 def page(tmp_path: Path) -> str:
     write_run(tmp_path)
     results, cells = load_results(tmp_path, MODELS, ROUNDS), load_samples(tmp_path, MODELS)
-    rows = few_step_rows(results)
-
-    def draw(alt: str, figure: object, *arguments: object) -> Picture:
-        assert callable(figure)
-        return Picture(alt, *(png(figure(*arguments, theme)) for theme in (LIGHT, DARK)))
-
-    pictures = Pictures(
-        fid_by_steps=draw("curve", fid_by_steps_figure, rows),
-        samples=draw("grid", sample_grid_figure, cells),
-        straightness=draw("bars", straightness_figure, results.models),
-        losses=draw("losses", loss_figure, results.losses),
-    )
+    pictures = draw_pictures(results, cells)
     provenance = Provenance("abc" + HOSTILE, "3.11", {"torch": "2.14"}, "a CPU", 2, None, "Linux")
     return render_page(results, cells, summary(results, "round1"), pictures, provenance, {"note": HOSTILE})
 

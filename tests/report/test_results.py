@@ -10,8 +10,8 @@ import pytest
 from safetensors.numpy import save_file
 
 from pipeline.errors import StraightflowError
+from pipeline.metrics.row import COLUMNS
 from pipeline.report.results import (
-    COLUMNS,
     Results,
     few_step_rows,
     load_results,
