@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Literal
 
 from pydantic import model_validator
@@ -9,23 +10,26 @@ from pydantic import model_validator
 from pipeline.config.section import PositiveFloat, PositiveInt, Section
 
 TEACHER_SOLVERS = ("unipc", "ddim")
-STUDENT_SOLVERS = ("euler", "heun", "dopri5")
+STUDENT_SOLVERS = ("euler", "heun", "midpoint", "rk4", "projection", "dopri5")
 
 
 class SolverConfig(Section):
     """A deterministic solver of a model's ODE.
 
     Attributes:
-        name: ``unipc`` or ``ddim`` for a teacher; ``euler``, ``heun`` or ``dopri5`` for a student.
+        name: ``unipc`` or ``ddim`` for a teacher; one of ``STUDENT_SOLVERS`` for a student.
         num_steps: Steps on the time grid; null for the adaptive ``dopri5``.
         rtol: Relative tolerance of ``dopri5``.
         atol: Absolute tolerance of ``dopri5``.
+        grid: Times of a student's fixed steps: ``uniform``, ``cosine``, ``edm`` (Karras et al. 2022), or the
+            num_steps + 1 times themselves, rising from 0 to 1.
     """
 
-    name: Literal["unipc", "ddim", "euler", "heun", "dopri5"]
+    name: Literal["unipc", "ddim", "euler", "heun", "midpoint", "rk4", "projection", "dopri5"]
     num_steps: PositiveInt | None = None
     rtol: PositiveFloat | None = None
     atol: PositiveFloat | None = None
+    grid: Literal["uniform", "cosine", "edm"] | tuple[float, ...] = "uniform"
 
     @model_validator(mode="after")
     def _settings_match_solver(self) -> SolverConfig:
@@ -34,4 +38,21 @@ class SolverConfig(Section):
             raise ValueError("solver dopri5 takes rtol and atol, and num_steps: null")
         if not adaptive and (self.num_steps is None or self.rtol is not None or self.atol is not None):
             raise ValueError(f"solver {self.name} takes num_steps, and neither rtol nor atol")
+        if self.grid != "uniform" and (adaptive or self.name not in STUDENT_SOLVERS):
+            raise ValueError(f"solver {self.name} takes no grid")
+        if isinstance(self.grid, tuple):
+            rising = all(start < end for start, end in itertools.pairwise(self.grid))
+            if len(self.grid) != (self.num_steps or 0) + 1 or not rising or (self.grid[0], self.grid[-1]) != (0, 1):
+                raise ValueError(
+                    f"grid must be {(self.num_steps or 0) + 1} times rising from 0 to 1, found {list(self.grid)}"
+                )
         return self
+
+    @property
+    def label(self) -> str:
+        """Name in tables: the solver, and its grid or tolerance where that tells it apart."""
+        if self.rtol is not None:
+            return f"{self.name}-{self.rtol:g}"
+        if isinstance(self.grid, tuple):
+            return f"{self.name}-given"
+        return self.name if self.grid == "uniform" else f"{self.name}-{self.grid}"
