@@ -14,9 +14,10 @@ from pipeline.config import SolverConfig
 from pipeline.diffusers_layout import locate, read_json
 from pipeline.errors import StraightflowError
 from pipeline.fingerprint import fingerprint_folder
+from pipeline.noise_schedule import NoiseSchedule, read_noise_schedule
 from pipeline.solvers import Field, Solution, solve
 from pipeline.student import predict_velocity
-from pipeline.teacher import TeacherVelocity, generate
+from pipeline.teacher import Teacher, generate
 
 FLOW_SCHEDULER = "FlowMatchEulerDiscreteScheduler"
 
@@ -35,7 +36,7 @@ def load_unet(folder: Path) -> UNet2DModel:
     return unet.float()
 
 
-def load_noise_schedule(folder: Path) -> dict[str, Any]:
+def load_scheduler_config(folder: Path) -> dict[str, Any]:
     """Configuration of a saved pipeline's scheduler."""
     location = locate(folder, "scheduler", "scheduler_config.json")
     return read_json(location / "scheduler_config.json")
@@ -48,14 +49,14 @@ class Sampler:
     Attributes:
         shape: (channels, height, width) of its images.
         fingerprint: Of the saved folder.
-        noise_schedule: Scheduler configuration of a teacher; None for a student.
+        noise_schedule: Forward process of a teacher; None for a student.
         network: The placed UNet.
         runtime: What it runs on.
     """
 
     shape: tuple[int, int, int]
     fingerprint: str
-    noise_schedule: dict[str, Any] | None
+    noise_schedule: NoiseSchedule | None
     network: torch.nn.Module
     runtime: Runtime
 
@@ -71,25 +72,25 @@ class Sampler:
     def velocity_field(self) -> Field:
         """dx_t/dt of the model's ODE, on the rectified-flow time axis for teachers as well."""
         if self.noise_schedule is not None:
-            return TeacherVelocity(self.network, self.noise_schedule)
+            return Teacher(self.network, self.noise_schedule).velocity
         return lambda x_t, t: predict_velocity(self.network, x_t, t)
 
     def time_range(self) -> tuple[float, float]:
         """Times between which :meth:`velocity_field` is defined."""
         if self.noise_schedule is not None:
-            return TeacherVelocity(self.network, self.noise_schedule).time_range
+            return self.noise_schedule.time_range
         return 0.0, 1.0
 
 
 def load_sampler(folder: Path, runtime: Runtime) -> Sampler:
     """Opens ``folder`` as teacher or student, told apart by its scheduler."""
     unet = load_unet(folder)
-    schedule = load_noise_schedule(folder)
+    scheduler = load_scheduler_config(folder)
     size = int(unet.config["sample_size"])
     return Sampler(
         shape=(int(unet.config["in_channels"]), size, size),
         fingerprint=fingerprint_folder(folder),
-        noise_schedule=None if schedule.get("_class_name") == FLOW_SCHEDULER else schedule,
+        noise_schedule=None if scheduler.get("_class_name") == FLOW_SCHEDULER else read_noise_schedule(scheduler),
         network=runtime.place(unet),
         runtime=runtime,
     )

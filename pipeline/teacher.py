@@ -1,109 +1,87 @@
-"""Any diffusers DDPM as a deterministic map from noise to image."""
+"""Any diffusers teacher as a deterministic map from noise to image."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
-from diffusers import DPMSolverMultistepScheduler, UniPCMultistepScheduler
 
 from pipeline.config import SolverConfig
+from pipeline.diffusion_solvers import ddim, dpmpp_2m, heun, unipc
 from pipeline.interpolation import per_sample
-from pipeline.solvers import CountingField, Solution
+from pipeline.noise_schedule import Node, NoiseSchedule
+from pipeline.solvers import Solution, dopri5
 
-# One sampler for every use: starts at the noisiest step, clips nothing.
-_DETERMINISTIC = {"timestep_spacing": "trailing", "thresholding": False, "final_sigmas_type": "zero"}
+GRID_SOLVERS = {"ddim": ddim, "dpmpp_2m": dpmpp_2m, "unipc": unipc, "heun": heun}
 
 
-def build_scheduler(
-    noise_schedule: dict[str, Any], solver: str
-) -> DPMSolverMultistepScheduler | UniPCMultistepScheduler:
-    """The diffusers scheduler of a named deterministic solver.
-
-    DDIM at eta = 0 is the first-order DPM-Solver++ (Lu et al. 2022, sec. 4), and is taken from there: the
-    stock ``DDIMScheduler`` steps by the integer part of 1000/num_steps, so that for step counts that do
-    not divide 1000 its steps do not meet.
+class Teacher:
+    """A diffusion network read as an estimate of x_1, its calls counted in ``nfe``.
 
     Args:
-        noise_schedule: Configuration of the teacher's own scheduler (betas, prediction type).
-        solver: ``ddim`` (Song et al. 2021, eta = 0) or ``unipc`` (Zhao et al. 2023).
+        network: Epsilon-, v-, sample- or score-predicting UNet. Of a learned-variance head's 2 C channels the
+            first C, the mean, are used.
+        schedule: The forward process that it was trained on.
     """
-    if solver == "ddim":
-        return DPMSolverMultistepScheduler.from_config(
-            noise_schedule, solver_order=1, algorithm_type="dpmsolver++", **_DETERMINISTIC
-        )
-    return UniPCMultistepScheduler.from_config(noise_schedule, **_DETERMINISTIC)
+
+    def __init__(self, network: torch.nn.Module, schedule: NoiseSchedule) -> None:
+        self._network = network
+        self.schedule = schedule
+        self.nfe = 0
+
+    def estimate(self, x: torch.Tensor, node: Node) -> torch.Tensor:
+        """x̂_1 at the state ``x`` (batch, …) of a grid point."""
+        time = torch.full((len(x),), node.time, device=x.device)
+        return self._estimate(x, node.alpha, node.sigma, time)
+
+    def velocity(self, x_t: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        """dx_t/dt = x̂_1 - ε̂ on the straight axis at ``x_t`` (batch, …) and times ``t`` (batch,).
+
+        Outside the times that the schedule covers, where adaptive solvers probe, the nearest is taken.
+        """
+        t = t.clamp(*self.schedule.time_range)
+        alpha, sigma, time = (per_sample(values, x_t) for values in self.schedule.at(t))
+        estimate = self._estimate(x_t * (alpha + sigma), alpha, sigma, time.flatten())
+        return (estimate - x_t) / per_sample(1 - t, x_t)
+
+    def _estimate(
+        self, x: torch.Tensor, alpha: torch.Tensor | float, sigma: torch.Tensor | float, time: torch.Tensor
+    ) -> torch.Tensor:
+        self.nfe += 1
+        # Variance-exploding networks see images in [0, 1].
+        seen = (x + 1) / 2 if self.schedule.exploding else x
+        output: torch.Tensor = self._network(seen, time).sample[:, : x.shape[1]].to(x.dtype)
+        match self.schedule.prediction:
+            case "sample":
+                return output
+            case "epsilon":
+                return (x - sigma * output) / alpha
+            case "v_prediction":  # Salimans & Ho 2022, app. D
+                return alpha * x - sigma * output
+            case "score":  # of the image in [0, 1], whose noise has half of sigma
+                return x + 0.5 * sigma**2 * output
 
 
-def generate(
-    network: torch.nn.Module, noise_schedule: dict[str, Any], x_0: torch.Tensor, solver: SolverConfig
-) -> Solution:
-    """Solves the teacher's ODE from noise to image.
+def generate(network: torch.nn.Module, schedule: NoiseSchedule, x_0: torch.Tensor, solver: SolverConfig) -> Solution:
+    """Solves the teacher's probability-flow ODE from noise to image.
 
     Args:
         network: The teacher's UNet.
-        noise_schedule: Configuration of its scheduler.
-        x_0: (batch, channels, height, width).
-        solver: ``ddim`` or ``unipc`` with its steps.
+        schedule: Its forward process.
+        x_0: Standard normal noise, (batch, channels, height, width).
+        solver: A teacher's solver. ``dopri5`` runs between the least and the largest trained level of noise, on
+            the straight axis, and ends like the others with one estimate of x_1.
 
     Returns:
         Images, not clipped, and the network calls made.
     """
-    scheduler = build_scheduler(noise_schedule, solver.name)
-    scheduler.set_timesteps(solver.num_steps, device=x_0.device)
-    counted = CountingField(lambda x, t: network(x, t).sample[:, : x.shape[1]].float())
-    x = x_0
-    for timestep in scheduler.timesteps:
-        x = scheduler.step(counted(x, timestep), timestep, x).prev_sample
-    return Solution(x, counted.nfe)
-
-
-class TeacherVelocity:
-    """The teacher's probability-flow ODE as a velocity field on the rectified-flow time axis.
-
-    With r = t/(1 - t), the point x_t of a linear path corresponds to x_t / S, S = sqrt((1 - t)² + t²), of the
-    variance-preserving process where ᾱ = t²/S²; the network's time is found by interpolating log SNR
-    (Lee et al. 2024, sec. 3). The velocity is x̂_1 - ε̂.
-
-    Args:
-        network: Epsilon-, sample- or v-predicting UNet.
-        noise_schedule: Configuration of its scheduler.
-    """
-
-    def __init__(self, network: torch.nn.Module, noise_schedule: dict[str, Any]) -> None:
-        self._network = network
-        scheduler = build_scheduler(noise_schedule, "ddim")
-        alphas_cumprod: torch.Tensor = scheduler.alphas_cumprod.double()
-        self._prediction_type = scheduler.config["prediction_type"]
-        self._signal_ratio: torch.Tensor = (alphas_cumprod / (1 - alphas_cumprod)).sqrt()
-
-    @property
-    def time_range(self) -> tuple[float, float]:
-        """Smallest and largest t that the noise schedule covers."""
-        ratio = self._signal_ratio[[-1, 0]]
-        start, end = (ratio / (1 + ratio)).tolist()
-        return start, end
-
-    def __call__(self, x_t: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-        """Velocity at ``x_t`` (batch, …) and times ``t`` (batch,) within :attr:`time_range`."""
-        signal, noise = per_sample(t, x_t), per_sample(1 - t, x_t)
-        scale = (signal.square() + noise.square()).sqrt()
-        x_vp = x_t / scale
-        output: torch.Tensor = self._network(x_vp, self._network_time(t)).sample[:, : x_t.shape[1]].float()
-        alpha, sigma = signal / scale, noise / scale
-        if self._prediction_type == "epsilon":
-            return (x_vp - sigma * output) / alpha - output
-        if self._prediction_type == "sample":
-            return output - (x_vp - alpha * output) / sigma
-        return (alpha * x_vp - sigma * output) - (alpha * output + sigma * x_vp)
-
-    def _network_time(self, t: torch.Tensor) -> torch.Tensor:
-        """Continuous timestep index whose log SNR is that of ``t``, by linear interpolation."""
-        log_ratio = self._signal_ratio.log().flip(0).to(t.device)
-        # Adaptive solvers probe a little past the ends, where the ratio has no logarithm.
-        within = t.double().clamp(*self.time_range)
-        wanted = torch.log(within / (1 - within)).clamp(log_ratio[0], log_ratio[-1])
-        upper = torch.searchsorted(log_ratio, wanted).clamp(1, len(log_ratio) - 1)
-        lower = upper - 1
-        share = (wanted - log_ratio[lower]) / (log_ratio[upper] - log_ratio[lower])
-        return (len(log_ratio) - 1 - (lower + share)).to(t.dtype)
+    teacher = Teacher(network, schedule)
+    start = schedule.initial_scale * x_0
+    if solver.name == "dopri5":
+        assert solver.rtol is not None  # the configuration guarantees it
+        assert solver.atol is not None
+        first, last = schedule.node(-1), schedule.node(0)
+        z = start / (first.alpha + first.sigma)
+        z = dopri5(teacher.velocity, z, rtol=solver.rtol, atol=solver.atol, times=schedule.time_range).x
+        return Solution(teacher.estimate(z * (last.alpha + last.sigma), last), teacher.nfe)
+    assert solver.num_steps is not None
+    images = GRID_SOLVERS[solver.name](teacher.estimate, start, schedule.nodes(solver.num_steps))
+    return Solution(images, teacher.nfe)

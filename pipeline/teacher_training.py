@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
+from diffusers import DDPMPipeline, DDPMScheduler, ScoreSdeVePipeline, ScoreSdeVeScheduler, UNet2DModel
 
 from pipeline.atomic import atomic_folder
 from pipeline.config import UNetConfig
 from pipeline.errors import StraightflowError
 from pipeline.hub import download_model
-from pipeline.models import load_noise_schedule, load_unet
+from pipeline.models import load_scheduler_config, load_unet
+from pipeline.noise_schedule import VARIANCE_EXPLODING
 
 
 def build_unet(config: UNetConfig, shape: tuple[int, int, int], seed: int) -> UNet2DModel:
@@ -60,4 +61,9 @@ def adopt_pretrained(name: str, shape: tuple[int, int, int], folder: Path) -> No
             found=f"{found} in {name}",
             mend="set data.channels and data.resolution to the teacher's, or name another teacher",
         )
-    save_teacher(unet, DDPMScheduler.from_config(load_noise_schedule(source)), folder)
+    config = load_scheduler_config(source)
+    if config.get("_class_name") == VARIANCE_EXPLODING:
+        with atomic_folder(folder) as temporary:
+            ScoreSdeVePipeline(unet=unet, scheduler=ScoreSdeVeScheduler.from_config(config)).save_pretrained(temporary)
+    else:
+        save_teacher(unet, DDPMScheduler.from_config(config), folder)

@@ -39,7 +39,7 @@ def test_committed_params_are_the_composed_default() -> None:
         ("rounds.round1.train.batchsize", 8, "did you mean 'batch_size'"),
         ("rounds.round1.couplings.source", "teachr", "did you mean 'teacher'"),
         ("rounds.round1.couplings.source", "round2", "cycle: round1 <- round2 <- round1"),
-        ("rounds.round1.couplings.solver.name", "euler", "takes one of unipc, ddim"),
+        ("rounds.round1.couplings.solver.name", "euler", "takes one of unipc, dpmpp_2m, ddim"),
         ("distill.couplings", "round7", "distill.couplings is 'round7'"),
         ("evaluate.models", ["teacher", "raund1"], "did you mean 'round1'"),
         ("teacher.train.batch_size", 0, "teacher.train.batch_size.*greater than 0"),

@@ -9,7 +9,7 @@ from pydantic import model_validator
 
 from pipeline.config.section import PositiveFloat, PositiveInt, Section
 
-TEACHER_SOLVERS = ("unipc", "ddim")
+TEACHER_SOLVERS = ("unipc", "dpmpp_2m", "ddim", "heun", "dopri5")
 STUDENT_SOLVERS = ("euler", "heun", "midpoint", "rk4", "projection", "dopri5")
 
 
@@ -17,7 +17,7 @@ class SolverConfig(Section):
     """A deterministic solver of a model's ODE.
 
     Attributes:
-        name: ``unipc`` or ``ddim`` for a teacher; one of ``STUDENT_SOLVERS`` for a student.
+        name: One of ``TEACHER_SOLVERS`` for a teacher, one of ``STUDENT_SOLVERS`` for a student.
         num_steps: Steps on the time grid; null for the adaptive ``dopri5``.
         rtol: Relative tolerance of ``dopri5``.
         atol: Absolute tolerance of ``dopri5``.
@@ -25,7 +25,7 @@ class SolverConfig(Section):
             num_steps + 1 times themselves, rising from 0 to 1.
     """
 
-    name: Literal["unipc", "ddim", "euler", "heun", "midpoint", "rk4", "projection", "dopri5"]
+    name: Literal["unipc", "dpmpp_2m", "ddim", "euler", "heun", "midpoint", "rk4", "projection", "dopri5"]
     num_steps: PositiveInt | None = None
     rtol: PositiveFloat | None = None
     atol: PositiveFloat | None = None
