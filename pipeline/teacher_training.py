@@ -12,7 +12,7 @@ from pipeline.config import UNetConfig
 from pipeline.errors import StraightflowError
 from pipeline.hub import download_model
 from pipeline.models import load_scheduler_config, load_unet
-from pipeline.noise_schedule import VARIANCE_EXPLODING
+from pipeline.noise_schedule import VARIANCE_EXPLODING, read_noise_schedule
 
 
 def build_unet(config: UNetConfig, shape: tuple[int, int, int], seed: int) -> UNet2DModel:
@@ -40,10 +40,11 @@ def training_scheduler() -> DDPMScheduler:
     return DDPMScheduler(clip_sample=False)
 
 
-def save_teacher(unet: UNet2DModel, scheduler: DDPMScheduler, folder: Path) -> None:
-    """Saves a stock ``DDPMPipeline``, atomically."""
+def save_teacher(unet: UNet2DModel, scheduler: DDPMScheduler | ScoreSdeVeScheduler, folder: Path) -> None:
+    """Saves a stock ``DDPMPipeline``, or ``ScoreSdeVePipeline`` by the scheduler's kind, atomically."""
+    kind = ScoreSdeVePipeline if isinstance(scheduler, ScoreSdeVeScheduler) else DDPMPipeline
     with atomic_folder(folder) as temporary:
-        DDPMPipeline(unet=unet, scheduler=scheduler).save_pretrained(temporary)
+        kind(unet=unet, scheduler=scheduler).save_pretrained(temporary)
 
 
 def adopt_pretrained(name: str, shape: tuple[int, int, int], folder: Path) -> None:
@@ -62,8 +63,6 @@ def adopt_pretrained(name: str, shape: tuple[int, int, int], folder: Path) -> No
             mend="set data.channels and data.resolution to the teacher's, or name another teacher",
         )
     config = load_scheduler_config(source)
-    if config.get("_class_name") == VARIANCE_EXPLODING:
-        with atomic_folder(folder) as temporary:
-            ScoreSdeVePipeline(unet=unet, scheduler=ScoreSdeVeScheduler.from_config(config)).save_pretrained(temporary)
-    else:
-        save_teacher(unet, DDPMScheduler.from_config(config), folder)
+    read_noise_schedule(config)  # refuses what cannot be sampled
+    kind = ScoreSdeVeScheduler if config.get("_class_name") == VARIANCE_EXPLODING else DDPMScheduler
+    save_teacher(unet, kind.from_config(config), folder)
