@@ -1,7 +1,8 @@
 """Verifies the configuration, the images and the teacher before anything is trained.
 
-Runs at every ``dvc repro`` and writes down what the images and the teacher are, so that the stages that read
-them run again when those change on disk or on the hub, and only then.
+Writes down what the images and the teacher are. ``make repro`` and ``make check`` call it every time, so that the
+stages that read them run again when those changed on disk or on the hub, and only then; a plain ``dvc repro`` runs
+it when the configuration changed.
 """
 
 from __future__ import annotations

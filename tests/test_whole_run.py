@@ -42,11 +42,6 @@ def run(folder: Path, *arguments: str) -> str:
     return done.stdout
 
 
-def stages_run(output: str) -> list[str]:
-    """Names of the stages that a `dvc repro` ran and did not skip."""
-    return re.findall(r"Running stage '([^']+)'", output)
-
-
 def assert_the_report_shows_the_cells(folder: Path, rows: list[dict[str, str]]) -> None:
     fid = {(row["model"], row["num_steps"]): float(row["fid"]) for row in rows}
     summary = json.loads(run(folder, "dvc", "metrics", "show", "--json"))[""]["data"]["metrics/summary.json"]["data"]
@@ -97,4 +92,4 @@ def test_smoke_runs_from_nothing_to_the_table_and_then_rests(tmp_path: Path) -> 
     pipeline = DiffusionPipeline.from_pretrained(tmp_path / "models/distilled")
     image = pipeline(num_inference_steps=1, generator=torch.Generator().manual_seed(0)).images[0]
     assert image.size == (8, 8)
-    assert stages_run(run(tmp_path, "dvc", "repro")) == ["check"]
+    assert "Data and pipelines are up to date" in run(tmp_path, "dvc", "repro")
