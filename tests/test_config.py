@@ -32,6 +32,22 @@ def test_committed_params_are_the_composed_default() -> None:
     load_config(ROOT / "params.yaml")
 
 
+def test_a_third_round_is_the_three_lines_of_the_preset_that_are_a_comment(tmp_path: Path) -> None:
+    lines = (ROOT / "configs/preset/digits.yaml").read_text().splitlines()
+    start = next(at for at, line in enumerate(lines) if line.strip() == "# round3:")
+    lines[start : start + 3] = [line.replace("# ", "", 1) for line in lines[start : start + 3]]
+    (tmp_path / "preset.yaml").write_text("\n".join(lines))
+    preset = OmegaConf.to_container(OmegaConf.load(tmp_path / "preset.yaml"), resolve=True)
+    assert isinstance(preset, dict)
+    content = composed()
+    preset["evaluate"]["models"] += ["round3"]
+    config = parse_config(content | preset, origin="preset.yaml")
+    third, second = config.rounds["round3"], config.rounds["round2"]
+    assert (third.couplings.source, third.train.init) == ("round2", "round2")
+    assert third.couplings.batch_size == second.couplings.batch_size
+    assert third.couplings.seed not in (second.couplings.seed, config.rounds["round1"].couplings.seed)
+
+
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
