@@ -1,89 +1,166 @@
-"""Training checkpoints: whole or absent, checked by hash, the newest good one wins."""
+"""Training checkpoints: whole or absent, checked by hash, the newest good one wins.
+
+A checkpoint is one folder: weights and optimizer as Accelerate saves them, each weight average as safetensors, the
+step and the recorded losses as JSON, and ``checkpoint.json`` with the SHA-256 of every file. It is written beside its
+place, fsynced and renamed, so that a kill at any moment leaves either all of it or a temporary folder, which is
+cleared away. Batches, times, noise and dropout are functions of (seed, step), so no generator or position in the epoch
+needs saving beyond the step.
+"""
 
 from __future__ import annotations
 
 import json
 import re
 import shutil
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from accelerate import Accelerator
+from safetensors.torch import load_file, save_file
 
 from pipeline.atomic import publish_folder, write_json
-from pipeline.fingerprint import fingerprint_folder
+from pipeline.ema import Ema
+from pipeline.errors import StraightflowError
+from pipeline.fingerprint import fingerprint_file
+from pipeline.meter import Meter, Row
 
-KEPT = 2
 _NAME = re.compile(r"^step-(\d{9})$")
+_TEMPORARY = re.compile(r"^\.step-\d{9}\.tmp$")
+_RECORD = "checkpoint.json"
+_PROGRESS = "progress.json"
 
 
 @dataclass
 class TrainingState:
-    """The part of a checkpoint that is not weights: the step reached and the losses recorded.
+    """What a checkpoint holds besides the network and the optimizer.
 
     Attributes:
+        emas: Weight averages, one per half-life.
+        meter: Sums of the steps since the last record.
         step: Finished optimizer steps.
-        history: Rows (step, loss, learning rate).
+        history: What was recorded of them.
     """
 
-    step: int
-    history: list[tuple[int, float, float]]
-
-    def state_dict(self) -> dict[str, object]:
-        """Plain containers, for a checkpoint."""
-        return {"step": self.step, "history": [list(row) for row in self.history]}
-
-    def load_state_dict(self, state: dict[str, object]) -> None:
-        """Restores what :meth:`state_dict` returned."""
-        restored = json.loads(json.dumps(state))
-        self.step = int(restored["step"])
-        self.history = [(int(step), float(loss), float(rate)) for step, loss, rate in restored["history"]]
+    emas: Sequence[Ema]
+    meter: Meter
+    step: int = 0
+    history: list[Row] = field(default_factory=list)
 
 
-def save_checkpoint(accelerator: Accelerator, folder: Path, step: int) -> None:
-    """Saves everything registered with ``accelerator`` as ``folder/step-…`` and drops all but the newest."""
-    final = folder / f"step-{step:09d}"
-    temporary = folder / f".{final.name}.tmp"
-    if accelerator.is_main_process:
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-    accelerator.wait_for_everyone()
-    accelerator.save_state(str(temporary))
-    accelerator.wait_for_everyone()
-    if accelerator.is_main_process:
-        digest = fingerprint_folder(temporary)
-        publish_folder(temporary, final)
-        write_json(folder / f"{final.name}.json", {"sha256": digest})
-        for old in _checkpoints(folder)[KEPT:]:
-            (folder / f"{old.name}.json").unlink(missing_ok=True)
+class CheckpointFolder:
+    """The checkpoints of one run.
+
+    Args:
+        accelerator: Saves network and optimizer, on any number of processes.
+        folder: Where they live; must be particular to the run's inputs.
+        kept: Newest checkpoints to keep.
+        marked_every_steps: Steps whose multiples are kept for good; None marks none.
+    """
+
+    def __init__(self, accelerator: Accelerator, folder: Path, *, kept: int, marked_every_steps: int | None) -> None:
+        self._accelerator, self._folder = accelerator, folder
+        self._kept, self._marked_every_steps = kept, marked_every_steps
+
+    def save(self, state: TrainingState) -> None:
+        """Saves the run at ``state.step`` and drops the checkpoints that need not be kept.
+
+        Raises:
+            StraightflowError: If it cannot be written; earlier checkpoints are as they were.
+        """
+        final = self._folder / f"step-{state.step:09d}"
+        temporary = self._folder / f".{final.name}.tmp"
+        try:
+            self._write(temporary, final, state)
+        except OSError as error:
+            raise StraightflowError(
+                expected=f"room for a checkpoint in {self._folder}",
+                found=str(error),
+                mend="free disk space and start again; the run continues from the checkpoint before",
+            ) from error
+
+    def _write(self, temporary: Path, final: Path, state: TrainingState) -> None:
+        if self._accelerator.is_main_process:
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir(parents=True)
+        self._accelerator.wait_for_everyone()
+        self._accelerator.save_state(str(temporary))
+        sums = state.meter.state_dict()
+        if self._accelerator.is_main_process:
+            for ema in state.emas:
+                save_file(ema.state_dict(), _average(temporary, ema))
+            write_json(temporary / _PROGRESS, {"step": state.step, "history": state.history, "sums": sums})
+            write_json(temporary / _RECORD, _hashes(temporary))
+            publish_folder(temporary, final)
+            self._drop_old()
+        self._accelerator.wait_for_everyone()
+
+    def _drop_old(self) -> None:
+        unmarked = [item for item in self._newest_first() if not self._is_marked(item)]
+        for old in unmarked[self._kept :]:
             shutil.rmtree(old)
-    accelerator.wait_for_everyone()
 
+    def _is_marked(self, checkpoint: Path) -> bool:
+        return self._marked_every_steps is not None and _step(checkpoint) % self._marked_every_steps == 0
 
-def load_newest_checkpoint(accelerator: Accelerator, folder: Path) -> bool:
-    """Restores the newest checkpoint whose hash matches; reports each torn one it passes over.
+    def load_newest(self, state: TrainingState) -> bool:
+        """Restores the newest checkpoint whose hashes match; reports each damaged one it passes over.
 
-    Returns:
-        Whether one was restored.
-    """
-    for candidate in _checkpoints(folder):
-        if _is_whole(candidate):
-            accelerator.load_state(str(candidate))
-            return True
-        accelerator.print(f"checkpoint {candidate} is damaged; trying the one before it")
-    return False
-
-
-def _checkpoints(folder: Path) -> list[Path]:
-    """Checkpoint folders, newest first."""
-    if not folder.is_dir():
-        return []
-    return sorted((item for item in folder.iterdir() if _NAME.match(item.name)), reverse=True)
-
-
-def _is_whole(checkpoint: Path) -> bool:
-    record = checkpoint.with_name(f"{checkpoint.name}.json")
-    if not record.is_file():
+        Returns:
+            Whether one was restored.
+        """
+        self._clear_temporaries()
+        for candidate in self._newest_first():
+            damage = _damage(candidate)
+            if damage is None:
+                self._accelerator.load_state(str(candidate))
+                for ema in state.emas:
+                    ema.load_state_dict(load_file(_average(candidate, ema)))
+                progress = json.loads((candidate / _PROGRESS).read_text())
+                state.step = int(progress["step"])
+                state.meter.load_state_dict(progress["sums"])
+                state.history = [
+                    Row(step, loss, rate, norm, tuple(by_time), heldout)
+                    for step, loss, rate, norm, by_time, heldout in progress["history"]
+                ]
+                return True
+            self._accelerator.print(f"checkpoint {candidate} is damaged ({damage}); trying the one before it")
         return False
-    expected = json.loads(record.read_text())["sha256"]
-    return bool(fingerprint_folder(checkpoint) == expected)
+
+    def _clear_temporaries(self) -> None:
+        if self._accelerator.is_main_process and self._folder.is_dir():
+            for item in self._folder.iterdir():
+                if _TEMPORARY.match(item.name):
+                    shutil.rmtree(item)
+        self._accelerator.wait_for_everyone()
+
+    def _newest_first(self) -> list[Path]:
+        if not self._folder.is_dir():
+            return []
+        return sorted((item for item in self._folder.iterdir() if _NAME.match(item.name)), reverse=True)
+
+
+def _step(checkpoint: Path) -> int:
+    return int(checkpoint.name.removeprefix("step-"))
+
+
+def _average(checkpoint: Path, ema: Ema) -> Path:
+    return checkpoint / f"ema-{ema.halflife_images}.safetensors"
+
+
+def _hashes(checkpoint: Path) -> dict[str, str]:
+    files = sorted(item for item in checkpoint.rglob("*") if item.is_file() and item.name != _RECORD)
+    return {item.relative_to(checkpoint).as_posix(): fingerprint_file(item) for item in files}
+
+
+def _damage(checkpoint: Path) -> str | None:
+    """What is wrong with a checkpoint; None if it is whole."""
+    try:
+        expected = json.loads((checkpoint / _RECORD).read_text())
+    except (OSError, ValueError) as error:
+        return f"{_RECORD}: {error}"
+    found = _hashes(checkpoint)
+    for name in sorted(expected.keys() | found.keys()):
+        if expected.get(name) != found.get(name):
+            return f"{name} is not what was saved"
+    return None

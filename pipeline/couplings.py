@@ -109,6 +109,11 @@ class CouplingStore:
         x_1 = to_float(images) if images.dtype == torch.uint8 else images.float()
         return {"x_0": sample_noise(self._key, indices.tolist(), self.manifest.shape), "x_1": x_1}
 
+    def locate(self, index: int) -> str:
+        """Shard file and row of a pair, for messages."""
+        shard, row = divmod(index, self.manifest.shard_pairs)
+        return f"{self.manifest.shards[shard].file} row {row}"
+
 
 def _read_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST

@@ -51,6 +51,10 @@ class ImageSet:
         """``x_1`` of these images, float32 in [-1, 1]."""
         return {"x_1": to_float(torch.from_numpy(self.images[indices]))}
 
+    def locate(self, index: int) -> str:
+        """Row of an image, for messages."""
+        return f"image {index}"
+
 
 def open_images(folder: Path, split: Split) -> ImageSet:
     """Opens a split written by :func:`prepare_images`."""

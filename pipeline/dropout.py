@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import torch
 from diffusers import UNet2DModel
 
@@ -17,3 +19,13 @@ def set_dropout(unet: UNet2DModel, probability: float) -> None:
 def has_dropout(network: torch.nn.Module) -> bool:
     """Whether any layer drops something while training."""
     return any(isinstance(module, torch.nn.Dropout) and module.p > 0 for module in network.modules())
+
+
+def seed_dropout(seed: int, step: int, rank: int) -> None:
+    """Seeds torch's global generators, which dropout draws from, as a function of (seed, step, rank).
+
+    A resumed run so drops what an uninterrupted one would; ranks drop different units. Call it where the global
+    generators are forked.
+    """
+    digest = hashlib.sha256(f"straightflow/dropout/{seed}/{step}/{rank}".encode()).digest()
+    torch.manual_seed(int.from_bytes(digest[:4], "little"))

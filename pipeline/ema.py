@@ -1,8 +1,9 @@
-"""Exponential moving average of weights, its memory given in images."""
+"""Exponential moving averages of weights, their memories given in images."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -11,7 +12,7 @@ def ema_decay(*, batch_size: int, cur_nimg: int, halflife_images: int, rampup_ra
     """Decay of one step: 0.5^(batch / halflife), the half-life at most a share of the images so far.
 
     Args:
-        batch_size: Images in this step.
+        batch_size: Images in this step, over all processes and micro-batches.
         cur_nimg: Images seen including this step.
         halflife_images: Half-life at full length.
         rampup_ratio: Share of ``cur_nimg`` that bounds the half-life (Karras et al. 2022, reference code).
@@ -20,28 +21,52 @@ def ema_decay(*, batch_size: int, cur_nimg: int, halflife_images: int, rampup_ra
 
 
 class Ema:
-    """Averages of parameters, in float32, on their device. Saved and restored by Accelerate."""
+    """Averages of parameters, in float32, on their device.
 
-    def __init__(self, parameters: Iterable[torch.nn.Parameter]) -> None:
+    Args:
+        parameters: What is averaged; the averages start as their values.
+        halflife_images: Half-life of the average, in training images.
+        rampup_ratio: Share of the images seen that bounds the half-life.
+    """
+
+    def __init__(self, parameters: Iterable[torch.nn.Parameter], *, halflife_images: int, rampup_ratio: float) -> None:
         self._parameters = list(parameters)
+        self.halflife_images = halflife_images
+        self._rampup_ratio = rampup_ratio
         self.averages = [parameter.detach().float().clone() for parameter in self._parameters]
 
     @torch.no_grad()
-    def update(self, decay: float) -> None:
-        """averages ← decay · averages + (1 - decay) · parameters."""
+    def update(self, batch_size: int, cur_nimg: int) -> None:
+        """averages ← decay · averages + (1 - decay) · parameters; once per optimizer step."""
+        decay = ema_decay(
+            batch_size=batch_size,
+            cur_nimg=cur_nimg,
+            halflife_images=self.halflife_images,
+            rampup_ratio=self._rampup_ratio,
+        )
         torch._foreach_lerp_(self.averages, [parameter.detach() for parameter in self._parameters], 1 - decay)
 
     @torch.no_grad()
     def copy_to_parameters(self) -> None:
         """Overwrites the parameters with their averages."""
-        for parameter, average in zip(self._parameters, self.averages, strict=True):
-            parameter.copy_(average)
+        torch._foreach_copy_([parameter.detach() for parameter in self._parameters], self.averages)
 
-    def state_dict(self) -> dict[str, list[torch.Tensor]]:
-        """The averages, for a checkpoint."""
-        return {"averages": self.averages}
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """The parameters hold the averages inside the block, and their own values, to the bit, after it."""
+        own = [parameter.detach().clone() for parameter in self._parameters]
+        self.copy_to_parameters()
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                torch._foreach_copy_([parameter.detach() for parameter in self._parameters], own)
 
-    def load_state_dict(self, state: dict[str, list[torch.Tensor]]) -> None:
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        """The averages by position, for a checkpoint."""
+        return {str(position): average for position, average in enumerate(self.averages)}
+
+    def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
         """Restores averages in place."""
-        for average, saved in zip(self.averages, state["averages"], strict=True):
-            average.copy_(saved)
+        for position, average in enumerate(self.averages):
+            average.copy_(state[str(position)])

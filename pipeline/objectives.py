@@ -20,8 +20,15 @@ Batch = dict[str, torch.Tensor]
 class Objective(Protocol):
     """Randomness and loss of one training step."""
 
+    @property
+    def needs_images(self) -> bool:
+        """Whether :meth:`draw` looks at the images, and not only at their shape."""
+
     def draw(self, x_1: torch.Tensor, generator: torch.Generator) -> Batch:
         """Random numbers for the global batch ``x_1``, drawn on the CPU."""
+
+    def times(self, batch: Batch) -> torch.Tensor:
+        """t of each sample, from noise (0) to image (1), (batch,)."""
 
     def loss(self, network: torch.nn.Module, batch: Batch) -> torch.Tensor:
         """Loss of each sample, (batch,)."""
@@ -36,6 +43,15 @@ class NoisePrediction:
     """
 
     scheduler: DDPMScheduler
+
+    @property
+    def needs_images(self) -> bool:
+        """No."""
+        return False
+
+    def times(self, batch: Batch) -> torch.Tensor:
+        """1 - timestep / number of timesteps: the same direction as a flow's time, not the same scale."""
+        return 1 - batch["timestep"] / int(self.scheduler.config["num_train_timesteps"])
 
     def draw(self, x_1: torch.Tensor, generator: torch.Generator) -> Batch:
         """Timesteps (batch,), uniform integers, and noise like ``x_1``."""
@@ -64,6 +80,15 @@ class VelocityRegression:
     timesteps: TimeSampler
     regression_loss: Loss
     weighting: Weighting = uniform
+
+    @property
+    def needs_images(self) -> bool:
+        """No."""
+        return False
+
+    def times(self, batch: Batch) -> torch.Tensor:
+        """The drawn t."""
+        return batch["t"]
 
     def draw(self, x_1: torch.Tensor, generator: torch.Generator) -> Batch:
         """Times (batch,)."""

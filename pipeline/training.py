@@ -2,67 +2,47 @@
 
 from __future__ import annotations
 
-import math
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
-import numpy as np
 import torch
+from accelerate import Accelerator
 from diffusers import UNet2DModel
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
-from pipeline.batches import BatchOrder
-from pipeline.checkpoint import TrainingState, load_newest_checkpoint, save_checkpoint
+from pipeline.checkpoint import CheckpointFolder, TrainingState
 from pipeline.compute import Runtime
 from pipeline.config import TrainingConfig
-from pipeline.ema import Ema, ema_decay
-from pipeline.errors import StraightflowError
-from pipeline.noise import step_generator
+from pipeline.dropout import has_dropout, seed_dropout
+from pipeline.ema import Ema
+from pipeline.heldout import heldout_loss
+from pipeline.interruption import InterruptedRunError, StopRequest
+from pipeline.learning_rate import learning_rate_at
+from pipeline.memory import training_needs
+from pipeline.meter import Meter, Row
+from pipeline.nonfinite import require_finite
 from pipeline.objectives import Batch, Objective
+from pipeline.preflight import require_divisible_batch, require_matching_images, require_room
 from pipeline.progress import Progress
+from pipeline.training_set import StepBatches, TrainingSet, micro_batches
 
 
-class TrainingSet(Protocol):
-    """Samples addressed by index."""
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a run leaves besides the weights.
 
-    def __len__(self) -> int:
-        """Number of samples."""
-
-    def load(self, indices: np.ndarray) -> Batch:
-        """CPU tensors of these samples, ``x_1`` among them."""
-
-
-class StepBatches(Dataset[Batch]):
-    """Item k is this process's share of step k's batch with its random numbers.
-
-    Random numbers are drawn for the global batch and then divided, so that a step is the same for any
-    number of processes, and a resumed run needs no generator state.
+    Attributes:
+        history: What was recorded on the way.
+        heldout_loss_by_halflife: Held-out loss of each weight average at the end; empty without held-out samples.
+        halflife_images: Half-life of the average that became the model.
     """
 
-    def __init__(self, items: TrainingSet, objective: Objective, config: TrainingConfig, rank: int, ranks: int) -> None:
-        self._items, self._objective, self._seed = items, objective, config.seed
-        self._order = BatchOrder(config.seed, config.batch_size, len(items))
-        share = config.batch_size // ranks
-        self._rows = slice(rank * share, (rank + 1) * share)
-        self._num_steps, self._batch_size = config.num_steps, config.batch_size
-
-    def __len__(self) -> int:
-        return self._num_steps
-
-    def __getitem__(self, step: int) -> Batch:
-        batch = self._items.load(self._order(step)[self._rows])
-        like_global = torch.empty(self._batch_size, *batch["x_1"].shape[1:], device="meta")
-        drawn = self._objective.draw(like_global, step_generator(self._seed, step))
-        return batch | {name: values[self._rows] for name, values in drawn.items()}
-
-
-def learning_rate_at(step: int, config: TrainingConfig) -> float:
-    """Learning rate of optimizer step ``step`` (from 0): linear warm-up, then the configured decay to 0."""
-    if step < config.warmup_steps:
-        return config.learning_rate * (step + 1) / config.warmup_steps
-    share = (step - config.warmup_steps) / max(config.num_steps - config.warmup_steps, 1)
-    factor = {"constant": 1.0, "linear": 1 - share, "cosine": 0.5 * (1 + math.cos(math.pi * share))}
-    return config.learning_rate * factor[config.lr_decay]
+    history: list[Row]
+    heldout_loss_by_halflife: dict[int, float]
+    halflife_images: int
 
 
 def train(
@@ -73,8 +53,10 @@ def train(
     runtime: Runtime,
     run_folder: Path,
     label: str,
-) -> list[tuple[int, float, float]]:
-    """Trains ``unet`` in place and leaves the EMA weights in it.
+    *,
+    heldout: TrainingSet | None = None,
+) -> TrainingResult:
+    """Trains ``unet`` in place and leaves the averaged weights in it.
 
     A run interrupted at any moment continues from its newest checkpoint and ends with the same weights.
 
@@ -86,89 +68,150 @@ def train(
         runtime: Processes, device, precision.
         run_folder: Where checkpoints live; must be particular to these inputs.
         label: Name shown beside the progress.
-
-    Returns:
-        Rows (step, mean loss since the row before, learning rate).
+        heldout: Samples never trained on, if the loss on them is wanted.
 
     Raises:
-        StraightflowError: If the batch does not divide over processes, or the loss stops being finite.
+        StraightflowError: If the run cannot end well (checked before the first step), or a loss or gradient stops
+            being finite; the last checkpoint before that is kept.
+        InterruptedRunError: If SIGTERM came; a checkpoint of the last finished step is saved.
     """
     accelerator = runtime.accelerator
-    if config.batch_size % accelerator.num_processes:
-        raise StraightflowError(
-            expected=f"a batch_size that divides over {accelerator.num_processes} processes",
-            found=str(config.batch_size),
-            mend="change batch_size or launch.num_processes",
-        )
+    require_divisible_batch(config, accelerator.num_processes)
+    require_matching_images(unet, items, label)
     unet.train()
-    ema = Ema(unet.to(runtime.device).parameters())
+    if config.gradient_checkpointing:
+        unet.enable_gradient_checkpointing()
+    needs = training_needs(unet, config, runtime)
+    require_room(run_folder, needs, config.kept_checkpoints)
+    if runtime.is_main:
+        print(f"{label}: {needs.describe()}", file=sys.stderr)
+
+    unet.to(runtime.device)
     if runtime.channels_last:
         unet.to(memory_format=torch.channels_last)
     if runtime.compile:
         unet.compile()
-    optimizer = torch.optim.AdamW(
-        unet.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
-    )
-    network, optimizer = accelerator.prepare(unet, optimizer)
-    state = TrainingState(step=0, history=[])
-    accelerator.register_for_checkpointing(ema, state)
-    load_newest_checkpoint(accelerator, run_folder)
-
+    drops = has_dropout(unet)
     batches = StepBatches(items, objective, config, accelerator.process_index, accelerator.num_processes)
+    meter = Meter(accelerator, config.batch_size // accelerator.num_processes)
+    stop = StopRequest(accelerator)
+    with _prepared(unet, config, accelerator) as (network, optimizer), stop.listening(), _forked_generators(runtime):
+        emas = [
+            Ema(network.parameters(), halflife_images=halflife, rampup_ratio=config.ema_rampup_ratio)
+            for halflife in config.halflives_images
+        ]
+        state = TrainingState(emas, meter)
+        checkpoints = CheckpointFolder(
+            accelerator,
+            run_folder,
+            kept=config.kept_checkpoints,
+            marked_every_steps=config.marked_checkpoint_every_steps,
+        )
+        checkpoints.load_newest(state)
+
+        def measure(ema: Ema) -> float | None:
+            if heldout is None:
+                return None
+            with ema.in_place():
+                return heldout_loss(
+                    network, heldout, objective, runtime, batch_size=config.batch_size, seed=config.seed
+                )
+
+        with Progress(label, config.num_steps, "steps", done=state.step, enabled=runtime.is_main) as progress:
+            for batch in _loader(batches, state.step, runtime):
+                learning_rate = learning_rate_at(state.step, config)
+                for group in optimizer.param_groups:
+                    group["lr"] = learning_rate
+                if drops:
+                    seed_dropout(config.seed, state.step, accelerator.process_index)
+                losses = []
+                for number, micro_batch in enumerate(micro_batches(batch, config.gradient_accumulation_steps), start=1):
+                    synchronise = number == config.gradient_accumulation_steps
+                    with nullcontext() if synchronise else accelerator.no_sync(network):
+                        sample_losses = objective.loss(network, micro_batch)
+                        accelerator.backward(sample_losses.mean() / config.gradient_accumulation_steps)
+                    losses.append(sample_losses.detach())
+                gradient_norm = accelerator.clip_grad_norm_(network.parameters(), config.gradient_clip_norm)
+                optimizer.step()
+                optimizer.zero_grad()
+                state.step += 1
+                for ema in emas:
+                    ema.update(config.batch_size, state.step * config.batch_size)
+                meter.add(state.step, torch.cat(losses), objective.times(batch), gradient_norm)
+
+                # Everything above runs without waiting for the device; everything below is done now and then.
+                last = state.step == config.num_steps
+                measuring = heldout is not None and (last or _due(state.step, config.heldout_every_steps))
+                recording = last or measuring or _due(state.step, config.log_every_steps)
+                stopping = not last and stop.made(state.step)
+                saving = stopping or (not last and _due(state.step, config.checkpoint_every_steps))
+                note = None
+                if recording or saving:
+                    require_finite(meter, batches, objective, items, label)
+                if recording:
+                    reading = meter.read()
+                    row = Row(
+                        state.step,
+                        reading.loss,
+                        learning_rate,
+                        reading.gradient_norm,
+                        reading.loss_by_time,
+                        measure(emas[0]) if measuring else None,
+                    )
+                    state.history.append(row)
+                    note = f"loss {row.loss:.4g}"
+                if saving:
+                    checkpoints.save(state)
+                progress.advance(note=note)
+                if stopping:
+                    raise InterruptedRunError(
+                        f"{label} was asked to stop and saved step {state.step} of {config.num_steps}"
+                    )
+        result = _choose_average(state, measure)
+    unet.eval()
+    return result
+
+
+def _choose_average(state: TrainingState, measure: Callable[[Ema], float | None]) -> TrainingResult:
+    """Leaves the average of lowest held-out loss in the network; the default one if there is nothing to compare."""
+    measured = {ema.halflife_images: loss for ema in state.emas if (loss := measure(ema)) is not None}
+    chosen = min(state.emas, key=lambda ema: measured[ema.halflife_images]) if measured else state.emas[0]
+    chosen.copy_to_parameters()
+    return TrainingResult(state.history, measured, chosen.halflife_images)
+
+
+def _loader(batches: StepBatches, first_step: int, runtime: Runtime) -> Iterator[Batch]:
+    """Batches of the steps from ``first_step`` on, on the device."""
     on_gpu = runtime.device.type == "cuda"
     loader = DataLoader(
         batches,
         batch_size=None,
-        sampler=range(state.step, config.num_steps),
+        sampler=range(first_step, len(batches)),
         num_workers=4 if on_gpu else 0,
         pin_memory=on_gpu,
     )
-    loss_sum = torch.zeros((), device=runtime.device)
-    losses_in_sum = 0
-    with Progress(label, config.num_steps, "steps", done=state.step, enabled=runtime.is_main) as progress:
-        for batch in loader:
-            learning_rate = learning_rate_at(state.step, config)
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate
-            on_device = {name: values.to(runtime.device, non_blocking=True) for name, values in batch.items()}
-            loss = objective.loss(network, on_device).mean()
-            accelerator.backward(loss)
-            accelerator.clip_grad_norm_(network.parameters(), config.gradient_clip_norm)
-            optimizer.step()
-            optimizer.zero_grad()
-            state.step += 1
-            ema.update(
-                ema_decay(
-                    batch_size=config.batch_size,
-                    cur_nimg=state.step * config.batch_size,
-                    halflife_images=config.ema_halflife_images,
-                    rampup_ratio=config.ema_rampup_ratio,
-                )
-            )
-            loss_sum += loss.detach()
-            losses_in_sum += 1
-            note = None
-            if state.step % config.log_every_steps == 0 or state.step == config.num_steps:
-                mean = float(accelerator.reduce(loss_sum, "mean")) / losses_in_sum
-                _require_finite(mean, state.step, label)
-                state.history.append((state.step, mean, learning_rate))
-                loss_sum.zero_()
-                losses_in_sum = 0
-                note = f"loss {mean:.4g}"
-            if state.step % config.checkpoint_every_steps == 0 and state.step < config.num_steps:
-                save_checkpoint(accelerator, run_folder, state.step)
-            progress.advance(note=note)
-    ema.copy_to_parameters()
-    accelerator._custom_objects.clear()
-    accelerator.free_memory()
-    unet.eval()
-    return state.history
+    for batch in loader:
+        yield {name: values.to(runtime.device, non_blocking=True) for name, values in batch.items()}
 
 
-def _require_finite(loss: float, step: int, label: str) -> None:
-    if not math.isfinite(loss):
-        raise StraightflowError(
-            expected=f"a finite loss while training {label}",
-            found=f"{loss} at step {step}",
-            mend="lower learning_rate or set compute.precision: fp32; the last good checkpoint is kept",
-        )
+@contextmanager
+def _prepared(
+    unet: UNet2DModel, config: TrainingConfig, accelerator: Accelerator
+) -> Iterator[tuple[torch.nn.Module, torch.optim.Optimizer]]:
+    """The network as wrapped for its processes, and its optimizer; the accelerator forgets both afterwards."""
+    optimizer = torch.optim.AdamW(
+        unet.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
+    )
+    try:
+        yield accelerator.prepare(unet, optimizer)
+    finally:
+        accelerator.free_memory()
+
+
+def _forked_generators(runtime: Runtime) -> AbstractContextManager[None]:
+    """Leaves torch's global generators, which only dropout uses, as they were."""
+    return torch.random.fork_rng(devices=[runtime.device] if runtime.device.type == "cuda" else [])
+
+
+def _due(step: int, every_steps: int | None) -> bool:
+    return every_steps is not None and step % every_steps == 0

@@ -1,4 +1,4 @@
-"""How every stage starts: configuration in, one clear message and exit code 2 on a user's error."""
+"""How every stage starts: configuration in, one clear message and exit code 2 on a user's error, 75 for "resume"."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pipeline.config import Config, load_config
 from pipeline.errors import StraightflowError
+from pipeline.interruption import EXIT_RESUME, InterruptedRunError
 
 PARAMS = Path("params.yaml")
 
@@ -19,6 +20,9 @@ def run(main: Callable[[Config, list[str]], None]) -> None:
     except StraightflowError as error:
         print(f"error\n{error}", file=sys.stderr)
         raise SystemExit(2) from None
+    except InterruptedRunError as interrupted:
+        print(f"{interrupted}; run the same command again to go on", file=sys.stderr)
+        raise SystemExit(EXIT_RESUME) from None
 
 
 def single_argument(arguments: list[str], what: str) -> str:

@@ -7,9 +7,11 @@ import shutil
 from pipeline.compute import open_runtime
 from pipeline.config import TEACHER, Config
 from pipeline.data import open_images
+from pipeline.errors import StraightflowError
 from pipeline.objectives import NoisePrediction
 from pipeline.teacher_training import adopt_pretrained, build_unet, save_teacher, training_scheduler
 from pipeline.training import train
+from pipeline.training_set import Subset
 from stages import paths
 from stages.entry import run
 from stages.training_outputs import run_folder, write_history
@@ -29,11 +31,28 @@ def main(config: Config, arguments: list[str]) -> None:
     scheduler = training_scheduler()
     unet = build_unet(teacher.unet, images.shape, teacher.train.seed)
     run = run_folder(TEACHER, [images.fingerprint, teacher.model_dump(mode="json"), runtime.precision])
-    history = train(unet, images, NoisePrediction(scheduler), teacher.train, runtime, run, TEACHER)
+    result = train(
+        unet, images, NoisePrediction(scheduler), teacher.train, runtime, run, TEACHER, heldout=_heldout(config)
+    )
     if runtime.is_main:
         save_teacher(unet, scheduler, paths.model(TEACHER))
-        write_history(TEACHER, history)
+        write_history(TEACHER, result.history)
         shutil.rmtree(run, ignore_errors=True)
+
+
+def _heldout(config: Config) -> Subset | None:
+    """The images on which the teacher's loss is measured, if any are wanted."""
+    wanted = config.teacher.train.heldout_items
+    if not wanted:
+        return None
+    images = open_images(paths.IMAGES, "heldout")
+    if len(images) < wanted:
+        raise StraightflowError(
+            expected=f"{wanted} held-out images, as teacher.train.heldout_items says",
+            found=str(len(images)),
+            mend="lower it, or raise data.heldout_share",
+        )
+    return Subset(images, 0, wanted)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from pipeline.objectives import VelocityRegression
 from pipeline.student import save_student
 from pipeline.timesteps import build_timesteps, fixed
 from pipeline.training import train
+from pipeline.training_set import Subset
 from pipeline.weightings import WEIGHTINGS
 from stages import paths
 from stages.entry import run, single_argument
@@ -47,10 +48,20 @@ def main(config: Config, arguments: list[str]) -> None:
             runtime.precision,
         ],
     )
-    history = train(unet, store, objective, settings, runtime, run, name)
+    num_trained_on = max(len(store) - settings.heldout_items, 0)
+    result = train(
+        unet,
+        Subset(store, 0, num_trained_on),
+        objective,
+        settings,
+        runtime,
+        run,
+        name,
+        heldout=Subset(store, num_trained_on, len(store)) if settings.heldout_items else None,
+    )
     if runtime.is_main:
         save_student(unet, paths.model(name))
-        write_history(name, history)
+        write_history(name, result.history)
         shutil.rmtree(run, ignore_errors=True)
 
 

@@ -1,10 +1,12 @@
-"""What one of several processes runs in tests/test_processes.py: couplings, then training, into one folder.
+"""What one of several processes runs in tests/test_processes.py: couplings, then trainings, into one folder.
 
 torchrun --nproc-per-node N tests/process_worker.py FOLDER N
 """
 
 from __future__ import annotations
 
+import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -41,7 +43,9 @@ TRAINING = TrainingConfig(
     ema_halflife_images=20,
     ema_rampup_ratio=0.5,
     log_every_steps=4,
-    checkpoint_every_steps=100,
+    checkpoint_every_steps=3,
+    heldout_items=20,
+    heldout_every_steps=4,
     seed=0,
 )
 
@@ -58,17 +62,42 @@ class FixedPairs:
     def load(self, indices: np.ndarray) -> dict[str, torch.Tensor]:
         return {"x_0": self.x_0[indices], "x_1": self.x_1[indices]}
 
+    def locate(self, index: int) -> str:
+        return f"pair {index}"
+
+
+OBJECTIVE = VelocityRegression(uniform, l2)
+
 
 def work(folder: Path, runtime: Runtime) -> None:
-    """Writes ``store-N``, ``weights-N.safetensors`` and the shards that each process made, N processes."""
+    """Writes ``store-N`` and, N processes, what :func:`train_once` says for three trainings.
+
+    ``whole`` starts from nothing; ``accumulated`` divides each batch once more; ``continued`` goes on from the
+    checkpoints in ``interrupted``.
+    """
     count = runtime.accelerator.num_processes
     student = folder / "student"
-    runs = folder / f"runs-{count}-{runtime.accelerator.process_index}"
     generate_couplings(load_sampler(student, runtime), COUPLINGS, folder / f"runs-{count}", folder / f"store-{count}")
-    unet = load_unet(student)
-    train(unet, FixedPairs(), VelocityRegression(uniform, l2), TRAINING, runtime, runs, "train")
+    train_once("whole", TRAINING, folder, runtime)
+    if count < 3:
+        accumulated = TRAINING.model_copy(update={"gradient_accumulation_steps": 3})
+        train_once("accumulated", accumulated, folder, runtime)
     if runtime.is_main:
-        save_file(unet.cpu().state_dict(), folder / f"weights-{count}.safetensors")
+        shutil.copytree(folder / "interrupted", folder / f"continued-{count}")
+    runtime.accelerator.wait_for_everyone()
+    train_once("continued", TRAINING, folder, runtime)
+
+
+def train_once(name: str, config: TrainingConfig, folder: Path, runtime: Runtime) -> None:
+    """Writes ``<name>-N.safetensors``, the weights, and ``<name>-N.json``, steps, losses and held-out losses."""
+    run = f"{name}-{runtime.accelerator.num_processes}"
+    unet = load_unet(folder / "student")
+    result = train(unet, FixedPairs(), OBJECTIVE, config, runtime, folder / run, name, heldout=FixedPairs())
+    if runtime.is_main:
+        save_file(unet.cpu().state_dict(), folder / f"{run}.safetensors")
+        (folder / f"{run}.json").write_text(
+            json.dumps([(row.step, row.loss, row.heldout_loss) for row in result.history])
+        )
 
 
 def main(folder: Path, num_processes: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -9,13 +10,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from process_worker import work
+from process_worker import OBJECTIVE, TRAINING, FixedPairs, work
 from safetensors.torch import load_file
 
+import pipeline.training as training
 from pipeline.compute import open_runtime
-from pipeline.config import ComputeConfig, LaunchConfig
+from pipeline.config import ComputeConfig, LaunchConfig, TrainingConfig
 from pipeline.errors import StraightflowError
 from pipeline.fingerprint import fingerprint_folder
+from pipeline.learning_rate import learning_rate_at
+from pipeline.models import load_unet
 from pipeline.student import save_student
 
 ROOT = Path(__file__).parent.parent
@@ -39,22 +43,52 @@ def one_thread():
     torch.set_num_threads(threads)
 
 
-@pytest.mark.usefixtures("one_thread")
-def test_several_processes_make_the_same_couplings_and_the_same_student(tiny_unet, runtime, tmp_path: Path) -> None:
+@pytest.fixture
+def folder(tiny_unet, runtime, tmp_path: Path, monkeypatch) -> Path:
+    """A student, and the checkpoints of a run of one process that ended after its fifth step."""
     save_student(tiny_unet, tmp_path / "student")
-    work(tmp_path, runtime)
+
+    def dies(step: int, settings: TrainingConfig) -> float:
+        if step == 5:
+            raise InterruptedError
+        return learning_rate_at(step, settings)
+
+    monkeypatch.setattr(training, "learning_rate_at", dies)
+    with pytest.raises(InterruptedError):
+        training.train(tiny_unet, FixedPairs(), OBJECTIVE, TRAINING, runtime, tmp_path / "interrupted", "interrupted")
+    monkeypatch.undo()
+    assert [item.name for item in (tmp_path / "interrupted").iterdir()] == ["step-000000003"]
+    return tmp_path
+
+
+def require_same_training(folder: Path, one: str, other: str) -> None:
+    """Equal to rounding: losses, held-out losses, weights."""
+    rows = [json.loads((folder / f"{name}.json").read_text()) for name in (one, other)]
+    assert len(rows[0]) == 2
+    assert rows[1] == [pytest.approx(row, rel=1e-5) for row in rows[0]]
+    weights = [load_file(folder / f"{name}.safetensors") for name in (one, other)]
+    # A key's bias shifts all scores of a query alike and softmax undoes that, so its gradient is rounding
+    # alone, which Adam scales up.
+    for name in [name for name in weights[0] if not name.endswith("to_k.bias")]:
+        assert torch.allclose(weights[0][name], weights[1][name], rtol=0, atol=1e-5), name
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_several_processes_make_the_same_couplings_and_the_same_student(runtime, folder: Path) -> None:
+    start = {name: value.clone() for name, value in load_unet(folder / "student").state_dict().items()}
+    work(folder, runtime)
+    trained = load_file(folder / "whole-1.safetensors")
+    assert max((value - start[name]).abs().max() for name, value in trained.items()) > 1e-3  # it did train
+    require_same_training(folder, "whole-1", "continued-1")
+    require_same_training(folder, "whole-1", "accumulated-1")
     for count in (2, 3):
-        launch(tmp_path, count)
+        launch(folder, count)
         # Each process wrote its own mark, and was refused if there were not as many as it was told.
-        assert len(list(tmp_path.glob(f"finished-{count}-*"))) == count
-        assert fingerprint_folder(tmp_path / f"store-{count}") == fingerprint_folder(tmp_path / "store-1")
-        one, several = (load_file(tmp_path / f"weights-{number}.safetensors") for number in (1, count))
-        start = tiny_unet.state_dict()
-        # A key's bias shifts all scores of a query alike and softmax undoes that, so its gradient is rounding
-        # alone, which Adam scales up.
-        for name in [name for name in one if not name.endswith("to_k.bias")]:
-            assert torch.allclose(one[name], several[name], rtol=0, atol=1e-5), name
-        assert max((value - start[name]).abs().max() for name, value in one.items()) > 1e-3  # it did train
+        assert len(list(folder.glob(f"finished-{count}-*"))) == count
+        assert fingerprint_folder(folder / f"store-{count}") == fingerprint_folder(folder / "store-1")
+        require_same_training(folder, "whole-1", f"whole-{count}")
+        require_same_training(folder, "whole-1", f"continued-{count}")
+    require_same_training(folder, "whole-1", "accumulated-2")
 
 
 def test_a_launch_that_got_fewer_processes_than_configured_is_refused() -> None:

@@ -1,20 +1,32 @@
 from __future__ import annotations
 
 import copy
+import os
+import signal
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from diffusers import UNet2DModel
 
 import pipeline.training as training
 from pipeline.batches import BatchOrder
 from pipeline.config import TrainingConfig
-from pipeline.ema import Ema, ema_decay
+from pipeline.dropout import set_dropout
+from pipeline.ema import Ema
 from pipeline.errors import StraightflowError
+from pipeline.heldout import heldout_loss
+from pipeline.interruption import InterruptedRunError
+from pipeline.learning_rate import learning_rate_at
 from pipeline.losses import l2
+from pipeline.memory import training_needs
+from pipeline.noise import step_generator
 from pipeline.objectives import VelocityRegression
-from pipeline.timesteps import uniform
+from pipeline.timesteps import fixed, uniform
+from pipeline.training_set import StepBatches, Subset
 
 
 def config(**changes: object) -> TrainingConfig:
@@ -49,6 +61,9 @@ class Pairs:
     def load(self, indices: np.ndarray) -> dict[str, torch.Tensor]:
         return {"x_0": self.x_0[indices], "x_1": self.x_1[indices]}
 
+    def locate(self, index: int) -> str:
+        return f"pair {index}"
+
 
 OBJECTIVE = VelocityRegression(uniform, l2)
 
@@ -57,40 +72,173 @@ class Killed(BaseException):
     pass
 
 
-def test_a_run_killed_and_resumed_ends_with_the_same_weights(tiny_unet, runtime, tmp_path: Path, monkeypatch) -> None:
+def at_step(step: int, act: Callable[[], None]) -> Callable[[int, TrainingConfig], float]:
+    """The learning rate, but ``act`` is called when that of ``step`` (from 0) is asked for."""
+
+    def rate(asked: int, settings: TrainingConfig) -> float:
+        if asked == step:
+            act()
+        return learning_rate_at(asked, settings)
+
+    return rate
+
+
+def die() -> None:
+    raise Killed
+
+
+def require_equal(one: UNet2DModel, other: UNet2DModel) -> None:
+    for name, value in one.state_dict().items():
+        assert torch.equal(value, other.state_dict()[name]), name
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+@pytest.mark.parametrize("killed_at", [4, 8])
+def test_a_run_killed_and_resumed_ends_with_the_same_weights(
+    tiny_unet, runtime, tmp_path: Path, monkeypatch, killed_at: int, dropout: float
+) -> None:
+    set_dropout(tiny_unet, dropout)
     whole, resumed = copy.deepcopy(tiny_unet), copy.deepcopy(tiny_unet)
-    history = training.train(whole, Pairs(), OBJECTIVE, config(), runtime, tmp_path / "whole", "whole")
-
-    original = training.learning_rate_at
-
-    def dies_at_step_eight(step: int, settings: TrainingConfig) -> float:
-        if step == 8:
-            raise Killed
-        return original(step, settings)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(training, "learning_rate_at", dies_at_step_eight)
-        with pytest.raises(Killed):
-            training.train(resumed, Pairs(), OBJECTIVE, config(), runtime, tmp_path / "killed", "killed")
-    runtime.accelerator._custom_objects.clear()
-    runtime.accelerator.free_memory()
+    settings = config(ema_other_halflives_images=(20,), heldout_items=20, heldout_every_steps=6)
+    arguments = (Pairs(), OBJECTIVE, settings, runtime)
+    result = training.train(whole, *arguments, tmp_path / "whole", "whole", heldout=Pairs())
+    monkeypatch.setattr(training, "learning_rate_at", at_step(killed_at, die))
+    with pytest.raises(Killed):
+        training.train(resumed, *arguments, tmp_path / "killed", "killed", heldout=Pairs())
+    monkeypatch.undo()
     resumed = copy.deepcopy(tiny_unet)
-    again = training.train(resumed, Pairs(), OBJECTIVE, config(), runtime, tmp_path / "killed", "resumed")
-    for name, value in whole.state_dict().items():
-        assert torch.equal(value, resumed.state_dict()[name]), name
-    assert [row[0] for row in history] == [4, 8, 12]
-    assert again[-1][0] == 12
+    again = training.train(resumed, *arguments, tmp_path / "killed", "resumed", heldout=Pairs())
+    require_equal(whole, resumed)
+    assert [row.step for row in result.history] == [4, 6, 8, 12]
+    assert again == result
+
+
+def test_sigterm_saves_the_step_and_says_resume(tiny_unet, runtime, tmp_path: Path, monkeypatch) -> None:
+    whole, resumed = copy.deepcopy(tiny_unet), copy.deepcopy(tiny_unet)
+    result = training.train(whole, Pairs(), OBJECTIVE, config(), runtime, tmp_path / "whole", "whole")
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(training, "learning_rate_at", at_step(6, lambda: os.kill(os.getpid(), signal.SIGTERM)))
+    with pytest.raises(InterruptedRunError, match="saved step 7 of 12"):
+        training.train(resumed, Pairs(), OBJECTIVE, config(), runtime, tmp_path / "asked", "asked")
+    monkeypatch.undo()
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert (tmp_path / "asked/step-000000007").is_dir()
+    resumed = copy.deepcopy(tiny_unet)
+    again = training.train(resumed, Pairs(), OBJECTIVE, config(), runtime, tmp_path / "asked", "again")
+    require_equal(whole, resumed)
+    assert again == result
+
+
+def test_training_draws_nothing_from_the_global_generator(tiny_unet, runtime, tmp_path: Path) -> None:
+    set_dropout(tiny_unet, 0.3)
+    before = torch.get_rng_state()
+    training.train(tiny_unet, Pairs(), OBJECTIVE, config(num_steps=2), runtime, tmp_path, "x")
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("change", [{"gradient_accumulation_steps": 4}, {"gradient_checkpointing": True}])
+def test_saving_memory_changes_nothing_but_rounding(tiny_unet, runtime, tmp_path: Path, change) -> None:
+    plain, saving = copy.deepcopy(tiny_unet), copy.deepcopy(tiny_unet)
+    one = training.train(plain, Pairs(), OBJECTIVE, config(), runtime, tmp_path / "plain", "plain")
+    other = training.train(saving, Pairs(), OBJECTIVE, config(**change), runtime, tmp_path / "saving", "saving")
+    assert [row.loss for row in other.history] == pytest.approx([row.loss for row in one.history], rel=1e-5)
+    for name, value in plain.state_dict().items():
+        if not name.endswith("to_k.bias"):  # its gradient is rounding alone, which Adam scales up
+            assert torch.allclose(value, saving.state_dict()[name], rtol=0, atol=1e-5), name
+
+
+def test_of_several_averages_the_one_of_lowest_heldout_loss_becomes_the_model(
+    tiny_unet, runtime, tmp_path: Path
+) -> None:
+    # Half-lives from one step to far beyond the run: short ones have learned these pairs, the longest hardly.
+    settings = config(
+        num_steps=60,
+        ema_halflife_images=10**6,
+        ema_rampup_ratio=1.0,
+        ema_other_halflives_images=(8, 200),
+        heldout_items=20,
+    )
+    start = copy.deepcopy(tiny_unet)
+    result = training.train(tiny_unet, Pairs(), OBJECTIVE, settings, runtime, tmp_path, "x", heldout=Pairs())
+    losses = result.heldout_loss_by_halflife
+    assert set(losses) == {10**6, 8, 200}
+    assert result.halflife_images == min(losses, key=lambda halflife: losses[halflife]) != 10**6
+    measured = heldout_loss(tiny_unet, Pairs(), OBJECTIVE, runtime, batch_size=5, seed=0)
+    assert measured == pytest.approx(losses[result.halflife_images], rel=0.2)
+    assert heldout_loss(start, Pairs(), OBJECTIVE, runtime, batch_size=5, seed=0) > measured
+
+
+def test_recorded_losses_by_time_average_to_the_loss(tiny_unet, runtime, tmp_path: Path) -> None:
+    objective = VelocityRegression(partial(fixed, t=0.35), l2)
+    history = training.train(tiny_unet, Pairs(), objective, config(), runtime, tmp_path, "x").history
+    for row in history:
+        assert row.loss_by_time[3] == pytest.approx(row.loss)
+        assert [loss for bucket, loss in enumerate(row.loss_by_time) if bucket != 3] == [None] * 9
+        assert row.gradient_norm > 0
 
 
 def test_training_lowers_the_loss(tiny_unet, runtime, tmp_path: Path) -> None:
     settings = config(num_steps=150, log_every_steps=50)
-    history = training.train(tiny_unet, Pairs(), OBJECTIVE, settings, runtime, tmp_path, "fit")
-    assert history[-1][1] < 0.8 * history[0][1]
+    result = training.train(tiny_unet, Pairs(), OBJECTIVE, settings, runtime, tmp_path, "fit")
+    assert result.history[-1].loss < 0.8 * result.history[0].loss
 
 
-def test_a_loss_that_is_not_finite_stops_the_run(tiny_unet, runtime, tmp_path: Path) -> None:
-    with pytest.raises(StraightflowError, match="finite loss"):
-        training.train(tiny_unet, Pairs(float("nan")), OBJECTIVE, config(), runtime, tmp_path, "nan")
+def test_a_loss_that_is_not_finite_stops_the_run_and_says_where(tiny_unet, runtime, tmp_path: Path) -> None:
+    poisoned = Pairs()
+    poisoned.x_1[13] = float("nan")
+    # One checkpoint a step, so that the last good one is that of the step before.
+    settings = config(checkpoint_every_steps=1, log_every_steps=12, batch_size=4)
+    order = BatchOrder(settings.seed, 4, 20)
+    bad_step = next(step for step in range(5) if 13 in order(step))
+    t = OBJECTIVE.draw(torch.empty(4, 1, 8, 8), step_generator(settings.seed, bad_step))["t"]
+    bucket = int(10 * t[order(bad_step).tolist().index(13)])
+    where = rf"step {bad_step + 1}: 1 losses .* t in \[{bucket / 10}, {(bucket + 1) / 10}\), of pair 13"
+    with pytest.raises(StraightflowError, match=where):
+        training.train(tiny_unet, poisoned, OBJECTIVE, settings, runtime, tmp_path, "nan")
+    assert max(item.name for item in tmp_path.iterdir()) == f"step-{bad_step:09d}"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"batch_size": 7, "gradient_accumulation_steps": 2}, "divides over 1 processes × 2 micro-batches"),
+        ({"kept_checkpoints": 10**9}, "free for 1000000001 checkpoints"),
+    ],
+)
+def test_a_run_that_cannot_end_well_is_refused(tiny_unet, runtime, tmp_path: Path, changes, message: str) -> None:
+    with pytest.raises(StraightflowError, match=message):
+        training.train(tiny_unet, Pairs(), OBJECTIVE, config(**changes), runtime, tmp_path, "refused")
+
+
+def test_images_of_another_shape_and_an_empty_set_are_refused(tiny_unet, runtime, tmp_path: Path) -> None:
+    other = Pairs()
+    other.x_1 = torch.zeros(20, 1, 4, 4)
+    with pytest.raises(StraightflowError, match=r"\(1, 8, 8\)(.|\n)*found: \(1, 4, 4\)"):
+        training.train(tiny_unet, other, OBJECTIVE, config(), runtime, tmp_path, "refused")
+    with pytest.raises(StraightflowError, match="samples to train refused on"):
+        training.train(tiny_unet, Subset(Pairs(), 0, 0), OBJECTIVE, config(), runtime, tmp_path, "refused")
+
+
+def test_memory_is_foretold(tiny_unet, runtime) -> None:
+    tiny_unet.train()
+    num = sum(parameter.numel() for parameter in tiny_unet.parameters())
+    needs = training_needs(tiny_unet, config(ema_other_halflives_images=(3,), heldout_items=1), runtime)
+    assert needs.state_bytes == 4 * num * 6
+    assert needs.checkpoint_bytes == 4 * num * 5
+    twice = training_needs(tiny_unet, config(batch_size=16), runtime)
+    assert twice.activation_bytes == 2 * needs.activation_bytes
+    # Between what the first convolution alone must keep and a hundred copies of the widest feature map.
+    assert 8 * 8 * 8 * 4 < needs.activation_bytes / 8 < 100 * 16 * 8 * 8 * 4
+    tiny_unet.enable_gradient_checkpointing()
+    assert training_needs(tiny_unet, config(), runtime).activation_bytes < 0.7 * needs.activation_bytes
+
+
+def test_processes_share_a_step_and_draw_different_times() -> None:
+    whole = StepBatches(Pairs(), OBJECTIVE, config(), 0, 1)[5]
+    shares = [StepBatches(Pairs(), OBJECTIVE, config(), rank, 2)[5] for rank in range(2)]
+    for name, values in whole.items():
+        assert torch.equal(torch.cat([share[name] for share in shares]), values)
+    assert not torch.equal(shares[0]["t"], shares[1]["t"])
 
 
 def test_every_epoch_visits_each_sample_once() -> None:
@@ -103,15 +251,15 @@ def test_every_epoch_visits_each_sample_once() -> None:
 
 def test_learning_rate_course() -> None:
     settings = config(num_steps=10, warmup_steps=2)
-    rates = [training.learning_rate_at(step, settings) / settings.learning_rate for step in range(10)]
+    rates = [learning_rate_at(step, settings) / settings.learning_rate for step in range(10)]
     assert rates == pytest.approx([0.5, 1.0, *[1 - k / 8 for k in range(8)]])
 
 
 def test_ema_has_its_half_life() -> None:
     parameter = torch.nn.Parameter(torch.ones(3))
-    ema = Ema([parameter])
+    ema = Ema([parameter], halflife_images=50, rampup_ratio=1.0)
     with torch.no_grad():
         parameter.zero_()
     for step in range(10):
-        ema.update(ema_decay(batch_size=5, cur_nimg=10_000 + step, halflife_images=50, rampup_ratio=1.0))
+        ema.update(5, 10_000 + step)
     assert ema.averages[0].tolist() == pytest.approx([0.5] * 3)

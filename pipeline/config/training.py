@@ -35,9 +35,18 @@ class TrainingConfig(Section):
         gradient_clip_norm: Largest global gradient norm.
         ema_halflife_images: Half-life of the weight average, in training images.
         ema_rampup_ratio: The half-life is at most this share of the images seen so far (EDM2).
+        ema_other_halflives_images: Half-lives of further weight averages kept at once; of all of them the one with
+            the lowest held-out loss becomes the model. Needs ``heldout_items``.
+        gradient_accumulation_steps: Micro-batches that each process divides its share of a batch into.
+        gradient_checkpointing: Computes activations twice instead of keeping them: slower, less memory.
+        heldout_items: Samples kept from training (the last couplings; for a teacher, held-out images) on which the
+            loss of the averaged weights is measured.
+        heldout_every_steps: Steps between two such measurements; null measures at the end only.
         log_every_steps: Steps between two recorded losses.
         checkpoint_every_steps: Steps between two checkpoints.
-        seed: Seed of batch order, times and noise.
+        kept_checkpoints: Newest checkpoints to keep while training.
+        marked_checkpoint_every_steps: Checkpoints at multiples of this are kept as long as the run; null marks none.
+        seed: Seed of batch order, times, noise and dropout.
     """
 
     num_steps: PositiveInt
@@ -49,9 +58,31 @@ class TrainingConfig(Section):
     gradient_clip_norm: PositiveFloat
     ema_halflife_images: PositiveInt
     ema_rampup_ratio: Annotated[float, Field(gt=0, le=1)]
+    ema_other_halflives_images: tuple[PositiveInt, ...] = ()
+    gradient_accumulation_steps: PositiveInt = 1
+    gradient_checkpointing: bool = False
+    heldout_items: NonNegativeInt = 0
+    heldout_every_steps: PositiveInt | None = None
     log_every_steps: PositiveInt
     checkpoint_every_steps: PositiveInt
+    kept_checkpoints: PositiveInt = 2
+    marked_checkpoint_every_steps: PositiveInt | None = None
     seed: NonNegativeInt
+
+    @property
+    def halflives_images(self) -> tuple[int, ...]:
+        """Half-lives of all weight averages, the default one first."""
+        return (self.ema_halflife_images, *self.ema_other_halflives_images)
+
+    @model_validator(mode="after")
+    def _averages_can_be_told_apart(self) -> TrainingConfig:
+        if len(set(self.halflives_images)) < len(self.halflives_images):
+            raise ValueError(f"EMA half-lives must differ, found {list(self.halflives_images)}")
+        if self.ema_other_halflives_images and not self.heldout_items:
+            raise ValueError("ema_other_halflives_images needs heldout_items, whose loss chooses between them")
+        if self.heldout_every_steps is not None and not self.heldout_items:
+            raise ValueError("heldout_every_steps needs heldout_items")
+        return self
 
 
 class LossConfig(Choice):
