@@ -8,11 +8,13 @@ from typing import Any, Protocol
 import torch
 from diffusers import DDPMScheduler
 
-from pipeline.interpolation import linear_path, linear_velocity
-from pipeline.losses import Loss, l2
+from pipeline.config import FlowMatchingConfig, VelocityConfig
+from pipeline.interpolation import LINEAR, Path, build_path
+from pipeline.losses import Loss, build_loss, l2
+from pipeline.optimal_transport import pair_by_optimal_transport
 from pipeline.student import predict_velocity
-from pipeline.timesteps import TimeSampler
-from pipeline.weightings import Weighting, uniform
+from pipeline.timesteps import TimeSampler, build_timesteps
+from pipeline.weightings import WEIGHTINGS, Weighting, uniform
 
 Batch = dict[str, torch.Tensor]
 
@@ -69,17 +71,19 @@ class NoisePrediction:
 
 @dataclass(frozen=True)
 class VelocityRegression:
-    """Regression of x_1 - x_0 at x_t (Liu et al. 2022, eq. 1); with t fixed at 0, one-step distillation.
+    """Regression of dx_t/dt at x_t (Liu et al. 2022, eq. 1); with t fixed at 0, one-step distillation.
 
     Attributes:
         timesteps: Distribution of t.
         regression_loss: Loss between predicted and true velocity.
         weighting: Weight of the loss by t.
+        path: Path between noise and image.
     """
 
     timesteps: TimeSampler
     regression_loss: Loss
     weighting: Weighting = uniform
+    path: Path = LINEAR
 
     @property
     def needs_images(self) -> bool:
@@ -97,5 +101,52 @@ class VelocityRegression:
     def loss(self, network: torch.nn.Module, batch: Batch) -> torch.Tensor:
         """Loss of the predicted velocity, (batch,)."""
         x_0, x_1, t = batch["x_0"], batch["x_1"], batch["t"]
-        velocity: Any = predict_velocity(network, linear_path(x_0, x_1, t), t)
-        return self.weighting(t) * self.regression_loss(velocity, linear_velocity(x_0, x_1))
+        velocity: Any = predict_velocity(network, self.path.point(x_0, x_1, t), t)
+        return self.weighting(t) * self.regression_loss(velocity, self.path.velocity(x_0, x_1))
+
+
+@dataclass(frozen=True)
+class FlowMatching:
+    """Velocity regression between fresh noise and images (Lipman et al. 2023; Liu et al. 2022, first flow).
+
+    Attributes:
+        regression: What is minimised once noise and images are paired.
+        minibatch_ot: Whether they are paired by optimal transport within the batch, instead of at random.
+    """
+
+    regression: VelocityRegression
+    minibatch_ot: bool
+
+    @property
+    def needs_images(self) -> bool:
+        """Optimal transport does."""
+        return self.minibatch_ot
+
+    def draw(self, x_1: torch.Tensor, generator: torch.Generator) -> Batch:
+        """Times (batch,) and noise ``x_0`` like ``x_1``."""
+        drawn = self.regression.draw(x_1, generator)
+        x_0 = torch.randn(x_1.shape, generator=generator)
+        return drawn | {"x_0": pair_by_optimal_transport(x_0, x_1) if self.minibatch_ot else x_0}
+
+    def times(self, batch: Batch) -> torch.Tensor:
+        """The drawn t."""
+        return self.regression.times(batch)
+
+    def loss(self, network: torch.nn.Module, batch: Batch) -> torch.Tensor:
+        """Loss of the predicted velocity, (batch,)."""
+        return self.regression.loss(network, batch)
+
+
+def build_velocity_regression(config: VelocityConfig) -> VelocityRegression:
+    """The configured regression on given pairs."""
+    return VelocityRegression(
+        build_timesteps(config.timesteps),
+        build_loss(config.loss),
+        WEIGHTINGS[config.weighting],
+        build_path(config.path),
+    )
+
+
+def build_flow_matching(config: FlowMatchingConfig) -> FlowMatching:
+    """The configured flow matching from data."""
+    return FlowMatching(build_velocity_regression(config), config.coupling == "minibatch_ot")

@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 
 from pipeline.atomic import atomic_file, write_json
 from pipeline.compute import open_runtime
-from pipeline.config import TEACHER, Config
+from pipeline.config import Config
 from pipeline.evaluation import measure_straightness, sweep
 from pipeline.models import load_sampler
 from stages import paths
@@ -22,7 +22,7 @@ def main(config: Config, arguments: list[str]) -> None:
     runtime = open_runtime(config.compute, config.launch)
     extract, reference = open_measure(config, runtime.device)
     sampler = load_sampler(paths.model(name), runtime)
-    solvers: tuple[str, ...] = config.evaluate.teacher_solvers if name == TEACHER else ("euler",)
+    solvers: tuple[str, ...] = config.evaluate.teacher_solvers if sampler.noise_schedule else ("euler",)
     rows, grids = sweep(
         sampler,
         name,

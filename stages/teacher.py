@@ -8,7 +8,8 @@ from pipeline.compute import open_runtime
 from pipeline.config import TEACHER, Config
 from pipeline.data import open_images
 from pipeline.errors import StraightflowError
-from pipeline.objectives import NoisePrediction
+from pipeline.objectives import NoisePrediction, build_flow_matching
+from pipeline.student import save_student
 from pipeline.teacher_training import adopt_pretrained, build_unet, save_teacher, training_scheduler
 from pipeline.training import train
 from pipeline.training_set import Subset
@@ -29,13 +30,15 @@ def main(config: Config, arguments: list[str]) -> None:
             write_history(TEACHER, [])
         return
     scheduler = training_scheduler()
+    objective = NoisePrediction(scheduler) if teacher.flow is None else build_flow_matching(teacher.flow)
     unet = build_unet(teacher.unet, images.shape, teacher.train.seed)
     run = run_folder(TEACHER, [images.fingerprint, teacher.model_dump(mode="json"), runtime.precision])
-    result = train(
-        unet, images, NoisePrediction(scheduler), teacher.train, runtime, run, TEACHER, heldout=_heldout(config)
-    )
+    result = train(unet, images, objective, teacher.train, runtime, run, TEACHER, heldout=_heldout(config))
     if runtime.is_main:
-        save_teacher(unet, scheduler, paths.model(TEACHER))
+        if teacher.flow is None:
+            save_teacher(unet, scheduler, paths.model(TEACHER))
+        else:
+            save_student(unet, paths.model(TEACHER))
         write_history(TEACHER, result.history)
         shutil.rmtree(run, ignore_errors=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from functools import partial
 
 from pipeline.compute import open_runtime
 from pipeline.config import DISTILLED, Config, DistillConfig, FlowTrainingConfig
@@ -11,12 +12,11 @@ from pipeline.dropout import set_dropout
 from pipeline.fingerprint import fingerprint_file, fingerprint_folder
 from pipeline.losses import build_loss
 from pipeline.models import load_unet
-from pipeline.objectives import VelocityRegression
+from pipeline.objectives import VelocityRegression, build_velocity_regression
 from pipeline.student import save_student
-from pipeline.timesteps import build_timesteps, fixed
+from pipeline.timesteps import fixed
 from pipeline.training import train
 from pipeline.training_set import Subset
-from pipeline.weightings import WEIGHTINGS
 from stages import paths
 from stages.entry import run, single_argument
 from stages.training_outputs import run_folder, write_history
@@ -28,12 +28,10 @@ def main(config: Config, arguments: list[str]) -> None:
     settings: DistillConfig | FlowTrainingConfig
     if name == DISTILLED:
         settings, round_name = config.distill, config.distill.couplings
-        objective = VelocityRegression(lambda count, rng: fixed(count, rng, t=0.0), build_loss(settings.loss))
+        objective = VelocityRegression(partial(fixed, t=0.0), build_loss(settings.loss))
     else:
         settings, round_name = config.rounds[name].train, name
-        objective = VelocityRegression(
-            build_timesteps(settings.timesteps), build_loss(settings.loss), WEIGHTINGS[settings.weighting]
-        )
+        objective = build_velocity_regression(settings)
     runtime = open_runtime(config.compute, config.launch)
     store = CouplingStore(paths.couplings(round_name))
     start = paths.model(settings.init)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 from diffusers import UNet2DModel
@@ -32,3 +34,12 @@ def tiny_unet() -> UNet2DModel:
             down_block_types=("DownBlock2D", "DownBlock2D"),
             up_block_types=("UpBlock2D", "UpBlock2D"),
         ).eval()
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Sums in the order of one thread, as in the processes that a test starts."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

@@ -36,14 +36,6 @@ def launch(folder: Path, num_processes: int) -> None:
 
 
 @pytest.fixture
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture
 def folder(tiny_unet, runtime, tmp_path: Path, monkeypatch) -> Path:
     """A student, and the checkpoints of a run of one process that ended after its fifth step."""
     save_student(tiny_unet, tmp_path / "student")

@@ -13,7 +13,16 @@ from pipeline.config.loading import load_config, parse_config
 from pipeline.config.section import Section
 from pipeline.config.solver import STUDENT_SOLVERS, TEACHER_SOLVERS, SolverConfig
 from pipeline.config.teacher import TeacherConfig, UNetConfig
-from pipeline.config.training import DistillConfig, FlowTrainingConfig, LossConfig, TimestepsConfig, TrainingConfig
+from pipeline.config.training import (
+    DistillConfig,
+    FlowMatchingConfig,
+    FlowTrainingConfig,
+    LossConfig,
+    PathConfig,
+    TimestepsConfig,
+    TrainingConfig,
+    VelocityConfig,
+)
 
 __all__ = [
     "DISTILLED",
@@ -28,9 +37,11 @@ __all__ = [
     "DistillConfig",
     "EvaluateConfig",
     "FeaturesConfig",
+    "FlowMatchingConfig",
     "FlowTrainingConfig",
     "LaunchConfig",
     "LossConfig",
+    "PathConfig",
     "RoundConfig",
     "Section",
     "SolverConfig",
@@ -39,6 +50,7 @@ __all__ = [
     "TimestepsConfig",
     "TrainingConfig",
     "UNetConfig",
+    "VelocityConfig",
     "load_config",
     "parse_config",
 ]

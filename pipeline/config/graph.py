@@ -40,6 +40,10 @@ class Config(Section):
     distill: DistillConfig
     evaluate: EvaluateConfig
 
+    def solvers_of(self, model: str) -> tuple[str, ...]:
+        """Names of the solvers that can sample ``model``: those of diffusion models, or those of flows."""
+        return TEACHER_SOLVERS if model == TEACHER and not self.teacher.is_flow else STUDENT_SOLVERS
+
     @model_validator(mode="after")
     def _graph_is_sound(self) -> Config:
         problems = list(_graph_problems(self))
@@ -60,7 +64,7 @@ def _graph_problems(config: Config) -> Iterable[str]:
         for key, target in (("couplings.source", item.couplings.source), ("train.init", item.train.init)):
             if target not in sources:
                 yield f"rounds.{name}.{key} is {target!r}{nearest(target, sources)}"
-        allowed = TEACHER_SOLVERS if item.couplings.source == TEACHER else STUDENT_SOLVERS
+        allowed = config.solvers_of(item.couplings.source)
         if item.couplings.solver.name not in allowed:
             yield (
                 f"rounds.{name}.couplings.solver.name is {item.couplings.solver.name!r}, but source "

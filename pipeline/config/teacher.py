@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from pipeline.config.section import PositiveInt, Section
-from pipeline.config.training import TrainingConfig
+from pipeline.config.training import FlowMatchingConfig, TrainingConfig
 
 
 class UNetConfig(Section):
@@ -49,11 +49,19 @@ class TeacherConfig(Section):
     """The diffusion teacher.
 
     Attributes:
-        pretrained: Hub id or local diffusers folder; null trains a DDPM on the data.
+        pretrained: Hub id or local diffusers folder; null trains a model on the data.
         unet: Architecture when trained here.
+        flow: What is trained here: null for a DDPM, or the settings of a flow matched to the data, which in the
+            papers' counting is a "1-rectified flow".
         train: Training when trained here.
     """
 
     pretrained: str | None
     unet: UNetConfig
+    flow: FlowMatchingConfig | None = None
     train: TrainingConfig
+
+    @property
+    def is_flow(self) -> bool:
+        """Whether the teacher is a velocity field, to be sampled like a student, rather than a diffusion model."""
+        return self.pretrained is None and self.flow is not None

@@ -131,21 +131,55 @@ class TimestepsConfig(Choice):
         return self
 
 
-class FlowTrainingConfig(TrainingConfig):
+class PathConfig(Choice):
+    """Path between noise and image while training, see :mod:`pipeline.interpolation`.
+
+    Attributes:
+        name: ``linear``, the rectified flow's, or ``conditional_ot``.
+        sigma_min: Scale of the noise that ``conditional_ot`` leaves in images (Lipman et al. 2023).
+    """
+
+    PARAMETERS: ClassVar = {"linear": (), "conditional_ot": ("sigma_min",)}
+    name: Literal["linear", "conditional_ot"]
+    sigma_min: Probability | None = None
+
+
+class VelocityConfig(Section):
+    """Regression of a velocity.
+
+    Attributes:
+        loss: Regression loss.
+        timesteps: Distribution of t.
+        weighting: Weight of the loss by t, see :mod:`pipeline.weightings`.
+        path: Path between noise and image.
+    """
+
+    loss: LossConfig
+    timesteps: TimestepsConfig
+    weighting: WeightingName = "uniform"
+    path: PathConfig = PathConfig(name="linear")
+
+
+class FlowMatchingConfig(VelocityConfig):
+    """Flow matching from data: a first flow that needs no teacher.
+
+    Attributes:
+        coupling: ``independent`` noise, or ``minibatch_ot``: within a step's batch noise and images are paired so that
+            the sum of their squared distances is least (Pooladian et al. 2023, Tong et al. 2024).
+    """
+
+    coupling: Literal["independent", "minibatch_ot"]
+
+
+class FlowTrainingConfig(TrainingConfig, VelocityConfig):
     """Training of a round's velocity field.
 
     Attributes:
         init: Model whose EMA weights and architecture the student starts from.
-        loss: Regression loss.
-        timesteps: Distribution of t.
-        weighting: Weight of the loss by t, see :mod:`pipeline.weightings`.
         dropout: Dropout probability while training, whatever the initial model was trained with.
     """
 
     init: ModelName
-    loss: LossConfig
-    timesteps: TimestepsConfig
-    weighting: WeightingName = "uniform"
     dropout: Probability = 0.0
 
 

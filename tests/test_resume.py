@@ -1,0 +1,80 @@
+"""A stage killed by SIGKILL, then stopped by SIGTERM, then left alone: all under DVC, and to the bit."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from test_config import composed
+
+from pipeline.config import DataConfig, load_config
+from pipeline.data import prepare_images
+from pipeline.fingerprint import fingerprint_folder
+from stages.teacher import main
+
+ROOT = Path(__file__).parent.parent
+GRAPH = {
+    "stages": {
+        "teacher": {
+            "cmd": f"{sys.executable} {ROOT / 'tests/stage_that_dies.py'}",
+            "deps": ["data/images"],
+            "outs": ["models/teacher", {"metrics/training/teacher.csv": {"cache": False}}],
+        }
+    }
+}
+
+
+def project(folder: Path) -> Path:
+    params = composed("preset=smoke", "teacher.train.num_steps=14", "teacher.train.checkpoint_every_steps=4")
+    params["teacher"]["unet"]["dropout"] = 0.1
+    folder.mkdir()
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    (folder / "dvc.yaml").write_text(yaml.safe_dump(GRAPH))
+    prepare_images(DataConfig.model_validate(params["data"]), folder / "data/images")
+    for command in (["git", "init", "-q"], [sys.executable, "-m", "dvc", "init", "-q"]):
+        subprocess.run(command, cwd=folder, check=True)
+    return folder
+
+
+def repro(folder: Path) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    command = [sys.executable, "-m", "dvc", "repro"]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def checkpoints(folder: Path) -> list[str]:
+    return sorted(item.name for item in folder.glob("runs/*/step-*"))
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_dvc_repro_goes_on_after_a_kill_and_after_sigterm_and_ends_as_if_neither_had_been(
+    tmp_path: Path, monkeypatch
+) -> None:
+    interrupted = project(tmp_path / "interrupted")
+    whole = tmp_path / "whole"
+    shutil.copytree(interrupted, whole)
+    monkeypatch.chdir(whole)
+    main(load_config(Path("params.yaml")), [])
+
+    (interrupted / "die_at").write_text(f"6 {int(signal.SIGKILL)}")
+    assert repro(interrupted).returncode != 0
+    assert checkpoints(interrupted) == ["step-000000004"]
+
+    (interrupted / "die_at").write_text(f"9 {int(signal.SIGTERM)}")
+    stopped = repro(interrupted)
+    assert "exited with 75" in stopped.stderr + stopped.stdout
+    assert "saved step 10 of 14; run the same command again to go on" in stopped.stderr
+    assert checkpoints(interrupted) == ["step-000000008", "step-000000010"]
+
+    done = repro(interrupted)
+    assert done.returncode == 0, done.stderr
+    assert fingerprint_folder(interrupted / "models/teacher") == fingerprint_folder(whole / "models/teacher")
+    curves = [(folder / "metrics/training/teacher.csv").read_text() for folder in (whole, interrupted)]
+    assert curves[0] == curves[1]
+    assert checkpoints(interrupted) == []
