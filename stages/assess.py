@@ -9,7 +9,7 @@ import numpy as np
 from pipeline.atomic import write_json
 from pipeline.compute import open_runtime
 from pipeline.config import Config
-from pipeline.couplings import CouplingStore
+from pipeline.couplings.store import CouplingStore
 from pipeline.errors import StraightflowError
 from pipeline.metrics.features import extract_all
 from pipeline.metrics.frechet import frechet_distance, statistics_of

@@ -1,21 +1,56 @@
-"""Draws the couplings of one round from its source."""
+"""Draws the couplings of one round from its source.
+
+``python -m stages.couplings round1`` makes what is missing and publishes the store. ``--worker i --workers n``, for
+the i-th (from 0) of n jobs that share nothing but the file system, makes that job's shards only; when all jobs are
+done, ``dvc repro couplings@round1`` finds every shard made, and publishes them.
+"""
 
 from __future__ import annotations
 
+import argparse
+
 from pipeline.compute import open_runtime
 from pipeline.config import Config
-from pipeline.coupling_generation import generate_couplings
+from pipeline.couplings.generation import generate_couplings, make_shards, open_run
+from pipeline.couplings.work import Worker
+from pipeline.errors import StraightflowError
 from pipeline.models import load_sampler
 from stages import paths
-from stages.entry import run, single_argument
+from stages.entry import run
 
 
 def main(config: Config, arguments: list[str]) -> None:
-    """Writes couplings/<round>/store."""
-    name = single_argument(arguments, "a round")
-    couplings = config.rounds[name].couplings
-    sampler = load_sampler(paths.model(couplings.source), open_runtime(config.compute, config.launch))
-    generate_couplings(sampler, couplings, paths.RUNS, paths.couplings(name))
+    """Writes couplings/<round>/store, or a worker's shards of it."""
+    chosen = _parse(arguments)
+    if chosen.round not in config.rounds:
+        raise StraightflowError(
+            expected=f"a round: {', '.join(config.rounds)}", found=chosen.round, mend="name one of them"
+        )
+    couplings = config.rounds[chosen.round].couplings
+    runtime = open_runtime(config.compute, config.launch)
+    sampler = load_sampler(paths.model(couplings.source), runtime)
+    if chosen.workers is None:
+        generate_couplings(sampler, couplings, paths.RUNS, paths.couplings(chosen.round))
+        return
+    processes = runtime.accelerator.num_processes
+    job = Worker(chosen.worker * processes + runtime.accelerator.process_index, chosen.workers * processes)
+    make_shards(open_run(sampler, couplings, paths.RUNS), job)
+
+
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m stages.couplings")
+    parser.add_argument("round", help="the round whose couplings are drawn")
+    parser.add_argument("--worker", type=int, help="number of this job, from 0")
+    parser.add_argument("--workers", type=int, help="number of jobs")
+    chosen = parser.parse_args(arguments)
+    given = (chosen.worker, chosen.workers)
+    if given != (None, None) and (None in given or not 0 <= chosen.worker < chosen.workers):
+        raise StraightflowError(
+            expected="--worker i --workers n together, with 0 <= i < n",
+            found=f"--worker {chosen.worker} --workers {chosen.workers}",
+            mend="number the jobs from 0",
+        )
+    return chosen
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from functools import partial
 
 from pipeline.compute import open_runtime
 from pipeline.config import DISTILLED, Config, DistillConfig, FlowTrainingConfig
-from pipeline.couplings import CouplingStore
+from pipeline.couplings.store import CouplingStore
 from pipeline.dropout import set_dropout
 from pipeline.fingerprint import fingerprint_file, fingerprint_folder
 from pipeline.losses import build_loss

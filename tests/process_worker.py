@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 
 from pipeline.compute import Runtime, open_runtime
 from pipeline.config import ComputeConfig, CouplingsConfig, LaunchConfig, SolverConfig, TrainingConfig
-from pipeline.coupling_generation import generate_couplings
+from pipeline.couplings.generation import generate_couplings
 from pipeline.losses import l2
 from pipeline.models import load_sampler, load_unet
 from pipeline.objectives import VelocityRegression

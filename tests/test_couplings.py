@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from pipeline.config import CouplingsConfig, SolverConfig
-from pipeline.coupling_generation import generate_couplings
-from pipeline.couplings import CouplingStore
+from pipeline.couplings.generation import generate_couplings
+from pipeline.couplings.store import CouplingStore
 from pipeline.errors import StraightflowError
 from pipeline.fingerprint import fingerprint_folder
 from pipeline.models import Sampler, load_sampler

@@ -20,7 +20,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from PIL import Image
 
-from pipeline.couplings import CouplingStore
+from pipeline.couplings.store import CouplingStore
 
 ROOT = Path(__file__).parent.parent
 

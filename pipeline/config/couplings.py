@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from pipeline.config.section import ModelName, NonNegativeInt, PositiveInt, Section
 from pipeline.config.solver import SolverConfig
@@ -19,6 +21,7 @@ class CouplingsConfig(Section):
         shard_pairs: Pairs per shard file.
         dtype: Stored type of images.
         seed: Store seed; pair i's noise is a function of it and i alone.
+        drop_farthest_share: Share of pairs to leave out, those with the largest ‖x_1 - x_0‖.
     """
 
     source: ModelName
@@ -28,3 +31,4 @@ class CouplingsConfig(Section):
     shard_pairs: PositiveInt
     dtype: Literal["uint8", "float16", "float32"]
     seed: NonNegativeInt
+    drop_farthest_share: Annotated[float, Field(ge=0, lt=1)] = 0.0

@@ -1,0 +1,208 @@
+"""Making couplings: resumable by shard, divided over workers, published whole."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pipeline.atomic import publish_folder, write_json
+from pipeline.config import CouplingsConfig
+from pipeline.couplings.manifest import FORMAT, MANIFEST, VERSION, Manifest, ShardRecord, shard_name
+from pipeline.couplings.pair_filter import write_pair_filter
+from pipeline.couplings.shard import IMAGES
+from pipeline.couplings.work import FinishedShard, Work, Worker
+from pipeline.errors import StraightflowError
+from pipeline.fingerprint import fingerprint_json
+from pipeline.models import Sampler
+from pipeline.noise import noise_check, sample_noise, stream_key
+from pipeline.pixels import to_float, to_uint8
+from pipeline.progress import Progress
+
+# Distance outside [-1, 1], of a range of 2, from which an entry counts as clipped: about 6 of 255 grey levels. Less is
+# the solver's ripple around exact black and white.
+CLIPPED_BEYOND = 0.05
+
+# What decides on the whole store but not on the content of a full shard.
+_NOT_OF_A_SHARD = {"num_pairs", "drop_farthest_share"}
+
+
+@dataclass(frozen=True)
+class CouplingRun:
+    """A store in the making.
+
+    Attributes:
+        sampler: Model that the pairs are drawn from.
+        config: How.
+        work: Finished shards.
+    """
+
+    sampler: Sampler
+    config: CouplingsConfig
+    work: Work
+
+    @property
+    def num_shards(self) -> int:
+        """Shards of the whole store."""
+        return -(-self.config.num_pairs // self.config.shard_pairs)
+
+    def indices(self, shard: int) -> range:
+        """Indices of the pairs in a shard."""
+        size = self.config.shard_pairs
+        return range(shard * size, min((shard + 1) * size, self.config.num_pairs))
+
+    def finished(self, shard: int) -> FinishedShard | None:
+        """The record of a shard, if it is made."""
+        return self.work.finished(shard, len(self.indices(shard)))
+
+
+def open_run(sampler: Sampler, config: CouplingsConfig, runs_folder: Path) -> CouplingRun:
+    """Opens the unfinished store of these inputs, or begins one, in ``runs_folder``."""
+    settings = config.model_dump(mode="json", exclude=_NOT_OF_A_SHARD)
+    inputs = fingerprint_json([VERSION, sampler.fingerprint, settings, sampler.runtime.precision, sampler.shape])
+    run = CouplingRun(sampler, config, Work(runs_folder / f"couplings-{inputs[:16]}"))
+    run.work.open()
+    return run
+
+
+def generate_couplings(sampler: Sampler, config: CouplingsConfig, runs_folder: Path, destination: Path) -> None:
+    """Draws ``config.num_pairs`` pairs from ``sampler`` into a store at ``destination``.
+
+    An interrupted call continues after its finished shards; the processes of a launch divide the shards.
+
+    Raises:
+        StraightflowError: If the sampler returns non-finite images, or a shard cannot be written; names the shard.
+    """
+    run = open_run(sampler, config, runs_folder)
+    accelerator = sampler.runtime.accelerator
+    make_shards(run, Worker(accelerator.process_index, accelerator.num_processes))
+    accelerator.wait_for_everyone()
+    if sampler.runtime.is_main:
+        publish(run, destination)
+    accelerator.wait_for_everyone()
+
+
+def make_shards(run: CouplingRun, worker: Worker) -> None:
+    """Makes the shards of ``worker`` that are not finished."""
+    shards = worker.shards(run.num_shards)
+    waiting = [shard for shard in shards if run.finished(shard) is None]
+    total, left = (sum(len(run.indices(shard)) for shard in chosen) for chosen in (shards, waiting))
+    label = f"couplings from {run.config.source}"
+    with Progress(label, total, "pairs", done=total - left, enabled=run.sampler.runtime.is_main) as progress:
+        for shard in waiting:
+            with run.work.only_writer(shard):
+                _make_shard(run, shard, progress)
+
+
+def publish(run: CouplingRun, destination: Path) -> None:
+    """Writes the manifest and puts the finished store into place.
+
+    Raises:
+        StraightflowError: If shards are still missing.
+    """
+    shards = [run.finished(shard) for shard in range(run.num_shards)]
+    finished = [shard for shard in shards if shard is not None]
+    if len(finished) < len(shards):
+        missing = [shard_name(index) for index, shard in enumerate(shards) if shard is None]
+        raise StraightflowError(
+            expected=f"all {len(shards)} shards in {run.work.folder}",
+            found=f"{len(missing)} missing, the first of them {missing[0]}",
+            mend="run again, or start the workers that were to make them",
+        )
+    staging = run.work.folder.with_name(f"{run.work.folder.name}.publish")
+    try:
+        shutil.rmtree(staging, ignore_errors=True)
+        staging.mkdir()
+        for shard in range(run.num_shards):
+            _link(run.work.path(shard), staging / shard_name(shard))
+        costs = np.concatenate([np.array(shard.transport_costs) for shard in finished])
+        pair_filter = write_pair_filter(staging, costs, run.config.drop_farthest_share)
+        manifest = _manifest(run, finished).model_copy(update={"pair_filter": pair_filter})
+        write_json(staging / MANIFEST, manifest.model_dump(mode="json"))
+        publish_folder(staging, destination)
+    except OSError as error:
+        raise StraightflowError(
+            expected=f"to publish the couplings at {destination}",
+            found=" ".join(str(error).split()),
+            mend="make room or make the folder writable, then run again; all shards are kept",
+        ) from error
+    shutil.rmtree(run.work.folder)
+
+
+def _make_shard(run: CouplingRun, shard: int, progress: Progress) -> None:
+    sampler, config = run.sampler, run.config
+    key = stream_key("couplings", config.seed)
+    indices = run.indices(shard)
+    images, costs, evaluations, clipped = [], [], 0, 0
+    for start in range(0, len(indices), config.batch_size):
+        chunk = indices[start : start + config.batch_size]
+        x_0 = sample_noise(key, chunk, sampler.shape)
+        solution = sampler.sample(x_0, config.solver)
+        x_1 = solution.x.float().cpu()
+        if not torch.isfinite(x_1).all():
+            raise StraightflowError(
+                expected=f"finite images from {config.source}",
+                found=f"NaN or infinity in shard {shard_name(shard)}, pairs {chunk.start} to {chunk.stop - 1}",
+                mend="check the source model, or set compute.precision: fp32; finished shards are kept",
+            )
+        stored = to_uint8(x_1) if config.dtype == "uint8" else x_1.to(getattr(torch, config.dtype))
+        images.append(stored)
+        costs.append(transport_costs(x_0, to_float(stored) if config.dtype == "uint8" else stored.float()))
+        clipped += int((x_1.abs() > 1 + CLIPPED_BEYOND).sum())
+        evaluations += solution.nfe * len(chunk)
+        progress.advance(len(chunk))
+    stacked = torch.cat(images)
+    run.work.write(
+        shard,
+        {IMAGES: stacked},
+        evaluations=evaluations,
+        clipped_fraction=clipped / stacked.numel(),
+        transport_costs=np.concatenate(costs),
+    )
+
+
+def transport_costs(x_0: torch.Tensor, x_1: torch.Tensor) -> np.ndarray:
+    """‖x_1 - x_0‖²/d of each pair, d = C·H·W; float32, (batch,)."""
+    costs: np.ndarray = (x_1 - x_0).square().flatten(1).mean(1).numpy()
+    return costs
+
+
+def _manifest(run: CouplingRun, finished: list[FinishedShard]) -> Manifest:
+    config, sampler = run.config, run.sampler
+    return Manifest(
+        format=FORMAT,
+        version=VERSION,
+        num_pairs=config.num_pairs,
+        shard_pairs=config.shard_pairs,
+        shape=sampler.shape,
+        dtype=config.dtype,
+        seed=config.seed,
+        noise_check=noise_check(stream_key("couplings", config.seed), sampler.shape),
+        source=config.source,
+        source_fingerprint=sampler.fingerprint,
+        solver=config.solver.model_dump(mode="json"),
+        nfe_mean=sum(shard.evaluations for shard in finished) / config.num_pairs,
+        batch_size=config.batch_size,
+        precision=sampler.runtime.precision,
+        shards=tuple(
+            ShardRecord(
+                file=shard_name(index),
+                num_pairs=len(shard.transport_costs),
+                sha256=shard.sha256,
+                clipped_fraction=shard.clipped_fraction,
+                transport_cost=float(np.mean(shard.transport_costs)),
+            )
+            for index, shard in enumerate(finished)
+        ),
+    )
+
+
+def _link(source: Path, destination: Path) -> None:
+    """A second name for a file, or a copy where the file system has no such thing."""
+    try:
+        destination.hardlink_to(source)
+    except OSError:
+        shutil.copy2(source, destination)

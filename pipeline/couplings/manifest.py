@@ -1,0 +1,175 @@
+"""What a store says about itself, and whether the files beside it are those it names."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from pipeline.errors import StraightflowError
+from pipeline.fingerprint import fingerprint_file
+
+FORMAT: Literal["straightflow-couplings"] = "straightflow-couplings"
+VERSION: Literal[2] = 2
+MANIFEST = "manifest.json"
+KEPT_PAIRS: Literal["kept.safetensors"] = "kept.safetensors"
+_SHARD_NAME = re.compile(r"^shard-\d{6}\.safetensors$")
+
+
+class ShardRecord(BaseModel):
+    """One shard.
+
+    Attributes:
+        file: Name of the file.
+        num_pairs: Pairs in it.
+        sha256: Hash of the file.
+        clipped_fraction: Share of image entries that lay outside [-1, 1] by more than
+            :data:`pipeline.couplings.generation.CLIPPED_BEYOND` before they were stored.
+        transport_cost: Mean of ‖x_1 - x_0‖²/d over its pairs, d = C·H·W.
+        direction: ``noise_to_image`` pairs have noise from the seed; ``image_to_noise`` pairs have it in the shard.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    file: str
+    num_pairs: int
+    sha256: str
+    clipped_fraction: float
+    transport_cost: float
+    direction: Literal["noise_to_image", "image_to_noise"] = "noise_to_image"
+
+
+class PairFilter(BaseModel):
+    """The pairs left out of a store, see :mod:`pipeline.couplings.pair_filter`.
+
+    Attributes:
+        dropped_share: Configured share of pairs to drop.
+        num_dropped: Pairs dropped.
+        smallest_dropped_cost: ‖x_1 - x_0‖²/d of the closest pair dropped.
+        file: One bit a pair, set where it is kept.
+        sha256: Hash of that file.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    dropped_share: float
+    num_dropped: int
+    smallest_dropped_cost: float
+    file: Literal["kept.safetensors"]
+    sha256: str
+
+
+class Manifest(BaseModel):
+    """What a store holds and how it was made.
+
+    Attributes:
+        num_pairs: Pairs in all shards, also those that ``pair_filter`` leaves out.
+        shard_pairs: Pairs in every shard but the last.
+        shape: (channels, height, width).
+        dtype: Stored type of images; ``uint8`` is u / 127.5 - 1.
+        seed: Store seed; noise is a function of it and a pair's index.
+        noise_check: :func:`pipeline.noise.noise_check` of the seed.
+        source: Model that made the pairs.
+        source_fingerprint: Of its folder.
+        solver: Its solver with its settings.
+        nfe_mean: Mean network calls per pair.
+        batch_size: Images per network call; images of other batch sizes agree to rounding only.
+        precision: Autocast type of the network calls.
+        num_classes: Classes of the labels in the shards; None where there are none.
+        pair_filter: Pairs left out; None where there are none.
+        shards: The shards, in order.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    format: Literal["straightflow-couplings"]
+    version: Literal[2]
+    num_pairs: int
+    shard_pairs: int
+    shape: tuple[int, int, int]
+    dtype: Literal["uint8", "float16", "float32"]
+    seed: int
+    noise_check: str
+    source: str
+    source_fingerprint: str
+    solver: dict[str, Any]
+    nfe_mean: float
+    batch_size: int
+    precision: str
+    num_classes: int | None = None
+    pair_filter: PairFilter | None = None
+    shards: tuple[ShardRecord, ...]
+
+    @property
+    def clipped_fraction(self) -> float:
+        """Share of clipped image entries over all shards."""
+        return sum(shard.clipped_fraction * shard.num_pairs for shard in self.shards) / self.num_pairs
+
+    @property
+    def transport_cost(self) -> float:
+        """Mean ‖x_1 - x_0‖²/d over all shards."""
+        return sum(shard.transport_cost * shard.num_pairs for shard in self.shards) / self.num_pairs
+
+
+def shard_name(index: int) -> str:
+    """File name of the index-th shard."""
+    return f"shard-{index:06d}.safetensors"
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Reads a store's manifest.
+
+    Raises:
+        StraightflowError: If it is missing, not JSON, of another version, or names files that no store has.
+    """
+    path = folder / MANIFEST
+    try:
+        content = json.loads(path.read_text())
+        if isinstance(content, dict) and content.get("version") != VERSION:
+            raise damaged(folder, f"a manifest of version {VERSION} in {path}", f"version {content.get('version')}")
+        manifest = Manifest.model_validate(content)
+    except OSError as error:
+        raise damaged(folder, f"a manifest at {path}", str(error)) from error
+    except (ValidationError, ValueError) as error:
+        raise damaged(folder, f"a {FORMAT} manifest in {path}", " ".join(str(error).split())) from error
+    _check_names(folder, manifest)
+    return manifest
+
+
+def check_files(folder: Path, manifest: Manifest, *, verify: bool) -> None:
+    """Checks that a store has the files of its manifest and no others, and with ``verify`` their hashes.
+
+    Raises:
+        StraightflowError: Naming the file that is missing, extra or changed.
+    """
+    hashes = {shard.file: shard.sha256 for shard in manifest.shards}
+    if manifest.pair_filter is not None:
+        hashes[manifest.pair_filter.file] = manifest.pair_filter.sha256
+    extra = sorted({item.name for item in folder.iterdir()} - {MANIFEST, *hashes})
+    if extra:
+        raise damaged(folder, "only the manifest and its shards", ", ".join(extra))
+    for name, sha256 in hashes.items():
+        path = folder / name
+        if not path.is_file():
+            raise damaged(folder, f"shard {name}", "no such file")
+        if verify and fingerprint_file(path) != sha256:
+            raise damaged(folder, f"shard {name} with SHA-256 {sha256[:12]}…", "other content")
+
+
+def damaged(folder: Path, expected: str, found: str) -> StraightflowError:
+    """The error for a store that is not what it should be."""
+    return StraightflowError(
+        expected=expected, found=found, mend=f"delete {folder} and make the couplings again with `dvc repro`"
+    )
+
+
+def _check_names(folder: Path, manifest: Manifest) -> None:
+    for shard in manifest.shards:
+        if not _SHARD_NAME.match(shard.file):
+            raise damaged(folder, "shard file names like shard-000000.safetensors", repr(shard.file))
+    names = [shard.file for shard in manifest.shards]
+    if names != [shard_name(index) for index in range(len(names))]:
+        raise damaged(folder, "shards numbered from 0 without gaps", ", ".join(names))
+    pairs = sum(shard.num_pairs for shard in manifest.shards)
+    if pairs != manifest.num_pairs:
+        raise damaged(folder, f"{manifest.num_pairs} pairs in all shards", str(pairs))

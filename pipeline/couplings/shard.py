@@ -1,0 +1,75 @@
+"""One file of pairs: written as bytes whose hash is known, read through a memory map."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save
+
+from pipeline.atomic import atomic_file
+from pipeline.couplings.manifest import Manifest, ShardRecord, damaged
+
+IMAGES, NOISE, LABELS = "images", "noise", "labels"
+NOISE_TYPE = "float16"
+LABEL_TYPE = "int32"
+_SAFETENSORS_TYPES = {"uint8": "U8", "float16": "F16", "float32": "F32", "int32": "I32"}
+
+
+def write_shard(path: Path, tensors: dict[str, torch.Tensor]) -> str:
+    """Writes a shard atomically.
+
+    Args:
+        path: Its file.
+        tensors: ``images``; ``noise`` (float16) for pairs made from images; ``labels`` (int32) where there are any.
+
+    Returns:
+        SHA-256 of the file.
+    """
+    content = save(tensors)
+    with atomic_file(path) as temporary:
+        temporary.write_bytes(content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def map_shard(folder: Path, manifest: Manifest, shard: ShardRecord) -> dict[str, np.ndarray]:
+    """Memory-maps every tensor of a shard.
+
+    Raises:
+        StraightflowError: If the file has other tensors, types or shapes than the manifest says.
+    """
+    images = (shard.num_pairs, *manifest.shape)
+    expected: dict[str, tuple[str, tuple[int, ...]]] = {IMAGES: (manifest.dtype, images)}
+    if shard.direction == "image_to_noise":
+        expected[NOISE] = (NOISE_TYPE, images)
+    if manifest.num_classes is not None:
+        expected[LABELS] = (LABEL_TYPE, (shard.num_pairs,))
+    path = folder / shard.file
+    entries, start = _read_header(path)
+    found = {name: (str(entry["dtype"]), tuple(entry["shape"])) for name, entry in entries.items()}
+    if found != {name: (_SAFETENSORS_TYPES[dtype], shape) for name, (dtype, shape) in expected.items()}:
+        raise damaged(folder, f"{expected} in {shard.file}", str(found))
+    result: dict[str, np.ndarray] = {}
+    for name, (dtype, shape) in expected.items():
+        begin, end = entries[name]["data_offsets"]
+        if end - begin != math.prod(shape) * np.dtype(dtype).itemsize or start + end > path.stat().st_size:
+            raise damaged(folder, f"{name} of {shape} {dtype} in {shard.file}", f"{path.stat().st_size} bytes")
+        result[name] = np.memmap(path, dtype=dtype, mode="r", offset=start + begin, shape=shape)
+    return result
+
+
+def _read_header(path: Path) -> tuple[dict[str, dict[str, list[int]]], int]:
+    """Tensor entries of a safetensors file, and where its data starts."""
+    with path.open("rb") as stream:
+        header_bytes = int.from_bytes(stream.read(8), "little")
+        if header_bytes > path.stat().st_size - 8:
+            raise damaged(path.parent, f"a safetensors header in {path.name}", "a truncated file")
+        try:
+            header = json.loads(stream.read(header_bytes))
+        except ValueError as error:
+            raise damaged(path.parent, f"a safetensors header in {path.name}", str(error)) from error
+    return {name: entry for name, entry in header.items() if name != "__metadata__"}, 8 + header_bytes

@@ -1,0 +1,87 @@
+"""Reading a finished store: memory-mapped, any pairs in any order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pipeline.couplings.manifest import check_files, damaged, read_manifest
+from pipeline.couplings.pair_filter import read_kept_indices
+from pipeline.couplings.shard import IMAGES, LABELS, NOISE, map_shard
+from pipeline.noise import noise_check, sample_noise, stream_key
+from pipeline.pixels import to_float
+
+
+class CouplingStore:
+    """A finished store. Pairs are addressed from 0 to len - 1, the dropped ones left out.
+
+    Args:
+        folder: The store.
+        verify: Whether to hash every shard.
+
+    Raises:
+        StraightflowError: If anything in the store is missing, damaged or made with another generator.
+    """
+
+    def __init__(self, folder: Path, *, verify: bool = True) -> None:
+        self.folder = folder
+        self.manifest = read_manifest(folder)
+        check_files(folder, self.manifest, verify=verify)
+        self._key = stream_key("couplings", self.manifest.seed)
+        found = noise_check(self._key, self.manifest.shape)
+        if found != self.manifest.noise_check:
+            raise damaged(
+                folder,
+                f"noise check {self.manifest.noise_check[:12]}",
+                f"{found[:12]}: this machine's generator draws other noise than the one that made the images",
+            )
+        self._shards = [map_shard(folder, self.manifest, shard) for shard in self.manifest.shards]
+        self._stores_noise = np.array([NOISE in shard for shard in self._shards])
+        self._kept = read_kept_indices(folder, self.manifest)
+
+    def __len__(self) -> int:
+        return self.manifest.num_pairs if self._kept is None else len(self._kept)
+
+    def seed_indices(self, indices: np.ndarray) -> np.ndarray:
+        """Where these pairs are in the store with nothing left out; noise is drawn from the seed at this index."""
+        return indices if self._kept is None else self._kept[indices]
+
+    def images(self, indices: np.ndarray) -> torch.Tensor:
+        """Stored images of these pairs, in their stored type, (len(indices), C, H, W)."""
+        return torch.from_numpy(self._gather(IMAGES, self.seed_indices(indices)))
+
+    def load(self, indices: np.ndarray) -> dict[str, torch.Tensor]:
+        """Pairs as float32 ``x_0`` and ``x_1``, each (len(indices), C, H, W), and int64 ``labels`` if there are any."""
+        images = self.images(indices)
+        batch = {
+            "x_0": self._noise(self.seed_indices(indices)),
+            "x_1": to_float(images) if images.dtype == torch.uint8 else images.float(),
+        }
+        if self.manifest.num_classes is not None:
+            batch["labels"] = torch.from_numpy(self._gather(LABELS, self.seed_indices(indices))).long()
+        return batch
+
+    def locate(self, index: int) -> str:
+        """Shard file and row of a pair, for messages."""
+        shard, row = divmod(int(self.seed_indices(np.array([index]))[0]), self.manifest.shard_pairs)
+        return f"{self.manifest.shards[shard].file} row {row}"
+
+    def _noise(self, seed_indices: np.ndarray) -> torch.Tensor:
+        noise = torch.empty(len(seed_indices), *self.manifest.shape)
+        from_seed = ~self._stores_noise[seed_indices // self.manifest.shard_pairs]
+        if from_seed.any():
+            noise[from_seed] = sample_noise(self._key, seed_indices[from_seed].tolist(), self.manifest.shape)
+        if not from_seed.all():
+            noise[~from_seed] = torch.from_numpy(self._gather(NOISE, seed_indices[~from_seed])).float()
+        return noise
+
+    def _gather(self, name: str, seed_indices: np.ndarray) -> np.ndarray:
+        shards, rows = np.divmod(seed_indices, self.manifest.shard_pairs)
+        first = self._shards[int(shards[0]) if len(shards) else 0][name]
+        result = np.empty((len(seed_indices), *first.shape[1:]), dtype=first.dtype)
+        for shard in np.unique(shards):
+            chosen = shards == shard
+            result[chosen] = self._shards[int(shard)][name][rows[chosen]]
+        return result

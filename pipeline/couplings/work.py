@@ -1,0 +1,152 @@
+"""An unfinished store: which shards exist, who makes which, and one writer for each.
+
+It lives outside the declared output, because ``dvc repro`` deletes outputs before it runs a stage, under a
+fingerprint of everything its shards depend on. A shard's record is written after the shard: a shard with a record
+is whole, whatever interrupted the run.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pipeline.atomic import write_json
+from pipeline.couplings.manifest import shard_name
+from pipeline.couplings.shard import write_shard
+from pipeline.errors import StraightflowError
+from pipeline.fingerprint import fingerprint_file
+
+
+@dataclass(frozen=True)
+class Worker:
+    """One of ``count`` workers that divide the shards: takes every count-th, beginning with ``index``."""
+
+    index: int
+    count: int
+
+    def shards(self, num_shards: int) -> range:
+        """Shards of this worker."""
+        return range(self.index, num_shards, self.count)
+
+
+@dataclass(frozen=True)
+class FinishedShard:
+    """What is known of a shard that is written.
+
+    Attributes:
+        sha256: Hash of its file.
+        evaluations: Network calls, summed over its pairs.
+        clipped_fraction: As in the manifest.
+        transport_costs: ‖x_1 - x_0‖²/d of each of its pairs.
+    """
+
+    sha256: str
+    evaluations: int
+    clipped_fraction: float
+    transport_costs: list[float]
+
+
+class Work:
+    """The folder of an unfinished store.
+
+    Args:
+        folder: Particular to everything the shards depend on.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def open(self) -> None:
+        """Makes the folder.
+
+        Raises:
+            StraightflowError: If it cannot be written to.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _not_writable(self.folder, "the unfinished couplings", error) from error
+
+    def path(self, shard: int) -> Path:
+        """File of a shard."""
+        return self.folder / shard_name(shard)
+
+    def finished(self, shard: int, num_pairs: int) -> FinishedShard | None:
+        """The shard's record, if the shard is there, whole and of ``num_pairs``; None if it is to be made.
+
+        A record without its shard, or a shard that changed since, counts as not made.
+        """
+        record, path = self._record(shard), self.path(shard)
+        if not record.is_file() or not path.is_file():
+            return None
+        try:
+            finished = FinishedShard(**json.loads(record.read_text()))
+        except (ValueError, TypeError):
+            return None
+        whole = len(finished.transport_costs) == num_pairs and fingerprint_file(path) == finished.sha256
+        return finished if whole else None
+
+    def write(
+        self,
+        shard: int,
+        tensors: dict[str, torch.Tensor],
+        *,
+        evaluations: int,
+        clipped_fraction: float,
+        transport_costs: np.ndarray,
+    ) -> None:
+        """Writes a shard and then its record, each atomically.
+
+        Raises:
+            StraightflowError: If there is no room, or the folder cannot be written to.
+        """
+        try:
+            digest = write_shard(self.path(shard), tensors)
+            finished = FinishedShard(digest, evaluations, clipped_fraction, [float(cost) for cost in transport_costs])
+            write_json(self._record(shard), asdict(finished))
+        except OSError as error:
+            raise _not_writable(self.folder, f"shard {shard_name(shard)}", error) from error
+
+    @contextmanager
+    def only_writer(self, shard: int) -> Iterator[None]:
+        """Holds a shard for this process; released by the system however the process ends.
+
+        Raises:
+            StraightflowError: If another process holds it.
+        """
+        try:
+            descriptor = os.open(self.folder / f".{shard_name(shard)}.lock", os.O_CREAT | os.O_RDWR)
+        except OSError as error:
+            raise _not_writable(self.folder, f"shard {shard_name(shard)}", error) from error
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise StraightflowError(
+                    expected=f"to be the only writer of shard {shard_name(shard)} in {self.folder}",
+                    found="another process is making it",
+                    mend="wait for that process or end it; workers that share a store need the same --workers and "
+                    "different --worker. Finished shards are kept",
+                ) from error
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _record(self, shard: int) -> Path:
+        return self.folder / f"{shard_name(shard)}.json"
+
+
+def _not_writable(folder: Path, what: str, error: OSError) -> StraightflowError:
+    return StraightflowError(
+        expected=f"to write {what} in {folder}",
+        found=" ".join(str(error).split()),
+        mend="make room or make the folder writable, then run again; finished shards are kept",
+    )
