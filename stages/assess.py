@@ -1,4 +1,4 @@
-"""Measures a round's couplings: their FID and transport cost, kept beside the store."""
+"""The gate before training: refuses a round's couplings or measures them, their FID among other things."""
 
 from __future__ import annotations
 
@@ -7,13 +7,17 @@ from dataclasses import asdict
 import numpy as np
 
 from pipeline.atomic import write_json
+from pipeline.checks.couplings import check_couplings
 from pipeline.compute import open_runtime
-from pipeline.config import Config
+from pipeline.config import ONE_PROCESS, Config
+from pipeline.couplings.manifest import MANIFEST
 from pipeline.couplings.store import CouplingStore
 from pipeline.errors import StraightflowError
+from pipeline.fingerprint import fingerprint_file
 from pipeline.metrics.features import extract_all
 from pipeline.metrics.frechet import frechet_distance, statistics_of
 from pipeline.metrics.row import COUPLINGS_PREFIX, Row
+from pipeline.models import load_sampler
 from pipeline.pixels import to_uint8
 from stages import paths
 from stages.entry import run, single_argument
@@ -21,12 +25,19 @@ from stages.measuring import open_measure
 
 
 def main(config: Config, arguments: list[str]) -> None:
-    """Writes couplings/<round>/quality.json, on as many pairs as models are measured with, if there are."""
+    """Writes couplings/<round>/quality.json and, for a store that may be trained on, couplings/<round>/gate.json.
+
+    FID is measured on as many pairs as models are measured with, if there are. What training depends on is
+    gate.json, which says nothing but which store was accepted, so that measuring anew trains nothing anew.
+    """
     name = single_argument(arguments, "a round")
+    couplings = config.rounds[name].couplings
     store = CouplingStore(paths.couplings(name))
     if len(store) < 2:
         raise StraightflowError(expected="at least two pairs", found=str(len(store)), mend="raise num_pairs")
-    extract, reference = open_measure(config, open_runtime(config.compute, config.launch).device)
+    runtime = open_runtime(config.compute, ONE_PROCESS)
+    check = check_couplings(store, couplings, config.gate, load_sampler(paths.model(couplings.source), runtime))
+    extract, reference = open_measure(config, runtime.device)
     pairs = store.load(np.arange(min(len(store), config.evaluate.num_samples)))
     features = extract_all(extract, to_uint8(pairs["x_1"]).numpy(), config.features.batch_size)
     manifest = store.manifest
@@ -42,14 +53,9 @@ def main(config: Config, arguments: list[str]) -> None:
         seed=manifest.seed,
         seconds_per_1000=None,
     )
-    quality = {
-        "row": asdict(row),
-        "transport_cost_per_dim": float((pairs["x_1"] - pairs["x_0"]).square().mean()),
-        "clipped_fraction": sum(shard.clipped_fraction * shard.num_pairs for shard in manifest.shards) / len(store),
-        "num_pairs": len(store),
-        "source": manifest.source,
-    }
+    quality = asdict(check) | {"row": asdict(row), "source": manifest.source}
     write_json(paths.quality(name), quality)
+    write_json(paths.gate(name), {"accepted": fingerprint_file(paths.couplings(name) / MANIFEST)})
 
 
 if __name__ == "__main__":

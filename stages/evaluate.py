@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 
 from pipeline.atomic import atomic_file, write_json
 from pipeline.compute import open_runtime
-from pipeline.config import Config
+from pipeline.config import ONE_PROCESS, Config
 from pipeline.evaluation import measure_straightness, sweep
 from pipeline.models import load_sampler
 from stages import paths
@@ -19,7 +19,7 @@ from stages.measuring import open_measure
 def main(config: Config, arguments: list[str]) -> None:
     """Writes metrics/evaluate/<model>.json and samples/<model>.safetensors."""
     name = single_argument(arguments, "a model")
-    runtime = open_runtime(config.compute, config.launch)
+    runtime = open_runtime(config.compute, ONE_PROCESS)
     extract, reference = open_measure(config, runtime.device)
     sampler = load_sampler(paths.model(name), runtime)
     solvers: tuple[str, ...] = config.evaluate.teacher_solvers if sampler.noise_schedule else ("euler",)

@@ -24,6 +24,11 @@ def couplings(round_name: str) -> Path:
     return Path("couplings") / round_name / "store"
 
 
+def gate(round_name: str) -> Path:
+    """Which store of a round's couplings may be trained on."""
+    return Path("couplings") / round_name / "gate.json"
+
+
 def quality(round_name: str) -> Path:
     """Measured quality of a round's couplings, beside their store."""
     return Path("couplings") / round_name / "quality.json"

@@ -62,6 +62,20 @@ def test_params_name_every_section_that_a_stage_reads(module: str) -> None:
     assert read - named == set()
 
 
+@pytest.mark.parametrize("name", STAGES)
+def test_exactly_the_stages_that_are_launched_expect_the_configured_process_count(name: str) -> None:
+    command = STAGES[name]["cmd"]
+    reads_launch = "launch" in sections_read(ROOT / f"stages/{stage_module(command)}.py")
+    assert command.startswith("${launch.command} " if reads_launch else "python ")
+
+
+def test_training_waits_for_the_gate() -> None:
+    for stage in STAGES.values():
+        stores = [dep for dep in stage["deps"] if dep.startswith("couplings/") and dep.endswith("/store")]
+        if stores and stage_module(stage["cmd"]) == "train":
+            assert stores[0].replace("/store", "/gate.json") in stage["deps"]
+
+
 def test_every_stage_is_checked_before_it_runs() -> None:
     first = {name for name, stage in STAGES.items() if all(is_code(dep) for dep in stage["deps"])}
     assert first == {"check"}

@@ -4,10 +4,11 @@ A stage reads ``params.yaml`` once through :func:`load_config` and hands section
 the library. Nothing else in the project reads configuration.
 """
 
-from pipeline.config.compute import ComputeConfig, LaunchConfig
+from pipeline.config.compute import ONE_PROCESS, ComputeConfig, LaunchConfig
 from pipeline.config.couplings import CouplingsConfig
 from pipeline.config.data import DataConfig
 from pipeline.config.evaluation import ClassifierConfig, EvaluateConfig, FeaturesConfig, StraightnessConfig
+from pipeline.config.gate import GateConfig
 from pipeline.config.graph import DISTILLED, TEACHER, Config, RoundConfig
 from pipeline.config.loading import load_config, parse_config
 from pipeline.config.section import Section
@@ -26,6 +27,7 @@ from pipeline.config.training import (
 
 __all__ = [
     "DISTILLED",
+    "ONE_PROCESS",
     "STUDENT_SOLVERS",
     "TEACHER",
     "TEACHER_SOLVERS",
@@ -39,6 +41,7 @@ __all__ = [
     "FeaturesConfig",
     "FlowMatchingConfig",
     "FlowTrainingConfig",
+    "GateConfig",
     "LaunchConfig",
     "LossConfig",
     "PathConfig",

@@ -19,6 +19,9 @@ class LaunchConfig(Section):
     num_processes: PositiveInt
 
 
+ONE_PROCESS = LaunchConfig(command="python", num_processes=1)
+
+
 class ComputeConfig(Section):
     """Device-dependent speed settings; ``auto`` decides by what the hardware does well.
 

@@ -10,6 +10,7 @@ from pipeline.config.compute import ComputeConfig, LaunchConfig
 from pipeline.config.couplings import CouplingsConfig
 from pipeline.config.data import DataConfig
 from pipeline.config.evaluation import EvaluateConfig, FeaturesConfig
+from pipeline.config.gate import GateConfig
 from pipeline.config.nearest import nearest
 from pipeline.config.section import ModelName, Section
 from pipeline.config.solver import STUDENT_SOLVERS, TEACHER_SOLVERS
@@ -37,6 +38,7 @@ class Config(Section):
     teacher: TeacherConfig
     features: FeaturesConfig
     rounds: dict[ModelName, RoundConfig]
+    gate: GateConfig
     distill: DistillConfig
     evaluate: EvaluateConfig
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -52,11 +53,16 @@ class CouplingStore:
         """Stored images of these pairs, in their stored type, (len(indices), C, H, W)."""
         return torch.from_numpy(self._gather(IMAGES, self.seed_indices(indices)))
 
+    def noise_heads(self, indices: np.ndarray) -> torch.Tensor:
+        """The first entries of these pairs' noise, float32, (len(indices), at most 16): enough to tell noises apart."""
+        entries = min(16, math.prod(self.manifest.shape))
+        return self._noise(self.seed_indices(indices), (entries,))
+
     def load(self, indices: np.ndarray) -> dict[str, torch.Tensor]:
         """Pairs as float32 ``x_0`` and ``x_1``, each (len(indices), C, H, W), and int64 ``labels`` if there are any."""
         images = self.images(indices)
         batch = {
-            "x_0": self._noise(self.seed_indices(indices)),
+            "x_0": self._noise(self.seed_indices(indices), self.manifest.shape),
             "x_1": to_float(images) if images.dtype == torch.uint8 else images.float(),
         }
         if self.manifest.num_classes is not None:
@@ -68,13 +74,16 @@ class CouplingStore:
         shard, row = divmod(int(self.seed_indices(np.array([index]))[0]), self.manifest.shard_pairs)
         return f"{self.manifest.shards[shard].file} row {row}"
 
-    def _noise(self, seed_indices: np.ndarray) -> torch.Tensor:
-        noise = torch.empty(len(seed_indices), *self.manifest.shape)
+    def _noise(self, seed_indices: np.ndarray, shape: tuple[int, ...]) -> torch.Tensor:
+        """The first entries of noise, as many as ``shape`` holds, in that shape."""
+        noise = torch.empty(len(seed_indices), *shape)
         from_seed = ~self._stores_noise[seed_indices // self.manifest.shard_pairs]
         if from_seed.any():
-            noise[from_seed] = sample_noise(self._key, seed_indices[from_seed].tolist(), self.manifest.shape)
+            # A stream begins with the same numbers however many are drawn.
+            noise[from_seed] = sample_noise(self._key, seed_indices[from_seed].tolist(), shape)
         if not from_seed.all():
-            noise[~from_seed] = torch.from_numpy(self._gather(NOISE, seed_indices[~from_seed])).float()
+            stored = torch.from_numpy(self._gather(NOISE, seed_indices[~from_seed])).float()
+            noise[~from_seed] = stored.flatten(1)[:, : math.prod(shape)].reshape(-1, *shape)
         return noise
 
     def _gather(self, name: str, seed_indices: np.ndarray) -> np.ndarray:

@@ -71,7 +71,17 @@ def _row_cells(row: Row) -> list[object]:
 
 
 def _couplings(results: Results) -> str:
-    head = ("couplings", "made by", "solver", "pairs", "FID", "measured on", "transport cost per dim", "clipped")
+    head = (
+        "couplings",
+        "made by",
+        "solver",
+        "pairs",
+        "FID",
+        "measured on",
+        "transport cost per dim",
+        "clipped",
+        "drawn anew",
+    )
     lines = [
         (
             name,
@@ -82,6 +92,7 @@ def _couplings(results: Results) -> str:
             f"{item.row.num_samples:,}",
             f"{item.transport_cost_per_dim:.4f}",
             None if item.clipped_fraction is None else f"{100 * item.clipped_fraction:.2g} %",
+            None if item.reintegration_error is None else f"{100 * item.reintegration_error:.2g} %",
         )
         for name, item in results.couplings.items()
     ]

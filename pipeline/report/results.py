@@ -52,7 +52,10 @@ class CouplingsResult:
         transport_cost_per_dim: Mean of (x_1 - x_0)² over pairs and dimensions.
         num_pairs: Pairs in the store.
         source: Model whose ODE made them.
-        clipped_fraction: Share of values outside [-1, 1] before storing, in [0, 1], where recorded.
+        clipped_fraction: Share of values clearly outside [-1, 1] before storing, in [0, 1], where recorded.
+        num_dropped: Pairs left out by the pair filter.
+        reintegration_error: Mean ‖x̂_1 - x_1‖/‖x_1‖ of pairs drawn anew from their noise, where recorded.
+        inversion_error: The same of pairs made from images.
     """
 
     row: Row
@@ -60,6 +63,9 @@ class CouplingsResult:
     num_pairs: int
     source: str
     clipped_fraction: float | None = None
+    num_dropped: int = 0
+    reintegration_error: float | None = None
+    inversion_error: float | None = None
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import torch
 from diffusers import UNet2DModel
 
 from pipeline.compute import Runtime
 from pipeline.config import CouplingsConfig, SolverConfig
+from pipeline.couplings.shard import write_shard
 from pipeline.models import Sampler, load_sampler
 from pipeline.student import save_student
 
@@ -32,3 +35,12 @@ def couplings(**changes: object) -> CouplingsConfig:
         "seed": 7,
     }
     return CouplingsConfig.model_validate(values | changes)
+
+
+def rewrite_shard(store: Path, index: int, tensors: dict[str, torch.Tensor], **changes: object) -> None:
+    """Replaces a shard and what the manifest says of it."""
+    manifest = json.loads((store / "manifest.json").read_text())
+    record = manifest["shards"][index]
+    record["sha256"] = write_shard(store / record["file"], tensors)
+    record |= changes
+    (store / "manifest.json").write_text(json.dumps(manifest))

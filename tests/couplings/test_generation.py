@@ -208,7 +208,7 @@ def killed_before_call(number: int, run) -> bool:
 
 @pytest.mark.usefixtures("one_thread")  # a forked process has none of its parent's other threads
 def test_a_kill_at_any_file_call_changes_nothing(sampler: Sampler, tmp_path: Path) -> None:
-    folder, config = tmp_path / "killed", couplings(num_pairs=24, drop_farthest_share=0.1)
+    folder, config = tmp_path / "killed", couplings(num_pairs=24, batch_size=20, drop_farthest_share=0.1)
     generate_couplings(sampler, config, tmp_path / "runs", tmp_path / "whole")
 
     def run() -> None:

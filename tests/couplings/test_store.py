@@ -7,12 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from coupling_models import couplings
+from coupling_models import couplings, rewrite_shard
 
 from pipeline.batches import BatchOrder
 from pipeline.couplings.generation import generate_couplings
 from pipeline.couplings.mirror import Mirrored
-from pipeline.couplings.shard import write_shard
 from pipeline.couplings.store import CouplingStore
 from pipeline.errors import StraightflowError
 from pipeline.models import Sampler
@@ -25,15 +24,6 @@ def test_a_pair_costs_its_bytes_and_little_more(sampler: Sampler, tmp_path: Path
     )
     size = sum(path.stat().st_size for path in (tmp_path / "big").iterdir())
     assert size / 4000 <= 1.02 * 64
-
-
-def rewrite_shard(store: Path, index: int, tensors: dict[str, torch.Tensor], **changes: object) -> None:
-    """Replaces a shard and what the manifest says of it."""
-    manifest = json.loads((store / "manifest.json").read_text())
-    record = manifest["shards"][index]
-    record["sha256"] = write_shard(store / record["file"], tensors)
-    record |= changes
-    (store / "manifest.json").write_text(json.dumps(manifest))
 
 
 def test_a_shard_of_inverted_images_brings_its_noise(store: Path) -> None:

@@ -1,0 +1,65 @@
+"""Prints what a store of couplings holds, checks its hashes and draws a grid of its pairs.
+
+``python -m stages.inspect couplings/round1`` writes the grid to runs/inspect/round1.png.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.atomic import atomic_file
+from pipeline.config import Config
+from pipeline.couplings.manifest import Manifest
+from pipeline.couplings.picture import draw_pairs
+from pipeline.couplings.store import CouplingStore
+from stages import paths
+from stages.entry import run, single_argument
+
+GRID_PAIRS = 32
+
+
+def main(config: Config, arguments: list[str]) -> None:
+    """Takes a round's folder or the store in it."""
+    del config
+    folder = Path(single_argument(arguments, "a folder such as couplings/round1"))
+    folder = folder / "store" if (folder / "store").is_dir() else folder
+    store = CouplingStore(folder)
+    for name, value in describe(store.manifest).items():
+        print(f"{name:<20} {value}")
+    print(f"{'hashes':<20} all {len(store.manifest.shards)} shards match; the noise check matches")
+    name = folder.resolve().parent.name if folder.name == "store" else folder.name
+    picture = draw_pairs(store.load(np.unique(np.linspace(0, len(store) - 1, GRID_PAIRS).astype(int))))
+    target = paths.RUNS / "inspect" / f"{name}.png"
+    with atomic_file(target) as temporary:
+        picture.save(temporary, "png")
+    print(f"{'picture':<20} {target}: noise left, image right")
+
+
+def describe(manifest: Manifest) -> dict[str, str]:
+    """What a manifest says, in words."""
+    inverted = sum(shard.num_pairs for shard in manifest.shards if shard.direction == "image_to_noise")
+    dropped = manifest.pair_filter
+    settings = ", ".join(
+        f"{key} {value}" for key, value in manifest.solver.items() if key != "name" and value is not None
+    )
+    return {
+        "pairs": f"{manifest.num_pairs:,} in {len(manifest.shards)} shards of at most {manifest.shard_pairs:,}",
+        "made from images": f"{inverted:,}",
+        "left out": f"{dropped.num_dropped:,}, all with ‖x_1 - x_0‖²/d from {dropped.smallest_dropped_cost:.4g}"
+        if dropped
+        else "0",
+        "images": f"{'×'.join(map(str, manifest.shape))} {manifest.dtype}",
+        "labels": "none" if manifest.num_classes is None else f"{manifest.num_classes} classes",
+        "seed": str(manifest.seed),
+        "source": f"{manifest.source}, fingerprint {manifest.source_fingerprint[:12]}",
+        "solver": f"{manifest.solver['name']}, {settings}; {manifest.nfe_mean:g} network calls a pair",
+        "batch size": f"{manifest.batch_size} in {manifest.precision}",
+        "transport cost": f"{manifest.transport_cost:.4f} a dimension",
+        "clipped": f"{manifest.clipped_fraction:.3%} of image entries",
+    }
+
+
+if __name__ == "__main__":
+    run(main)
