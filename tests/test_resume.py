@@ -31,7 +31,9 @@ GRAPH = {
 
 
 def project(folder: Path) -> Path:
-    params = composed("preset=smoke", "teacher.train.num_steps=14", "teacher.train.checkpoint_every_steps=4")
+    params = composed(
+        "preset=smoke", "compute.precision=fp32", "teacher.train.num_steps=14", "teacher.train.checkpoint_every_steps=4"
+    )
     params["teacher"]["unet"]["dropout"] = 0.1
     folder.mkdir()
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
