@@ -28,6 +28,7 @@ from pipeline.objectives import Batch, Objective
 from pipeline.preflight import require_divisible_batch, require_matching_images, require_room
 from pipeline.progress import Progress
 from pipeline.training_set import StepBatches, TrainingSet, micro_batches
+from pipeline.watching import Watcher
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ def train(
     label: str,
     *,
     heldout: TrainingSet | None = None,
+    watcher: Watcher | None = None,
 ) -> TrainingResult:
     """Trains ``unet`` in place and leaves the averaged weights in it.
 
@@ -69,6 +71,7 @@ def train(
         run_folder: Where checkpoints live; must be particular to these inputs.
         label: Name shown beside the progress.
         heldout: Samples never trained on, if the loss on them is wanted.
+        watcher: Receives what is recorded, as it is.
 
     Raises:
         StraightflowError: If the run cannot end well (checked before the first step), or a loss or gradient stops
@@ -160,6 +163,11 @@ def train(
                     )
                     state.history.append(row)
                     note = f"loss {row.loss:.4g}"
+                    if watcher is not None:
+                        watcher.record(row, config.batch_size)
+                if watcher is not None and _due(state.step, watcher.samples_every_steps):
+                    with emas[0].in_place():
+                        watcher.draw(network, state.step)
                 if saving:
                     checkpoints.save(state)
                 progress.advance(note=note)

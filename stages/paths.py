@@ -47,3 +47,8 @@ def samples(model_name: str) -> Path:
 def losses(model_name: str) -> Path:
     """Training curve of a model."""
     return Path("metrics/training") / f"{model_name}.csv"
+
+
+def watched(model_name: str) -> Path:
+    """What watching a model's training leaves."""
+    return Path("watch") / model_name

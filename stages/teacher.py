@@ -5,9 +5,10 @@ from __future__ import annotations
 import shutil
 
 from pipeline.compute import open_runtime
-from pipeline.config import TEACHER, Config
+from pipeline.config import TEACHER, Config, SolverConfig
 from pipeline.data import open_images
 from pipeline.errors import StraightflowError
+from pipeline.noise_schedule import read_noise_schedule
 from pipeline.objectives import NoisePrediction, build_flow_matching
 from pipeline.student import save_student
 from pipeline.teacher_training import adopt_pretrained, build_unet, save_teacher, training_scheduler
@@ -15,7 +16,7 @@ from pipeline.training import train
 from pipeline.training_set import Subset
 from stages import paths
 from stages.entry import run
-from stages.training_outputs import run_folder, write_history
+from stages.training_outputs import run_folder, watching, write_history
 
 
 def main(config: Config, arguments: list[str]) -> None:
@@ -33,7 +34,14 @@ def main(config: Config, arguments: list[str]) -> None:
     objective = NoisePrediction(scheduler) if teacher.flow is None else build_flow_matching(teacher.flow)
     unet = build_unet(teacher.unet, images.shape, teacher.train.seed)
     run = run_folder(TEACHER, [images.fingerprint, teacher.model_dump(mode="json"), runtime.precision])
-    result = train(unet, images, objective, teacher.train, runtime, run, TEACHER, heldout=_heldout(config))
+    if teacher.flow is None:
+        noise_schedule, solver = read_noise_schedule(dict(scheduler.config)), SolverConfig(name="unipc", num_steps=16)
+    else:
+        noise_schedule, solver = None, SolverConfig(name="euler", num_steps=16)
+    with watching(config.watch, TEACHER, images.shape, noise_schedule, solver, runtime) as watcher:
+        result = train(
+            unet, images, objective, teacher.train, runtime, run, TEACHER, heldout=_heldout(config), watcher=watcher
+        )
     if runtime.is_main:
         if teacher.flow is None:
             save_teacher(unet, scheduler, paths.model(TEACHER))

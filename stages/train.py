@@ -6,7 +6,7 @@ import shutil
 from functools import partial
 
 from pipeline.compute import open_runtime
-from pipeline.config import DISTILLED, Config, DistillConfig, FlowTrainingConfig
+from pipeline.config import DISTILLED, Config, DistillConfig, FlowTrainingConfig, SolverConfig
 from pipeline.couplings.store import CouplingStore
 from pipeline.dropout import set_dropout
 from pipeline.fingerprint import fingerprint_file, fingerprint_folder
@@ -19,7 +19,7 @@ from pipeline.training import train
 from pipeline.training_set import Subset
 from stages import paths
 from stages.entry import run, single_argument
-from stages.training_outputs import run_folder, write_history
+from stages.training_outputs import run_folder, watching, write_history
 
 
 def main(config: Config, arguments: list[str]) -> None:
@@ -47,16 +47,19 @@ def main(config: Config, arguments: list[str]) -> None:
         ],
     )
     num_trained_on = max(len(store) - settings.heldout_items, 0)
-    result = train(
-        unet,
-        Subset(store, 0, num_trained_on),
-        objective,
-        settings,
-        runtime,
-        run,
-        name,
-        heldout=Subset(store, num_trained_on, len(store)) if settings.heldout_items else None,
-    )
+    solver = SolverConfig(name="euler", num_steps=1 if name == DISTILLED else 4)
+    with watching(config.watch, name, store.manifest.shape, None, solver, runtime) as watcher:
+        result = train(
+            unet,
+            Subset(store, 0, num_trained_on),
+            objective,
+            settings,
+            runtime,
+            run,
+            name,
+            heldout=Subset(store, num_trained_on, len(store)) if settings.heldout_items else None,
+            watcher=watcher,
+        )
     if runtime.is_main:
         save_student(unet, paths.model(name))
         write_history(name, result.history)

@@ -1,20 +1,57 @@
-"""What the three training stages share: run folder and training curve."""
+"""What the three training stages share: run folder, watching and training curve."""
 
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from pipeline.atomic import atomic_file
+from pipeline.compute import Runtime
+from pipeline.config import SolverConfig, WatchConfig
 from pipeline.fingerprint import fingerprint_json
 from pipeline.meter import TIME_BUCKETS, Row
+from pipeline.models import Sampler
+from pipeline.noise import sample_noise, stream_key
+from pipeline.noise_schedule import NoiseSchedule
+from pipeline.watching import Watcher
 from stages import paths
+
+PREVIEW_IMAGES = 64
 
 
 def run_folder(name: str, inputs: list[Any]) -> Path:
     """Folder of a run's checkpoints, particular to everything its result depends on."""
     return paths.RUNS / f"train-{name}-{fingerprint_json(inputs)[:16]}"
+
+
+@contextmanager
+def watching(
+    config: WatchConfig,
+    name: str,
+    shape: tuple[int, int, int],
+    noise_schedule: NoiseSchedule | None,
+    solver: SolverConfig,
+    runtime: Runtime,
+) -> Iterator[Watcher]:
+    """A watcher of the training of ``name``, which draws its images with ``solver``.
+
+    ``noise_schedule`` is that of a diffusion model, None for a flow.
+    """
+    x_0 = sample_noise(stream_key("training", 0), range(PREVIEW_IMAGES), shape)
+
+    def preview(network: torch.nn.Module) -> torch.Tensor:
+        return Sampler(shape, name, noise_schedule, network, runtime).sample(x_0, solver).x
+
+    watcher = Watcher(config, paths.watched(name), preview, runtime)
+    try:
+        yield watcher
+    finally:
+        watcher.finish()
 
 
 def write_history(name: str, history: list[Row]) -> None:

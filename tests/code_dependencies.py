@@ -24,6 +24,7 @@ WITHOUT_EFFECT = (
     "pipeline/memory.py",
     "pipeline/nonfinite.py",
     "pipeline/interruption.py",
+    "pipeline/watching.py",
     "stages/paths.py",
     "stages/entry.py",
     "__init__.py",

@@ -12,8 +12,8 @@ STAGES: dict[str, dict[str, Any]] = {
     name: stage.get("do", stage) for name, stage in yaml.safe_load(GRAPH.read_text())["stages"].items()
 }
 
-# Says how processes are started, not what they compute; the command is part of every cmd that uses it.
-SECTIONS_WITHOUT_EFFECT = {"launch"}
+# They say how processes are started, which is part of every cmd that does so, and what is shown on the way.
+SECTIONS_WITHOUT_EFFECT = {"launch", "watch"}
 
 
 @pytest.mark.parametrize("name", STAGES)

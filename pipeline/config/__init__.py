@@ -24,6 +24,7 @@ from pipeline.config.training import (
     TrainingConfig,
     VelocityConfig,
 )
+from pipeline.config.watch import WatchConfig
 
 __all__ = [
     "DISTILLED",
@@ -54,6 +55,7 @@ __all__ = [
     "TrainingConfig",
     "UNetConfig",
     "VelocityConfig",
+    "WatchConfig",
     "load_config",
     "parse_config",
 ]

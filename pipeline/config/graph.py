@@ -16,6 +16,7 @@ from pipeline.config.section import ModelName, Section
 from pipeline.config.solver import STUDENT_SOLVERS, TEACHER_SOLVERS
 from pipeline.config.teacher import TeacherConfig
 from pipeline.config.training import DistillConfig, FlowTrainingConfig
+from pipeline.config.watch import WatchConfig
 
 TEACHER = "teacher"
 DISTILLED = "distilled"
@@ -41,6 +42,7 @@ class Config(Section):
     gate: GateConfig
     distill: DistillConfig
     evaluate: EvaluateConfig
+    watch: WatchConfig = WatchConfig()
 
     def solvers_of(self, model: str) -> tuple[str, ...]:
         """Names of the solvers that can sample ``model``: those of diffusion models, or those of flows."""

@@ -1,0 +1,110 @@
+"""Watching a training run: numbers into TensorBoard and DVCLive, images drawn on the way."""
+
+from __future__ import annotations
+
+import importlib.util
+import resource
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate.tracking import DVCLiveTracker, GeneralTracker, TensorBoardTracker
+from torchvision.utils import save_image
+
+from pipeline.atomic import atomic_file
+from pipeline.compute import Runtime
+from pipeline.config import WatchConfig
+from pipeline.errors import StraightflowError
+from pipeline.meter import TIME_BUCKETS, Row
+
+Preview = Callable[[torch.nn.Module], torch.Tensor]
+"""Images (num, channels, height, width) in [-1, 1] drawn with a network, from the same noises every time."""
+
+
+class Watcher:
+    """Receives what one run records.
+
+    Args:
+        config: What to keep.
+        folder: Where; numbers in ``tensorboard/`` and ``dvclive/``, images in ``samples/``.
+        preview: Draws the images.
+        runtime: Only its main process writes.
+
+    Raises:
+        StraightflowError: If a tracker's package is not installed.
+    """
+
+    def __init__(self, config: WatchConfig, folder: Path, preview: Preview, runtime: Runtime) -> None:
+        self.samples_every_steps = config.samples_every_steps
+        self._folder, self._preview, self._runtime = folder, preview, runtime
+        self._trackers = [_open_tracker(name, folder / name) for name in config.trackers] if runtime.is_main else []
+        self._last: tuple[int, float] | None = None
+
+    def record(self, row: Row, batch_size: int) -> None:
+        """Logs a row with the memory used and, from the second one on, the images per second since the one before."""
+        now = time.monotonic()
+        values = tracked_values(row) | {"memory_mb": _memory_mb(self._runtime.device)}
+        if self._last is not None:
+            step, since = self._last
+            values["images_per_second"] = (row.step - step) * batch_size / max(now - since, 1e-9)
+        self._last = row.step, now
+        for tracker in self._trackers:
+            tracker.log(values, step=row.step)
+
+    def draw(self, network: torch.nn.Module, step: int) -> None:
+        """Draws images with ``network`` and writes them as one grid; every process must call it."""
+        network.eval()
+        with torch.no_grad(), self._runtime.autocast():
+            images = self._preview(network).float().cpu()
+        network.train()
+        if self._runtime.is_main:
+            with atomic_file(self._folder / "samples" / f"step-{step:09d}.png") as temporary:
+                columns = round(len(images) ** 0.5)
+                save_image(images, temporary, format="png", nrow=columns, normalize=True, value_range=(-1, 1))
+
+    def finish(self) -> None:
+        """Closes the trackers."""
+        for tracker in self._trackers:
+            tracker.finish()
+
+
+def tracked_values(row: Row) -> dict[str, float]:
+    """A row as named numbers; what was not measured is left out."""
+    values: dict[str, float | None] = {
+        "loss": row.loss,
+        "learning_rate": row.learning_rate,
+        "gradient_norm": row.gradient_norm,
+        "heldout_loss": row.heldout_loss,
+    }
+    values |= {f"loss_by_time/{bucket / TIME_BUCKETS:.1f}": loss for bucket, loss in enumerate(row.loss_by_time)}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _open_tracker(name: str, folder: Path) -> GeneralTracker:
+    if importlib.util.find_spec(name) is None:
+        raise StraightflowError(
+            expected=f"the package {name}, as watch.trackers asks for it",
+            found="not installed",
+            mend="pip install -e '.[watch]', or take it out of watch.trackers",
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    if name == "tensorboard":
+        return _started(TensorBoardTracker(run_name="", logging_dir=folder))
+    from dvclive.live import Live
+
+    live = Live(dir=str(folder), dvcyaml=str(folder / "dvc.yaml"), resume=True, report=None, save_dvc_exp=False)
+    return _started(DVCLiveTracker(run_name=None, live=live))
+
+
+def _started(tracker: Any) -> GeneralTracker:
+    tracker.start()
+    return tracker
+
+
+def _memory_mb(device: torch.device) -> float:
+    """Largest memory in use so far: allocated on a GPU, resident on a CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e6
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from dvc.repo import Repo
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from pipeline.config import WatchConfig
+from pipeline.errors import StraightflowError
+from pipeline.meter import Row
+from pipeline.watching import Watcher, tracked_values
+
+ROWS = [
+    Row(10, 0.5, 1e-3, 2.0, (None,) * 9 + (0.5,), None),
+    Row(20, 0.25, 5e-4, 1.0, (0.25,) * 10, 0.125),
+]
+
+
+def nothing(network: torch.nn.Module) -> torch.Tensor:  # noqa: ARG001
+    return torch.zeros(1, 1, 2, 2)
+
+
+def test_only_what_was_measured_is_logged() -> None:
+    assert tracked_values(ROWS[0]) == {
+        "loss": 0.5,
+        "learning_rate": 1e-3,
+        "gradient_norm": 2.0,
+        "loss_by_time/0.9": 0.5,
+    }
+    assert tracked_values(ROWS[1])["heldout_loss"] == 0.125
+
+
+def test_both_trackers_hold_what_was_recorded(runtime, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    repo = Repo.init(no_scm=True)
+    folder = Path("watch/round1")
+    watcher = Watcher(WatchConfig(trackers=("tensorboard", "dvclive")), folder, nothing, runtime)
+    for row in ROWS:
+        watcher.record(row, batch_size=128)
+    watcher.finish()
+
+    events = EventAccumulator(str(folder / "tensorboard")).Reload()
+    for name in tracked_values(ROWS[1]):
+        points = {event.step: event.value for event in events.Scalars(name)}
+        expected = {row.step: tracked_values(row)[name] for row in ROWS if name in tracked_values(row)}
+        assert points == pytest.approx(expected)
+    assert [event.step for event in events.Scalars("memory_mb")] == [10, 20]
+    assert [event.step for event in events.Scalars("images_per_second")] == [20]
+
+    shown = next(iter(repo.metrics.show().values()))["data"]
+    metrics = next(iter(shown.values()))["data"]
+    assert metrics["loss"] == 0.25
+    assert metrics["loss_by_time"] == {f"{bucket / 10:.1f}": 0.25 for bucket in range(10)}
+    assert yaml.safe_load((folder / "dvclive/dvc.yaml").read_text())["plots"]
+
+
+def test_images_drawn_on_the_way_are_a_grid(tiny_unet, runtime, tmp_path: Path) -> None:
+    def preview(network: torch.nn.Module) -> torch.Tensor:
+        assert not network.training
+        return torch.stack([torch.full((1, 8, 8), value) for value in (-1.0, 1.0, 0.0, 5.0)])
+
+    Watcher(WatchConfig(samples_every_steps=5), tmp_path, preview, runtime).draw(tiny_unet.train(), 15)
+    grid = np.asarray(Image.open(tmp_path / "samples/step-000000015.png").convert("L"))
+    centres = [grid[2 + 4 + 10 * row, 2 + 4 + 10 * column] for row in range(2) for column in range(2)]
+    assert [int(value) for value in centres] == [0, 255, 128, 255]
+    assert tiny_unet.training
+
+
+def test_a_tracker_that_is_not_installed_is_named(runtime, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)  # noqa: ARG005
+    with pytest.raises(StraightflowError, match=r"pip install -e '.\[watch\]'"):
+        Watcher(WatchConfig(trackers=("dvclive",)), tmp_path, nothing, runtime)
