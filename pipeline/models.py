@@ -14,6 +14,7 @@ from pipeline.config import SolverConfig
 from pipeline.diffusers_layout import locate, read_json
 from pipeline.errors import StraightflowError
 from pipeline.fingerprint import fingerprint_folder
+from pipeline.inversion import invert_student, invert_teacher
 from pipeline.noise_schedule import NoiseSchedule, read_noise_schedule
 from pipeline.solvers import Field, Solution, solve
 from pipeline.student import predict_velocity
@@ -68,6 +69,15 @@ class Sampler:
             if self.noise_schedule is not None:
                 return generate(self.network, self.noise_schedule, x_0, solver)
             return solve(self.velocity_field(), x_0, solver)
+
+    @torch.inference_mode()
+    def invert(self, x_1: torch.Tensor, image_noise: torch.Tensor, solver: SolverConfig) -> Solution:
+        """Solves the model's ODE from images ``x_1`` to noise; see :mod:`pipeline.inversion`."""
+        x_1, image_noise = x_1.to(self.runtime.device), image_noise.to(self.runtime.device)
+        with self.runtime.autocast():
+            if self.noise_schedule is not None:
+                return invert_teacher(self.network, self.noise_schedule, x_1, image_noise, solver)
+            return invert_student(self.velocity_field(), x_1, image_noise, solver)
 
     def velocity_field(self) -> Field:
         """dx_t/dt of the model's ODE, on the rectified-flow time axis for teachers as well."""

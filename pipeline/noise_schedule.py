@@ -81,23 +81,52 @@ class NoiseSchedule:
         """The grid point at a training index."""
         return Node(*(float(values[index]) for values in (self.alpha, self.sigma, self.log_ratio, self.time)))
 
-    def nodes(self, num_steps: int) -> tuple[Node, ...]:
-        """num_steps + 1 grid points from the noisiest level to the image, evenly spaced in the index.
+    def nodes(self, num_steps: int, grid: str = "uniform") -> tuple[Node, ...]:
+        """num_steps + 1 grid points from the noisiest level to the image, which is the last.
 
-        These are the ``trailing`` timesteps (Lin et al. 2024, table 2), with sigma = 0 as the last point.
+        Args:
+            num_steps: Steps.
+            grid: ``uniform`` in the training index, the ``trailing`` timesteps of Lin et al. 2024, table 2; or
+                ``quadratic`` from the noisiest to the least noisy level (Song et al. 2021, app. D.2).
 
         Raises:
             StraightflowError: If there are fewer training times than steps.
         """
         levels = len(self.alpha)
-        if num_steps > levels:
+        if grid == "quadratic":
+            indices = self._quadratic(num_steps)[::-1]
+        else:
+            self._require_levels(num_steps)
+            indices = np.round(np.arange(levels, 0, -levels / num_steps)).astype(int)[:num_steps] - 1
+        return (*(self.node(index) for index in indices), IMAGE)
+
+    def nodes_to_noise(self, num_steps: int, grid: str = "uniform") -> tuple[Node, ...]:
+        """num_steps + 1 grid points from the least to the most noisy level, on the same grids.
+
+        Raises:
+            StraightflowError: If there are fewer training times than points.
+        """
+        levels = self._require_levels(num_steps + 1)
+        uniform = np.linspace(0, levels - 1, num_steps + 1).round().astype(int)
+        return tuple(self.node(index) for index in (self._quadratic(num_steps + 1) if grid == "quadratic" else uniform))
+
+    def _quadratic(self, count: int) -> np.ndarray:
+        """``count`` distinct indices, rising with the square of their place up to the noisiest level."""
+        last = self._require_levels(count) - 1
+        places = np.arange(count)
+        squares = np.round(last * (places / (count - 1)) ** 2).astype(int) if count > 1 else np.array([last])
+        distinct: np.ndarray = np.maximum(squares, places)
+        return distinct
+
+    def _require_levels(self, wanted: int) -> int:
+        levels = len(self.alpha)
+        if wanted > levels:
             raise StraightflowError(
-                expected=f"at most {levels} solver steps, the times that the teacher was trained at",
-                found=str(num_steps),
+                expected=f"at most {levels} grid points, the levels of noise that the teacher was trained at",
+                found=str(wanted),
                 mend="lower num_steps",
             )
-        indices = np.round(np.arange(levels, 0, -levels / num_steps)).astype(int)[:num_steps] - 1
-        return (*(self.node(index) for index in indices), IMAGE)
+        return levels
 
     def at(self, t: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Alpha, sigma and the network's time at straight-line times ``t``, each like ``t``.

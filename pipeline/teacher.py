@@ -83,5 +83,5 @@ def generate(network: torch.nn.Module, schedule: NoiseSchedule, x_0: torch.Tenso
         z = dopri5(teacher.velocity, z, rtol=solver.rtol, atol=solver.atol, times=schedule.time_range).x
         return Solution(teacher.estimate(z * (last.alpha + last.sigma), last), teacher.nfe)
     assert solver.num_steps is not None
-    images = GRID_SOLVERS[solver.name](teacher.estimate, start, schedule.nodes(solver.num_steps))
+    images = GRID_SOLVERS[solver.name](teacher.estimate, start, schedule.nodes(solver.num_steps, str(solver.grid)))
     return Solution(images, teacher.nfe)

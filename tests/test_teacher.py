@@ -211,6 +211,19 @@ def test_what_cannot_be_read_is_refused_with_the_reason(config: dict[str, object
         read_noise_schedule(config)
 
 
+@pytest.mark.parametrize("num_steps", [1, 2, 7, 100, 1000])
+def test_quadratic_nodes_fall_from_the_noisiest_level_to_the_image_and_never_repeat(num_steps: int) -> None:
+    schedule = read_noise_schedule(process().config)
+    *levels, image = schedule.nodes(num_steps, "quadratic")
+    times = [node.time for node in levels]
+    assert (len(times), times[0], image.sigma) == (num_steps, 999, 0)
+    assert times == sorted(set(times), reverse=True)
+    if num_steps == 7:
+        assert times == [round(999 * (place / 6) ** 2) for place in range(6, -1, -1)]
+    if num_steps < 1000:
+        assert [node.time for node in schedule.nodes_to_noise(num_steps, "quadratic")][-1] == 999
+
+
 def test_more_steps_than_trained_levels_are_refused() -> None:
     with pytest.raises(StraightflowError, match="1000"):
         read_noise_schedule(process().config).nodes(1001)

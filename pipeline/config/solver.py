@@ -21,15 +21,16 @@ class SolverConfig(Section):
         num_steps: Steps on the time grid; null for the adaptive ``dopri5``.
         rtol: Relative tolerance of ``dopri5``.
         atol: Absolute tolerance of ``dopri5``.
-        grid: Times of a student's fixed steps: ``uniform``, ``cosine``, ``edm`` (Karras et al. 2022), or the
-            num_steps + 1 times themselves, rising from 0 to 1.
+        grid: Times of the fixed steps. Of a student: ``uniform``, ``cosine``, ``edm`` (Karras et al. 2022), or the
+            num_steps + 1 times themselves, rising from 0 to 1. Of a teacher: training times, ``uniform`` or
+            ``quadratic`` (Song et al. 2021, app. D.2), which is denser towards the image.
     """
 
     name: Literal["unipc", "dpmpp_2m", "ddim", "euler", "heun", "midpoint", "rk4", "projection", "dopri5"]
     num_steps: PositiveInt | None = None
     rtol: PositiveFloat | None = None
     atol: PositiveFloat | None = None
-    grid: Literal["uniform", "cosine", "edm"] | tuple[float, ...] = "uniform"
+    grid: Literal["uniform", "quadratic", "cosine", "edm"] | tuple[float, ...] = "uniform"
 
     @model_validator(mode="after")
     def _settings_match_solver(self) -> SolverConfig:
@@ -38,8 +39,11 @@ class SolverConfig(Section):
             raise ValueError("solver dopri5 takes rtol and atol, and num_steps: null")
         if not adaptive and (self.num_steps is None or self.rtol is not None or self.atol is not None):
             raise ValueError(f"solver {self.name} takes num_steps, and neither rtol nor atol")
-        if self.grid != "uniform" and (adaptive or self.name not in STUDENT_SOLVERS):
+        if self.grid != "uniform" and adaptive:
             raise ValueError(f"solver {self.name} takes no grid")
+        owners = TEACHER_SOLVERS if self.grid == "quadratic" else STUDENT_SOLVERS
+        if self.grid != "uniform" and self.name not in owners:
+            raise ValueError(f"solver {self.name} takes no {self.grid} grid")
         if isinstance(self.grid, tuple):
             rising = all(start < end for start, end in itertools.pairwise(self.grid))
             if len(self.grid) != (self.num_steps or 0) + 1 or not rising or (self.grid[0], self.grid[-1]) != (0, 1):
@@ -47,6 +51,16 @@ class SolverConfig(Section):
                     f"grid must be {(self.num_steps or 0) + 1} times rising from 0 to 1, found {list(self.grid)}"
                 )
         return self
+
+    @property
+    def is_of_teachers(self) -> bool:
+        """Whether a diffusion model can be solved with it."""
+        return self.name in TEACHER_SOLVERS and self.grid in ("uniform", "quadratic")
+
+    @property
+    def is_of_students(self) -> bool:
+        """Whether a flow can be solved with it."""
+        return self.name in STUDENT_SOLVERS and self.grid != "quadratic"
 
     @property
     def label(self) -> str:

@@ -1,0 +1,115 @@
+"""Backward couplings: real images taken to noise along a model's ODE, and how good that noise is.
+
+An image itself is no point of the trajectories: what they pass just before it still carries a little noise, and where
+images have no spread at all (a margin that is always black) no noise of variance 1 could come back from them. So an
+image is first given its own noise at the least level that the model knows, and solved from there. Solved forward
+again, the last estimate of x_1 removes that noise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from pipeline.config import SolverConfig
+from pipeline.errors import StraightflowError
+from pipeline.interpolation import linear_path
+from pipeline.noise_schedule import NoiseSchedule
+from pipeline.solvers import FIXED_STEP_SOLVERS, Field, Solution, dopri5, time_grid
+from pipeline.teacher import GRID_SOLVERS, Teacher
+
+# 1 - t of the first state of a student's inversion; about the least level of a linear-beta teacher.
+STUDENT_LEAST_NOISE = 0.01
+
+
+def invert_teacher(
+    network: torch.nn.Module,
+    schedule: NoiseSchedule,
+    x_1: torch.Tensor,
+    image_noise: torch.Tensor,
+    solver: SolverConfig,
+) -> Solution:
+    """Solves the teacher's ODE from images to noise, from the least to the largest trained level.
+
+    Args:
+        network: The teacher's UNet.
+        schedule: Its forward process.
+        x_1: Images in [-1, 1], (batch, channels, height, width).
+        image_noise: Standard normal noise of the first state, same shape.
+        solver: A teacher's solver.
+
+    Returns:
+        Noise x_0, standard normal if the teacher and the solver are exact, and the network calls made.
+    """
+    teacher = Teacher(network, schedule)
+    least, most = schedule.node(0), schedule.node(-1)
+    x = least.alpha * x_1 + least.sigma * image_noise
+    if solver.name == "dopri5":
+        assert solver.rtol is not None  # the configuration guarantees it
+        assert solver.atol is not None
+        z = x / (least.alpha + least.sigma)
+        z = dopri5(teacher.velocity, z, rtol=solver.rtol, atol=solver.atol, times=(least.t, most.t)).x
+        x = z * (most.alpha + most.sigma)
+    else:
+        assert solver.num_steps is not None
+        x = GRID_SOLVERS[solver.name](teacher.estimate, x, schedule.nodes_to_noise(solver.num_steps, str(solver.grid)))
+    return Solution(x / schedule.initial_scale, teacher.nfe)
+
+
+def invert_student(field: Field, x_1: torch.Tensor, image_noise: torch.Tensor, solver: SolverConfig) -> Solution:
+    """Solves a student's ODE from images to noise, from t = 1 - :data:`STUDENT_LEAST_NOISE` to 0.
+
+    Arguments and result as for :func:`invert_teacher`, with a student's solver.
+
+    Raises:
+        StraightflowError: If the solver is ``projection``, which solves no ODE.
+    """
+    start = 1 - STUDENT_LEAST_NOISE
+    x = linear_path(image_noise, x_1, x_1.new_full((len(x_1),), start))
+    if solver.name == "dopri5":
+        assert solver.rtol is not None  # the configuration guarantees it
+        assert solver.atol is not None
+        return dopri5(field, x, rtol=solver.rtol, atol=solver.atol, times=(start, 0.0))
+    if solver.name == "projection":
+        raise StraightflowError(
+            expected="a solver of the ODE to invert images with", found="projection", mend="name euler, heun or dopri5"
+        )
+    times = tuple(start * t for t in reversed(time_grid(solver)))
+    return FIXED_STEP_SOLVERS[solver.name](field, x, times)
+
+
+@dataclass(frozen=True)
+class NoiseNormality:
+    """Moments of noise beside those of N(0, I).
+
+    Attributes:
+        mean: Mean of all entries; 0.
+        variance: Their variance; 1.
+        smallest_pixel_variance: Over the samples, of the entry with the least; 1 up to sampling.
+        largest_pixel_variance: Of the entry with the most.
+        norm_ratio: Mean of ‖x_0‖ / sqrt(d); just below 1.
+        norm_spread: Standard deviation of ‖x_0‖; 0.707 for large d.
+    """
+
+    mean: float
+    variance: float
+    smallest_pixel_variance: float
+    largest_pixel_variance: float
+    norm_ratio: float
+    norm_spread: float
+
+
+def noise_normality(x_0: torch.Tensor) -> NoiseNormality:
+    """Measures at least two samples of noise, (batch, …)."""
+    flat = x_0.double().flatten(1)
+    norms = flat.norm(dim=1)
+    pixel_variances = flat.var(dim=0)
+    return NoiseNormality(
+        mean=float(flat.mean()),
+        variance=float(flat.var()),
+        smallest_pixel_variance=float(pixel_variances.min()),
+        largest_pixel_variance=float(pixel_variances.max()),
+        norm_ratio=float(norms.mean()) / flat.shape[1] ** 0.5,
+        norm_spread=float(norms.std()),
+    )
