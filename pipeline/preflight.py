@@ -6,12 +6,25 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+from accelerate import Accelerator
+from accelerate.utils import DistributedType
 from diffusers import UNet2DModel
 
 from pipeline.config import TrainingConfig
 from pipeline.errors import StraightflowError
 from pipeline.memory import TrainingNeeds
 from pipeline.training_set import TrainingSet
+
+
+def require_whole_parameters(accelerator: Accelerator) -> None:
+    """Raises StraightflowError where processes hold only shards of the parameters."""
+    if accelerator.distributed_type not in (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU):
+        raise StraightflowError(
+            expected="every process to hold the whole network (data parallel)",
+            found=str(accelerator.distributed_type),
+            mend="use a configuration of configs/accelerate/; to save memory set gradient_checkpointing or "
+            "gradient_accumulation_steps",
+        )
 
 
 def require_divisible_batch(config: TrainingConfig, num_processes: int) -> None:

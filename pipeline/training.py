@@ -25,7 +25,12 @@ from pipeline.memory import training_needs
 from pipeline.meter import Meter, Row
 from pipeline.nonfinite import require_finite
 from pipeline.objectives import Batch, Objective
-from pipeline.preflight import require_divisible_batch, require_matching_images, require_room
+from pipeline.preflight import (
+    require_divisible_batch,
+    require_matching_images,
+    require_room,
+    require_whole_parameters,
+)
 from pipeline.progress import Progress
 from pipeline.training_set import StepBatches, TrainingSet, micro_batches
 from pipeline.watching import Watcher
@@ -79,6 +84,7 @@ def train(
         InterruptedRunError: If SIGTERM came; a checkpoint of the last finished step is saved.
     """
     accelerator = runtime.accelerator
+    require_whole_parameters(accelerator)
     require_divisible_batch(config, accelerator.num_processes)
     require_matching_images(unet, items, label)
     unet.train()

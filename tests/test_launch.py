@@ -24,6 +24,10 @@ def test_a_launch_config_states_its_command_and_starts_as_many_processes_as_it_s
         assert Path(arguments.config_file).is_absolute() is False
         assert (ROOT / arguments.config_file) in ACCELERATE
         assert arguments.num_processes == 3
+    elif words[0] == "srun":
+        # One torchrun on each machine, a process for each of its GPUs.
+        assert words[1] == "--ntasks-per-node=1"
+        assert words[words.index("--nproc-per-node") :][:2] == ["--nproc-per-node", "gpu"]
     elif words[0] == "torchrun":
         assert words[-2:] == ["--nproc-per-node", "3"]
     else:

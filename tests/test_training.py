@@ -6,10 +6,12 @@ import signal
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from accelerate.utils import DistributedType
 from diffusers import UNet2DModel
 
 import pipeline.training as training
@@ -25,6 +27,7 @@ from pipeline.losses import l2
 from pipeline.memory import training_needs
 from pipeline.noise import step_generator
 from pipeline.objectives import VelocityRegression
+from pipeline.preflight import require_whole_parameters
 from pipeline.timesteps import fixed, uniform
 from pipeline.training_set import StepBatches, Subset
 
@@ -208,6 +211,13 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_says_where(tiny_unet, runti
 def test_a_run_that_cannot_end_well_is_refused(tiny_unet, runtime, tmp_path: Path, changes, message: str) -> None:
     with pytest.raises(StraightflowError, match=message):
         training.train(tiny_unet, Pairs(), OBJECTIVE, config(**changes), runtime, tmp_path, "refused")
+
+
+def test_sharded_parameters_are_refused() -> None:
+    for kind in (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU):
+        require_whole_parameters(SimpleNamespace(distributed_type=kind))
+    with pytest.raises(StraightflowError, match="FSDP"):
+        require_whole_parameters(SimpleNamespace(distributed_type=DistributedType.FSDP))
 
 
 def test_images_of_another_shape_and_an_empty_set_are_refused(tiny_unet, runtime, tmp_path: Path) -> None:
