@@ -23,6 +23,7 @@ from pipeline.interruption import InterruptedRunError, StopRequest
 from pipeline.learning_rate import learning_rate_at
 from pipeline.memory import training_needs
 from pipeline.meter import Meter, Row
+from pipeline.mirror import Mirrored
 from pipeline.nonfinite import require_finite
 from pipeline.objectives import Batch, Objective
 from pipeline.preflight import (
@@ -86,6 +87,8 @@ def train(
     accelerator = runtime.accelerator
     require_whole_parameters(accelerator)
     require_divisible_batch(config, accelerator.num_processes)
+    if config.horizontal_flips:
+        items = Mirrored(items)
     require_matching_images(unet, items, label)
     unet.train()
     if config.gradient_checkpointing:

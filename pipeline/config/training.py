@@ -39,6 +39,7 @@ class TrainingConfig(Section):
             the lowest held-out loss becomes the model. Needs ``heldout_items``.
         gradient_accumulation_steps: Micro-batches that each process divides its share of a batch into.
         gradient_checkpointing: Computes activations twice instead of keeping them: slower, less memory.
+        horizontal_flips: Trains on every sample flipped left to right as well, noise and image together.
         heldout_items: Samples kept from training (the last couplings; for a teacher, held-out images) on which the
             loss of the averaged weights is measured.
         heldout_every_steps: Steps between two such measurements; null measures at the end only.
@@ -61,6 +62,7 @@ class TrainingConfig(Section):
     ema_other_halflives_images: tuple[PositiveInt, ...] = ()
     gradient_accumulation_steps: PositiveInt = 1
     gradient_checkpointing: bool = False
+    horizontal_flips: bool = False
     heldout_items: NonNegativeInt = 0
     heldout_every_steps: PositiveInt | None = None
     log_every_steps: PositiveInt

@@ -11,9 +11,9 @@ from coupling_models import couplings, rewrite_shard
 
 from pipeline.batches import BatchOrder
 from pipeline.couplings.generation import generate_couplings
-from pipeline.couplings.mirror import Mirrored
 from pipeline.couplings.store import CouplingStore
 from pipeline.errors import StraightflowError
+from pipeline.mirror import Mirrored
 from pipeline.models import Sampler
 from pipeline.noise import sample_noise, stream_key
 

@@ -1,24 +1,12 @@
-"""Horizontal flips of pairs: noise and image together, so that a mirrored pair is a coupling too."""
+"""Horizontal flips: noise and image of a pair together, so that a mirrored pair is a coupling too."""
 
 from __future__ import annotations
-
-from typing import Protocol
 
 import numpy as np
 import torch
 
-
-class PairSet(Protocol):
-    """Samples addressed by index."""
-
-    def __len__(self) -> int:
-        """Number of samples."""
-
-    def load(self, indices: np.ndarray) -> dict[str, torch.Tensor]:
-        """Tensors of these samples."""
-
-    def locate(self, index: int) -> str:
-        """Where a sample is kept, for messages."""
+from pipeline.objectives import Batch
+from pipeline.training_set import TrainingSet
 
 
 class Mirrored:
@@ -28,13 +16,13 @@ class Mirrored:
     four-dimensional, are flipped together, and labels stay as they are.
     """
 
-    def __init__(self, items: PairSet) -> None:
+    def __init__(self, items: TrainingSet) -> None:
         self._items = items
 
     def __len__(self) -> int:
         return 2 * len(self._items)
 
-    def load(self, indices: np.ndarray) -> dict[str, torch.Tensor]:
+    def load(self, indices: np.ndarray) -> Batch:
         """Samples of ``items``, the odd ones flipped."""
         batch = self._items.load(indices // 2)
         flipped = torch.from_numpy(indices % 2 == 1)

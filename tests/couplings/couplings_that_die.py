@@ -1,0 +1,31 @@
+"""stages.couplings, but the process kills itself in the shard that the file ``die_in_shard`` names, once.
+
+The shards it finishes are listed in ``shards_made``.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+from pipeline.couplings.work import Work
+from stages.couplings import main
+from stages.entry import run
+
+DIE_IN_SHARD, SHARDS_MADE = Path("die_in_shard"), Path("shards_made")
+write = Work.write
+
+
+def write_or_die(self: Work, shard: int, *arguments: object, **named: object) -> None:
+    if DIE_IN_SHARD.exists() and shard == int(DIE_IN_SHARD.read_text()):
+        DIE_IN_SHARD.unlink()
+        os.kill(os.getpid(), signal.SIGKILL)
+    write(self, shard, *arguments, **named)
+    with SHARDS_MADE.open("a") as stream:
+        stream.write(f"{shard}\n")
+
+
+if __name__ == "__main__":
+    Work.write = write_or_die
+    run(main)
