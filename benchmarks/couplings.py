@@ -1,0 +1,269 @@
+"""How fast couplings are made and read, as ratios within one run.
+
+    python -m benchmarks.couplings                 # the digits UNet, minutes on a CPU
+    python -m benchmarks.couplings --unet cifar    # 35.7 M parameters; on a GPU with --batch 1000 --pairs 20000
+
+Prints, each measured in turn with the others so that a busy machine disturbs all alike:
+
+- pairs/s of the coupling stage ÷ those of the bare network called as often (the limit), and ÷ stock ``DDIMPipeline``;
+- the same in bfloat16, channels last (and compiled on GPUs) ÷ stock in float32, with the change of the images;
+- share of the time spent on writing and hashing; bytes a pair ÷ C·H·W;
+- pairs read at random ÷ images a bare training step consumes;
+- peak memory of writing and reading a million tiny pairs minus that of ten thousand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from diffusers import DDIMPipeline, DDIMScheduler, UNet2DModel
+
+import pipeline.couplings.work as work_module
+from pipeline.batches import BatchOrder
+from pipeline.compute import Runtime, open_runtime
+from pipeline.config import ONE_PROCESS, ComputeConfig, CouplingsConfig, SolverConfig, UNetConfig
+from pipeline.couplings.generation import generate_couplings
+from pipeline.couplings.store import CouplingStore
+from pipeline.models import Sampler, load_sampler
+from pipeline.noise import sample_noise, stream_key
+from pipeline.solvers import Solution
+from pipeline.teacher_training import build_unet, save_teacher, training_scheduler
+
+UNETS = {
+    "digits": (
+        (1, 8, 8),
+        UNetConfig(
+            block_out_channels=(32, 64),
+            layers_per_block=1,
+            attention=(False, False),
+            norm_num_groups=8,
+            attention_head_dim=8,
+            dropout=0.0,
+        ),
+    ),
+    "cifar": (
+        (3, 32, 32),
+        UNetConfig(
+            block_out_channels=(128, 256, 256, 256),
+            layers_per_block=2,
+            attention=(False, True, False, False),
+            norm_num_groups=32,
+            attention_head_dim=256,
+            dropout=0.0,
+        ),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is measured: a teacher on disk and how much is drawn from it."""
+
+    teacher: Path
+    shape: tuple[int, int, int]
+    config: CouplingsConfig
+    rounds: int
+
+
+def seconds(action: Callable[[], object]) -> float:
+    """Wall time of ``action``, its work on a GPU finished."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    start = time.perf_counter()
+    action()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def runtime_of(precision: str, *, fast: bool) -> Runtime:
+    """A runtime of one precision; ``fast`` adds channels last, and compilation on GPUs."""
+    compiled = "on" if fast and torch.cuda.is_available() else "off"
+    compute = {"precision": precision, "compile": compiled, "channels_last": "on" if fast else "off"}
+    runtime = open_runtime(ComputeConfig.model_validate({**compute, "precision": "fp32"}), ONE_PROCESS)
+    return replace(runtime, precision="bf16" if precision == "bf16" else "fp32")
+
+
+def make_couplings(sampler: Sampler, setting: Setting) -> tuple[float, float, float]:
+    """Draws the store once: pairs/s, share of the time in writing and hashing, bytes a pair ÷ C·H·W."""
+    writing, original = 0.0, work_module.Work.write
+
+    def timed(*arguments: object, **named: object) -> None:
+        nonlocal writing
+        writing += seconds(lambda: original(*arguments, **named))
+
+    with tempfile.TemporaryDirectory() as folder:
+        work_module.Work.write = timed
+        try:
+            spent = seconds(
+                lambda: generate_couplings(sampler, setting.config, Path(folder) / "runs", Path(folder) / "store")
+            )
+        finally:
+            work_module.Work.write = original
+        size = sum(path.stat().st_size for path in (Path(folder) / "store").iterdir())
+    pairs = setting.config.num_pairs
+    return pairs / spent, writing / spent, size / pairs / math.prod(setting.shape)
+
+
+def bare_forwards(sampler: Sampler, setting: Setting) -> float:
+    """Pairs/s if nothing but the network were called, as often and at the same batch size and precision."""
+    config = setting.config
+    x = torch.zeros(config.batch_size, *setting.shape, device=sampler.runtime.device)
+    if sampler.runtime.channels_last:
+        x = x.to(memory_format=torch.channels_last)
+    timestep = torch.tensor(500, device=sampler.runtime.device)
+    calls = (config.num_pairs // config.batch_size) * (config.solver.num_steps or 1)
+
+    def call_all() -> None:
+        with torch.inference_mode(), sampler.runtime.autocast():
+            for _ in range(calls):
+                sampler.network(x, timestep)
+
+    return config.num_pairs / seconds(call_all)
+
+
+def stock_pipeline(setting: Setting, device: torch.device) -> float:
+    """Pairs/s of diffusers' ``DDIMPipeline`` in float32, as published."""
+    scheduler = DDIMScheduler.from_config(training_scheduler().config, timestep_spacing="trailing", clip_sample=False)
+    stock = DDIMPipeline(UNet2DModel.from_pretrained(setting.teacher / "unet"), scheduler).to(device)
+    stock.set_progress_bar_config(disable=True)
+    config = setting.config
+
+    def call_all() -> None:
+        for start in range(0, config.num_pairs, config.batch_size):
+            generator = torch.Generator(device).manual_seed(start)
+            stock(config.batch_size, generator, num_inference_steps=config.solver.num_steps, output_type="np")
+
+    return config.num_pairs / seconds(call_all)
+
+
+def compare_throughput(setting: Setting) -> None:
+    """Prints the throughput ratios, each the median over the rounds of ratios measured one after another."""
+    plain = load_sampler(setting.teacher, runtime_of("fp32", fast=False))
+    fast = load_sampler(setting.teacher, runtime_of("bf16", fast=True))
+    x_0 = sample_noise(stream_key("evaluation", 0), range(setting.config.batch_size), setting.shape)
+    reference, changed = (sampler.sample(x_0, setting.config.solver).x.float() for sampler in (plain, fast))
+    of_limit, of_stock, fast_of_limit, fast_of_stock, writing = [], [], [], [], []
+    for _ in range(setting.rounds):
+        ours, share, size = make_couplings(plain, setting)
+        limit, stock = bare_forwards(plain, setting), stock_pipeline(setting, plain.runtime.device)
+        ours_fast, _, _ = make_couplings(fast, setting)
+        of_limit.append(ours / limit)
+        of_stock.append(ours / stock)
+        fast_of_limit.append(ours_fast / bare_forwards(fast, setting))
+        fast_of_stock.append(ours_fast / stock)
+        writing.append(share)
+    print(f"device                                  {plain.runtime.describe()}")
+    print(f"couplings ÷ bare forward, fp32          {statistics.median(of_limit):.3f}   (last: {ours:,.1f} pairs/s)")
+    print(f"couplings ÷ stock DDIMPipeline, fp32    {statistics.median(of_stock):.3f}")
+    print(f"couplings ÷ bare forward, bf16          {statistics.median(fast_of_limit):.3f}")
+    print(f"couplings bf16 ÷ stock fp32             {statistics.median(fast_of_stock):.3f}")
+    print(f"relative L2 change of x_1 by bf16       {float((changed - reference).norm() / reference.norm()):.2e}")
+    print(f"share of writing and hashing            {statistics.median(writing):.2%}")
+    print(f"bytes a pair ÷ C·H·W                    {size:.4f}")
+
+
+def compare_reading(setting: Setting) -> None:
+    """Prints pairs read at random ÷ images that a bare training step consumes."""
+    sampler = load_sampler(setting.teacher, runtime_of("fp32", fast=False))
+    unet = UNet2DModel.from_pretrained(setting.teacher / "unet").to(sampler.runtime.device)
+    optimizer = torch.optim.AdamW(unet.parameters(), fused=True)
+    batch, steps = 128, 5
+    x = torch.zeros(batch, *setting.shape, device=sampler.runtime.device)
+
+    def train() -> None:
+        for _ in range(steps):
+            unet(x, torch.full((batch,), 500.0, device=x.device)).sample.square().mean().backward()
+            optimizer.step()
+            optimizer.zero_grad()
+
+    with tempfile.TemporaryDirectory() as folder:
+        generate_couplings(sampler, setting.config, Path(folder) / "runs", Path(folder) / "store")
+        store = CouplingStore(Path(folder) / "store", verify=False)
+        order = BatchOrder(0, batch, len(store))
+        ratios = []
+        for first in range(setting.rounds):
+            reads = range(first * 50, first * 50 + 50)
+            read = len(reads) * batch / seconds(lambda: [store.load(order(step)) for step in reads])  # noqa: B023
+            ratios.append(read * seconds(train) / (steps * batch))
+    print(f"pairs read ÷ images trained on          {statistics.median(ratios):.1f}   (last: {read:,.0f} pairs/s)")
+
+
+class InstantSampler(Sampler):
+    """Makes images at no cost: measures the store alone."""
+
+    def sample(self, x_0: torch.Tensor, solver: SolverConfig) -> Solution:
+        """The noise itself, squashed into the range of images."""
+        return Solution(x_0.tanh(), solver.num_steps or 1)
+
+
+def store_peak_megabytes(num_pairs: int) -> float:
+    """Peak memory of this process while it writes ``num_pairs`` pairs of 4×4 and reads an epoch of them."""
+    config = CouplingsConfig(source="teacher", num_pairs=num_pairs, solver=SolverConfig(name="ddim", num_steps=1),
+                             batch_size=1000, shard_pairs=10_000, dtype="uint8", seed=0)  # fmt: skip
+    sampler = InstantSampler((1, 4, 4), "none", None, torch.nn.Identity(), runtime_of("fp32", fast=False))
+    Path("/proc/self/clear_refs").write_text("5")  # forgets the peak that the imports made
+    with tempfile.TemporaryDirectory() as folder:
+        generate_couplings(sampler, config, Path(folder) / "runs", Path(folder) / "store")
+        store = CouplingStore(Path(folder) / "store")
+        order = BatchOrder(0, 1000, len(store))
+        for step in range(len(store) // 1000):
+            store.load(order(step))
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return float(status["VmHWM"].split()[0]) / 1024
+
+
+def compare_memory() -> None:
+    """Prints how peak memory grows from ten thousand to a million pairs."""
+    command = [sys.executable, "-m", "benchmarks.couplings", "--store-peak"]
+    peaks = [float(subprocess.run([*command, count], check=True, capture_output=True, text=True).stdout)
+             for count in ("10000", "1000000")]  # fmt: skip
+    print(f"memory, 10⁶ pairs - 10⁴ pairs           {peaks[1] - peaks[0]:+.0f} MB   (of {peaks[0]:.0f} MB)")
+
+
+def main() -> None:
+    """Runs what the arguments ask for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--unet", choices=UNETS, default="digits")
+    parser.add_argument("--pairs", type=int, default=2000)
+    parser.add_argument("--batch", type=int, default=250)
+    parser.add_argument("--steps", type=int, default=16)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--skip-memory", action="store_true", help="leave out the minute that a million pairs take")
+    parser.add_argument("--store-peak", type=int, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.store_peak:
+        print(store_peak_megabytes(arguments.store_peak))
+        return
+    shape, unet = UNETS[arguments.unet]
+    config = CouplingsConfig(
+        source="teacher",
+        num_pairs=arguments.pairs // arguments.batch * arguments.batch,
+        solver=SolverConfig(name="unipc", num_steps=arguments.steps),
+        batch_size=arguments.batch,
+        shard_pairs=max(arguments.pairs // 2, arguments.batch),
+        dtype="uint8",
+        seed=0,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        teacher = Path(folder) / "teacher"
+        save_teacher(build_unet(unet, shape, 0), training_scheduler(), teacher)
+        setting = Setting(teacher, shape, config, arguments.rounds)
+        compare_throughput(setting)
+        compare_reading(setting)
+    if not arguments.skip_memory:
+        compare_memory()
+
+
+if __name__ == "__main__":
+    main()
