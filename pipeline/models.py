@@ -24,16 +24,29 @@ FLOW_SCHEDULER = "FlowMatchEulerDiscreteScheduler"
 
 
 def load_unet(folder: Path) -> UNet2DModel:
-    """Loads the UNet of a saved pipeline on the CPU, in float32; nothing is unpickled."""
+    """Loads the UNet of a saved pipeline on the CPU, in float32; nothing is unpickled.
+
+    Raises:
+        StraightflowError: If it cannot be read, or its weights are not exactly those of its configuration.
+    """
     location = locate(folder, "unet", "config.json")
     try:
-        unet: UNet2DModel = UNet2DModel.from_pretrained(location, local_files_only=True)
+        unet: UNet2DModel
+        unet, loaded = UNet2DModel.from_pretrained(location, local_files_only=True, output_loading_info=True)
     except (OSError, ValueError, RuntimeError, TypeError) as error:
         raise StraightflowError(
             expected=f"a readable UNet2DModel in {location}",
             found=" ".join(str(error).split())[:500],
             mend="save the checkpoint again with a current diffusers, or name another one",
         ) from error
+    # diffusers fills missing tensors with random numbers and only warns.
+    for problem, names in (("has no tensor", loaded["missing_keys"]), ("has a tensor", loaded["unexpected_keys"])):
+        if names:
+            raise StraightflowError(
+                expected=f"the weights that the configuration in {location} describes",
+                found=f"a file that {problem} {min(names)}, {len(names)} such in all",
+                mend="put weights and config.json of one architecture together, or name another checkpoint",
+            )
     return unet.float()
 
 
