@@ -1,0 +1,222 @@
+"""Speed of the training loop, as ratios measured in one run.
+
+    python benchmarks/training.py                              # digits UNet, batch 128
+    python benchmarks/training.py --unet cifar --batch-size 16
+    pip install --no-deps torchcfm pot                         # to have TorchCFM among the peers
+
+Contenders take turns, round by round, so that a machine that slows down slows all of them; a ratio is the median over
+rounds of a round's median blocks. Each has a fresh copy of the same network, and one untimed block first. Nothing else
+may run on the machine: threads that wait for each other lose far more than their share when cores are taken away.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import importlib.util
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import UNet2DModel
+from training_peers import bare, diffusers_example, timed, torchcfm_example
+
+from pipeline.compute import Runtime, open_runtime
+from pipeline.config import ComputeConfig, LaunchConfig, TrainingConfig, UNetConfig
+from pipeline.losses import l2
+from pipeline.meter import Row
+from pipeline.noise import sample_noise, stream_key
+from pipeline.objectives import VelocityRegression
+from pipeline.pixels import to_float
+from pipeline.teacher_training import build_unet
+from pipeline.timesteps import uniform
+from pipeline.training import train
+
+NUM_IMAGES = 10_000
+DIGITS = UNetConfig(
+    block_out_channels=(32, 64),
+    layers_per_block=1,
+    attention=(False, False),
+    norm_num_groups=8,
+    attention_head_dim=8,
+    dropout=0.0,
+)
+CIFAR = UNetConfig(
+    block_out_channels=(128, 256, 256, 256),
+    layers_per_block=2,
+    attention=(False, True, False, False),
+    norm_num_groups=32,
+    attention_head_dim=8,
+    dropout=0.0,
+)
+UNETS = {"digits": (DIGITS, (1, 8, 8)), "cifar": (CIFAR, (3, 32, 32))}
+
+
+class SeededPairs:
+    """Pairs as the store of couplings gives them: noise from its seed, images from 8 bits."""
+
+    def __init__(self, images: torch.Tensor) -> None:
+        self._images, self._key = images, stream_key("couplings", 0)
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def load(self, indices: np.ndarray) -> dict[str, torch.Tensor]:
+        shape = tuple(self._images.shape[1:])
+        return {"x_0": sample_noise(self._key, indices.tolist(), shape), "x_1": to_float(self._images[indices])}
+
+    def locate(self, index: int) -> str:
+        return f"pair {index}"
+
+
+class Stopwatch:
+    """Takes the place of a run's watcher: notes when each block of steps was recorded."""
+
+    samples_every_steps = None
+
+    def __init__(self) -> None:
+        self.times: list[float] = []
+
+    def record(self, row: Row, batch_size: int) -> None:  # noqa: ARG002
+        self.times.append(time.perf_counter())
+
+
+def ours(unet: UNet2DModel, images: torch.Tensor, batch_size: int, runtime: Runtime, blocks: int, steps: int) -> list:
+    """Seconds of each block of our loop, everything on: EMA, clipping, loss by t, seeded noise."""
+    config = TrainingConfig(
+        num_steps=(blocks + 1) * steps,
+        batch_size=batch_size,
+        learning_rate=2e-4,
+        lr_decay="constant",
+        warmup_steps=500,
+        weight_decay=0.0,
+        gradient_clip_norm=1.0,
+        ema_halflife_images=500_000,
+        ema_rampup_ratio=0.05,
+        log_every_steps=steps,
+        checkpoint_every_steps=10**9,
+        seed=0,
+    )
+    watch = Stopwatch()
+    with tempfile.TemporaryDirectory() as folder:
+        train(
+            unet,
+            SeededPairs(images),
+            VelocityRegression(uniform, l2),
+            config,
+            runtime,
+            Path(folder),
+            "straightflow",
+            watcher=watch,
+        )
+    return [end - start for start, end in zip(watch.times[:-1], watch.times[1:], strict=True)]
+
+
+def contenders(bf16: bool, runtime: Runtime) -> dict[str, Callable[..., list[float]]]:
+    """Name → (network, images, batch size, blocks, steps) → seconds of each block after an untimed one."""
+
+    def peer(make: Callable[..., Callable[[], None]], unet, images, batch_size, blocks, steps) -> list[float]:
+        step = make(unet, images, batch_size, bf16)
+        timed(step, 1, steps)
+        return timed(step, blocks, steps)
+
+    found: dict[str, Callable[..., list[float]]] = {
+        "straightflow": lambda unet, images, batch, blocks, steps: ours(unet, images, batch, runtime, blocks, steps),
+        "bare step": partial(peer, bare),
+        "diffusers example": partial(peer, diffusers_example),
+    }
+    if importlib.util.find_spec("torchcfm") and importlib.util.find_spec("ot"):
+        found["torchcfm example"] = partial(peer, torchcfm_example)
+    else:
+        print("torchcfm is not installed: left out")
+    return found
+
+
+def compare(arguments: argparse.Namespace) -> None:
+    """Prints images per second of every contender and our ratio to each."""
+    runtime = cpu_runtime(arguments.precision, 1)
+    config, shape = UNETS[arguments.unet]
+    images = torch.randint(0, 256, (NUM_IMAGES, *shape), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    start = build_unet(config, shape, 0).train()
+    seconds: dict[str, list[float]] = {}
+    for _ in range(arguments.rounds):
+        for name, run in contenders(arguments.precision == "bf16", runtime).items():
+            blocks = run(copy.deepcopy(start), images, arguments.batch_size, arguments.blocks, arguments.block_steps)
+            seconds.setdefault(name, []).append(statistics.median(blocks))
+    print(
+        f"\n{arguments.unet} UNet, batch {arguments.batch_size}, {arguments.precision}, {torch.get_num_threads()} threads"
+    )
+    for name, values in seconds.items():
+        rate = arguments.batch_size * arguments.block_steps / statistics.median(values)
+        ratios = [theirs / own for theirs, own in zip(values, seconds["straightflow"], strict=True)]
+        print(
+            f"{name:>20}: {rate:8.0f} images/s   straightflow/{name} = {statistics.median(ratios):.3f}"
+            f"   (rounds {min(ratios):.3f} to {max(ratios):.3f})"
+        )
+
+
+def cpu_runtime(precision: str, num_processes: int) -> Runtime:
+    """The CPU runtime of the benchmark."""
+    compute = ComputeConfig(precision=precision, compile="off", channels_last="auto")
+    return open_runtime(compute, LaunchConfig(command="benchmark", num_processes=num_processes))
+
+
+def processes(arguments: argparse.Namespace) -> None:
+    """Prints the rate of one process of two threads and of two processes of one thread each."""
+    rates = []
+    for count in (1, 2):
+        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}", __file__]
+        command += ["--worker", str(count), "--unet", arguments.unet, "--batch-size", str(arguments.batch_size)]
+        command += ["--precision", arguments.precision, "--block-steps", str(arguments.block_steps)]
+        environment = os.environ | {"OMP_NUM_THREADS": str(2 // count), "CUDA_VISIBLE_DEVICES": ""}
+        done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True)
+        rates.append(float(done.stdout.strip().splitlines()[-1]))
+        print(f"{count} process(es) x {2 // count} thread(s): {rates[-1]:.0f} images/s")
+    # Each process reads half the batch and averages gradients over gloo; threads divide every operation instead and wait
+    # for each other at its end.
+    print(f"two processes / one process of two threads = {rates[1] / rates[0]:.3f}")
+
+
+def worker(arguments: argparse.Namespace) -> None:
+    """One of the processes that :func:`processes` starts; the main one prints images per second."""
+    runtime = cpu_runtime(arguments.precision, arguments.worker)
+    config, shape = UNETS[arguments.unet]
+    images = torch.randint(0, 256, (NUM_IMAGES, *shape), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    unet = build_unet(config, shape, 0)
+    seconds = statistics.median(
+        ours(unet, images, arguments.batch_size, runtime, arguments.blocks, arguments.block_steps)
+    )
+    if runtime.is_main:
+        print(arguments.batch_size * arguments.block_steps / seconds)
+
+
+def main() -> None:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--unet", choices=UNETS, default="digits")
+    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="bf16")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--blocks", type=int, default=4)
+    parser.add_argument("--block-steps", type=int, default=20)
+    parser.add_argument("--no-processes", action="store_true", help="leave out the comparison of processes and threads")
+    parser.add_argument("--worker", type=int, default=0, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.worker:
+        worker(arguments)
+        return
+    compare(arguments)
+    if not arguments.no_processes:
+        processes(arguments)
+
+
+if __name__ == "__main__":
+    main()
