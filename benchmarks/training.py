@@ -151,9 +151,8 @@ def compare(arguments: argparse.Namespace) -> None:
         for name, run in contenders(arguments.precision == "bf16", runtime).items():
             blocks = run(copy.deepcopy(start), images, arguments.batch_size, arguments.blocks, arguments.block_steps)
             seconds.setdefault(name, []).append(statistics.median(blocks))
-    print(
-        f"\n{arguments.unet} UNet, batch {arguments.batch_size}, {arguments.precision}, {torch.get_num_threads()} threads"
-    )
+    threads = torch.get_num_threads()
+    print(f"\n{arguments.unet} UNet, batch {arguments.batch_size}, {arguments.precision}, {threads} threads")
     for name, values in seconds.items():
         rate = arguments.batch_size * arguments.block_steps / statistics.median(values)
         ratios = [theirs / own for theirs, own in zip(values, seconds["straightflow"], strict=True)]
@@ -180,8 +179,8 @@ def processes(arguments: argparse.Namespace) -> None:
         done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True)
         rates.append(float(done.stdout.strip().splitlines()[-1]))
         print(f"{count} process(es) x {2 // count} thread(s): {rates[-1]:.0f} images/s")
-    # Each process reads half the batch and averages gradients over gloo; threads divide every operation instead and wait
-    # for each other at its end.
+    # Each process reads half the batch and averages gradients over gloo; threads divide every operation instead and
+    # wait for each other at its end.
     print(f"two processes / one process of two threads = {rates[1] / rates[0]:.3f}")
 
 
