@@ -33,11 +33,14 @@ def fresh_copy(folder: Path) -> None:
     subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
 
 
-def run(folder: Path, *arguments: str) -> str:
+def call(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    done = subprocess.run(
-        [sys.executable, "-m", *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, "-m", *arguments]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def run(folder: Path, *arguments: str) -> str:
+    done = call(folder, *arguments)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -92,4 +95,14 @@ def test_smoke_runs_from_nothing_to_the_table_and_then_rests(tmp_path: Path) -> 
     pipeline = DiffusionPipeline.from_pretrained(tmp_path / "models/distilled")
     image = pipeline(num_inference_steps=1, generator=torch.Generator().manual_seed(0)).images[0]
     assert image.size == (8, 8)
+    assert "Data and pipelines are up to date" in run(tmp_path, "dvc", "repro")
+
+    good = (tmp_path / "params.yaml").read_text()
+    params["teacher"]["pretrained"] = "no/such/teacher"
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    refused = call(tmp_path, "dvc", "repro")
+    assert refused.returncode != 0
+    assert "teacher.pretrained" in refused.stderr
+    assert "Running stage 'teacher'" not in refused.stdout
+    (tmp_path / "params.yaml").write_text(good)
     assert "Data and pipelines are up to date" in run(tmp_path, "dvc", "repro")

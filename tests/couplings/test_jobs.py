@@ -1,0 +1,43 @@
+"""``stages.couplings`` as jobs call it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from test_config import composed
+
+from pipeline.config import load_config
+from pipeline.couplings.store import CouplingStore
+from pipeline.errors import StraightflowError
+from pipeline.teacher_training import save_teacher, training_scheduler
+from stages.couplings import main
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["round7"], "a round: round1, round2"),
+        (["round1", "--worker", "1"], "--worker i --workers n together"),
+        (["round1", "--worker", "2", "--workers", "2"], "0 <= i < n"),
+        (["round1", "--worker", "-1", "--workers", "2"], "0 <= i < n"),
+    ],
+)
+def test_a_wrong_job_is_refused(tmp_path: Path, arguments: list[str], message: str) -> None:
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(composed("preset=smoke")))
+    with pytest.raises(StraightflowError, match=message):
+        main(load_config(tmp_path / "params.yaml"), arguments)
+
+
+def test_two_jobs_and_a_last_call_make_a_store(tiny_unet, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_text(yaml.safe_dump(composed("preset=smoke", "compute.precision=fp32")))
+    save_teacher(tiny_unet, training_scheduler(), Path("models/teacher"))
+    config = load_config(Path("params.yaml"))
+    for worker in ("0", "1"):
+        main(config, ["round1", "--worker", worker, "--workers", "2"])
+        assert not Path("couplings").exists()
+    main(config, ["round1"])
+    assert len(CouplingStore(Path("couplings/round1/store"))) == 500
+    assert list(Path("runs").iterdir()) == []
