@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ast
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -90,3 +91,12 @@ def test_no_stage_imports_the_main_of_another() -> None:
     runnable = {ROOT / f"stages/{stage_module(stage['cmd'])}.py" for stage in STAGES.values()}
     for path in (ROOT / "stages").glob("*.py"):
         assert runnable.isdisjoint(imported_files(path)), path
+
+
+def test_every_package_is_installed() -> None:
+    packages = {
+        path.parent.relative_to(ROOT).as_posix().replace("/", ".")
+        for root in ("pipeline", "stages")
+        for path in (ROOT / root).rglob("__init__.py")
+    }
+    assert packages == set(tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"])

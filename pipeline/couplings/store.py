@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,9 @@ from pipeline.couplings.pair_filter import read_kept_indices
 from pipeline.couplings.shard import IMAGES, LABELS, NOISE, map_shard
 from pipeline.noise import noise_check, sample_noise, stream_key
 from pipeline.pixels import to_float
+
+# A map holds a file descriptor, of which a process usually has 1,024.
+MAPPED_SHARDS = 256
 
 
 class CouplingStore:
@@ -38,9 +43,13 @@ class CouplingStore:
                 f"noise check {self.manifest.noise_check[:12]}",
                 f"{found[:12]}: this machine's generator draws other noise than the one that made the images",
             )
-        self._shards = [map_shard(folder, self.manifest, shard) for shard in self.manifest.shards]
-        self._stores_noise = np.array([NOISE in shard for shard in self._shards])
+        self._shard = functools.lru_cache(MAPPED_SHARDS)(self._map)
+        self._stores_noise = np.array([NOISE in self._map(shard) for shard in range(len(self.manifest.shards))])
         self._kept = read_kept_indices(folder, self.manifest)
+
+    def __reduce__(self) -> tuple[Callable[..., CouplingStore], tuple[Path]]:
+        """A loader's worker opens the store itself, without hashing it again, instead of being sent its pairs."""
+        return functools.partial(CouplingStore, verify=False), (self.folder,)
 
     def __len__(self) -> int:
         return self.manifest.num_pairs if self._kept is None else len(self._kept)
@@ -74,6 +83,9 @@ class CouplingStore:
         shard, row = divmod(int(self.seed_indices(np.array([index]))[0]), self.manifest.shard_pairs)
         return f"{self.manifest.shards[shard].file} row {row}"
 
+    def _map(self, shard: int) -> dict[str, np.ndarray]:
+        return map_shard(self.folder, self.manifest, self.manifest.shards[shard])
+
     def _noise(self, seed_indices: np.ndarray, shape: tuple[int, ...]) -> torch.Tensor:
         """The first entries of noise, as many as ``shape`` holds, in that shape."""
         noise = torch.empty(len(seed_indices), *shape)
@@ -88,9 +100,9 @@ class CouplingStore:
 
     def _gather(self, name: str, seed_indices: np.ndarray) -> np.ndarray:
         shards, rows = np.divmod(seed_indices, self.manifest.shard_pairs)
-        first = self._shards[int(shards[0]) if len(shards) else 0][name]
+        first = self._shard(int(shards[0]) if len(shards) else 0)[name]
         result = np.empty((len(seed_indices), *first.shape[1:]), dtype=first.dtype)
         for shard in np.unique(shards):
             chosen = shards == shard
-            result[chosen] = self._shards[int(shard)][name][rows[chosen]]
+            result[chosen] = self._shard(int(shard))[name][rows[chosen]]
         return result

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
 from pathlib import Path
 
@@ -24,6 +25,24 @@ def test_a_pair_costs_its_bytes_and_little_more(sampler: Sampler, tmp_path: Path
     )
     size = sum(path.stat().st_size for path in (tmp_path / "big").iterdir())
     assert size / 4000 <= 1.02 * 64
+
+
+def test_more_shards_than_open_files(sampler: Sampler, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("pipeline.couplings.store.MAPPED_SHARDS", 8)
+    config = couplings(shard_pairs=1, batch_size=50)
+    generate_couplings(sampler, config, tmp_path / "runs", tmp_path / "store")
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    opened = CouplingStore(tmp_path / "store")
+    everything = opened.load(np.arange(50))
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before + 8
+    assert torch.equal(everything["x_1"][[49, 0]], opened.load(np.array([49, 0]))["x_1"])
+
+
+def test_a_store_is_sent_to_a_worker_by_its_name(store: Path) -> None:
+    opened = CouplingStore(store)
+    sent = pickle.dumps(opened)
+    assert len(sent) < 1000
+    assert torch.equal(pickle.loads(sent).load(np.arange(50))["x_1"], opened.load(np.arange(50))["x_1"])
 
 
 def test_a_shard_of_inverted_images_brings_its_noise(store: Path) -> None:
