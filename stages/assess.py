@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-import numpy as np
-
 from pipeline.atomic import write_json
 from pipeline.checks.couplings import check_couplings
 from pipeline.compute import open_runtime
@@ -13,12 +11,10 @@ from pipeline.config import ONE_PROCESS, Config
 from pipeline.couplings.manifest import MANIFEST
 from pipeline.couplings.store import CouplingStore
 from pipeline.errors import StraightflowError
+from pipeline.evaluation.store_quality import measure_store
 from pipeline.fingerprint import fingerprint_file
-from pipeline.metrics.features import extract_all
-from pipeline.metrics.frechet import frechet_distance, statistics_of
 from pipeline.metrics.row import COUPLINGS_PREFIX, Row
 from pipeline.models import load_sampler
-from pipeline.pixels import to_uint8
 from stages import paths
 from stages.entry import run, single_argument
 from stages.measuring import open_measure
@@ -37,24 +33,21 @@ def main(config: Config, arguments: list[str]) -> None:
         raise StraightflowError(expected="at least two pairs", found=str(len(store)), mend="raise num_pairs")
     runtime = open_runtime(config.compute, ONE_PROCESS)
     check = check_couplings(store, couplings, config.gate, load_sampler(paths.model(couplings.source), runtime))
-    extract, reference = open_measure(config, runtime.device)
-    pairs = store.load(np.arange(min(len(store), config.evaluate.num_samples)))
-    features = extract_all(extract, to_uint8(pairs["x_1"]).numpy(), config.features.batch_size)
-    manifest = store.manifest
+    extractor, reference = open_measure(config, runtime)
+    manifest, num_samples = store.manifest, min(len(store), config.evaluate.num_samples)
     row = Row(
         model=f"{COUPLINGS_PREFIX}{name}",
         solver=str(manifest.solver["name"]),
         num_steps=manifest.solver["num_steps"],
         nfe=None,
-        fid=frechet_distance(statistics_of(features), reference),
-        features=config.features.name,
-        num_samples=len(features),
-        reference=config.features.reference,
+        features=extractor.name,
+        num_samples=num_samples,
+        reference=reference.split,
         seed=manifest.seed,
         seconds_per_1000=None,
+        **asdict(measure_store(store, num_samples, config.evaluate, extractor, reference)),
     )
-    quality = asdict(check) | {"row": asdict(row), "source": manifest.source}
-    write_json(paths.quality(name), quality)
+    write_json(paths.quality(name), asdict(check) | {"row": asdict(row), "source": manifest.source})
     write_json(paths.gate(name), {"accepted": fingerprint_file(paths.couplings(name) / MANIFEST)})
 
 

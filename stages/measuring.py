@@ -1,21 +1,28 @@
-"""What the measuring stages share: the feature extractor and the reference statistics."""
+"""What the measuring stages share: the feature extractor and what images are compared with."""
 
 from __future__ import annotations
 
-import torch
-
+from pipeline.compute import Runtime
 from pipeline.config import Config
 from pipeline.data import open_images
-from pipeline.metrics.features import FeatureExtractor, classifier_features, extract_all, inception_features
-from pipeline.metrics.frechet import FeatureStatistics, statistics_of
+from pipeline.evaluation.quality import num_kept
+from pipeline.evaluation.reference import Reference, open_reference
+from pipeline.metrics.features import FeatureExtractor, open_extractor
 from stages import paths
 
 
-def open_measure(config: Config, device: torch.device) -> tuple[FeatureExtractor, FeatureStatistics]:
-    """The configured features and the statistics of the reference split under them."""
-    reference = open_images(paths.IMAGES, config.features.reference)
-    if config.features.name == "classifier":
-        extract = classifier_features(paths.CLASSIFIER, reference.shape[0], reference.shape[1], device)
-    else:
-        extract = inception_features(device)
-    return extract, statistics_of(extract_all(extract, reference.images, config.features.batch_size))
+def open_measure(config: Config, runtime: Runtime) -> tuple[FeatureExtractor, Reference]:
+    """The configured features, and the reference split under them."""
+    train, heldout = (open_images(paths.IMAGES, split) for split in ("train", "heldout"))
+    extractor = open_extractor(config.features, paths.CLASSIFIER, train.shape, runtime.device)
+    reference = open_reference(
+        train,
+        heldout,
+        config.features.reference,
+        extractor,
+        runtime,
+        num_features_kept=num_kept(config.evaluate),
+        batch_size=config.features.batch_size,
+        folder=paths.REFERENCES,
+    )
+    return extractor, reference

@@ -24,11 +24,10 @@ def main(config: Config, arguments: list[str]) -> None:
     del arguments
     results = load_results(HERE, config.evaluate.models, tuple(config.rounds))
     cells = load_samples(HERE, config.evaluate.models)
-    numbers = summary(results, config.distill.couplings)
     pictures = draw_pictures(results, cells)
-    page = render_page(results, cells, numbers, pictures, collect_provenance(HERE), parameters(config))
+    page = render_page(results, cells, config.distill.couplings, pictures, collect_provenance(HERE), parameters(config))
     write_few_step_csv(paths.FEW_STEP, few_step_rows(results))
-    write_json(paths.SUMMARY, numbers)
+    write_json(paths.SUMMARY, summary(results, config.distill.couplings))
     for field in fields(pictures):
         _write(paths.REPORT / f"{field.name}.png", getattr(pictures, field.name).light)
     _write(paths.REPORT / "index.html", page.encode())

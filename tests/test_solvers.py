@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from pipeline.config import SolverConfig
-from pipeline.metrics.straightness import straightness
 from pipeline.solvers import FIXED_STEP_SOLVERS, dopri5, euler, heun, midpoint, projection, rk4, solve
 from pipeline.time_grids import TIME_GRIDS, uniform_grid
 
@@ -106,13 +105,3 @@ def test_one_euler_step_is_exact_on_a_straight_coupling() -> None:
     solution = solve(lambda _x, _t: target - X_0, X_0, SolverConfig(name="euler", num_steps=1))
     assert torch.allclose(solution.x, target)
     assert solution.nfe == 1
-
-
-def test_straightness_is_zero_on_straight_lines_and_known_on_a_curve() -> None:
-    x_0 = torch.zeros(4, 2)
-    straight = straightness(lambda x, _t: torch.ones_like(x), x_0, uniform_grid(8))
-    assert straight.absolute == pytest.approx(0, abs=1e-12)
-    # v = 2t in each of 2 dimensions: mean 1, variance ∫(2t - 1)² dt = 1/3 a dimension.
-    curved = straightness(lambda x, t: 2 * t.reshape(-1, 1).expand_as(x), x_0, uniform_grid(4000))
-    assert curved.absolute == pytest.approx(2 / 3, rel=1e-3)
-    assert curved.normalised == pytest.approx(1 / 3, rel=1e-3)

@@ -7,7 +7,17 @@ the library. Nothing else in the project reads configuration.
 from pipeline.config.compute import ONE_PROCESS, ComputeConfig, LaunchConfig
 from pipeline.config.couplings import CouplingsConfig
 from pipeline.config.data import DataConfig
-from pipeline.config.evaluation import ClassifierConfig, EvaluateConfig, FeaturesConfig, StraightnessConfig
+from pipeline.config.evaluation import (
+    ClassifierConfig,
+    EvaluateConfig,
+    ExtraSeedsConfig,
+    FeaturesConfig,
+    InceptionConfig,
+    KernelDistanceConfig,
+    NeighboursConfig,
+    StraightnessConfig,
+    SweepSolverConfig,
+)
 from pipeline.config.gate import GateConfig
 from pipeline.config.graph import DISTILLED, TEACHER, Config, RoundConfig
 from pipeline.config.loading import load_config, parse_config
@@ -39,17 +49,22 @@ __all__ = [
     "DataConfig",
     "DistillConfig",
     "EvaluateConfig",
+    "ExtraSeedsConfig",
     "FeaturesConfig",
     "FlowMatchingConfig",
     "FlowTrainingConfig",
     "GateConfig",
+    "InceptionConfig",
+    "KernelDistanceConfig",
     "LaunchConfig",
     "LossConfig",
+    "NeighboursConfig",
     "PathConfig",
     "RoundConfig",
     "Section",
     "SolverConfig",
     "StraightnessConfig",
+    "SweepSolverConfig",
     "TeacherConfig",
     "TimestepsConfig",
     "TrainingConfig",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pipeline.config.section import ModelName, NonNegativeInt, PositiveFloat, PositiveInt, Section
+from pipeline.config.solver import SolverConfig
 
 
 class ClassifierConfig(Section):
@@ -29,6 +30,20 @@ class ClassifierConfig(Section):
     seed: NonNegativeInt
 
 
+class InceptionConfig(Section):
+    """The published Inception network.
+
+    Attributes:
+        mode: How clean-fid resizes and which weights it takes; ``clean`` is its own recommendation.
+        weights: File of weights on this machine; null fetches the published ones once.
+        sha256: SHA-256 that the file must have, or its start; null takes the published one where there is one.
+    """
+
+    mode: Literal["clean", "legacy_tensorflow", "legacy_pytorch"]
+    weights: str | None
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{8,64}$")] | None
+
+
 class FeaturesConfig(Section):
     """What FID is computed on.
 
@@ -36,13 +51,90 @@ class FeaturesConfig(Section):
         name: ``inception`` (clean-fid's network) or ``classifier`` (trained here on the training split).
         reference: Split whose images are the reference.
         classifier: Settings of the classifier; used when ``name`` is ``classifier``.
+        inception: Settings of Inception; used when ``name`` is ``inception``.
         batch_size: Images per feature pass.
     """
 
     name: Literal["inception", "classifier"]
     reference: Literal["train", "heldout"]
     classifier: ClassifierConfig
+    inception: InceptionConfig
     batch_size: PositiveInt
+
+
+class SweepSolverConfig(Section):
+    """A solver that models are measured with; in YAML its bare name will do.
+
+    Attributes:
+        name: Solver; see :class:`pipeline.config.SolverConfig` for it and the next three.
+        grid: Times of the fixed steps.
+        rtol: Relative tolerance of ``dopri5``.
+        atol: Absolute tolerance of ``dopri5``.
+        num_steps: Step counts; null takes ``evaluate.num_steps``.
+    """
+
+    name: str
+    grid: Literal["uniform", "quadratic", "cosine", "edm"] | tuple[float, ...] = "uniform"
+    rtol: PositiveFloat | None = None
+    atol: PositiveFloat | None = None
+    num_steps: tuple[PositiveInt, ...] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare_name(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _solvers_are_valid(self) -> SweepSolverConfig:
+        self.solvers((1,))
+        return self
+
+    def solvers(self, num_steps: tuple[int, ...]) -> tuple[SolverConfig, ...]:
+        """The solver at each of its step counts, ``num_steps`` where it names none; one if it is adaptive or given."""
+        counts: tuple[int | None, ...] = self.num_steps or num_steps
+        if self.name == "dopri5":
+            counts = (None,)
+        elif isinstance(self.grid, tuple):
+            counts = (len(self.grid) - 1,)
+        common = {"name": self.name, "grid": self.grid, "rtol": self.rtol, "atol": self.atol}
+        return tuple(SolverConfig.model_validate({**common, "num_steps": count}) for count in counts)
+
+
+class ExtraSeedsConfig(Section):
+    """Further seeds, whose FIDs show the spread between seeds and are averaged.
+
+    Attributes:
+        count: Seeds beside ``evaluate.seed``: the numbers that follow it.
+        max_steps: Step counts above it are measured with ``evaluate.seed`` alone, their spread estimated from it.
+    """
+
+    count: NonNegativeInt
+    max_steps: NonNegativeInt
+
+
+class NeighboursConfig(Section):
+    """Precision, recall, density, coverage and distances to training images.
+
+    Attributes:
+        num_samples: Images on either side, at most what there is.
+        k: Neighbours that a ball reaches to.
+    """
+
+    num_samples: PositiveInt
+    k: PositiveInt
+
+    @model_validator(mode="after")
+    def _enough_for_k(self) -> NeighboursConfig:
+        if self.num_samples <= self.k:
+            raise ValueError(f"neighbours.num_samples ({self.num_samples}) must be more than k ({self.k})")
+        return self
+
+
+class KernelDistanceConfig(Section):
+    """KID: random subsets averaged over, and the features in each."""
+
+    num_subsets: PositiveInt
+    subset_size: Annotated[int, Field(ge=2)]
 
 
 class StraightnessConfig(Section):
@@ -62,6 +154,10 @@ class EvaluateConfig(Section):
         seed: Sample i's noise is a function of it and i; every cell shares the noise.
         batch_size: Images per network call, per process.
         teacher_solvers: Solvers the teacher is measured with.
+        student_solvers: Solvers the students are measured with.
+        extra_seeds: Seeds beyond the first.
+        neighbours: Settings of measures by nearest neighbours.
+        kernel_distance: Settings of KID.
         straightness: Settings of the straightness integral.
         grid_images: Noises shown in the sample grids.
     """
@@ -71,6 +167,20 @@ class EvaluateConfig(Section):
     num_samples: PositiveInt
     seed: NonNegativeInt
     batch_size: PositiveInt
-    teacher_solvers: tuple[Literal["ddim", "unipc"], ...]
+    teacher_solvers: tuple[SweepSolverConfig, ...]
+    student_solvers: tuple[SweepSolverConfig, ...]
+    extra_seeds: ExtraSeedsConfig
+    neighbours: NeighboursConfig
+    kernel_distance: KernelDistanceConfig
     straightness: StraightnessConfig
     grid_images: PositiveInt
+
+    def solvers(self, *, teacher: bool) -> tuple[SolverConfig, ...]:
+        """Every cell's solver, for the teacher or for a student."""
+        chosen = self.teacher_solvers if teacher else self.student_solvers
+        return tuple(solver for item in chosen for solver in item.solvers(self.num_steps))
+
+    def seeds(self, solver: SolverConfig) -> tuple[int, ...]:
+        """The seeds that a solver's cell is measured with, the first one ``seed``."""
+        few = solver.num_steps is not None and solver.num_steps <= self.extra_seeds.max_steps
+        return tuple(range(self.seed, self.seed + 1 + (self.extra_seeds.count if few else 0)))

@@ -85,6 +85,18 @@ def _graph_problems(config: Config) -> Iterable[str]:
     for model in config.evaluate.models:
         if model not in known:
             yield f"evaluate.models names {model!r}{nearest(model, known)}"
+    for teacher, allowed in ((True, TEACHER_SOLVERS), (False, STUDENT_SOLVERS)):
+        key = "teacher_solvers" if teacher else "student_solvers"
+        solvers = config.evaluate.solvers(teacher=teacher)
+        for solver in solvers:
+            if not (solver.is_of_teachers if teacher else solver.is_of_students):
+                yield (
+                    f"evaluate.{key} names {solver.name!r} on grid {solver.grid!r}; it takes {', '.join(allowed)} "
+                    "on their own grids"
+                )
+        cells = [(solver.label, solver.num_steps) for solver in solvers]
+        if not cells or len(set(cells)) != len(cells):
+            yield f"evaluate.{key} must name at least one solver and none twice, found {', '.join(map(str, cells))}"
     for key, values in (("models", config.evaluate.models), ("num_steps", config.evaluate.num_steps)):
         if not values or len(set(values)) != len(values):
             yield f"evaluate.{key} must name at least one entry and none twice, found {list(values)}"

@@ -3,19 +3,64 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from urllib.error import URLError
 
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
 from pipeline.atomic import atomic_folder
+from pipeline.config import FeaturesConfig
 from pipeline.errors import StraightflowError
+from pipeline.fingerprint import fingerprint_file, fingerprint_json
 from pipeline.metrics.classifier import ImageClassifier
+from pipeline.metrics.inception import find_weights, load_inception
 from pipeline.pixels import to_float
 
-FeatureExtractor = Callable[[torch.Tensor], np.ndarray]
+
+@dataclass(frozen=True)
+class FeatureExtractor:
+    """A network that measures images.
+
+    Attributes:
+        name: As tables show it: ``classifier``, or ``inception-<mode>``.
+        fingerprint: Of the network's weights and mode.
+        extract: uint8 images (batch, C, H, W) on the CPU to float32 features (batch, num_features).
+    """
+
+    name: str
+    fingerprint: str
+    extract: Callable[[torch.Tensor], np.ndarray]
+
+    def all(self, images: np.ndarray, batch_size: int) -> np.ndarray:
+        """Features of stored uint8 images (num, C, H, W)."""
+        batches = range(0, len(images), batch_size)
+        return np.concatenate([self.extract(torch.from_numpy(images[at : at + batch_size].copy())) for at in batches])
+
+
+def open_extractor(
+    config: FeaturesConfig, classifier_folder: Path, shape: tuple[int, int, int], device: torch.device
+) -> FeatureExtractor:
+    """The configured features.
+
+    Args:
+        config: Which features.
+        classifier_folder: Where :func:`save_classifier` put the classifier.
+        shape: (channels, height, width) of the images to be measured.
+        device: Where the network runs.
+
+    Raises:
+        StraightflowError: If the network is missing, out of reach, or does not fit.
+    """
+    if config.name == "classifier":
+        weights = classifier_folder / "weights.safetensors"
+        return FeatureExtractor(
+            "classifier", fingerprint_file(weights), _load_classifier(weights, shape[0], shape[1], device)
+        )
+    mode, weights = config.inception.mode, find_weights(config.inception)
+    fingerprint = fingerprint_json([mode, fingerprint_file(weights)])
+    return FeatureExtractor(f"inception-{mode}", fingerprint, load_inception(mode, weights, device))
 
 
 def save_classifier(network: ImageClassifier, folder: Path) -> None:
@@ -24,20 +69,17 @@ def save_classifier(network: ImageClassifier, folder: Path) -> None:
         save_file(network.state_dict(), temporary / "weights.safetensors")
 
 
-def classifier_features(folder: Path, channels: int, resolution: int, device: torch.device) -> FeatureExtractor:
-    """Features of the classifier saved in ``folder``.
-
-    Raises:
-        StraightflowError: If the saved network does not fit the images.
-    """
-    weights = load_file(folder / "weights.safetensors")
+def _load_classifier(
+    path: Path, channels: int, resolution: int, device: torch.device
+) -> Callable[[torch.Tensor], np.ndarray]:
+    weights = load_file(path)
     num_features, num_classes = weights["head.weight"].shape[1], weights["head.weight"].shape[0]
     network = ImageClassifier(channels, resolution, num_classes, num_features)
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:
         raise StraightflowError(
-            expected=f"a classifier of {channels}×{resolution}×{resolution} images in {folder}",
+            expected=f"a classifier of {channels}×{resolution}×{resolution} images in {path}",
             found=" ".join(str(error).split())[:300],
             mend="run `dvc repro classifier`",
         ) from error
@@ -49,38 +91,3 @@ def classifier_features(folder: Path, channels: int, resolution: int, device: to
         return features
 
     return extract
-
-
-def inception_features(device: torch.device) -> FeatureExtractor:
-    """Features of clean-fid's Inception network in its ``clean`` mode, fetched on first use.
-
-    Raises:
-        StraightflowError: If the weights are neither cached nor within reach.
-    """
-    from cleanfid.features import build_feature_extractor
-    from cleanfid.resize import build_resizer
-
-    try:
-        network = build_feature_extractor("clean", device=device, use_dataparallel=False)
-    except (URLError, OSError) as error:
-        raise StraightflowError(
-            expected="clean-fid's Inception weights, cached or over the network",
-            found=str(error),
-            mend="connect once, or set features.name: classifier",
-        ) from error
-    resize = build_resizer("clean")
-
-    @torch.inference_mode()
-    def extract(images: torch.Tensor) -> np.ndarray:
-        rgb = images.expand(-1, 3, -1, -1).permute(0, 2, 3, 1).numpy()
-        resized = torch.from_numpy(np.stack([resize(image) for image in rgb])).permute(0, 3, 1, 2)
-        features: np.ndarray = network(resized.float().to(device)).cpu().numpy()
-        return features
-
-    return extract
-
-
-def extract_all(extract: FeatureExtractor, images: np.ndarray, batch_size: int) -> np.ndarray:
-    """Features of stored uint8 images (num, C, H, W)."""
-    batches = [extract(torch.from_numpy(images[s : s + batch_size].copy())) for s in range(0, len(images), batch_size)]
-    return np.concatenate(batches)

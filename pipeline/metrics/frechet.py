@@ -2,39 +2,61 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
-from cleanfid.fid import frechet_distance as clean_fid_distance
+from scipy.linalg import LinAlgError, cholesky, eigh, eigvalsh
 
 from pipeline.errors import StraightflowError
+from pipeline.metrics.moments import Moments
 
 
-@dataclass(frozen=True)
-class FeatureStatistics:
-    """Mean (num_features,) and covariance (num_features, num_features) of ``num_samples`` features."""
+class FrechetReference:
+    """Distances to one set of features; its covariance is factorised once for all of them.
 
-    mean: np.ndarray
-    covariance: np.ndarray
-    num_samples: int
+    Tr (Σ_a Σ_b)^{1/2} is the sum of the square roots of the eigenvalues of Σ_a Σ_b. With Σ_b = L Lᵀ these are the
+    eigenvalues of Lᵀ Σ_a L, which is symmetric, so no matrix square root is needed, and rounding cannot make the
+    result complex.
 
-
-def statistics_of(features: np.ndarray) -> FeatureStatistics:
-    """Statistics of features (num_samples, num_features), in float64.
+    Args:
+        moments: Features compared with.
 
     Raises:
-        StraightflowError: If features are not finite or there are fewer than two samples.
+        StraightflowError: If there are fewer than two.
     """
-    if len(features) < 2 or not np.isfinite(features).all():
+
+    def __init__(self, moments: Moments) -> None:
+        self.moments = _at_least_two(moments)
+        covariance = moments.covariance
+        self._trace = float(np.trace(covariance))
+        self._factor = _factor(covariance)
+
+    def distance(self, generated: Moments) -> float:
+        """‖μ_a - μ_b‖² + Tr(Σ_a + Σ_b - 2 (Σ_a Σ_b)^{1/2}), ≥ 0 up to rounding."""
+        covariance = _at_least_two(generated).covariance
+        product = self._factor.T @ covariance @ self._factor
+        eigenvalues = eigvalsh(product, overwrite_a=True, check_finite=False)
+        root_trace = float(np.sqrt(eigenvalues.clip(min=0)).sum())
+        offset = generated.mean - self.moments.mean
+        return float(offset @ offset + np.trace(covariance) + self._trace - 2 * root_trace)
+
+
+def frechet_distance(a: Moments, b: Moments) -> float:
+    """Fréchet distance of two sets of features, symmetric."""
+    return FrechetReference(b).distance(a)
+
+
+def _factor(covariance: np.ndarray) -> np.ndarray:
+    """A factor L with L Lᵀ the given positive semidefinite matrix: Cholesky's, or from eigenvectors if singular."""
+    try:
+        factor: np.ndarray = cholesky(covariance, lower=True, check_finite=False)
+    except LinAlgError:
+        eigenvalues, vectors = eigh(covariance, check_finite=False)
+        factor = vectors * np.sqrt(eigenvalues.clip(min=0))
+    return factor
+
+
+def _at_least_two(moments: Moments) -> Moments:
+    if moments.count < 2:
         raise StraightflowError(
-            expected="finite features of at least two samples",
-            found=f"{len(features)} samples, {int((~np.isfinite(features)).any(axis=1).sum())} of them not finite",
-            mend="check the model that made the images",
+            expected="features of at least two images", found=str(moments.count), mend="measure more images"
         )
-    exact = features.astype(np.float64)
-    return FeatureStatistics(exact.mean(axis=0), np.atleast_2d(np.cov(exact, rowvar=False)), len(exact))
-
-
-def frechet_distance(a: FeatureStatistics, b: FeatureStatistics) -> float:
-    """‖μ_a - μ_b‖² + Tr(Σ_a + Σ_b - 2 (Σ_a Σ_b)^{1/2}), by clean-fid."""
-    return float(clean_fid_distance(a.mean, a.covariance, b.mean, b.covariance))
+    return moments

@@ -18,9 +18,10 @@ from matplotlib.ticker import NullLocator
 
 from pipeline.config import TEACHER
 from pipeline.metrics.row import COUPLINGS_PREFIX, Row
+from pipeline.report.comparisons import SPREADS
 from pipeline.report.results import LossPoint, ModelResult
 from pipeline.report.samples import SampleCell, mosaic
-from pipeline.report.summary import describe_measure
+from pipeline.report.summary import describe_measure, steps_in_words
 from pipeline.report.theme import LIGHT, Theme, cycle
 
 WIDTH_INCHES = 5.2
@@ -51,10 +52,17 @@ def fid_by_steps_figure(rows: Sequence[Row], theme: Theme = LIGHT) -> Figure:
     series = list(dict.fromkeys((row.model, row.solver) for row in models))
     teachers = itertools.count()
     for at, (model, solver) in enumerate(series):
-        cells = sorted((row.num_steps or 0, row.fid) for row in models if (row.model, row.solver) == (model, solver))
+        cells = sorted(
+            (row.num_steps or 0, row.fid, SPREADS * (row.fid_std or 0.0))
+            for row in models
+            if (row.model, row.solver) == (model, solver)
+        )
         colour = cycle(theme.teacher, next(teachers)) if model == TEACHER else colours[model]
         label = f"{model} · {solver}"
-        axes.plot(*zip(*cells, strict=True), color=colour, marker=cycle(MARKERS, at), markersize=5, label=label)
+        steps, fids, errors = zip(*cells, strict=True)
+        axes.errorbar(
+            steps, fids, yerr=errors, capsize=2.5, color=colour, marker=cycle(MARKERS, at), markersize=5, label=label
+        )
     for row in rows:
         if row.is_couplings:
             name = row.model.removeprefix(COUPLINGS_PREFIX)
@@ -79,7 +87,7 @@ def straightness_figure(models: Sequence[ModelResult], theme: Theme = LIGHT) -> 
     axes = figure.add_subplot()
     _style(axes, theme)
     colours = theme.colours(model.model for model in models)
-    values = [model.straightness_normalised for model in models]
+    values = [model.trajectories.straightness_normalised for model in models]
     bars = axes.barh(
         [model.model for model in models], values, height=0.62, color=[colours[model.model] for model in models]
     )
@@ -152,7 +160,7 @@ def sample_grid_figure(cells: Sequence[SampleCell], theme: Theme = LIGHT, *, col
         pitch = (len(block) + gap) / len(group)
         for at, cell in enumerate(group):
             y = 1 - (top + (at + 0.5) * pitch) / height
-            steps = f"{cell.num_steps} step{'s' if cell.num_steps > 1 else ''}"
+            steps = steps_in_words(cell.num_steps)
             figure.text((left - 8) / width, y, steps, color=theme.text, fontsize=9, ha="right", va="center")
         name = f"{group[0].model}\n{group[0].solver}"
         y = 1 - (top + pitch / 2) / height

@@ -12,19 +12,20 @@ from typing import Any
 import yaml
 
 from pipeline.metrics.row import COLUMNS, Row
+from pipeline.report.comparisons import Comparison, compare
 from pipeline.report.html import definitions, picture, table
 from pipeline.report.pictures import Pictures
 from pipeline.report.provenance import Provenance
 from pipeline.report.results import DataResult, ModelResult, Results, few_step_rows
 from pipeline.report.samples import SampleCell
-from pipeline.report.summary import describe_measure, describe_solver, format_fid, headline, ratio_lines
+from pipeline.report.summary import describe_measure, describe_solver, format_fid, headline
 from pipeline.report.viewer import viewer
 
 
 def render_page(
     results: Results,
     cells: Sequence[SampleCell],
-    numbers: Mapping[str, float],
+    distilled_from: str,
     pictures: Pictures,
     provenance: Provenance,
     params: Mapping[str, Any],
@@ -34,7 +35,7 @@ def render_page(
     Args:
         results: A run's measurements.
         cells: Sample images, at least one cell.
-        numbers: From :func:`pipeline.report.summary.summary`.
+        distilled_from: Round whose couplings the distilled model learned.
         pictures: The figures, for light and dark ground.
         provenance: Code, packages and machine.
         params: The configuration, shown whole.
@@ -42,9 +43,9 @@ def render_page(
     rows = few_step_rows(results)
     template = Template(importlib.resources.files("pipeline.report").joinpath("page_template.html").read_text("utf-8"))
     return template.substitute(
-        headline=escape(headline(numbers)),
+        headline=escape(headline(rows, distilled_from)),
         measure=escape(describe_measure(rows)),
-        ratios=_ratios(numbers),
+        ratios=_ratios(compare(rows, distilled_from)),
         fid_by_steps=picture(pictures.fid_by_steps),
         few_step=table("Every measured cell", COLUMNS, [_row_cells(row) for row in rows], text_columns=2),
         viewer=viewer(cells, {(row.model, row.solver, row.num_steps): row.fid for row in rows}),
@@ -59,15 +60,18 @@ def render_page(
     )
 
 
-def _ratios(numbers: Mapping[str, float]) -> str:
-    lines = [(words, f"{ratio:.2f}") for words, ratio in ratio_lines(numbers)]
+def _ratios(comparisons: Sequence[Comparison]) -> str:
+    lines = [(comparison.words, comparison.verdict) for comparison in comparisons]
     return table("Ratios of FIDs in this run", ("what", "ratio"), lines) if lines else ""
 
 
 def _row_cells(row: Row) -> list[object]:
-    seconds = None if row.seconds_per_1000 is None else f"{row.seconds_per_1000:.3g}"
-    shown = {"fid": f"{row.fid:.3f}", "num_samples": f"{row.num_samples:,}", "seconds_per_1000": seconds}
-    return [shown.get(name, value) for name, value in zip(COLUMNS, astuple(row), strict=True)]
+    shown = {"fid": f"{row.fid:.3f}", "num_samples": f"{row.num_samples:,}"}
+    return [shown.get(name, _number(value)) for name, value in zip(COLUMNS, astuple(row), strict=True)]
+
+
+def _number(value: object) -> object:
+    return f"{value:.4g}" if isinstance(value, float) else value
 
 
 def _couplings(results: Results) -> str:
@@ -100,18 +104,25 @@ def _couplings(results: Results) -> str:
 
 
 def _straightness(models: Sequence[ModelResult]) -> str:
-    head = ("model", "S", "normalised S", "trajectories", "Euler steps")
+    head = (
+        "model", "S", "normalised S", "turning (rad)", "transport cost per dim", "inversion RMSE", "one-step RMSE",
+        "trajectories", "Euler steps",
+    )  # fmt: skip
     lines = [
         (
             item.model,
-            f"{item.straightness:.4g}",
-            f"{item.straightness_normalised:.4g}",
-            item.straightness_num_samples,
-            item.straightness_num_steps,
+            f"{item.trajectories.straightness:.4g}",
+            f"{item.trajectories.straightness_normalised:.4g}",
+            f"{item.trajectories.turning_radians:.3g}",
+            f"{item.trajectories.transport_cost_per_dim:.4g}",
+            f"{item.trajectories.inversion_rmse:.3g}",
+            f"{item.trajectories.one_step_rmse:.3g}",
+            item.trajectories.num_samples,
+            item.trajectories.num_steps,
         )
         for item in models
     ]
-    return table("Straightness of each model", head, lines)
+    return table("Trajectories of each model", head, lines)
 
 
 def _provenance(results: Results, provenance: Provenance) -> list[tuple[str, object]]:
@@ -131,7 +142,7 @@ def _provenance(results: Results, provenance: Provenance) -> list[tuple[str, obj
 
 
 def _measured_on(model: ModelResult) -> str:
-    return model.device if model.precision is None else f"{model.device}, {model.precision}"
+    return f"{model.device}, {model.precision}"
 
 
 def _describe_data(data: DataResult) -> str:

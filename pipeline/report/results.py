@@ -14,8 +14,24 @@ from pipeline.atomic import atomic_file
 from pipeline.config import DISTILLED, TEACHER
 from pipeline.errors import StraightflowError
 from pipeline.metrics.row import COLUMNS, Row
+from pipeline.metrics.trajectories import TrajectoryMeasures
 
 Loaded = TypeVar("Loaded")
+
+
+@dataclass(frozen=True)
+class TrajectoryResult(TrajectoryMeasures):
+    """Measures of trajectories, and what they were taken from.
+
+    Attributes:
+        num_samples: Trajectories integrated.
+        num_steps: Euler steps of each.
+        seed: Seed of their noise.
+    """
+
+    num_samples: int
+    num_steps: int
+    seed: int
 
 
 @dataclass(frozen=True)
@@ -25,22 +41,16 @@ class ModelResult:
     Attributes:
         model: Name of the model.
         rows: Its cells, one for each solver and step count.
-        straightness: S of Liu et al. 2022; 0 when every trajectory is straight.
-        straightness_normalised: S divided by the mean squared displacement; comparable between models.
+        trajectories: The shape of its trajectories.
         device: Where it was measured.
-        straightness_num_samples: Trajectories integrated, where recorded.
-        straightness_num_steps: Euler steps of each, where recorded.
-        precision: Autocast type of network calls, where recorded.
+        precision: Autocast type of network calls.
     """
 
     model: str
     rows: tuple[Row, ...]
-    straightness: float
-    straightness_normalised: float
+    trajectories: TrajectoryResult
     device: str
-    straightness_num_samples: int | None = None
-    straightness_num_steps: int | None = None
-    precision: str | None = None
+    precision: str
 
 
 @dataclass(frozen=True)
@@ -147,7 +157,7 @@ def write_few_step_csv(path: Path, rows: Iterable[Row]) -> None:
     with atomic_file(path) as temporary, temporary.open("w", newline="") as stream:
         writer = csv.DictWriter(stream, COLUMNS)
         writer.writeheader()
-        writer.writerows(asdict(row) for row in rows)
+        writer.writerows(asdict(row) | {"nfe": None if row.nfe is None else f"{row.nfe:g}"} for row in rows)
 
 
 def read_few_step_csv(path: Path) -> tuple[Row, ...]:

@@ -20,13 +20,13 @@ class SampleCell:
     Attributes:
         model: Name of the model.
         solver: Solver of the ODE.
-        num_steps: Steps of the solver.
+        num_steps: Steps of the solver; None for an adaptive one.
         images: uint8, (num, channels, height, width); index i comes from the same noise in every cell.
     """
 
     model: str
     solver: str
-    num_steps: int
+    num_steps: int | None
     images: np.ndarray
 
 
@@ -76,8 +76,8 @@ def _load_model(path: Path, model: str) -> list[SampleCell]:
         cells = []
         for key, images in load_file(path).items():
             solver, steps = key.split("/")
-            cells.append(SampleCell(model, solver, int(steps), images))
-        return sorted(cells, key=lambda cell: (cell.solver, cell.num_steps))
+            cells.append(SampleCell(model, solver, None if steps == "adaptive" else int(steps), images))
+        return sorted(cells, key=lambda cell: (cell.solver, cell.num_steps or 0))
     except (OSError, ValueError, SafetensorError) as error:
         raise StraightflowError(
             expected=f"sample grids keyed <solver>/<num_steps> in {path}",

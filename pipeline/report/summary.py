@@ -2,64 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from pipeline.config import DISTILLED, TEACHER
-from pipeline.metrics.row import Row
+from pipeline.metrics.row import COUPLINGS_PREFIX, Row
+from pipeline.report.comparisons import compare
 from pipeline.report.results import Results, few_step_rows
-
-BASELINE = "teacher_ddim_16"
 
 
 def summary(results: Results, distilled_from: str) -> dict[str, float]:
     """Headline FIDs, ratios of FIDs, and straightness, as one flat mapping.
 
-    Keys are ``distilled_1_fid``, ``couplings_fid`` (of those the distilled model learned),
-    ``teacher_ddim_16_fid``, ``distilled_1_over_teacher_ddim_16``, ``distilled_1_over_couplings``,
-    ``<round>_4_over_teacher_ddim_16``, ``teacher_unipc_16_over_ddim_16`` and
+    Keys are ``distilled_1_fid`` and its ``_std``, ``couplings_fid`` (of those the distilled model learned),
+    ``teacher_ddim_16_fid``, those of :func:`pipeline.report.comparisons.compare`, and
     ``straightness_normalised_<model>``. A number whose cells were not measured is left out.
 
     Args:
         results: A run's measurements.
         distilled_from: Round whose couplings the distilled model learned.
     """
-    fid = {(row.model, row.solver, row.num_steps): row.fid for row in few_step_rows(results)}
-    distilled = fid.get((DISTILLED, "euler", 1))
-    couplings = results.couplings[distilled_from].row.fid if distilled_from in results.couplings else None
-    teacher = fid.get((TEACHER, "ddim", 16))
-    numbers = {
-        "distilled_1_fid": distilled,
-        "couplings_fid": couplings,
-        f"{BASELINE}_fid": teacher,
-        f"distilled_1_over_{BASELINE}": _ratio(distilled, teacher),
-        "distilled_1_over_couplings": _ratio(distilled, couplings),
-        **{f"{name}_4_over_{BASELINE}": _ratio(fid.get((name, "euler", 4)), teacher) for name in results.couplings},
-        "teacher_unipc_16_over_ddim_16": _ratio(fid.get((TEACHER, "unipc", 16)), teacher),
-        **{f"straightness_normalised_{model.model}": model.straightness_normalised for model in results.models},
-    }
+    rows = few_step_rows(results)
+    numbers: dict[str, float | None] = {}
+    for row in rows:
+        if (row.model, row.solver, row.num_steps) == (DISTILLED, "euler", 1):
+            numbers |= {"distilled_1_fid": row.fid, "distilled_1_fid_std": row.fid_std}
+        if (row.model, row.solver, row.num_steps) == (TEACHER, "ddim", 16):
+            numbers["teacher_ddim_16_fid"] = row.fid
+        if row.model == COUPLINGS_PREFIX + distilled_from:
+            numbers["couplings_fid"] = row.fid
+    numbers |= {comparison.key: comparison.ratio for comparison in compare(rows, distilled_from)}
+    for model in results.models:
+        numbers[f"straightness_normalised_{model.model}"] = model.trajectories.straightness_normalised
     return {key: value for key, value in numbers.items() if value is not None}
 
 
-def headline(numbers: Mapping[str, float]) -> str:
-    """The run in one sentence, from what :func:`summary` found; says so where the one-step cell is missing."""
-    if "distilled_1_fid" not in numbers:
+def headline(rows: Sequence[Row], distilled_from: str) -> str:
+    """The run in one sentence; says so where the one-step cell is missing, and where a difference is none."""
+    distilled = [row for row in rows if (row.model, row.solver, row.num_steps) == (DISTILLED, "euler", 1)]
+    if not distilled:
         return "The distilled model was not measured at one step."
-    text = f"One network evaluation reaches FID {format_fid(numbers['distilled_1_fid'])}"
+    against = {
+        "distilled_1_over_teacher_ddim_16": "the teacher’s at 16 DDIM steps",
+        "distilled_1_over_couplings": "that of the couplings it learned from",
+    }
     parts = []
-    if f"distilled_1_over_{BASELINE}" in numbers:
-        ratio, teacher = numbers[f"distilled_1_over_{BASELINE}"], format_fid(numbers[f"{BASELINE}_fid"])
-        parts.append(f"{ratio:.2f} times the teacher’s at 16 DDIM steps ({teacher})")
-    if "distilled_1_over_couplings" in numbers:
-        ratio, couplings = numbers["distilled_1_over_couplings"], format_fid(numbers["couplings_fid"])
-        parts.append(f"{ratio:.2f} times that of the couplings it learned from ({couplings})")
+    for comparison in compare(rows, distilled_from):
+        if comparison.key in against:
+            words = f"{against[comparison.key]} ({format_fid(comparison.denominator.fid)})"
+            parts.append(
+                f"{comparison.ratio:.2f} times {words}" if comparison.told_apart else f"within the spread of {words}"
+            )
+    text = f"One network evaluation reaches FID {format_fid(distilled[0].fid)}"
     return f"{text}: {' and '.join(parts)}." if parts else f"{text}."
-
-
-def ratio_lines(numbers: Mapping[str, float]) -> list[tuple[str, float]]:
-    """(what is compared, ratio) for every ratio of :func:`summary`, in plain words."""
-    return [
-        (_ratio_in_words(key), value) for key, value in numbers.items() if "_over_" in key and not key.endswith("_fid")
-    ]
 
 
 def describe_measure(rows: Iterable[Row]) -> str:
@@ -74,7 +68,9 @@ def describe_measure(rows: Iterable[Row]) -> str:
             [str(row.seed) for row in measured],
         )
     )
-    return f"{features} features · {counts} samples · against the {references} split · seed {seeds}"
+    seeded = max((row.num_seeds for row in measured), default=1)
+    more = f" (and up to {seeded - 1} more)" if seeded > 1 else ""
+    return f"{features} features · {counts} samples · against the {references} split · seed {seeds}{more}"
 
 
 def text_table(rows: Sequence[Row]) -> str:
@@ -95,9 +91,14 @@ def text_table(rows: Sequence[Row]) -> str:
 
 def describe_solver(row: Row) -> str:
     """Solver and steps in words, for example ``unipc, 16 steps``."""
-    if row.num_steps is None:
-        return f"{row.solver}, adaptive"
-    return f"{row.solver}, {row.num_steps} step{'s' if row.num_steps > 1 else ''}"
+    return f"{row.solver}, {steps_in_words(row.num_steps)}"
+
+
+def steps_in_words(num_steps: int | None) -> str:
+    """For example ``4 steps``; ``adaptive`` for None."""
+    if num_steps is None:
+        return "adaptive"
+    return f"{num_steps} step{'s' if num_steps > 1 else ''}"
 
 
 def format_fid(value: float) -> str:
@@ -107,18 +108,3 @@ def format_fid(value: float) -> str:
 
 def _align(cell: str, width: int, column: int) -> str:
     return cell.ljust(width) if column < 2 else cell.rjust(width)
-
-
-def _ratio(numerator: float | None, denominator: float | None) -> float | None:
-    if numerator is None or denominator is None or denominator <= 0:
-        return None
-    return numerator / denominator
-
-
-def _ratio_in_words(key: str) -> str:
-    if key == "teacher_unipc_16_over_ddim_16":
-        return "teacher at 16 UniPC steps ÷ teacher at 16 DDIM steps"
-    numerator, denominator = key.split("_over_")
-    model, steps = numerator.rsplit("_", 1)
-    below = "the couplings it learned from" if denominator == "couplings" else "teacher at 16 DDIM steps"
-    return f"{model} at {steps} step{'s' if steps != '1' else ''} ÷ {below}"

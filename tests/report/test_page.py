@@ -17,7 +17,6 @@ from pipeline.report.pictures import draw_pictures
 from pipeline.report.provenance import Provenance, collect_provenance, git_revision
 from pipeline.report.results import load_results
 from pipeline.report.samples import SampleCell, load_samples, mosaic
-from pipeline.report.summary import summary
 from pipeline.report.theme import DARK, LIGHT
 
 HOSTILE = "<script>alert(1)</script>"
@@ -53,7 +52,7 @@ def page(tmp_path: Path) -> str:
     results, cells = load_results(tmp_path, MODELS, ROUNDS), load_samples(tmp_path, MODELS)
     pictures = draw_pictures(results, cells)
     provenance = Provenance("abc" + HOSTILE, "3.11", {"torch": "2.14"}, "a CPU", 2, None, "Linux")
-    return render_page(results, cells, summary(results, "round1"), pictures, provenance, {"note": HOSTILE})
+    return render_page(results, cells, "round1", pictures, provenance, {"note": HOSTILE})
 
 
 def decode(address: str | None) -> np.ndarray:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import pytest
 from safetensors.numpy import save_file
 
 from pipeline.errors import StraightflowError
-from pipeline.metrics.row import COLUMNS
+from pipeline.metrics.row import COLUMNS, Row
+from pipeline.report.comparisons import compare
 from pipeline.report.results import (
     Results,
     few_step_rows,
@@ -19,7 +21,7 @@ from pipeline.report.results import (
     write_few_step_csv,
 )
 from pipeline.report.samples import load_samples
-from pipeline.report.summary import headline, ratio_lines, summary, text_table
+from pipeline.report.summary import headline, summary, text_table
 
 MODELS = ("teacher", "round1", "distilled")
 ROUNDS = ("round1",)
@@ -56,8 +58,10 @@ def write_run(root: Path, channels: int = 1) -> None:
     for model in MODELS:
         series = [key for key in FID if key[0] == model]
         cells = [row(*key, steps, fid) for key in series for steps, fid in zip(STEPS, FID[key], strict=True)]
-        content = {"model": model, "rows": cells, "straightness": 40.0, "straightness_normalised": 0.25}
-        content |= {"straightness_num_samples": 500, "straightness_num_steps": 32, "device": "cpu", "precision": "fp32"}
+        trajectories = {"straightness": 40.0, "straightness_normalised": 0.25, "turning_radians": 0.5}
+        trajectories |= {"transport_cost_per_dim": 1.5, "inversion_rmse": 0.01, "one_step_rmse": 0.2}
+        trajectories |= {"num_samples": 500, "num_steps": 32, "seed": 0}
+        content = {"model": model, "rows": cells, "trajectories": trajectories, "device": "cpu", "precision": "fp32"}
         put(f"metrics/evaluate/{model}.json", content)
         grids = {}
         for key in series:
@@ -93,9 +97,10 @@ def test_the_csv_holds_every_cell_and_leaves_what_is_unknown_empty(results: Resu
     with path.open(newline="") as stream:
         lines = list(csv.DictReader(stream))
     assert tuple(lines[0]) == COLUMNS
-    assert ",".join(COLUMNS) == (
+    assert ",".join(COLUMNS[:10]) == (
         "model,solver,num_steps,nfe,fid,features,num_samples,reference,seed,seconds_per_1000"
-    )  # fmt: skip
+    )
+    assert {line["nfe"] for line in lines} == {"", *map(str, STEPS)}
     read = {(line["model"], line["solver"], int(line["num_steps"])): float(line["fid"]) for line in lines}
     expected = {(*key, steps): fid for key, fids in FID.items() for steps, fid in zip(STEPS, fids, strict=True)}
     assert read == expected | {("couplings@round1", "unipc", 20): COUPLINGS_FID}
@@ -117,15 +122,30 @@ def test_the_summary_divides_the_cells_it_names(results: Results) -> None:
     }
     numbers = summary(results, "round1")
     assert numbers == pytest.approx(expected)
-    assert "FID 5.00: 0.62 times the teacher’s at 16 DDIM steps (8.00) and 2.00 times" in headline(numbers)
-    assert ("round1 at 4 steps ÷ teacher at 16 DDIM steps", 0.5) in ratio_lines(numbers)
+    assert "FID 5.00: 0.62 times the teacher’s at 16 DDIM steps (8.00) and 2.00 times" in headline(
+        few_step_rows(results), "round1"
+    )
+
+
+def test_a_difference_inside_the_spread_is_never_a_win(results: Results) -> None:
+    def rows_with_std(std: float) -> list[Row]:
+        return [replace(row, fid_std=std) for row in few_step_rows(results)]
+
+    # 5 against 8: the difference of 3 has the spread sqrt(2) times that of either, of which two are needed.
+    apart, alike = rows_with_std(1.0), rows_with_std(1.1)
+    assert "0.62 times the teacher’s" in headline(apart, "round1")
+    assert "within the spread of the teacher’s at 16 DDIM steps (8.00)" in headline(alike, "round1")
+    verdicts = {comparison.key: comparison.verdict for comparison in compare(alike, "round1")}
+    assert verdicts["distilled_1_over_teacher_ddim_16"] == "0.62, within the spread"
+    assert verdicts["round1_4_over_teacher_ddim_16"] == "0.50"
 
 
 def test_a_ratio_without_its_cell_is_left_out(tmp_path: Path) -> None:
     write_run(tmp_path)
-    numbers = summary(load_results(tmp_path, ["round1"], ROUNDS), "round1")
+    results = load_results(tmp_path, ["round1"], ROUNDS)
+    numbers = summary(results, "round1")
     assert set(numbers) == {"couplings_fid", "straightness_normalised_round1"}
-    assert "not measured" in headline(numbers)
+    assert "not measured" in headline(few_step_rows(results), "round1")
 
 
 def test_the_text_table_aligns_and_marks_missing_cells(results: Results) -> None:

@@ -1,0 +1,84 @@
+"""One model × solver × step count × seed, measured once and kept until something that it depends on changes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import TypeAdapter
+from safetensors.numpy import load_file, save_file
+
+import pipeline
+from pipeline.atomic import atomic_folder, write_json
+from pipeline.config import SolverConfig
+from pipeline.evaluation.quality import Quality
+from pipeline.fingerprint import fingerprint_file, fingerprint_json
+
+RESULT, IMAGES = "result.json", "images.safetensors"
+CODE_WITHOUT_EFFECT = ("config", "report", "checks")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What is measured: a solver with its step count, from the noise of one seed."""
+
+    solver: SolverConfig
+    seed: int
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """A measured cell; times, evaluations and memory as at :class:`pipeline.metrics.row.Row`."""
+
+    quality: Quality
+    nfe: float
+    nfe_std: float
+    seconds_per_1000: float
+    peak_memory_mib: float | None
+
+
+class CellCache:
+    """Measured cells below one folder.
+
+    Args:
+        folder: Where they are kept.
+        inputs: Everything that a result depends on beside the cell; plain values. The library's code is added.
+    """
+
+    def __init__(self, folder: Path, inputs: list[Any]) -> None:
+        self._folder = folder
+        self._inputs = [*inputs, code_fingerprint()]
+
+    def load(self, cell: Cell) -> tuple[CellResult, np.ndarray] | None:
+        """A cell's result and its leading images, uint8, (num, C, H, W); None if it was not measured."""
+        place = self._place(cell)
+        if not (place / RESULT).is_file():
+            return None
+        result = TypeAdapter(CellResult).validate_python(json.loads((place / RESULT).read_text()))
+        return result, load_file(place / IMAGES)["images"]
+
+    def has(self, cell: Cell) -> bool:
+        """Whether the cell was measured."""
+        return (self._place(cell) / RESULT).is_file()
+
+    def save(self, cell: Cell, result: CellResult, images: np.ndarray) -> None:
+        """Keeps a result, atomically."""
+        with atomic_folder(self._place(cell)) as temporary:
+            save_file({"images": np.ascontiguousarray(images)}, temporary / IMAGES)
+            write_json(temporary / RESULT, asdict(result))
+
+    def _place(self, cell: Cell) -> Path:
+        inputs = [self._inputs, cell.solver.model_dump(mode="json"), cell.seed]
+        return self._folder / f"{cell.solver.label}-{cell.solver.num_steps}-{fingerprint_json(inputs)[:16]}"
+
+
+@cache
+def code_fingerprint() -> str:
+    """Of the library's code that can change a measured number: all but configuration, checks and report."""
+    root = Path(pipeline.__path__[0])
+    files = sorted(path for path in root.rglob("*.py") if path.relative_to(root).parts[0] not in CODE_WITHOUT_EFFECT)
+    return fingerprint_json([[path.relative_to(root).as_posix(), fingerprint_file(path)] for path in files])

@@ -1,0 +1,78 @@
+"""From the stretches of a cell to its numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from pipeline.config import EvaluateConfig
+from pipeline.evaluation.reference import MEMORISATION_IMAGES, Reference
+from pipeline.evaluation.stretches import Stretch
+from pipeline.metrics.kernel_distance import kernel_distance
+from pipeline.metrics.moments import merge_moments
+from pipeline.metrics.neighbours import nearest_distances, neighbour_measures
+from pipeline.metrics.uncertainty import distance_at_infinity, jackknife_std
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Measures of one set of images; each is explained where it shows, at :class:`pipeline.metrics.row.Row`."""
+
+    fid: float
+    fid_std: float
+    fid_infinity: float | None
+    fid_heldout: float | None
+    kid: float
+    precision: float
+    recall: float
+    density: float
+    coverage: float
+    nearest_train_ratio: float
+
+
+def num_kept(config: EvaluateConfig) -> int:
+    """Leading images whose features and pixels a cell keeps."""
+    return max(
+        config.neighbours.num_samples, config.kernel_distance.subset_size, config.grid_images, MEMORISATION_IMAGES
+    )
+
+
+def measure_quality(stretches: Sequence[Stretch], reference: Reference, config: EvaluateConfig) -> Quality:
+    """Measures the images of ``stretches``, in their order, against ``reference``."""
+    parts = [part for stretch in stretches for part in stretch.moments]
+    moments = merge_moments(parts)
+    features = np.concatenate([stretch.features for stretch in stretches])
+    images = torch.from_numpy(np.concatenate([stretch.images for stretch in stretches])[:MEMORISATION_IMAGES])
+    num_neighbours = min(config.neighbours.num_samples, len(features), len(reference.features))
+    neighbours = neighbour_measures(
+        torch.from_numpy(features[:num_neighbours]),
+        reference.features[_evenly(len(reference.features), num_neighbours)],
+        config.neighbours.k,
+    )
+    kid = kernel_distance(
+        features,
+        reference.features.numpy(),
+        num_subsets=config.kernel_distance.num_subsets,
+        subset_size=config.kernel_distance.subset_size,
+        rng=np.random.Generator(np.random.Philox(config.seed)),
+    )
+    nearest = float(nearest_distances(images, reference.training).median())
+    return Quality(
+        fid=reference.frechet.distance(moments),
+        fid_std=jackknife_std(parts, reference.frechet.distance),
+        fid_infinity=distance_at_infinity(parts, reference.frechet.distance),
+        fid_heldout=None if reference.heldout is None else reference.heldout.distance(moments),
+        kid=kid,
+        precision=neighbours.precision,
+        recall=neighbours.recall,
+        density=neighbours.density,
+        coverage=neighbours.coverage,
+        nearest_train_ratio=nearest / reference.heldout_nearest,
+    )
+
+
+def _evenly(length: int, count: int) -> np.ndarray:
+    return np.linspace(0, length - 1, count).round().astype(int)

@@ -1,0 +1,128 @@
+"""What generated images are compared with, computed once per images × split × features and kept by fingerprint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.numpy import load_file, save_file
+
+from pipeline.atomic import atomic_file
+from pipeline.compute import Runtime
+from pipeline.data import ImageSet
+from pipeline.errors import StraightflowError
+from pipeline.fingerprint import fingerprint_json
+from pipeline.metrics.features import FeatureExtractor
+from pipeline.metrics.frechet import FrechetReference
+from pipeline.metrics.moments import Moments, moments_of
+from pipeline.metrics.neighbours import nearest_distances
+
+MEMORISATION_IMAGES = 500
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Real images as the measures need them.
+
+    Attributes:
+        split: Name of the split that everything but ``heldout`` is of.
+        fingerprint: Of the images and their features.
+        shape: (channels, height, width).
+        frechet: Fréchet distances to the split.
+        heldout: Fréchet distances to the held-out split; None where it has no more images than there are features.
+        features: Of evenly spaced images of the split, (num, num_features), float64.
+        training: All training images, uint8, (num, C, H, W).
+        heldout_nearest: Median distance in pixels of a held-out image to its nearest training image.
+    """
+
+    split: str
+    fingerprint: str
+    shape: tuple[int, int, int]
+    frechet: FrechetReference
+    heldout: FrechetReference | None
+    features: torch.Tensor
+    training: torch.Tensor
+    heldout_nearest: float
+
+    def check(self, shape: tuple[int, int, int], num_samples: int) -> None:
+        """Refuses images of another shape, and fewer of them than there are features.
+
+        Raises:
+            StraightflowError: As said.
+        """
+        if shape != self.shape:
+            raise StraightflowError(
+                expected=f"images of shape {self.shape}, as the reference has",
+                found=f"{shape}",
+                mend="measure against data of the model's own size: data.resolution and data.channels",
+            )
+        num_features = self.frechet.moments.num_features
+        if num_samples < num_features:
+            raise StraightflowError(
+                expected=f"at least as many samples as features ({num_features}), or covariances have no full rank",
+                found=f"{num_samples}",
+                mend="raise evaluate.num_samples (and num_pairs of couplings), or take features with fewer dimensions",
+            )
+
+
+def open_reference(
+    train: ImageSet,
+    heldout: ImageSet,
+    split: str,
+    extractor: FeatureExtractor,
+    runtime: Runtime,
+    *,
+    num_features_kept: int,
+    batch_size: int,
+    folder: Path,
+) -> Reference:
+    """Reads the reference from ``folder``, or computes it there first, in the main process.
+
+    Args:
+        train: Training images.
+        heldout: Held-out images.
+        split: ``train`` or ``heldout``: which of the two is the reference.
+        extractor: Features.
+        runtime: Processes.
+        num_features_kept: Images whose features are kept one by one.
+        batch_size: Images per feature pass.
+        folder: Where references are kept by fingerprint.
+    """
+    paths = {}
+    for name, images in (("train", train), ("heldout", heldout)):
+        inputs = [images.fingerprint, name, extractor.name, extractor.fingerprint, num_features_kept]
+        paths[name] = folder / f"{name}-{fingerprint_json(inputs)[:16]}.safetensors"
+        if runtime.is_main and not paths[name].is_file():
+            _measure(images, extractor, num_features_kept, batch_size, paths[name])
+    runtime.accelerator.wait_for_everyone()
+    moments, features = _load(paths[split])
+    heldout_moments = _load(paths["heldout"])[0]
+    training = torch.from_numpy(np.array(train.images))
+    some_heldout = torch.from_numpy(np.array(heldout.images[:MEMORISATION_IMAGES]))
+    return Reference(
+        split=split,
+        fingerprint=paths[split].stem,
+        shape=train.shape,
+        frechet=FrechetReference(moments),
+        heldout=FrechetReference(heldout_moments) if heldout_moments.count > heldout_moments.num_features else None,
+        features=torch.from_numpy(features).double(),
+        training=training,
+        heldout_nearest=float(nearest_distances(some_heldout, training).median()),
+    )
+
+
+def _measure(images: ImageSet, extractor: FeatureExtractor, num_kept: int, batch_size: int, path: Path) -> None:
+    features = extractor.all(images.images, batch_size)
+    moments = moments_of(features)
+    # Sources order images by class, so the first ones would not speak for all.
+    chosen = np.linspace(0, len(features) - 1, min(num_kept, len(features))).round().astype(int)
+    content = {"mean": moments.mean, "scatter": moments.scatter, "features": np.ascontiguousarray(features[chosen])}
+    with atomic_file(path) as temporary:
+        save_file(content | {"count": np.array([moments.count], dtype=np.int64)}, temporary)
+
+
+def _load(path: Path) -> tuple[Moments, np.ndarray]:
+    content = load_file(path)
+    return Moments(int(content["count"][0]), content["mean"], content["scatter"]), content["features"]

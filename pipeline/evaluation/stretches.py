@@ -1,0 +1,119 @@
+"""Stretches of consecutive images: the unit that processes share, and whose moments the whole is merged from.
+
+Which images make a stretch, and a batch in it, depends on the sample count and the batch size alone. Every number
+of processes therefore adds up the same numbers in the same order.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from pipeline.errors import StraightflowError
+from pipeline.evaluation.peak_memory import peak_memory_mib, reset_peak_memory
+from pipeline.metrics.features import FeatureExtractor
+from pipeline.metrics.moments import Moments, merge_moments, moments_of
+from pipeline.pixels import to_uint8
+from pipeline.solvers import Solution
+
+NUM_PARTS = 20
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """What is kept of a stretch of images.
+
+    Attributes:
+        start: Index of its first image.
+        moments: Of its features, in one part or in several.
+        features: Of its images below the kept number, (count, num_features).
+        images: Those images, uint8, (count, C, H, W).
+        evaluations: (images, network calls per image) of each batch.
+        seconds: Sampling alone, without features.
+        peak_memory_mib: While sampling.
+    """
+
+    start: int
+    moments: tuple[Moments, ...]
+    features: np.ndarray
+    images: np.ndarray
+    evaluations: tuple[tuple[int, int], ...]
+    seconds: float
+    peak_memory_mib: float | None
+
+
+def divide(num_samples: int, batch_size: int) -> list[range]:
+    """Consecutive stretches of whole batches; about ``NUM_PARTS`` where there are that many batches."""
+    num_batches = -(-num_samples // batch_size)
+    length = batch_size * max(1, num_batches // NUM_PARTS)
+    return [range(start, min(start + length, num_samples)) for start in range(0, num_samples, length)]
+
+
+def measure_stretch(
+    generate: Callable[[range], Solution],
+    indices: range,
+    extractor: FeatureExtractor,
+    device: torch.device,
+    *,
+    batch_size: int,
+    num_parts: int,
+    num_kept: int,
+) -> Stretch:
+    """Generates the images with these indices, batch by batch, and measures them.
+
+    Args:
+        generate: From indices to their images.
+        indices: The stretch.
+        extractor: Features.
+        device: Whose memory is watched.
+        batch_size: Images per call of ``generate``.
+        num_parts: Parts that a stretch of one batch is divided into, so that there are enough for a jackknife.
+        num_kept: Features and images with indices below it are kept.
+
+    Raises:
+        StraightflowError: If an image is not finite.
+    """
+    moments: list[Moments] = []
+    features, images, evaluations = [], [], []
+    seconds, peaks = 0.0, []
+    for start in range(indices.start, indices.stop, batch_size):
+        batch = range(start, min(start + batch_size, indices.stop))
+        reset_peak_memory(device)
+        before = time.perf_counter()
+        solution = generate(batch)
+        # A comparison with NaN is false, so this catches it as well; both tensors travel together.
+        finite = bool((solution.x.abs() < torch.inf).all())
+        pixels = to_uint8(solution.x).cpu()
+        seconds += time.perf_counter() - before
+        peaks.append(peak_memory_mib(device))
+        if not finite:
+            raise StraightflowError(
+                expected="finite images",
+                found=f"NaN or infinity among samples {batch.start} to {batch.stop - 1}",
+                mend="check the model, or set compute.precision: fp32; cells measured so far are kept",
+            )
+        found = extractor.extract(pixels)
+        moments += [moments_of(part) for part in np.array_split(found, min(num_parts, len(found)))]
+        kept = max(0, min(num_kept - batch.start, len(batch)))
+        features.append(found[:kept])
+        images.append(pixels[:kept].numpy())
+        evaluations.append((len(batch), solution.nfe))
+    known = [peak for peak in peaks if peak is not None]
+    return Stretch(
+        start=indices.start,
+        moments=tuple(moments) if num_parts > 1 else (merge_moments(moments),),
+        features=np.concatenate(features),
+        images=np.concatenate(images),
+        evaluations=tuple(evaluations),
+        seconds=seconds,
+        peak_memory_mib=max(known) if known else None,
+    )
+
+
+def parts_per_stretch(stretches: Sequence[range]) -> int:
+    """Parts that every stretch is divided into for ``NUM_PARTS`` or more in all."""
+    return -(-NUM_PARTS // len(stretches))

@@ -1,0 +1,39 @@
+"""The shape of a model's trajectories."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pipeline.atomic import write_json
+from pipeline.config import EvaluateConfig
+from pipeline.evaluation.cells import code_fingerprint
+from pipeline.fingerprint import fingerprint_json
+from pipeline.metrics.trajectories import TrajectoryMeasures, measure_trajectories
+from pipeline.models import Sampler
+from pipeline.noise import sample_noise, stream_key
+
+
+@torch.inference_mode()
+def measure_model_trajectories(sampler: Sampler, config: EvaluateConfig) -> TrajectoryMeasures:
+    """Measures Euler trajectories from the first noises of the evaluation, over the times the model's field covers."""
+    settings = config.straightness
+    noise = sample_noise(stream_key("evaluation", config.seed), range(settings.num_samples), sampler.shape)
+    start, end = sampler.time_range()
+    times = tuple(float(time) for time in np.linspace(start, end, settings.num_steps + 1))
+    with sampler.runtime.autocast():
+        return measure_trajectories(sampler.velocity_field(), noise.to(sampler.runtime.device), times)
+
+
+def cached_trajectories(sampler: Sampler, config: EvaluateConfig, cache_folder: Path) -> TrajectoryMeasures:
+    """:func:`measure_model_trajectories`, kept in ``cache_folder`` until something that it depends on changes."""
+    settings = config.straightness.model_dump(mode="json")
+    inputs = [sampler.fingerprint, sampler.runtime.precision, str(sampler.runtime.device.type), config.seed, settings]
+    path = cache_folder / f"trajectories-{fingerprint_json([inputs, code_fingerprint()])[:16]}.json"
+    if not path.is_file():
+        write_json(path, asdict(measure_model_trajectories(sampler, config)))
+    return TrajectoryMeasures(**json.loads(path.read_text()))

@@ -1,0 +1,109 @@
+"""The published Inception networks, through clean-fid in each of its modes (Parmar et al. 2022)."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+import cleanfid.inception_pytorch
+import numpy as np
+import torch
+from cleanfid.downloads_helper import inception_url
+from cleanfid.features import InceptionV3, InceptionV3W
+from cleanfid.resize import build_resizer
+
+from pipeline.config import InceptionConfig
+from pipeline.errors import StraightflowError
+from pipeline.fingerprint import fingerprint_file
+
+Mode = Literal["clean", "legacy_tensorflow", "legacy_pytorch"]
+NUM_FEATURES = 2048
+TORCHSCRIPT_FILE = "inception-2015-12-05.pt"  # the name that clean-fid looks for in a folder
+# The file's own name carries the start of its SHA-256, as is the custom of torch.hub.
+PYTORCH_URL: str = cleanfid.inception_pytorch.FID_WEIGHTS_URL
+PYTORCH_SHA256_START = "6726825d"
+
+
+def find_weights(config: InceptionConfig) -> Path:
+    """The file of weights: the configured one, or the published one, fetched once into torch.hub's folder.
+
+    Raises:
+        StraightflowError: If it is missing and out of reach, or is not the expected file.
+    """
+    url = PYTORCH_URL if config.mode == "legacy_pytorch" else inception_url
+    path = Path(config.weights) if config.weights else Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[1]
+    if not path.is_file():
+        if config.weights:
+            raise StraightflowError(
+                expected=f"Inception weights at {path}", found="no such file", mend="correct features.inception.weights"
+            )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            torch.hub.download_url_to_file(url, str(path), progress=False)
+        except OSError as error:
+            raise StraightflowError(
+                expected=f"Inception weights at {path} or over the network from {url}",
+                found=str(error),
+                mend="connect once, name a copy in features.inception.weights, or set features.name: classifier",
+            ) from error
+    published = PYTORCH_SHA256_START if config.mode == "legacy_pytorch" and not config.weights else ""
+    expected, found = config.sha256 or published, fingerprint_file(path)
+    if not found.startswith(expected):
+        raise StraightflowError(
+            expected=f"Inception weights with SHA-256 {expected}… in {path}",
+            found=found,
+            mend="delete the file to fetch it again, or correct features.inception.sha256",
+        )
+    return path
+
+
+def load_inception(mode: Mode, weights: Path, device: torch.device) -> Callable[[torch.Tensor], np.ndarray]:
+    """Features (batch, 2048) of uint8 images (batch, 1 or 3, H, W); grey is repeated to RGB.
+
+    ``clean`` resizes with antialiased bicubic filters, ``legacy_pytorch`` and ``legacy_tensorflow`` as those
+    implementations did.
+
+    Raises:
+        StraightflowError: If the file does not hold the network that the mode needs.
+    """
+    try:
+        if mode == "legacy_pytorch":
+            with _weights_from(weights):
+                network = InceptionV3(output_blocks=[3], resize_input=False)
+        else:
+            with tempfile.TemporaryDirectory() as folder:
+                (Path(folder) / TORCHSCRIPT_FILE).symlink_to(weights.resolve())
+                network = InceptionV3W(folder, download=False, resize_inside=mode == "legacy_tensorflow")
+    except (OSError, RuntimeError, AttributeError, KeyError) as error:
+        raise StraightflowError(
+            expected=f"the Inception network of mode {mode} in {weights}",
+            found=" ".join(str(error).split())[:300],
+            mend="name the file that this mode needs: TorchScript for clean and legacy_tensorflow, a state dict for "
+            "legacy_pytorch",
+        ) from error
+    network = network.to(device).eval()
+    resize = build_resizer(mode)
+
+    @torch.inference_mode()
+    def extract(images: torch.Tensor) -> np.ndarray:
+        rgb = images.expand(-1, 3, -1, -1).permute(0, 2, 3, 1).numpy()
+        resized = torch.from_numpy(np.stack([resize(image) for image in rgb])).permute(0, 3, 1, 2).float().to(device)
+        output = network(resized / 255)[0].flatten(1) if mode == "legacy_pytorch" else network(resized)
+        features: np.ndarray = output.float().cpu().numpy()
+        return features
+
+    return extract
+
+
+@contextmanager
+def _weights_from(path: Path) -> Iterator[None]:
+    """Has clean-fid, whose code fetches these weights from a fixed address, take them from ``path``, not unpickled."""
+    fetch = cleanfid.inception_pytorch.load_state_dict_from_url
+    cleanfid.inception_pytorch.load_state_dict_from_url = lambda _url, **_: torch.load(path, weights_only=True)
+    try:
+        yield
+    finally:
+        cleanfid.inception_pytorch.load_state_dict_from_url = fetch

@@ -1,0 +1,68 @@
+"""Mean and covariance of features as they stream by; parts measured apart merge into the whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.errors import StraightflowError
+
+
+@dataclass(frozen=True)
+class Moments:
+    """First two moments of ``count`` features, in float64.
+
+    Attributes:
+        count: Number of features.
+        mean: (num_features,).
+        scatter: Sum of (f - mean)(f - mean)ᵀ, (num_features, num_features).
+    """
+
+    count: int
+    mean: np.ndarray
+    scatter: np.ndarray
+
+    @property
+    def num_features(self) -> int:
+        """Length of a feature."""
+        return len(self.mean)
+
+    @property
+    def covariance(self) -> np.ndarray:
+        """Unbiased covariance, (num_features, num_features); needs two features."""
+        covariance: np.ndarray = self.scatter / (self.count - 1)
+        return covariance
+
+
+def moments_of(features: np.ndarray) -> Moments:
+    """Moments of features (count, num_features), count ≥ 1.
+
+    Raises:
+        StraightflowError: If a feature is not finite.
+    """
+    if not np.isfinite(features).all():
+        broken = int((~np.isfinite(features)).any(axis=1).sum())
+        raise StraightflowError(
+            expected=f"finite features of {len(features)} images",
+            found=f"{broken} of them not finite",
+            mend="check the model that made the images, or set compute.precision: fp32",
+        )
+    exact = features.astype(np.float64)
+    mean = exact.mean(axis=0)
+    deviations = exact - mean
+    return Moments(len(exact), mean, deviations.T @ deviations)
+
+
+def merge_moments(parts: Iterable[Moments]) -> Moments:
+    """Moments of all parts together (Chan, Golub & LeVeque 1983); the order of parts matters to rounding only."""
+    parts = list(parts)
+    count = sum(part.count for part in parts)
+    mean = sum((part.mean * (part.count / count) for part in parts), np.zeros_like(parts[0].mean))
+    scatter = np.zeros_like(parts[0].scatter)
+    for part in parts:
+        offset = part.mean - mean
+        scatter += part.scatter
+        scatter += part.count * np.outer(offset, offset)
+    return Moments(count, mean, scatter)

@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sweep_setting import EXTRACTOR, NUM_FEATURES, comparable, config, extract, reference, run_sweep
+
+from pipeline.errors import StraightflowError
+from pipeline.evaluation.stretches import divide
+from pipeline.evaluation.sweep import sweep
+from pipeline.metrics.frechet import frechet_distance
+from pipeline.metrics.moments import moments_of
+from pipeline.models import Sampler, load_sampler
+from pipeline.noise import sample_noise, stream_key
+from pipeline.pixels import to_uint8
+from pipeline.student import save_student
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@pytest.fixture
+def folder(tmp_path: Path, tiny_unet) -> Path:
+    torch.set_num_threads(1)
+    save_student(tiny_unet, tmp_path / "student")
+    return tmp_path
+
+
+def forbid_sampling(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("a finished cell was measured again")
+
+    monkeypatch.setattr(Sampler, "sample", refuse)
+
+
+def test_rows_say_what_they_measured_and_fid_is_that_of_all_images_at_once(folder: Path, runtime) -> None:
+    found = run_sweep(folder, runtime)
+    assert [(row.solver, row.num_steps, row.nfe, row.nfe_std) for row in found.rows] == [
+        ("euler", 1, 1, 0),
+        ("euler", 2, 2, 0),
+    ]
+    assert [(row.num_seeds, row.seed, row.num_samples, row.features, row.reference) for row in found.rows] == [
+        (2, 0, 66, "projection", "train"),
+        (1, 0, 66, "projection", "train"),
+    ]
+    sampler = load_sampler(folder / "student", runtime)
+    real = reference(folder, runtime).frechet.moments
+    fids = []
+    for seed in (0, 1):
+        noise = sample_noise(stream_key("evaluation", seed), range(66), sampler.shape)
+        images = to_uint8(sampler.sample(noise, config().solvers(teacher=False)[0]).x)
+        fids.append(frechet_distance(moments_of(extract(images)), real))
+        if seed == 0:
+            assert np.array_equal(found.images["euler/1"], images[:5].numpy())
+    assert found.rows[0].fid == pytest.approx(np.mean(fids), rel=1e-6)
+    assert found.rows[0].fid_std == pytest.approx(np.std(fids, ddof=1), rel=1e-4)
+
+
+def test_a_finished_sweep_rests_and_a_new_step_count_is_measured_alone(folder: Path, runtime, monkeypatch) -> None:
+    first = run_sweep(folder, runtime)
+    solved = []
+    sample = Sampler.sample
+    monkeypatch.setattr(Sampler, "sample", lambda self, x_0, solver: solved.append(solver) or sample(self, x_0, solver))
+    more = run_sweep(folder, runtime, num_steps=[1, 2, 3])
+    assert {solver.num_steps for solver in solved} == {3}
+    assert comparable(more)[:2] == comparable(first)
+    forbid_sampling(monkeypatch)
+    assert comparable(run_sweep(folder, runtime)) == comparable(first)
+    # Seeds, models and settings make other cells.
+    with pytest.raises(AssertionError, match="measured again"):
+        run_sweep(folder, runtime, seed=5)
+
+
+def test_an_adaptive_solver_reports_the_mean_of_what_it_took(folder: Path, runtime) -> None:
+    solvers = [{"name": "dopri5", "rtol": 1e-3, "atol": 1e-3}]
+    found = run_sweep(folder, runtime, student_solvers=solvers)
+    (row,) = found.rows
+    assert (row.solver, row.num_steps) == ("dopri5-0.001", None)
+    assert list(found.images) == ["dopri5-0.001/adaptive"]
+    sampler = load_sampler(folder / "student", runtime)
+    counts, calls = [], []
+    for batch in (range(at, min(at + 8, 66)) for at in range(0, 66, 8)):
+        noise = sample_noise(stream_key("evaluation", 0), batch, sampler.shape)
+        counts.append(len(batch))
+        calls.append(sampler.sample(noise, config(student_solvers=solvers).solvers(teacher=False)[0]).nfe)
+    mean = np.average(calls, weights=counts)
+    assert row.nfe == pytest.approx(mean)
+    assert row.nfe_std == pytest.approx(np.sqrt(np.average((np.array(calls) - mean) ** 2, weights=counts)))
+
+
+def test_two_processes_measure_what_one_does_to_the_bit(folder: Path, runtime) -> None:
+    one = comparable(run_sweep(folder, runtime))
+    shutil.rmtree(folder / "cells")
+    shutil.rmtree(folder / "references")
+    command = [
+        *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"),
+        *(str(ROOT / "tests/evaluation/sweep_setting.py"), str(folder), "2"),
+    ]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    # Each wrote its own file, and was refused if there were not two.
+    assert [json.loads((folder / f"rows-{index}.json").read_text()) for index in (0, 1)] == [one, one]
+
+
+def test_images_that_are_not_finite_are_named_and_finished_cells_stay(folder: Path, runtime, monkeypatch) -> None:
+    sample = Sampler.sample
+
+    def broken(self: Sampler, x_0: torch.Tensor, solver):
+        solution = sample(self, x_0, solver)
+        return type(solution)(solution.x * (torch.nan if solver.num_steps == 2 else 1), solution.nfe)
+
+    monkeypatch.setattr(Sampler, "sample", broken)
+    with pytest.raises(StraightflowError, match=r"euler at 2 steps(.|\n)*samples 0 to 7"):
+        run_sweep(folder, runtime)
+    forbid_sampling(monkeypatch)
+    assert [row.num_steps for row in run_sweep(folder, runtime, num_steps=[1]).rows] == [1]
+
+
+def test_what_does_not_fit_the_reference_is_refused_before_anything_runs(folder: Path, runtime, monkeypatch) -> None:
+    forbid_sampling(monkeypatch)
+    with pytest.raises(StraightflowError, match=rf"at least as many samples as features \({NUM_FEATURES}\)"):
+        run_sweep(folder, runtime, num_samples=NUM_FEATURES - 1, grid_images=2)
+    sampler = load_sampler(folder / "student", runtime)
+    wider = type(sampler)(**{**vars(sampler), "shape": (3, 8, 8)})
+    with pytest.raises(StraightflowError, match=r"\(1, 8, 8\)(.|\n)*\(3, 8, 8\)"):
+        sweep(wider, "student", config(), EXTRACTOR, reference(folder, runtime), folder / "cells")
+
+
+def test_reference_statistics_are_computed_once(folder: Path, runtime) -> None:
+    first = reference(folder, runtime)
+    features = type(EXTRACTOR)("projection", "0", lambda _: pytest.fail("computed again"))
+    again = reference(folder, runtime, features)
+    assert np.array_equal(again.frechet.moments.scatter, first.frechet.moments.scatter)
+    with pytest.raises(pytest.fail.Exception, match="computed again"):
+        reference(folder, runtime, type(EXTRACTOR)("projection", "1", features.extract))
+
+
+@pytest.mark.parametrize(("num_samples", "batch_size"), [(5000, 250), (66, 8), (200, 250), (50_000, 1000), (7, 2)])
+def test_stretches_cover_every_sample_once_in_whole_batches(num_samples: int, batch_size: int) -> None:
+    stretches = divide(num_samples, batch_size)
+    assert [index for stretch in stretches for index in stretch] == list(range(num_samples))
+    assert all(len(stretch) % batch_size == 0 for stretch in stretches[:-1])
+    assert len(stretches) < 40

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from cleanfid.fid import frechet_distance as cleanfid_distance
+from scipy.linalg import sqrtm
+
+from pipeline.errors import StraightflowError
+from pipeline.metrics.frechet import FrechetReference, frechet_distance
+from pipeline.metrics.moments import Moments, merge_moments, moments_of
+
+
+def gaussian(mean: list[float], deviations: list[float], count: int = 10) -> Moments:
+    return Moments(count, np.array(mean), np.diag(np.square(deviations)) * (count - 1))
+
+
+def features(seed: int, count: int, width: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(count, width)) @ rng.normal(size=(width, width)) + rng.normal(size=width)
+
+
+def test_diagonal_gaussians_have_a_closed_form() -> None:
+    a, b = gaussian([0.0, 1.0, 2.0], [1.0, 2.0, 3.0]), gaussian([1.0, 1.0, 0.0], [2.0, 2.0, 1.0])
+    # Σ (Δμ)² + Σ (σ_a - σ_b)²
+    assert frechet_distance(a, b) == pytest.approx((1 + 0 + 4) + (1 + 0 + 4), abs=1e-6)
+    assert frechet_distance(a, a) == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("width", [6, 64])
+def test_full_covariances_agree_with_independent_implementations(width: int) -> None:
+    a, b = moments_of(features(0, 500, width)), moments_of(features(1, 400, width))
+    root = sqrtm(a.covariance @ b.covariance).real
+    expected = ((a.mean - b.mean) ** 2).sum() + np.trace(a.covariance + b.covariance - 2 * root)
+    assert frechet_distance(a, b) == pytest.approx(expected, rel=1e-6)
+    assert frechet_distance(b, a) == pytest.approx(expected, rel=1e-6)
+    theirs = cleanfid_distance(a.mean, a.covariance, b.mean, b.covariance)
+    assert frechet_distance(a, b) == pytest.approx(theirs, rel=1e-6)
+
+
+def test_singular_covariances_are_measured_too() -> None:
+    # Features within a plane of four dimensions: the distance is that of the plane's coordinates.
+    basis = np.linalg.qr(np.random.default_rng(2).normal(size=(4, 2)))[0]
+    a, b = features(3, 50, 2), features(4, 60, 2)
+    plane = frechet_distance(moments_of(a), moments_of(b))
+    assert frechet_distance(moments_of(a @ basis.T), moments_of(b @ basis.T)) == pytest.approx(plane, rel=1e-6)
+
+
+def test_merged_parts_are_the_whole_even_far_from_zero() -> None:
+    whole = features(5, 101, 8) + 1e6
+    parts = merge_moments(moments_of(part) for part in np.array_split(whole, 7))
+    assert parts.count == 101
+    assert np.allclose(parts.mean, whole.mean(axis=0), rtol=1e-12)
+    assert np.allclose(parts.covariance, np.cov(whole, rowvar=False), rtol=1e-6)
+
+
+def test_features_that_are_not_finite_and_single_images_are_refused() -> None:
+    with pytest.raises(StraightflowError, match="1 of them not finite"):
+        moments_of(np.array([[1.0, 2.0], [np.nan, 0.0], [1.0, 1.0]]))
+    with pytest.raises(StraightflowError, match="at least two"):
+        FrechetReference(moments_of(np.ones((1, 3))))

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.metrics.neighbours import nearest_distances, neighbour_measures
+
+
+def test_measures_follow_their_definitions_point_by_point() -> None:
+    rng = np.random.default_rng(0)
+    fake, real, k = rng.normal(0.4, 1, (40, 3)), rng.normal(size=(30, 3)), 3
+
+    def radius(point: np.ndarray, points: np.ndarray) -> float:
+        return sorted(np.linalg.norm(points - point, axis=1))[k]
+
+    real_radii = [radius(point, real) for point in real]
+    fake_radii = [radius(point, fake) for point in fake]
+    inside = [[np.linalg.norm(f - r) < radius_r for r, radius_r in zip(real, real_radii, strict=True)] for f in fake]
+    found = neighbour_measures(torch.from_numpy(fake), torch.from_numpy(real), k)
+    assert found.precision == pytest.approx(np.mean([any(balls) for balls in inside]))
+    assert found.density == pytest.approx(np.mean([sum(balls) / k for balls in inside]))
+    assert found.coverage == pytest.approx(np.mean(np.any(inside, axis=0)))
+    recalled = [any(np.linalg.norm(f - r) < s for f, s in zip(fake, fake_radii, strict=True)) for r in real]
+    assert found.recall == pytest.approx(np.mean(recalled))
+
+
+def test_two_far_clusters_and_one_shared_set_are_the_extremes() -> None:
+    points = torch.from_numpy(np.random.default_rng(1).normal(size=(50, 2)))
+    apart = neighbour_measures(points + 100, points, 5)
+    assert (apart.precision, apart.recall, apart.density, apart.coverage) == (0, 0, 0, 0)
+    same = neighbour_measures(points, points, 5)
+    assert (same.precision, same.recall, same.coverage) == (1, 1, 1)
+
+
+def test_a_dropped_mode_costs_recall_and_coverage_but_not_precision() -> None:
+    rng = np.random.default_rng(2)
+    left, right = rng.normal(size=(100, 2)), rng.normal(size=(100, 2)) + 50
+    found = neighbour_measures(
+        torch.from_numpy(rng.normal(size=(200, 2))), torch.from_numpy(np.concatenate([left, right])), 5
+    )
+    assert found.precision > 0.9
+    assert found.recall == pytest.approx(0.5, abs=0.05)
+    assert found.coverage == pytest.approx(0.5, abs=0.05)
+
+
+def test_copies_of_training_images_are_at_distance_zero() -> None:
+    rng = np.random.default_rng(3)
+    training = torch.from_numpy(rng.integers(0, 256, (70, 3, 4, 4), dtype=np.uint8))
+    shifted = training[5:6].clone()
+    shifted[0, 0, 0, 0] ^= 1
+    found = nearest_distances(torch.cat([training[:2], shifted]), training, chunk=16)
+    assert found.tolist() == [0, 0, 1]
