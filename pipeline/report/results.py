@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -165,6 +166,14 @@ def read_few_step_csv(path: Path) -> tuple[Row, ...]:
     return _load_csv(path, Row)
 
 
+def parse_few_step_csv(text: str, origin: str) -> tuple[Row, ...]:
+    """Reads the text of a table; ``origin`` names it in errors."""
+    try:
+        return _parse_csv(text, Row)
+    except ValueError as error:
+        raise _unreadable(origin, error) from error
+
+
 def _load_losses(path: Path) -> tuple[LossPoint, ...]:
     return _load_csv(path, LossPoint) if path.is_file() else ()
 
@@ -178,16 +187,19 @@ def _load(path: Path, kind: type[Loaded]) -> Loaded:
 
 def _load_csv(path: Path, kind: type[Loaded]) -> tuple[Loaded, ...]:
     try:
-        with path.open(newline="") as stream:
-            lines: list[dict[str, Any]] = [
-                {key: value or None for key, value in line.items()} for line in csv.DictReader(stream)
-            ]
-        return TypeAdapter(tuple[kind, ...]).validate_python(lines)  # type: ignore[valid-type]
+        return _parse_csv(path.read_text(), kind)
     except (OSError, ValueError) as error:
         raise _unreadable(path, error) from error
 
 
-def _unreadable(path: Path, error: Exception) -> StraightflowError:
+def _parse_csv(text: str, kind: type[Loaded]) -> tuple[Loaded, ...]:
+    lines: list[dict[str, Any]] = [
+        {key: value or None for key, value in line.items()} for line in csv.DictReader(io.StringIO(text))
+    ]
+    return TypeAdapter(tuple[kind, ...]).validate_python(lines)  # type: ignore[valid-type]
+
+
+def _unreadable(path: Path | str, error: Exception) -> StraightflowError:
     found = str(error)
     if isinstance(error, ValidationError):
         found = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())

@@ -1,0 +1,79 @@
+"""Two runs side by side, cell by cell."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline.errors import StraightflowError
+from pipeline.metrics.row import Row
+from pipeline.report.comparisons import Comparison
+from pipeline.report.results import parse_few_step_csv
+from pipeline.report.summary import format_fid
+
+FEW_STEP = "metrics/few_step.csv"
+MEASURE = ("features", "num_samples", "reference")
+
+
+def load_run(name: str, repository: Path) -> tuple[Row, ...]:
+    """The few-step table of a run.
+
+    Args:
+        name: A folder that holds ``metrics/few_step.csv``, or a git revision of ``repository`` that does. The
+            revision of a DVC experiment is in the ``rev`` column of ``dvc exp show``.
+        repository: Where revisions are looked up.
+
+    Raises:
+        StraightflowError: If there is no such table.
+    """
+    path = Path(name) / FEW_STEP
+    if path.is_file():
+        return parse_few_step_csv(path.read_text(), str(path))
+    shown = subprocess.run(
+        ["git", "-C", str(repository), "show", "--end-of-options", f"{name}:{FEW_STEP}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if shown.returncode:
+        raise StraightflowError(
+            expected=f"a folder or git revision with {FEW_STEP}",
+            found=f"{name!r}: {shown.stderr.strip()}",
+            mend="name a folder where the pipeline ran, or a revision in which its metrics are committed",
+        )
+    return parse_few_step_csv(shown.stdout, f"{name}:{FEW_STEP}")
+
+
+def comparison_table(name_a: str, rows_a: Sequence[Row], name_b: str, rows_b: Sequence[Row]) -> str:
+    """FID of every cell that both runs measured, and whether they can be told apart; what only one has is named."""
+    cells_a = {(row.model, row.solver, row.num_steps): row for row in rows_a}
+    cells_b = {(row.model, row.solver, row.num_steps): row for row in rows_b}
+    lines = [("cell", name_a, name_b, "B ÷ A", "")]
+    for key, a in cells_a.items():
+        if key not in cells_b:
+            continue
+        b, label = cells_b[key], f"{key[0]} {key[1]} {key[2] or 'adaptive'}"
+        lines.append(
+            (label, format_fid(a.fid), format_fid(b.fid), f"{b.fid / a.fid:.3f}" if a.fid > 0 else "-", _judge(a, b))
+        )
+    widths = [max(len(line[column]) for line in lines) for column in range(4)]
+    table = [
+        f"{line[0].ljust(widths[0])}  {line[1].rjust(widths[1])}  {line[2].rjust(widths[2])}  "
+        f"{line[3].rjust(widths[3])}  {line[4]}".rstrip()
+        for line in lines
+    ]
+    for name, own, other in ((name_a, cells_a, cells_b), (name_b, cells_b, cells_a)):
+        alone = [f"{key[0]} {key[1]} {key[2] or 'adaptive'}" for key in own if key not in other]
+        if alone:
+            table.append(f"only in {name}: {', '.join(alone)}")
+    return "\n".join(table)
+
+
+def _judge(a: Row, b: Row) -> str:
+    different = [name for name in MEASURE if getattr(a, name) != getattr(b, name)]
+    if different:
+        return f"not comparable: other {', '.join(different)}"
+    if not Comparison("", "", b, a).told_apart:
+        return "within the spread"
+    return "B better" if b.fid < a.fid else "A better"

@@ -1,0 +1,76 @@
+"""Images from a saved model, and the states on the way to them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from pipeline.config import SolverConfig
+from pipeline.errors import StraightflowError
+from pipeline.models import Sampler
+from pipeline.noise import sample_noise, stream_key
+from pipeline.pixels import to_uint8
+from pipeline.solvers import FIXED_STEP_SOLVERS
+from pipeline.time_grids import TIME_GRIDS
+
+TRAJECTORY_SOLVERS = ("euler", "heun", "midpoint", "rk4")
+
+
+def sample_images(
+    sampler: Sampler, solver: SolverConfig, seed: int, num_images: int, batch_size: int
+) -> Iterator[np.ndarray]:
+    """Yields batches of uint8 images (batch, C, H, W).
+
+    Image i comes from the noise that evaluation gives sample i under the same seed, so the report's samples can be
+    drawn again.
+
+    Raises:
+        StraightflowError: If an image is not finite.
+    """
+    for start in range(0, num_images, batch_size):
+        indices = range(start, min(start + batch_size, num_images))
+        images = sampler.sample(sample_noise(stream_key("evaluation", seed), indices, sampler.shape), solver).x
+        yield _pixels(images)
+
+
+@torch.inference_mode()
+def sample_trajectories(
+    sampler: Sampler, solver: SolverConfig, seed: int, num_images: int
+) -> list[tuple[float, np.ndarray]]:
+    """(t, x_t as uint8 images) at every time of the solver's grid, first the noise.
+
+    A teacher's trajectory is that of its velocity field, over the times that its noise schedule covers.
+
+    Raises:
+        StraightflowError: If the solver keeps more than the state from one step to the next, or a state is not finite.
+    """
+    if solver.name not in TRAJECTORY_SOLVERS or solver.num_steps is None:
+        raise StraightflowError(
+            expected=f"one of {', '.join(TRAJECTORY_SOLVERS)} for a trajectory",
+            found=solver.name,
+            mend="choose one of them with --solver",
+        )
+    grid = solver.grid if isinstance(solver.grid, tuple) else TIME_GRIDS[solver.grid](solver.num_steps)
+    first, last = sampler.time_range()
+    times = [first + (last - first) * t for t in grid]
+    noise = sample_noise(stream_key("evaluation", seed), range(num_images), sampler.shape)
+    x, step = noise.to(sampler.runtime.device), FIXED_STEP_SOLVERS[solver.name]
+    states = [(times[0], _pixels(x))]
+    with sampler.runtime.autocast():
+        field = sampler.velocity_field()
+        for start, end in itertools.pairwise(times):
+            x = step(field, x, (start, end)).x
+            states.append((end, _pixels(x)))
+    return states
+
+
+def _pixels(images: torch.Tensor) -> np.ndarray:
+    if not bool((images.abs() < torch.inf).all()):
+        raise StraightflowError(
+            expected="finite images", found="NaN or infinity", mend="check the model, or set compute.precision: fp32"
+        )
+    pixels: np.ndarray = to_uint8(images).cpu().numpy()
+    return pixels

@@ -1,0 +1,27 @@
+"""Compares two runs, given as folders or git revisions: ``python -m stages.compare HEAD~1 HEAD``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipeline.config import Config
+from pipeline.errors import StraightflowError
+from pipeline.report.runs import comparison_table, load_run
+from stages.entry import run
+
+
+def main(config: Config, arguments: list[str]) -> None:
+    """Prints the FID of every cell in both."""
+    del config
+    if len(arguments) != 2:
+        raise StraightflowError(
+            expected="two arguments, each a folder or a git revision",
+            found=" ".join(arguments) or "none",
+            mend="for example python -m stages.compare HEAD~1 HEAD",
+        )
+    a, b = arguments
+    print(comparison_table(a, load_run(a, Path()), b, load_run(b, Path())))
+
+
+if __name__ == "__main__":
+    run(main)

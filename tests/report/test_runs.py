@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import StraightflowError
+from pipeline.metrics.row import Row
+from pipeline.report.results import write_few_step_csv
+from pipeline.report.runs import FEW_STEP, comparison_table, load_run
+
+ROW = Row(
+    model="distilled",
+    solver="euler",
+    num_steps=1,
+    nfe=1,
+    fid=5.0,
+    features="classifier",
+    num_samples=5000,
+    reference="train",
+    seed=0,
+    seconds_per_1000=0.1,
+    fid_std=0.1,
+)
+COUPLINGS = replace(ROW, model="couplings@round1", solver="dopri5", num_steps=None, nfe=None, seconds_per_1000=None)
+
+
+def git(folder: Path, *arguments: str) -> None:
+    identity = ("-c", "user.name=A", "-c", "user.email=a@example.org")
+    subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True)
+
+
+def test_runs_are_read_from_folders_and_from_revisions(tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q")
+    (tmp_path / "metrics").mkdir()
+    for fid in (5.0, 4.0):
+        write_few_step_csv(tmp_path / FEW_STEP, [replace(ROW, fid=fid), COUPLINGS])
+        git(tmp_path, "add", "-A")
+        git(tmp_path, "commit", "-qm", "run")
+    assert load_run(str(tmp_path), Path()) == load_run("HEAD", tmp_path) == (replace(ROW, fid=4.0), COUPLINGS)
+    assert load_run("HEAD~1", tmp_path)[0].fid == 5
+    with pytest.raises(StraightflowError, match="no-such-revision"):
+        load_run("no-such-revision", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("other", "verdict"),
+    [
+        (replace(ROW, fid=4.0), "B better"),
+        (replace(ROW, fid=6.0), "A better"),
+        # Two spreads of the difference are 2 sqrt(2) 0.1 = 0.283.
+        (replace(ROW, fid=4.8), "within the spread"),
+        (replace(ROW, fid=1.0, features="inception-clean"), "not comparable: other features"),
+        (replace(ROW, fid=1.0, num_samples=100, reference="heldout"), "not comparable: other num_samples, reference"),
+    ],
+)
+def test_cells_are_judged_by_spread_and_only_under_one_measure(other: Row, verdict: str) -> None:
+    lines = comparison_table("A", [ROW], "B", [other]).splitlines()
+    assert len(lines) == 2
+    assert lines[1].startswith("distilled euler 1")
+    assert lines[1].endswith(verdict)
+
+
+def test_cells_of_one_run_alone_are_named() -> None:
+    text = comparison_table("A", [ROW], "B", [ROW, COUPLINGS])
+    assert text.splitlines()[-1] == "only in B: couplings@round1 dopri5 adaptive"
