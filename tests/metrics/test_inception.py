@@ -1,0 +1,103 @@
+"""The published weights are not at hand in tests; the same code runs on the same architecture with random ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cleanfid.inception_pytorch as theirs
+import numpy as np
+import pytest
+import torch
+import torchvision
+
+from pipeline.config import InceptionConfig
+from pipeline.errors import StraightflowError
+from pipeline.fingerprint import fingerprint_file
+from pipeline.metrics.inception import find_weights, load_inception
+
+CPU = torch.device("cpu")
+IMAGES = torch.randint(0, 256, (2, 3, 12, 12), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+class Published(torch.nn.Module):
+    """The interface of the published TorchScript file: resizes and normalises by itself when called."""
+
+    def __init__(self, layers: torch.nn.Module) -> None:
+        super().__init__()
+        self.layers = layers
+
+    def forward(self, x: torch.Tensor, return_features: bool = False) -> torch.Tensor:
+        assert return_features
+        x = torch.nn.functional.interpolate(x, size=(299, 299), mode="bilinear", align_corners=False)
+        return self.layers((x - 128) / 128)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("weights")
+    with pytest.MonkeyPatch.context() as patch, torch.random.fork_rng():
+        torch.manual_seed(0)
+        patch.setattr(theirs, "load_state_dict_from_url", lambda *_, **__: {})
+        patch.setattr(torchvision.models.Inception3, "load_state_dict", lambda *_: None)
+        inception = theirs.fid_inception_v3().eval()
+    torch.save(inception.state_dict(), folder / "state.pth")
+    blocks = [module for name, module in inception.named_children() if name not in ("dropout", "fc")]
+    with torch.inference_mode():
+        layers = torch.jit.trace(torch.nn.Sequential(*blocks), torch.zeros(1, 3, 299, 299))
+    torch.jit.script(Published(layers)).save(folder / "script.pt")
+    return {
+        "legacy_pytorch": folder / "state.pth",
+        "clean": folder / "script.pt",
+        "legacy_tensorflow": folder / "script.pt",
+    }
+
+
+@pytest.mark.parametrize("mode", ["clean", "legacy_tensorflow", "legacy_pytorch"])
+def test_every_mode_measures_images_and_repeats_grey(mode, weights: dict[str, Path]) -> None:
+    extract = load_inception(mode, weights[mode], CPU)
+    features = extract(IMAGES)
+    assert features.shape == (2, 2048)
+    assert features.dtype == np.float32
+    assert np.isfinite(features).all()
+    assert not np.allclose(features[0], features[1])
+    grey = IMAGES[:, :1]
+    assert np.allclose(extract(grey), extract(grey.repeat(1, 3, 1, 1)), atol=1e-5)
+
+
+def test_modes_with_equal_weights_differ_by_their_resizing_alone(weights: dict[str, Path]) -> None:
+    flat = torch.full((1, 3, 12, 12), 77, dtype=torch.uint8)  # no filter changes a flat image
+    tensorflow, clean = (load_inception(mode, weights[mode], CPU) for mode in ("legacy_tensorflow", "clean"))
+    by_rounding = np.abs(tensorflow(flat) - clean(flat)).max()
+    by_resizing = np.abs(tensorflow(IMAGES) - clean(IMAGES)).max()
+    assert by_resizing > 10 * by_rounding
+    assert by_rounding < 1e-3 * np.abs(clean(flat)).max()
+
+
+def test_a_configured_file_is_checked_by_its_hash(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pt"
+    path.write_bytes(b"weights")
+    digest = fingerprint_file(path)
+    assert find_weights(InceptionConfig(mode="clean", weights=str(path), sha256=digest)) == path
+    with pytest.raises(StraightflowError, match="SHA-256 00000000"):
+        find_weights(InceptionConfig(mode="clean", weights=str(path), sha256="0" * 8))
+    with pytest.raises(StraightflowError, match="no such file"):
+        find_weights(InceptionConfig(mode="clean", weights=str(tmp_path / "none.pt"), sha256=None))
+
+
+def test_without_weights_and_network_the_message_says_where_they_go(tmp_path: Path, monkeypatch) -> None:
+    def unreachable(*_: object, **__: object) -> None:
+        raise OSError("network is unreachable")
+
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", unreachable)
+    for mode in ("clean", "legacy_tensorflow", "legacy_pytorch"):
+        with pytest.raises(StraightflowError, match=r"unreachable(.|\n)*features\.inception\.weights"):
+            find_weights(InceptionConfig(mode=mode, weights=None, sha256=None))
+
+
+def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pt"
+    path.write_bytes(b"nothing that a network could be read from")
+    for mode in ("clean", "legacy_pytorch"):
+        with pytest.raises(StraightflowError, match=f"network of mode {mode}"):
+            load_inception(mode, path, CPU)
