@@ -1,0 +1,142 @@
+"""What measuring costs beyond the network calls it cannot do without, as ratios within one run.
+
+    python -m benchmarks.evaluation                                # the digits settings, minutes on two CPU cores
+    python -m benchmarks.evaluation --samples 500 --features 256   # a try
+
+Prints:
+
+- seconds of a full sweep of one student (all step counts, all metrics) ÷ those of the bare network calls it makes plus
+  one feature pass a cell, taken before and after it so that a drifting machine disturbs both alike;
+- seconds of the same sweep again, with every cell finished;
+- seconds of a Fréchet distance ÷ clean-fid's, and the difference of their values.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from cleanfid.fid import frechet_distance as cleanfid_distance
+
+from pipeline.compute import open_runtime
+from pipeline.config import ONE_PROCESS, Config, SolverConfig, load_config
+from pipeline.data import ImageSet
+from pipeline.evaluation.quality import num_kept
+from pipeline.evaluation.reference import open_reference
+from pipeline.evaluation.sweep import sweep
+from pipeline.metrics.classifier import ImageClassifier
+from pipeline.metrics.features import FeatureExtractor, open_extractor, save_classifier
+from pipeline.metrics.frechet import frechet_distance
+from pipeline.metrics.moments import Moments, moments_of
+from pipeline.models import Sampler, load_sampler
+from pipeline.noise import sample_noise, stream_key
+from pipeline.pixels import to_uint8
+from pipeline.student import save_student
+from pipeline.teacher_training import build_unet
+
+ROOT = Path(__file__).parent.parent
+
+
+def main() -> None:
+    """Measures and prints."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--samples", type=int, default=5000, help="images per cell (default: 5000)")
+    parser.add_argument("--features", type=int, default=2048, help="features of the Fréchet distance (default: 2048)")
+    options = parser.parse_args()
+    config = load_config(ROOT / "params.yaml")
+    evaluate = config.evaluate.model_copy(update={"num_samples": options.samples})
+    config = config.model_copy(update={"evaluate": evaluate})
+    with tempfile.TemporaryDirectory() as folder:
+        measure_sweep(Path(folder), config)
+    measure_frechet(options.features)
+
+
+def measure_sweep(folder: Path, config: Config) -> None:
+    """Times a sweep of a student with random weights, which cost what trained ones do."""
+    runtime, shape = open_runtime(config.compute, ONE_PROCESS), (config.data.channels,) + (config.data.resolution,) * 2
+    save_student(build_unet(config.teacher.unet, shape, 0), folder / "student")
+    save_classifier(ImageClassifier(shape[0], shape[1], 10, config.features.classifier.num_features), folder / "net")
+    sampler = load_sampler(folder / "student", runtime)
+    extractor = open_extractor(config.features, folder / "net", shape, runtime.device)
+    rng = np.random.default_rng(0)
+    train, heldout = (
+        ImageSet(rng.integers(0, 256, (count, *shape), dtype=np.uint8), None, "benchmark") for count in (1617, 180)
+    )
+    reference = open_reference(
+        train,
+        heldout,
+        "train",
+        extractor,
+        runtime,
+        num_features_kept=num_kept(config.evaluate),
+        batch_size=config.features.batch_size,
+        folder=folder,
+    )
+
+    def run() -> object:
+        return sweep(sampler, "student", config.evaluate, extractor, reference, folder / "cells")
+
+    def bare() -> None:
+        for solver in config.evaluate.solvers(teacher=False):
+            for seed in config.evaluate.seeds(solver):
+                bare_cell(sampler, extractor, solver, seed, config)
+
+    before, whole, again, after = (seconds(action) for action in (bare, run, run, bare))
+    limit = (before + after) / 2
+    print(f"sweep ÷ (network calls + feature pass): {whole / limit:.3f} ({whole:.1f} s / {limit:.1f} s), at most 1.15")
+    print(f"finished sweep again: {again:.2f} s, at most 5 s")
+
+
+@torch.inference_mode()
+def bare_cell(sampler: Sampler, extractor: FeatureExtractor, solver: SolverConfig, seed: int, config: Config) -> None:
+    """The network calls of one cell, called directly, and features of the result."""
+    total, batch_size = config.evaluate.num_samples, config.evaluate.batch_size
+    for start in range(0, total, batch_size):
+        indices = range(start, min(start + batch_size, total))
+        x = sample_noise(stream_key("evaluation", seed), indices, sampler.shape).to(sampler.runtime.device)
+        with sampler.runtime.autocast():
+            for _ in range(solver.num_steps or 1):
+                output = sampler.network(x, x.new_zeros(len(x))).sample
+        extractor.extract(to_uint8(output.float()).cpu())
+
+
+def measure_frechet(num_features: int) -> None:
+    """Times one distance of two full-rank sets of features."""
+    rng = np.random.default_rng(0)
+    scales = np.geomspace(0.05, 2, num_features)
+    a, b = (moments_of(rng.normal(size=(2 * num_features, num_features)) * scales + at) for at in (0, 0.02))
+    values: dict[str, float] = {}
+
+    def ours() -> None:
+        values["ours"] = frechet_distance(a, b)
+
+    def theirs() -> None:
+        values["theirs"] = cleanfid_of(a, b)
+
+    own_seconds, their_seconds = seconds(ours), seconds(theirs)
+    print(
+        f"Fréchet distance of {num_features} features ÷ clean-fid's: {own_seconds / their_seconds:.3f} "
+        f"({own_seconds:.2f} s / {their_seconds:.2f} s), at most 0.5; values {values['ours']:.6f} and "
+        f"{values['theirs']:.6f}, apart by {abs(values['ours'] - values['theirs']):.1e}, at most 1e-3"
+    )
+
+
+def cleanfid_of(a: Moments, b: Moments) -> float:
+    """clean-fid's own distance."""
+    return float(cleanfid_distance(a.mean, a.covariance, b.mean, b.covariance))
+
+
+def seconds(action: Callable[[], object]) -> float:
+    """Wall time of one call."""
+    start = time.perf_counter()
+    action()
+    return time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    main()
