@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import io
 import itertools
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator
 
 from pipeline.config import TEACHER
 from pipeline.metrics.row import COUPLINGS_PREFIX, Row
+from pipeline.report.axes import log_axis, step_axis, style
 from pipeline.report.comparisons import SPREADS
 from pipeline.report.results import LossPoint, ModelResult
 from pipeline.report.samples import SampleCell, mosaic
@@ -48,7 +46,7 @@ def fid_by_steps_figure(rows: Sequence[Row], theme: Theme = LIGHT) -> Figure:
     colours = theme.colours(row.model for row in models)
     figure = Figure(figsize=(WIDTH_INCHES, 4.6), dpi=DPI, facecolor=theme.ground, layout="constrained")
     axes = figure.add_subplot()
-    _style(axes, theme)
+    style(axes, theme)
     series = list(dict.fromkeys((row.model, row.solver) for row in models))
     teachers = itertools.count()
     for at, (model, solver) in enumerate(series):
@@ -69,8 +67,8 @@ def fid_by_steps_figure(rows: Sequence[Row], theme: Theme = LIGHT) -> Figure:
             axes.axhline(
                 row.fid, color=colours.get(name, theme.text), linestyle=(0, (4, 3)), linewidth=1.2, label=row.model
             )
-    _step_axis(axes, sorted({row.num_steps for row in models if row.num_steps is not None}))
-    _log_axis(axes, [row.fid for row in rows])
+    step_axis(axes, sorted({row.num_steps for row in models if row.num_steps is not None}))
+    log_axis(axes, "y", [row.fid for row in rows])
     axes.set_xlabel("steps", color=theme.text)
     axes.set_ylabel("FID (lower is better)", color=theme.text)
     figure.suptitle("FID by number of steps", color=theme.text, fontsize=12, fontweight="bold")
@@ -85,7 +83,7 @@ def straightness_figure(models: Sequence[ModelResult], theme: Theme = LIGHT) -> 
         figsize=(WIDTH_INCHES, 1.3 + 0.38 * len(models)), dpi=DPI, facecolor=theme.ground, layout="constrained"
     )
     axes = figure.add_subplot()
-    _style(axes, theme)
+    style(axes, theme)
     colours = theme.colours(model.model for model in models)
     values = [model.trajectories.straightness_normalised for model in models]
     bars = axes.barh(
@@ -109,14 +107,14 @@ def loss_figure(losses: Mapping[str, Sequence[LossPoint]], theme: Theme = LIGHT)
     colours = theme.colours(losses)
     for at, (name, points) in enumerate(losses.items()):
         axes = figure.add_subplot(num_rows, 2, at + 1)
-        _style(axes, theme)
+        style(axes, theme)
         steps = np.array([point.step for point in points])
         values = np.array([point.loss for point in points])
         axes.plot(steps, values, color=colours[name], alpha=0.35, linewidth=1)
         window = max(1, len(values) // 20)
         smooth = np.convolve(values, np.full(window, 1 / window), mode="valid")
         axes.plot(steps[window - 1 :], smooth, color=colours[name], linewidth=1.6)
-        _log_axis(axes, values)
+        log_axis(axes, "y", values)
         axes.tick_params(which="both", labelsize=8, labelcolor=theme.text)
         axes.set_title(name, color=theme.text, fontsize=10)
     return figure
@@ -167,37 +165,3 @@ def sample_grid_figure(cells: Sequence[SampleCell], theme: Theme = LIGHT, *, col
         figure.text(12 / width, y, name, color=theme.text, fontsize=9, fontweight="bold", va="center")
         top += len(block) + space
     return figure
-
-
-def _style(axes: Axes, theme: Theme) -> None:
-    axes.set_facecolor(theme.ground)
-    axes.grid(color=theme.grid, linewidth=0.7)
-    axes.set_axisbelow(True)
-    axes.tick_params(which="both", color=theme.grid, labelcolor=theme.text, labelsize=9)
-    for name, spine in axes.spines.items():
-        spine.set_visible(name in ("left", "bottom"))
-        spine.set_color(theme.grid)
-
-
-def _step_axis(axes: Axes, counts: Sequence[int]) -> None:
-    axes.set_xscale("log", base=2)
-    axes.set_xticks(counts, [str(count) for count in counts])
-    axes.xaxis.set_minor_locator(NullLocator())
-
-
-def _log_axis(axes: Axes, values: Iterable[float]) -> None:
-    """Logarithmic y with plain numbers as ticks: powers of ten or finer; linear where too few fit."""
-    positive = [value for value in values if value > 0]
-    if not positive:
-        return
-    low, high = min(positive), max(positive)
-    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    for digits in ((1,), (1, 2, 5), (1, 2, 3, 4, 6, 8)):
-        ticks = [digit * 10.0**power for power in powers for digit in digits if low <= digit * 10.0**power <= high]
-        if len(ticks) >= 3:
-            break
-    if len(ticks) < 2:
-        return
-    axes.set_yscale("log")
-    axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
-    axes.yaxis.set_minor_locator(NullLocator())

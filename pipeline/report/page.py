@@ -47,6 +47,7 @@ def render_page(
         measure=escape(describe_measure(rows)),
         ratios=_ratios(compare(rows, distilled_from)),
         fid_by_steps=picture(pictures.fid_by_steps),
+        quality_by_seconds=picture(pictures.quality_by_seconds),
         few_step=table("Every measured cell", COLUMNS, [_row_cells(row) for row in rows], text_columns=2),
         viewer=viewer(cells, {(row.model, row.solver, row.num_steps): row.fid for row in rows}),
         num_noises=str(len(cells[0].images)),

@@ -1,4 +1,4 @@
-"""The page's four pictures, each drawn for light and for dark ground."""
+"""The page's pictures, each drawn for light and for dark ground."""
 
 from __future__ import annotations
 
@@ -7,8 +7,15 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-from pipeline.report.figures import fid_by_steps_figure, loss_figure, png, sample_grid_figure, straightness_figure
+from pipeline.report.figures import (
+    fid_by_steps_figure,
+    loss_figure,
+    png,
+    sample_grid_figure,
+    straightness_figure,
+)
 from pipeline.report.html import Picture
+from pipeline.report.pareto import quality_by_seconds_figure
 from pipeline.report.results import Results, few_step_rows
 from pipeline.report.samples import SampleCell
 from pipeline.report.theme import DARK, LIGHT, Theme
@@ -19,6 +26,7 @@ class Pictures:
     """The page's figures; the names are those of their files as well."""
 
     fid_by_steps: Picture
+    quality_by_seconds: Picture
     samples: Picture
     straightness: Picture
     losses: Picture
@@ -33,6 +41,10 @@ def draw_pictures(results: Results, cells: Sequence[SampleCell]) -> Pictures:
         fid_by_steps=_both(
             f"FID against the number of steps, both logarithmic, for {lines}; the table below holds the numbers.",
             lambda theme: fid_by_steps_figure(rows, theme),
+        ),
+        quality_by_seconds=_both(
+            f"FID against seconds of sampling per 1,000 images, both logarithmic, for {lines}.",
+            lambda theme: quality_by_seconds_figure(rows, theme),
         ),
         samples=_both(
             f"Sample images: a row for each model, solver and step count, a column for each of up to {noises} noises.",

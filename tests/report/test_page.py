@@ -9,13 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from test_results import FID, MODELS, NUM_NOISES, ROUNDS, SIZE, STEPS, grey_level, write_run
+from test_results import FID, MODELS, NUM_NOISES, SIZE, STEPS, grey_level, write_run
 
 from pipeline.report.figures import png, sample_grid_figure
-from pipeline.report.page import render_page
-from pipeline.report.pictures import draw_pictures
-from pipeline.report.provenance import Provenance, collect_provenance, git_revision
-from pipeline.report.results import load_results
+from pipeline.report.provenance import collect_provenance, git_revision
 from pipeline.report.samples import SampleCell, load_samples, mosaic
 from pipeline.report.theme import DARK, LIGHT
 
@@ -46,15 +43,6 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.elements if name == tag]
 
 
-@pytest.fixture
-def page(tmp_path: Path) -> str:
-    write_run(tmp_path)
-    results, cells = load_results(tmp_path, MODELS, ROUNDS), load_samples(tmp_path, MODELS)
-    pictures = draw_pictures(results, cells)
-    provenance = Provenance("abc" + HOSTILE, "3.11", {"torch": "2.14"}, "a CPU", 2, None, "Linux")
-    return render_page(results, cells, "round1", pictures, provenance, {"note": HOSTILE})
-
-
 def decode(address: str | None) -> np.ndarray:
     assert address is not None
     content = address.removeprefix("data:image/png;base64,")
@@ -71,7 +59,7 @@ def test_the_page_asks_for_nothing_from_outside(page: str) -> None:
 
 def test_every_picture_has_words_and_pixels(page: str) -> None:
     images = Page(page).all("img")
-    assert len(images) == 4 + len(FID) * len(STEPS)
+    assert len(images) == 5 + len(FID) * len(STEPS)
     assert all((image["alt"] or "").strip() for image in images)
     for source in [image["src"] for image in images] + [item["srcset"] for item in Page(page).all("source")]:
         pixels = decode(source)
