@@ -16,7 +16,7 @@ from PIL import Image
 from pipeline.atomic import atomic_folder, write_json
 from pipeline.config import DataConfig
 from pipeline.errors import StraightflowError
-from pipeline.image_shape import image_problem, unreadable_image
+from pipeline.image_shape import UNREADABLE, image_problem, unreadable_image
 from pipeline.parquet_files import parquet_files
 from pipeline.pixels import to_float
 from pipeline.progress import Progress
@@ -163,10 +163,13 @@ def _decode(dataset: datasets.Dataset, config: DataConfig, split: str) -> np.nda
     images = np.empty((len(dataset), config.channels, config.resolution, config.resolution), dtype=np.uint8)
     with Progress(f"reading {split} images", len(dataset), "images") as progress:
         for row, stored in enumerate(encoded):
-            where = f"row {row} of split {split!r}" + (f" ({stored['path']})" if stored["path"] else "")
+            where = f"row {row} of split {split!r}"
+            if stored is None:
+                raise unreadable_image(where, ValueError("an empty cell"))
+            where += f" ({stored['path']})" if stored["path"] else ""
             try:
                 image = feature.decode_example(stored)
-            except (OSError, ValueError, SyntaxError) as error:
+            except UNREADABLE as error:
                 raise unreadable_image(where, error) from error
             images[row] = _to_array(image, config, where)
             progress.advance()

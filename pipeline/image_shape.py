@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from PIL.Image import Image
+from PIL.Image import DecompressionBombError, Image
 
 from pipeline.config import DataConfig
 from pipeline.errors import StraightflowError
 
+# What Pillow raises for a file that is no image, a broken one, or one of absurd size.
+UNREADABLE = (OSError, ValueError, SyntaxError, DecompressionBombError)
 GREY_MODES = ("L", "1", "LA")
 # Deeper images would be cut to 8 bits by Pillow's conversion, most of them to plain white.
 DEEP_MODES = ("I", "F")

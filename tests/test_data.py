@@ -98,6 +98,21 @@ def test_parquet_files_give_their_own_splits_and_labels(tmp_path: Path) -> None:
         assert opened.images[:, 0, 0, 0].tolist() == opened.labels.tolist() == list(range(count))
 
 
+def test_an_empty_cell_is_named(tmp_path: Path) -> None:
+    features = datasets.Features({"picture": datasets.Image()})
+    rows = {"picture": [Image.new("L", (8, 8)), None, Image.new("L", (8, 8)), Image.new("L", (8, 8))]}
+    datasets.Dataset.from_dict(rows, features=features).to_parquet(tmp_path / "train.parquet")
+    config = DIGITS | {"source": "parquet", "location": str(tmp_path), "heldout_share": 0.5}
+    with pytest.raises(StraightflowError, match=r"readable image at row \d of split '\w+'(.|\n)*an empty cell"):
+        prepare_images(DataConfig.model_validate(config), tmp_path / "images")
+
+
+def test_an_absurdly_large_image_is_named(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 30)
+    with pytest.raises(StraightflowError, match=r"readable image at row 0 of split '\w+'(.|\n)*exceeds limit"):
+        prepare_folder(tmp_path, [Image.new("RGB", (8, 8))] * 4, channels=3)
+
+
 def test_reading_leaves_nothing_in_the_working_folder(tmp_path: Path, monkeypatch) -> None:
     colour_folder(tmp_path / "pictures")
     (tmp_path / "project").mkdir()

@@ -13,7 +13,7 @@ from pipeline.config import DataConfig
 from pipeline.errors import StraightflowError
 from pipeline.fingerprint import fingerprint_json
 from pipeline.hub import hub_revision
-from pipeline.image_shape import image_problem, unreadable_image
+from pipeline.image_shape import UNREADABLE, image_problem, unreadable_image
 from pipeline.parquet_files import parquet_files
 
 OPENED_IMAGES = 64
@@ -111,7 +111,7 @@ def _check_one(file: Path | io.BytesIO, where: str, data: DataConfig) -> None:
         with Image.open(file) as image:
             problem = image_problem(image, data, where)
             image.load()
-    except (OSError, ValueError, SyntaxError) as error:
+    except UNREADABLE as error:
         raise unreadable_image(where, error) from error
     if problem is not None:
         raise problem
