@@ -75,3 +75,45 @@ def test_a_wrong_key_or_value_is_named(key: str, value: object, message: str) ->
     section[last] = value
     with pytest.raises(StraightflowError, match=message):
         parse_config(content, origin="params.yaml")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"student_solvers": ["unipc"]}, "evaluate.student_solvers names 'unipc'"),
+        ({"teacher_solvers": ["euler"]}, "evaluate.teacher_solvers names 'euler'"),
+        ({"student_solvers": ["euler", {"name": "euler", "num_steps": [4]}]}, "none twice"),
+        ({"student_solvers": [{"name": "dopri5"}]}, "takes rtol and atol"),
+        ({"student_solvers": [{"name": "euler", "grid": [0, 0.5, 0.9]}]}, "rising from 0 to 1"),
+        ({"neighbours": {"num_samples": 5, "k": 5}}, "must be more than k"),
+    ],
+)
+def test_a_sweep_that_cannot_be_measured_is_refused(change: dict[str, Any], message: str) -> None:
+    content = composed()
+    content["evaluate"] |= change
+    with pytest.raises(StraightflowError, match=message):
+        parse_config(content, origin="test")
+
+
+def test_solvers_are_given_by_name_or_with_their_settings() -> None:
+    content = composed()
+    content["evaluate"] |= {
+        "num_steps": [1, 2],
+        "student_solvers": [
+            "euler",
+            {"name": "rk4", "num_steps": [3]},
+            {"name": "heun", "grid": [0, 0.5, 1]},
+            {"name": "dopri5", "rtol": 1e-4, "atol": 1e-5},
+        ],
+        "extra_seeds": {"count": 2, "max_steps": 1},
+    }
+    evaluate = parse_config(content, origin="test").evaluate
+    solvers = evaluate.solvers(teacher=False)
+    assert [(solver.label, solver.num_steps) for solver in solvers] == [
+        ("euler", 1),
+        ("euler", 2),
+        ("rk4", 3),
+        ("heun-given", 2),
+        ("dopri5-0.0001", None),
+    ]
+    assert [evaluate.seeds(solver) for solver in solvers] == [(0, 1, 2), (0,), (0,), (0,), (0,)]

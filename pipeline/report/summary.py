@@ -13,8 +13,8 @@ from pipeline.report.results import Results, few_step_rows
 def summary(results: Results, distilled_from: str) -> dict[str, float]:
     """Headline FIDs, ratios of FIDs, and straightness, as one flat mapping.
 
-    Keys are ``distilled_1_fid`` and its ``_std``, ``couplings_fid`` (of those the distilled model learned),
-    ``teacher_ddim_16_fid``, those of :func:`pipeline.report.comparisons.compare`, and
+    Keys are ``distilled_1_fid``, its ``_std`` and seconds of sampling, ``couplings_fid`` (of those the distilled
+    model learned), ``teacher_ddim_16_fid``, those of :func:`pipeline.report.comparisons.compare`, and
     ``straightness_normalised_<model>``. A number whose cells were not measured is left out.
 
     Args:
@@ -25,7 +25,11 @@ def summary(results: Results, distilled_from: str) -> dict[str, float]:
     numbers: dict[str, float | None] = {}
     for row in rows:
         if (row.model, row.solver, row.num_steps) == (DISTILLED, "euler", 1):
-            numbers |= {"distilled_1_fid": row.fid, "distilled_1_fid_std": row.fid_std}
+            numbers |= {
+                "distilled_1_fid": row.fid,
+                "distilled_1_fid_std": row.fid_std,
+                "distilled_1_seconds_per_1000": row.seconds_per_1000,
+            }
         if (row.model, row.solver, row.num_steps) == (TEACHER, "ddim", 16):
             numbers["teacher_ddim_16_fid"] = row.fid
         if row.model == COUPLINGS_PREFIX + distilled_from:

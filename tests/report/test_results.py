@@ -112,6 +112,7 @@ def test_the_summary_divides_the_cells_it_names(results: Results) -> None:
     teacher, distilled = FID["teacher", "ddim"][2], FID["distilled", "euler"][0]
     expected = {
         "distilled_1_fid": distilled,
+        "distilled_1_seconds_per_1000": 0.125,
         "couplings_fid": COUPLINGS_FID,
         "teacher_ddim_16_fid": teacher,
         "distilled_1_over_teacher_ddim_16": distilled / teacher,
