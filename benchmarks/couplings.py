@@ -35,9 +35,10 @@ from pipeline.config import ONE_PROCESS, ComputeConfig, CouplingsConfig, SolverC
 from pipeline.couplings.generation import generate_couplings
 from pipeline.couplings.store import CouplingStore
 from pipeline.models import Sampler, load_sampler
+from pipeline.networks import build_network
 from pipeline.noise import sample_noise, stream_key
 from pipeline.solvers import Solution
-from pipeline.teacher_training import build_unet, save_teacher, training_scheduler
+from pipeline.teacher_training import save_teacher, training_scheduler
 
 UNETS = {
     "digits": (
@@ -257,7 +258,7 @@ def main() -> None:
     )
     with tempfile.TemporaryDirectory() as folder:
         teacher = Path(folder) / "teacher"
-        save_teacher(build_unet(unet, shape, 0), training_scheduler(), teacher)
+        save_teacher(build_network(unet, shape, 0), training_scheduler(), teacher)
         setting = Setting(teacher, shape, config, arguments.rounds)
         compare_throughput(setting)
         compare_reading(setting)

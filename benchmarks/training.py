@@ -33,10 +33,10 @@ from pipeline.compute import Runtime, open_runtime
 from pipeline.config import ComputeConfig, LaunchConfig, TrainingConfig, UNetConfig
 from pipeline.losses import l2
 from pipeline.meter import Row
+from pipeline.networks import build_network
 from pipeline.noise import sample_noise, stream_key
 from pipeline.objectives import VelocityRegression
 from pipeline.pixels import to_float
-from pipeline.teacher_training import build_unet
 from pipeline.timesteps import uniform
 from pipeline.training import train
 
@@ -145,7 +145,7 @@ def compare(arguments: argparse.Namespace) -> None:
     runtime = cpu_runtime(arguments.precision, 1)
     config, shape = UNETS[arguments.unet]
     images = torch.randint(0, 256, (NUM_IMAGES, *shape), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    start = build_unet(config, shape, 0).train()
+    start = build_network(config, shape, 0).train()
     seconds: dict[str, list[float]] = {}
     for _ in range(arguments.rounds):
         for name, run in contenders(arguments.precision == "bf16", runtime).items():
@@ -189,7 +189,7 @@ def worker(arguments: argparse.Namespace) -> None:
     runtime = cpu_runtime(arguments.precision, arguments.worker)
     config, shape = UNETS[arguments.unet]
     images = torch.randint(0, 256, (NUM_IMAGES, *shape), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    unet = build_unet(config, shape, 0)
+    unet = build_network(config, shape, 0)
     seconds = statistics.median(
         ours(unet, images, arguments.batch_size, runtime, arguments.blocks, arguments.block_steps)
     )

@@ -29,7 +29,7 @@ class ImageSet:
     """One split, memory-mapped.
 
     Attributes:
-        images: uint8, (num, channels, height, width).
+        images: uint8, (num, channels, height, width); of points float32, (num, dim).
         labels: int64, (num,), or None.
         fingerprint: Of both splits together.
     """
@@ -42,14 +42,14 @@ class ImageSet:
         return len(self.images)
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """(channels, height, width)."""
-        channels, height, width = self.images.shape[1:]
-        return channels, height, width
+    def shape(self) -> tuple[int, ...]:
+        """(channels, height, width), or (dim,)."""
+        return tuple(self.images.shape[1:])
 
     def load(self, indices: np.ndarray) -> dict[str, torch.Tensor]:
-        """``x_1`` of these images, float32 in [-1, 1]."""
-        return {"x_1": to_float(torch.from_numpy(self.images[indices]))}
+        """``x_1`` of these images, float32 in [-1, 1]; points as they are."""
+        chosen = torch.from_numpy(self.images[indices])
+        return {"x_1": to_float(chosen) if chosen.dtype == torch.uint8 else chosen}
 
     def locate(self, index: int) -> str:
         """Row of an image, for messages."""
@@ -160,7 +160,7 @@ def _decode(dataset: datasets.Dataset, config: DataConfig, split: str) -> np.nda
     column = _image_column(dataset, config)
     feature = dataset.features[column]
     encoded = dataset.cast_column(column, datasets.Image(decode=False))[column]
-    images = np.empty((len(dataset), config.channels, config.resolution, config.resolution), dtype=np.uint8)
+    images = np.empty((len(dataset), *config.image_shape), dtype=np.uint8)
     with Progress(f"reading {split} images", len(dataset), "images") as progress:
         for row, stored in enumerate(encoded):
             where = f"row {row} of split {split!r}"

@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 
 import torch
-from diffusers import UNet2DModel
+from diffusers import ModelMixin
 
 
-def set_dropout(unet: UNet2DModel, probability: float) -> None:
+def set_dropout(unet: ModelMixin, probability: float) -> None:
     """Sets every dropout layer of ``unet``, and the value its saved configuration names, to ``probability``."""
     for module in unet.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = probability
-    unet.register_to_config(dropout=probability)
+    if "dropout" in unet.config:
+        unet.register_to_config(dropout=probability)
 
 
 def has_dropout(network: torch.nn.Module) -> bool:

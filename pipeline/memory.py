@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from diffusers import UNet2DModel
+from diffusers import ModelMixin
 
 from pipeline.compute import Runtime
 from pipeline.config import TrainingConfig
+from pipeline.networks import sample_shape
 
 _FLOAT_BYTES = 4
 
@@ -39,7 +40,7 @@ class TrainingNeeds:
         )
 
 
-def training_needs(unet: UNet2DModel, config: TrainingConfig, runtime: Runtime) -> TrainingNeeds:
+def training_needs(unet: ModelMixin, config: TrainingConfig, runtime: Runtime) -> TrainingNeeds:
     """Counts a run's memory; activations are those of one sample, measured, times the micro-batch.
 
     Args:
@@ -58,7 +59,7 @@ def training_needs(unet: UNet2DModel, config: TrainingConfig, runtime: Runtime) 
     )
 
 
-def _saved_bytes_per_sample(unet: UNet2DModel, runtime: Runtime) -> int:
+def _saved_bytes_per_sample(unet: ModelMixin, runtime: Runtime) -> int:
     """Bytes that autograd keeps for the backward pass of one sample, beyond the weights."""
     weights = {parameter.untyped_storage().data_ptr() for parameter in unet.parameters()}
     shapes = {tuple(sorted(parameter.shape)) for parameter in unet.parameters()}
@@ -74,8 +75,7 @@ def _saved_bytes_per_sample(unet: UNet2DModel, runtime: Runtime) -> int:
             kept_alive.append(tensor)
         return tensor
 
-    size = int(unet.config["sample_size"])
-    x = torch.zeros(1, int(unet.config["in_channels"]), size, size)
+    x = torch.zeros(1, *sample_shape(unet))
     with (
         torch.random.fork_rng(),
         torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor),

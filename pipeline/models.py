@@ -7,47 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import UNet2DModel
 
 from pipeline.compute import Runtime
-from pipeline.config import SolverConfig
+from pipeline.config import STANDARD_NOISE, NoiseConfig, SolverConfig
 from pipeline.diffusers_layout import locate, read_json
-from pipeline.errors import StraightflowError
 from pipeline.fingerprint import fingerprint_folder
 from pipeline.inversion import invert_student, invert_teacher
+from pipeline.networks import load_network, noise_of, sample_shape
 from pipeline.noise_schedule import NoiseSchedule, read_noise_schedule
 from pipeline.solvers import Field, Solution, solve
 from pipeline.student import predict_velocity
 from pipeline.teacher import Teacher, generate
 
 FLOW_SCHEDULER = "FlowMatchEulerDiscreteScheduler"
-
-
-def load_unet(folder: Path) -> UNet2DModel:
-    """Loads the UNet of a saved pipeline on the CPU, in float32; nothing is unpickled.
-
-    Raises:
-        StraightflowError: If it cannot be read, or its weights are not exactly those of its configuration.
-    """
-    location = locate(folder, "unet", "config.json")
-    try:
-        unet: UNet2DModel
-        unet, loaded = UNet2DModel.from_pretrained(location, local_files_only=True, output_loading_info=True)
-    except (OSError, ValueError, RuntimeError, TypeError) as error:
-        raise StraightflowError(
-            expected=f"a readable UNet2DModel in {location}",
-            found=" ".join(str(error).split())[:500],
-            mend="save the checkpoint again with a current diffusers, or name another one",
-        ) from error
-    # diffusers fills missing tensors with random numbers and only warns.
-    for problem, names in (("has no tensor", loaded["missing_keys"]), ("has a tensor", loaded["unexpected_keys"])):
-        if names:
-            raise StraightflowError(
-                expected=f"the weights that the configuration in {location} describes",
-                found=f"a file that {problem} {min(names)}, {len(names)} such in all",
-                mend="put weights and config.json of one architecture together, or name another checkpoint",
-            )
-    return unet.float()
 
 
 def load_scheduler_config(folder: Path) -> dict[str, Any]:
@@ -61,18 +33,20 @@ class Sampler:
     """A saved model as a map from noise to image.
 
     Attributes:
-        shape: (channels, height, width) of its images.
+        shape: (channels, height, width) of its images, (dim,) of its points.
         fingerprint: Of the saved folder.
         noise_schedule: Forward process of a teacher; None for a student.
-        network: The placed UNet.
+        network: As placed.
         runtime: What it runs on.
+        noise: Distribution of x_0.
     """
 
-    shape: tuple[int, int, int]
+    shape: tuple[int, ...]
     fingerprint: str
     noise_schedule: NoiseSchedule | None
     network: torch.nn.Module
     runtime: Runtime
+    noise: NoiseConfig = STANDARD_NOISE
 
     @torch.inference_mode()
     def sample(self, x_0: torch.Tensor, solver: SolverConfig) -> Solution:
@@ -107,13 +81,13 @@ class Sampler:
 
 def load_sampler(folder: Path, runtime: Runtime) -> Sampler:
     """Opens ``folder`` as teacher or student, told apart by its scheduler."""
-    unet = load_unet(folder)
+    network = load_network(folder)
     scheduler = load_scheduler_config(folder)
-    size = int(unet.config["sample_size"])
     return Sampler(
-        shape=(int(unet.config["in_channels"]), size, size),
+        shape=sample_shape(network),
         fingerprint=fingerprint_folder(folder),
         noise_schedule=None if scheduler.get("_class_name") == FLOW_SCHEDULER else read_noise_schedule(scheduler),
-        network=runtime.place(unet),
+        network=runtime.place(network),
         runtime=runtime,
+        noise=noise_of(network),
     )

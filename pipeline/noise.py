@@ -9,6 +9,8 @@ from typing import Literal
 import numpy as np
 import torch
 
+from pipeline.config import STANDARD_NOISE, NoiseConfig
+
 Purpose = Literal["couplings", "evaluation", "classifier", "training"]
 
 
@@ -22,8 +24,10 @@ def stream_key(purpose: Purpose, seed: int) -> int:
     return int.from_bytes(digest[:8], "little")
 
 
-def sample_noise(key: int, indices: Iterable[int], shape: tuple[int, ...]) -> torch.Tensor:
-    """Standard normal noise, one independent stream per index.
+def sample_noise(
+    key: int, indices: Iterable[int], shape: tuple[int, ...], distribution: NoiseConfig = STANDARD_NOISE
+) -> torch.Tensor:
+    """Normal noise, one independent stream per index.
 
     Sample i comes from a Philox generator with the 128-bit key (key, i) (Salmon et al. 2011), so no two
     (key, i) share a stream.
@@ -32,6 +36,7 @@ def sample_noise(key: int, indices: Iterable[int], shape: tuple[int, ...]) -> to
         key: From :func:`stream_key`.
         indices: Sample indices, each in [0, 2^64).
         shape: Shape of one sample.
+        distribution: Its mean and standard deviation.
 
     Returns:
         Float32 tensor of shape (len(indices), *shape).
@@ -46,11 +51,19 @@ def sample_noise(key: int, indices: Iterable[int], shape: tuple[int, ...]) -> to
         stream_start["state"]["key"][1] = index
         bits.state = stream_start
         generator.standard_normal(dtype=np.float32, out=noise[row])
-    return torch.from_numpy(noise)
+    return place_noise(torch.from_numpy(noise), distribution)
+
+
+def place_noise(standard: torch.Tensor, distribution: NoiseConfig) -> torch.Tensor:
+    """x_0 = mean + std z of standard normal ``standard``, (batch, …); the very tensor where that changes nothing."""
+    if distribution == STANDARD_NOISE:
+        return standard
+    mean = standard.new_tensor(distribution.mean or (0.0,))
+    return mean + distribution.std * standard
 
 
 def noise_check(key: int, shape: tuple[int, ...]) -> str:
-    """SHA-256 of the noise at four indices; differs when any generator underneath has changed."""
+    """SHA-256 of standard normal noise at four indices; differs when any generator underneath has changed."""
     noise = sample_noise(key, (0, 1, 12_345, 2**40 + 7), shape)
     return hashlib.sha256(noise.numpy().tobytes()).hexdigest()
 

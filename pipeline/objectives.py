@@ -8,9 +8,10 @@ from typing import Any, Protocol
 import torch
 from diffusers import DDPMScheduler
 
-from pipeline.config import FlowMatchingConfig, VelocityConfig
+from pipeline.config import STANDARD_NOISE, FlowMatchingConfig, NoiseConfig, VelocityConfig
 from pipeline.interpolation import LINEAR, Path, build_path
 from pipeline.losses import Loss, build_loss, l2
+from pipeline.noise import place_noise
 from pipeline.optimal_transport import pair_by_optimal_transport
 from pipeline.student import predict_velocity
 from pipeline.timesteps import TimeSampler, build_timesteps
@@ -112,10 +113,12 @@ class FlowMatching:
     Attributes:
         regression: What is minimised once noise and images are paired.
         minibatch_ot: Whether they are paired by optimal transport within the batch, instead of at random.
+        noise: Distribution of the noise.
     """
 
     regression: VelocityRegression
     minibatch_ot: bool
+    noise: NoiseConfig = STANDARD_NOISE
 
     @property
     def needs_images(self) -> bool:
@@ -125,7 +128,7 @@ class FlowMatching:
     def draw(self, x_1: torch.Tensor, generator: torch.Generator) -> Batch:
         """Times (batch,) and noise ``x_0`` like ``x_1``."""
         drawn = self.regression.draw(x_1, generator)
-        x_0 = torch.randn(x_1.shape, generator=generator)
+        x_0 = place_noise(torch.randn(x_1.shape, generator=generator), self.noise)
         return drawn | {"x_0": pair_by_optimal_transport(x_0, x_1) if self.minibatch_ot else x_0}
 
     def times(self, batch: Batch) -> torch.Tensor:
@@ -149,4 +152,4 @@ def build_velocity_regression(config: VelocityConfig) -> VelocityRegression:
 
 def build_flow_matching(config: FlowMatchingConfig) -> FlowMatching:
     """The configured flow matching from data."""
-    return FlowMatching(build_velocity_regression(config), config.coupling == "minibatch_ot")
+    return FlowMatching(build_velocity_regression(config), config.coupling == "minibatch_ot", config.noise)

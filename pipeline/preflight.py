@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 from accelerate import Accelerator
 from accelerate.utils import DistributedType
-from diffusers import UNet2DModel
+from diffusers import ModelMixin
 
 from pipeline.config import TrainingConfig
 from pipeline.errors import StraightflowError
 from pipeline.memory import TrainingNeeds
+from pipeline.networks import sample_shape
 from pipeline.training_set import TrainingSet
 
 
@@ -39,23 +40,21 @@ def require_divisible_batch(config: TrainingConfig, num_processes: int) -> None:
         )
 
 
-def require_matching_images(unet: UNet2DModel, items: TrainingSet, label: str) -> None:
-    """Raises StraightflowError if the samples' images are not of the network's shape, or there are none."""
+def require_matching_images(unet: ModelMixin, items: TrainingSet, label: str) -> None:
+    """Raises StraightflowError if the samples are not of the network's shape, or there are none."""
     if len(items) == 0:
         raise StraightflowError(
             expected=f"samples to train {label} on",
             found="none",
             mend="make more couplings, or lower heldout_items, which are kept from training",
         )
-    size = unet.config["sample_size"]
-    height, width = (size, size) if isinstance(size, int) else size
-    expected = (int(unet.config["in_channels"]), int(height), int(width))
+    expected = sample_shape(unet)
     found = tuple(items.load(np.array([0]))["x_1"].shape[1:])
     if found != expected:
         raise StraightflowError(
-            expected=f"images (channels, height, width) = {expected}, as the initial model of {label} has",
+            expected=f"samples of shape {expected}, as the initial model of {label} has",
             found=str(found),
-            mend="name couplings of that model's shape, or an initial model for these images",
+            mend="name couplings of that model's shape, or an initial model for these samples",
         )
 
 

@@ -1,7 +1,7 @@
 """The student: a velocity field, and its form on disk that stock diffusers opens.
 
 diffusers counts sigma from image (0) to noise (1), we count t from noise (0) to image (1). Here, and only
-here, the two meet: the saved ``UNet2DModel`` gets ``timestep = 1000 (1 - t)`` and predicts
+here, the two meet: the saved network gets ``timestep = 1000 (1 - t)`` and predicts
 ``dx/dsigma = x_0 - x_1``, so that ``DDPMPipeline`` with a ``FlowMatchEulerDiscreteScheduler`` samples it.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from diffusers import DDPMPipeline, FlowMatchEulerDiscreteScheduler, UNet2DModel
+from diffusers import DDPMPipeline, FlowMatchEulerDiscreteScheduler, ModelMixin
 
 from pipeline.atomic import atomic_folder
 
@@ -21,8 +21,8 @@ def predict_velocity(network: torch.nn.Module, x_t: torch.Tensor, t: torch.Tenso
     """The student's velocity.
 
     Args:
-        network: UNet predicting x_0 - x_1 at timestep 1000 (1 - t).
-        x_t: (batch, channels, height, width).
+        network: Predicts x_0 - x_1 at timestep 1000 (1 - t).
+        x_t: (batch, …).
         t: (batch,) in [0, 1].
 
     Returns:
@@ -32,10 +32,10 @@ def predict_velocity(network: torch.nn.Module, x_t: torch.Tensor, t: torch.Tenso
     return -prediction.float()
 
 
-def save_student(unet: UNet2DModel, folder: Path) -> None:
+def save_student(network: ModelMixin, folder: Path) -> None:
     """Saves a student as a plain diffusers pipeline, atomically."""
     pipeline = DDPMPipeline(
-        unet=unet, scheduler=FlowMatchEulerDiscreteScheduler(num_train_timesteps=NUM_TRAIN_TIMESTEPS)
+        unet=network, scheduler=FlowMatchEulerDiscreteScheduler(num_train_timesteps=NUM_TRAIN_TIMESTEPS)
     )
     with atomic_folder(folder) as temporary:
         pipeline.save_pretrained(temporary)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
-from diffusers import UNet2DModel
+from diffusers import ModelMixin
 from torch.utils.data import DataLoader
 
 from pipeline.checkpoint import CheckpointFolder, TrainingState
@@ -53,7 +53,7 @@ class TrainingResult:
 
 
 def train(
-    unet: UNet2DModel,
+    unet: ModelMixin,
     items: TrainingSet,
     objective: Objective,
     config: TrainingConfig,
@@ -213,7 +213,7 @@ def _loader(batches: StepBatches, first_step: int, runtime: Runtime) -> Iterator
 
 @contextmanager
 def _prepared(
-    unet: UNet2DModel, config: TrainingConfig, accelerator: Accelerator
+    unet: ModelMixin, config: TrainingConfig, accelerator: Accelerator
 ) -> Iterator[tuple[torch.nn.Module, torch.optim.Optimizer]]:
     """The network as wrapped for its processes, and its optimizer; the accelerator forgets both afterwards."""
     optimizer = torch.optim.AdamW(

@@ -7,16 +7,15 @@ import shutil
 from pipeline.compute import open_runtime
 from pipeline.config import TEACHER, Config, SolverConfig
 from pipeline.data import open_images
-from pipeline.errors import StraightflowError
+from pipeline.networks import build_network, set_noise
 from pipeline.noise_schedule import read_noise_schedule
 from pipeline.objectives import NoisePrediction, build_flow_matching
 from pipeline.student import save_student
-from pipeline.teacher_training import adopt_pretrained, build_unet, save_teacher, training_scheduler
+from pipeline.teacher_training import adopt_pretrained, save_teacher, training_scheduler
 from pipeline.training import train
-from pipeline.training_set import Subset
 from stages import paths
 from stages.entry import run
-from stages.training_outputs import run_folder, watching, write_history
+from stages.training_outputs import heldout_data, run_folder, watching, write_history
 
 
 def main(config: Config, arguments: list[str]) -> None:
@@ -32,38 +31,32 @@ def main(config: Config, arguments: list[str]) -> None:
         return
     scheduler = training_scheduler()
     objective = NoisePrediction(scheduler) if teacher.flow is None else build_flow_matching(teacher.flow)
-    unet = build_unet(teacher.unet, images.shape, teacher.train.seed)
+    network = build_network(teacher.network, images.shape, teacher.train.seed)
     run = run_folder(TEACHER, [images.fingerprint, teacher.model_dump(mode="json"), runtime.precision])
     if teacher.flow is None:
         noise_schedule, solver = read_noise_schedule(dict(scheduler.config)), SolverConfig(name="unipc", num_steps=16)
     else:
+        set_noise(network, teacher.flow.noise)
         noise_schedule, solver = None, SolverConfig(name="euler", num_steps=16)
     with watching(config.watch, TEACHER, images.shape, noise_schedule, solver, runtime) as watcher:
         result = train(
-            unet, images, objective, teacher.train, runtime, run, TEACHER, heldout=_heldout(config), watcher=watcher
+            network,
+            images,
+            objective,
+            teacher.train,
+            runtime,
+            run,
+            TEACHER,
+            heldout=heldout_data(teacher.train.heldout_items, "teacher.train"),
+            watcher=watcher,
         )
     if runtime.is_main:
         if teacher.flow is None:
-            save_teacher(unet, scheduler, paths.model(TEACHER))
+            save_teacher(network, scheduler, paths.model(TEACHER))
         else:
-            save_student(unet, paths.model(TEACHER))
+            save_student(network, paths.model(TEACHER))
         write_history(TEACHER, result.history)
         shutil.rmtree(run, ignore_errors=True)
-
-
-def _heldout(config: Config) -> Subset | None:
-    """The images on which the teacher's loss is measured, if any are wanted."""
-    wanted = config.teacher.train.heldout_items
-    if not wanted:
-        return None
-    images = open_images(paths.IMAGES, "heldout")
-    if len(images) < wanted:
-        raise StraightflowError(
-            expected=f"{wanted} held-out images, as teacher.train.heldout_items says",
-            found=str(len(images)),
-            mend="lower it, or raise data.heldout_share",
-        )
-    return Subset(images, 0, wanted)
 
 
 if __name__ == "__main__":

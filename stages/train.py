@@ -11,7 +11,7 @@ from pipeline.couplings.store import CouplingStore
 from pipeline.dropout import set_dropout
 from pipeline.fingerprint import fingerprint_file, fingerprint_folder
 from pipeline.losses import build_loss
-from pipeline.models import load_unet
+from pipeline.networks import load_network, set_noise
 from pipeline.objectives import VelocityRegression, build_velocity_regression
 from pipeline.student import save_student
 from pipeline.timesteps import fixed
@@ -35,8 +35,9 @@ def main(config: Config, arguments: list[str]) -> None:
     runtime = open_runtime(config.compute, config.launch)
     store = CouplingStore(paths.couplings(round_name))
     start = paths.model(settings.init)
-    unet = load_unet(start)
+    unet = load_network(start)
     set_dropout(unet, settings.dropout)
+    set_noise(unet, store.manifest.noise)
     run = run_folder(
         name,
         [

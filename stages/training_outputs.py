@@ -1,4 +1,4 @@
-"""What the three training stages share: run folder, watching and training curve."""
+"""What the training stages share: run folder, held-out data, watching and training curve."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ import torch
 from pipeline.atomic import atomic_file
 from pipeline.compute import Runtime
 from pipeline.config import SolverConfig, WatchConfig
+from pipeline.data import open_images
+from pipeline.errors import StraightflowError
 from pipeline.fingerprint import fingerprint_json
 from pipeline.meter import TIME_BUCKETS, Row
 from pipeline.models import Sampler
 from pipeline.noise import sample_noise, stream_key
 from pipeline.noise_schedule import NoiseSchedule
+from pipeline.training_set import Subset
 from pipeline.watching import Watcher
 from stages import paths
 
@@ -29,11 +32,25 @@ def run_folder(name: str, inputs: list[Any]) -> Path:
     return paths.RUNS / f"train-{name}-{fingerprint_json(inputs)[:16]}"
 
 
+def heldout_data(wanted: int, key: str) -> Subset | None:
+    """The first ``wanted`` held-out images or points, None for 0; ``key`` names the training's settings in errors."""
+    if not wanted:
+        return None
+    data = open_images(paths.IMAGES, "heldout")
+    if len(data) < wanted:
+        raise StraightflowError(
+            expected=f"{wanted} held-out samples, as {key}.heldout_items says",
+            found=str(len(data)),
+            mend="lower it, or raise data.heldout_share",
+        )
+    return Subset(data, 0, wanted)
+
+
 @contextmanager
 def watching(
     config: WatchConfig,
     name: str,
-    shape: tuple[int, int, int],
+    shape: tuple[int, ...],
     noise_schedule: NoiseSchedule | None,
     solver: SolverConfig,
     runtime: Runtime,

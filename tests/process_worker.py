@@ -18,7 +18,8 @@ from pipeline.compute import Runtime, open_runtime
 from pipeline.config import ComputeConfig, CouplingsConfig, LaunchConfig, SolverConfig, TrainingConfig
 from pipeline.couplings.generation import generate_couplings
 from pipeline.losses import l2
-from pipeline.models import load_sampler, load_unet
+from pipeline.models import load_sampler
+from pipeline.networks import load_network
 from pipeline.objectives import VelocityRegression
 from pipeline.timesteps import uniform
 from pipeline.training import train
@@ -91,7 +92,7 @@ def work(folder: Path, runtime: Runtime) -> None:
 def train_once(name: str, config: TrainingConfig, folder: Path, runtime: Runtime) -> None:
     """Writes ``<name>-N.safetensors``, the weights, and ``<name>-N.json``, steps, losses and held-out losses."""
     run = f"{name}-{runtime.accelerator.num_processes}"
-    unet = load_unet(folder / "student")
+    unet = load_network(folder / "student")
     result = train(unet, FixedPairs(), OBJECTIVE, config, runtime, folder / run, name, heldout=FixedPairs())
     if runtime.is_main:
         save_file(unet.cpu().state_dict(), folder / f"{run}.safetensors")

@@ -23,7 +23,7 @@ from pipeline.checks.images import check_images
 from pipeline.checks.teacher import check_teacher
 from pipeline.config import DataConfig, TeacherConfig
 from pipeline.errors import StraightflowError
-from pipeline.models import load_unet
+from pipeline.networks import load_network
 
 ROOT = Path(__file__).parent.parent
 
@@ -216,7 +216,7 @@ def test_a_teacher_with_code_in_its_weights_is_refused_and_not_run(teacher: Path
     (teacher / WEIGHTS).unlink()
     torch.save({"weight": Payload()}, teacher / "unet/diffusion_pytorch_model.bin")
     with pytest.raises(StraightflowError, match="readable UNet2DModel"):
-        load_unet(teacher)
+        load_network(teacher)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from diffusers import UNet2DModel
 
 from pipeline.config import UNetConfig
 from pipeline.dropout import has_dropout, set_dropout
-from pipeline.teacher_training import build_unet
+from pipeline.networks import build_network
 
 
 def test_a_student_has_the_dropout_it_is_given_and_not_its_teachers(tmp_path) -> None:
@@ -17,7 +17,7 @@ def test_a_student_has_the_dropout_it_is_given_and_not_its_teachers(tmp_path) ->
         attention_head_dim=8,
         dropout=0.5,
     )
-    unet = build_unet(config, (1, 8, 8), 0).train()
+    unet = build_network(config, (1, 8, 8), 0).train()
     assert has_dropout(unet)
     set_dropout(unet, 0.0)
     assert not has_dropout(unet)

@@ -13,7 +13,8 @@ from test_config import composed
 
 from pipeline.checks.teacher import check_teacher
 from pipeline.config import DataConfig, TeacherConfig
-from pipeline.models import load_scheduler_config, load_unet
+from pipeline.models import load_scheduler_config
+from pipeline.networks import load_network
 from pipeline.teacher_training import adopt_pretrained
 
 UNET = {
@@ -79,7 +80,7 @@ def test_an_old_flat_checkpoint_is_a_teacher(tmp_path: Path, suffix: str) -> Non
         save_file(weights, flat / "diffusion_pytorch_model.safetensors")
 
     adopt_pretrained(str(flat), (3, 16, 16), tmp_path / "teacher")
-    adopted = load_unet(tmp_path / "teacher")
+    adopted = load_network(tmp_path / "teacher")
     x, t = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0)), torch.tensor([3, 900])
     with torch.no_grad():
         assert torch.equal(adopted(x, t).sample, unet(x, t).sample)

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from pipeline.errors import StraightflowError
-from pipeline.models import load_unet
+from pipeline.networks import load_network
 from pipeline.student import save_student
 
 
@@ -28,4 +28,4 @@ def test_weights_of_another_architecture_are_refused_by_the_tensor_that_differs(
     change(weights)
     save_file(weights, file)
     with pytest.raises(StraightflowError, match=message):
-        load_unet(tmp_path)
+        load_network(tmp_path)

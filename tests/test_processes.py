@@ -19,7 +19,7 @@ from pipeline.config import ComputeConfig, LaunchConfig, TrainingConfig
 from pipeline.errors import StraightflowError
 from pipeline.fingerprint import fingerprint_folder
 from pipeline.learning_rate import learning_rate_at
-from pipeline.models import load_unet
+from pipeline.networks import load_network
 from pipeline.student import save_student
 
 ROOT = Path(__file__).parent.parent
@@ -67,7 +67,7 @@ def require_same_training(folder: Path, one: str, other: str) -> None:
 
 @pytest.mark.usefixtures("one_thread")
 def test_several_processes_make_the_same_couplings_and_the_same_student(runtime, folder: Path) -> None:
-    start = {name: value.clone() for name, value in load_unet(folder / "student").state_dict().items()}
+    start = {name: value.clone() for name, value in load_network(folder / "student").state_dict().items()}
     work(folder, runtime)
     trained = load_file(folder / "whole-1.safetensors")
     assert max((value - start[name]).abs().max() for name, value in trained.items()) > 1e-3  # it did train

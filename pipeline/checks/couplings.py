@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -110,12 +111,15 @@ def _content_reasons(store: CouplingStore) -> Iterator[str]:
             images = store.images(indices).flatten(1)
             if images.is_floating_point():
                 broken["not finite"] += (start + torch.nonzero(~images.isfinite().all(1))[:, 0]).tolist()
-            broken["constant"] += (start + torch.nonzero((images == images[:, :1]).all(1))[:, 0]).tolist()
+            if images.shape[1] > 2:
+                broken["constant"] += (start + torch.nonzero((images == images[:, :1]).all(1))[:, 0]).tolist()
             digests[indices] = [_digest(row) for row in store.noise_heads(indices).numpy()]
             progress.advance(len(indices))
     for kind, pairs in broken.items():
         if pairs:
             yield f"{len(pairs)} {kind} images, the first in {store.locate(pairs[0])}"
+    if math.prod(store.manifest.shape) == 1:
+        return  # float32 has about 2^24 normal numbers, so that thousands of honest ones repeat
     repeated = np.flatnonzero(np.diff(np.sort(digests)) == 0)
     if len(repeated):
         twins = np.flatnonzero(digests == np.sort(digests)[repeated[0]])

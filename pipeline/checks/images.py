@@ -35,6 +35,8 @@ def check_images(data: DataConfig, previous: dict[str, object]) -> dict[str, obj
         StraightflowError: If the images are missing, unreadable, or of another size or colour than configured.
     """
     record: dict[str, object] = {"source": data.source, "location": data.location}
+    if data.is_points:
+        return record | {"fingerprint": None}
     if data.source == "digits":
         if (data.channels, data.resolution) != (1, 8):
             raise StraightflowError(

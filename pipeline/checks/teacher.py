@@ -28,9 +28,12 @@ def check_teacher(teacher: TeacherConfig, data: DataConfig, previous: dict[str, 
     Raises:
         StraightflowError: If the teacher is missing, unreadable, or of another shape than the images.
     """
-    shape = (data.channels, data.resolution, data.resolution)
     name = teacher.pretrained
+    if data.is_points:
+        return {"pretrained": None, "fingerprint": None}
+    shape = data.image_shape
     if name is None:
+        assert teacher.unet is not None  # the configuration guarantees it
         require_halvings(UNetFacts(shape, len(teacher.unet.block_out_channels)), "teacher.unet.block_out_channels")
         return {"pretrained": None, "fingerprint": None}
     if Path(name).exists():

@@ -21,11 +21,13 @@ from pipeline.config.evaluation import (
 from pipeline.config.gate import GateConfig
 from pipeline.config.graph import DISTILLED, TEACHER, Config, RoundConfig
 from pipeline.config.loading import load_config, parse_config
+from pipeline.config.noise import STANDARD_NOISE, NoiseConfig
 from pipeline.config.section import Section
 from pipeline.config.solver import STUDENT_SOLVERS, TEACHER_SOLVERS, SolverConfig
-from pipeline.config.teacher import TeacherConfig, UNetConfig
+from pipeline.config.teacher import MLPConfig, TeacherConfig, UNetConfig
 from pipeline.config.training import (
     DistillConfig,
+    FlowConfig,
     FlowMatchingConfig,
     FlowTrainingConfig,
     LossConfig,
@@ -39,6 +41,7 @@ from pipeline.config.watch import WatchConfig
 __all__ = [
     "DISTILLED",
     "ONE_PROCESS",
+    "STANDARD_NOISE",
     "STUDENT_SOLVERS",
     "TEACHER",
     "TEACHER_SOLVERS",
@@ -51,6 +54,7 @@ __all__ = [
     "EvaluateConfig",
     "ExtraSeedsConfig",
     "FeaturesConfig",
+    "FlowConfig",
     "FlowMatchingConfig",
     "FlowTrainingConfig",
     "GateConfig",
@@ -58,7 +62,9 @@ __all__ = [
     "KernelDistanceConfig",
     "LaunchConfig",
     "LossConfig",
+    "MLPConfig",
     "NeighboursConfig",
+    "NoiseConfig",
     "PathConfig",
     "RoundConfig",
     "Section",

@@ -1,4 +1,4 @@
-"""Where real images come from."""
+"""Where real images, or points, come from."""
 
 from __future__ import annotations
 
@@ -8,26 +8,40 @@ from pydantic import Field, model_validator
 
 from pipeline.config.section import NonNegativeInt, PositiveInt, Section
 
+POINT_DIMS = {"two_gaussians": 2, "bimodal_1d": 1, "checkerboard": 2, "eight_gaussians": 2, "two_moons": 2}
+
 
 class DataConfig(Section):
-    """Real images.
+    """Real images, or points of a distribution that is known.
 
     Attributes:
         source: ``digits`` (bundled with scikit-learn), ``hub`` (a dataset id), ``folder`` (of image files,
-            optionally one subfolder per label) or ``parquet`` (a file, or a folder of ``<split>.parquet``).
-        location: Hub id or path; null for ``digits``.
+            optionally one subfolder per label) or ``parquet`` (a file, or a folder of ``<split>.parquet``); or a
+            distribution of points, see :mod:`pipeline.toys.distributions`.
+        location: Hub id or path; null for ``digits`` and points.
         subset: Configuration of a ``hub`` data set that has several; null takes its only one.
         image_column: Column with images; null takes the only image column.
         label_column: Column with integer labels; null takes ``label`` where there is one.
         train_split: Name of the split to train on (``hub`` and ``parquet``).
         heldout_split: Name of the split held out; null holds out a share of the training split.
         heldout_share: Share of images held out when ``heldout_split`` is null.
-        resolution: Height and width in pixels.
-        channels: 1 (grey) or 3 (RGB).
-        seed: Seed of the held-out choice.
+        resolution: Height and width in pixels; null for points.
+        channels: 1 (grey) or 3 (RGB); null for points.
+        num_points: Points drawn, held-out ones among them; null for images.
+        seed: Seed of the held-out choice, and of points.
     """
 
-    source: Literal["digits", "hub", "folder", "parquet"]
+    source: Literal[
+        "digits",
+        "hub",
+        "folder",
+        "parquet",
+        "two_gaussians",
+        "bimodal_1d",
+        "checkerboard",
+        "eight_gaussians",
+        "two_moons",
+    ]
     location: str | None
     subset: str | None = None
     image_column: str | None = None
@@ -35,14 +49,44 @@ class DataConfig(Section):
     train_split: str = "train"
     heldout_split: str | None = None
     heldout_share: Annotated[float, Field(gt=0, lt=1)]
-    resolution: PositiveInt
-    channels: Literal[1, 3]
+    resolution: PositiveInt | None
+    channels: Literal[1, 3] | None
+    num_points: PositiveInt | None = None
     seed: NonNegativeInt
 
     @model_validator(mode="after")
     def _location_matches_source(self) -> DataConfig:
-        if self.source == "digits" and self.location is not None:
-            raise ValueError("data.location must be null for source 'digits'")
-        if self.source != "digits" and not self.location:
+        bundled = self.source == "digits" or self.is_points
+        if bundled and self.location is not None:
+            raise ValueError(f"data.location must be null for source {self.source!r}")
+        if not bundled and not self.location:
             raise ValueError(f"data.location must name a {self.source} location")
         return self
+
+    @model_validator(mode="after")
+    def _sizes_match_source(self) -> DataConfig:
+        sizes = (self.resolution, self.channels)
+        if self.is_points and (sizes != (None, None) or self.num_points is None):
+            raise ValueError(f"source {self.source!r} takes num_points, and null for resolution and channels")
+        if not self.is_points and (None in sizes or self.num_points is not None):
+            raise ValueError(f"source {self.source!r} takes resolution and channels, and null for num_points")
+        return self
+
+    @property
+    def is_points(self) -> bool:
+        """Whether a sample is a point of shape (dim,) and not an image."""
+        return self.source in POINT_DIMS
+
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        """(channels, height, width) of an image, (dim,) of a point."""
+        if self.is_points:
+            return (POINT_DIMS[self.source],)
+        return self.image_shape
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(channels, height, width)."""
+        assert self.channels is not None  # validated
+        assert self.resolution is not None
+        return self.channels, self.resolution, self.resolution

@@ -48,14 +48,15 @@ class FeaturesConfig(Section):
     """What FID is computed on.
 
     Attributes:
-        name: ``inception`` (clean-fid's network) or ``classifier`` (trained here on the training split).
+        name: ``inception`` (clean-fid's network) or ``classifier`` (trained here on the training split); ``points`` for
+            points, which are compared as they are.
         reference: Split whose images are the reference.
         classifier: Settings of the classifier; used when ``name`` is ``classifier``.
         inception: Settings of Inception; used when ``name`` is ``inception``.
         batch_size: Images per feature pass.
     """
 
-    name: Literal["inception", "classifier"]
+    name: Literal["inception", "classifier", "points"]
     reference: Literal["train", "heldout"]
     classifier: ClassifierConfig
     inception: InceptionConfig

@@ -12,10 +12,11 @@ from pipeline.config.data import DataConfig
 from pipeline.config.evaluation import EvaluateConfig, FeaturesConfig
 from pipeline.config.gate import GateConfig
 from pipeline.config.nearest import nearest
+from pipeline.config.noise import STANDARD_NOISE
 from pipeline.config.section import ModelName, Section
 from pipeline.config.solver import STUDENT_SOLVERS, TEACHER_SOLVERS
 from pipeline.config.teacher import TeacherConfig
-from pipeline.config.training import DistillConfig, FlowTrainingConfig
+from pipeline.config.training import DistillConfig, FlowConfig, FlowTrainingConfig
 from pipeline.config.watch import WatchConfig
 
 TEACHER = "teacher"
@@ -38,6 +39,7 @@ class Config(Section):
     data: DataConfig
     teacher: TeacherConfig
     features: FeaturesConfig
+    flows: dict[ModelName, FlowConfig]
     rounds: dict[ModelName, RoundConfig]
     gate: GateConfig
     distill: DistillConfig
@@ -60,10 +62,14 @@ def _graph_problems(config: Config) -> Iterable[str]:
     """Yields what is wrong with the references between rounds, distillation and evaluation."""
     if not config.rounds:
         yield "rounds is empty; give at least one round"
-    for name in config.rounds:
-        if name in RESERVED_MODEL_NAMES:
-            yield f"rounds.{name}: the name is reserved ({', '.join(RESERVED_MODEL_NAMES)}); rename the round"
-    sources = (TEACHER, *config.rounds)
+    for section, names in (("flows", config.flows), ("rounds", config.rounds)):
+        for name in names:
+            if name in RESERVED_MODEL_NAMES:
+                yield f"{section}.{name}: the name is reserved ({', '.join(RESERVED_MODEL_NAMES)}); rename it"
+    for name in config.flows.keys() & config.rounds.keys():
+        yield f"{name!r} names both a flow and a round; rename one"
+    yield from _shape_problems(config)
+    sources = (TEACHER, *config.flows, *config.rounds)
     for name, item in config.rounds.items():
         for key, target in (("couplings.source", item.couplings.source), ("train.init", item.train.init)):
             if target not in sources:
@@ -105,6 +111,25 @@ def _graph_problems(config: Config) -> Iterable[str]:
             f"evaluate.grid_images is {config.evaluate.grid_images}, more than evaluate.num_samples "
             f"({config.evaluate.num_samples})"
         )
+
+
+def _shape_problems(config: Config) -> Iterable[str]:
+    """Yields what does not fit the samples' shape: images, or points."""
+    source, points = config.data.source, config.data.is_points
+    if points != (config.teacher.mlp is not None):
+        yield f"data.source {source!r} needs teacher.{'mlp' if points else 'unet'}, and null for the other"
+    if points != (config.features.name == "points"):
+        yield f"features.name must {'' if points else 'not '}be 'points' for data.source {source!r}"
+    if points and config.watch.samples_every_steps is not None:
+        yield "watch.samples_every_steps draws images; set it to null for points"
+    flows = {f"flows.{name}": flow.noise for name, flow in config.flows.items()}
+    if config.teacher.is_flow and config.teacher.flow is not None:
+        flows["teacher.flow"] = config.teacher.flow.noise
+    for key, noise in flows.items():
+        if noise != STANDARD_NOISE and not points:
+            yield f"{key}.noise is not N(0, I), which is possible for points only"
+        if noise.mean is not None and len(noise.mean) != config.data.sample_shape[0]:
+            yield f"{key}.noise.mean has {len(noise.mean)} entries, points of {source!r} {config.data.sample_shape[0]}"
 
 
 def _cycles(rounds: Mapping[str, RoundConfig]) -> Iterable[list[str]]:

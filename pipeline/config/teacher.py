@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from pipeline.config.section import PositiveInt, Section
+from pipeline.config.section import NonNegativeInt, PositiveFloat, PositiveInt, Section
 from pipeline.config.training import FlowMatchingConfig, TrainingConfig
 
 
@@ -45,21 +45,54 @@ class UNetConfig(Section):
         return self
 
 
+class MLPConfig(Section):
+    """Architecture of a :class:`pipeline.velocity_mlp.VelocityMLP` trained here, for points.
+
+    Attributes:
+        width: Units of each hidden layer.
+        num_layers: Hidden layers.
+        fourier_octaves: Frequencies for every entry of a point, each twice the one before; 0 leaves them out.
+        longest_wavelength: Wavelength of the lowest of them.
+    """
+
+    width: PositiveInt
+    num_layers: PositiveInt
+    fourier_octaves: NonNegativeInt
+    longest_wavelength: PositiveFloat
+
+
 class TeacherConfig(Section):
     """The diffusion teacher.
 
     Attributes:
         pretrained: Hub id or local diffusers folder; null trains a model on the data.
-        unet: Architecture when trained here.
+        unet: Architecture when trained here on images; null for points.
+        mlp: Architecture when trained here on points; null for images.
         flow: What is trained here: null for a DDPM, or the settings of a flow matched to the data, which in the
             papers' counting is a "1-rectified flow".
         train: Training when trained here.
     """
 
     pretrained: str | None
-    unet: UNetConfig
+    unet: UNetConfig | None
+    mlp: MLPConfig | None = None
     flow: FlowMatchingConfig | None = None
     train: TrainingConfig
+
+    @model_validator(mode="after")
+    def _one_architecture(self) -> TeacherConfig:
+        if (self.unet is None) == (self.mlp is None):
+            raise ValueError("give one of unet (for images) and mlp (for points), and null for the other")
+        if self.mlp is not None and self.pretrained is not None:
+            raise ValueError("pretrained is for images; set it to null to train an mlp")
+        return self
+
+    @property
+    def network(self) -> UNetConfig | MLPConfig:
+        """Architecture when trained here."""
+        network = self.unet or self.mlp
+        assert network is not None  # validated
+        return network
 
     @property
     def is_flow(self) -> bool:

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from pipeline.config.choice import Choice
+from pipeline.config.noise import STANDARD_NOISE, NoiseConfig
 from pipeline.config.section import (
     FiniteFloat,
     ModelName,
@@ -168,9 +169,15 @@ class FlowMatchingConfig(VelocityConfig):
     Attributes:
         coupling: ``independent`` noise, or ``minibatch_ot``: within a step's batch noise and images are paired so that
             the sum of their squared distances is least (Pooladian et al. 2023, Tong et al. 2024).
+        noise: Distribution of x_0.
     """
 
     coupling: Literal["independent", "minibatch_ot"]
+    noise: NoiseConfig = STANDARD_NOISE
+
+
+class FlowConfig(TrainingConfig, FlowMatchingConfig):
+    """A flow matched to the data beside the teacher, of the teacher's architecture, with fresh weights."""
 
 
 class FlowTrainingConfig(TrainingConfig, VelocityConfig):

@@ -139,7 +139,7 @@ def _make_shard(run: CouplingRun, shard: int, progress: Progress) -> None:
     images, costs, evaluations, clipped = [], [], 0, 0
     for start in range(0, len(indices), config.batch_size):
         chunk = indices[start : start + config.batch_size]
-        x_0 = sample_noise(key, chunk, sampler.shape)
+        x_0 = sample_noise(key, chunk, sampler.shape, sampler.noise)
         solution = sampler.sample(x_0, config.solver)
         x_1 = solution.x.float().cpu()
         if not torch.isfinite(x_1).all():
@@ -151,7 +151,8 @@ def _make_shard(run: CouplingRun, shard: int, progress: Progress) -> None:
         stored = to_uint8(x_1) if config.dtype == "uint8" else x_1.to(getattr(torch, config.dtype))
         images.append(stored)
         costs.append(transport_costs(x_0, to_float(stored) if config.dtype == "uint8" else stored.float()))
-        clipped += int((x_1.abs() > 1 + CLIPPED_BEYOND).sum())
+        if len(sampler.shape) == 3:  # points have no range
+            clipped += int((x_1.abs() > 1 + CLIPPED_BEYOND).sum())
         evaluations += solution.nfe * len(chunk)
         progress.advance(len(chunk))
     stacked = torch.cat(images)
@@ -165,7 +166,7 @@ def _make_shard(run: CouplingRun, shard: int, progress: Progress) -> None:
 
 
 def transport_costs(x_0: torch.Tensor, x_1: torch.Tensor) -> np.ndarray:
-    """‖x_1 - x_0‖²/d of each pair, d = C·H·W; float32, (batch,)."""
+    """‖x_1 - x_0‖²/d of each pair, d entries in a sample; float32, (batch,)."""
     costs: np.ndarray = (x_1 - x_0).square().flatten(1).mean(1).numpy()
     return costs
 
@@ -180,6 +181,7 @@ def _manifest(run: CouplingRun, finished: list[FinishedShard]) -> Manifest:
         shape=sampler.shape,
         dtype=config.dtype,
         seed=config.seed,
+        noise=sampler.noise,
         noise_check=noise_check(stream_key("couplings", config.seed), sampler.shape),
         source=config.source,
         source_fingerprint=sampler.fingerprint,

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from pipeline.config import STANDARD_NOISE, NoiseConfig
 from pipeline.errors import StraightflowError
 from pipeline.fingerprint import fingerprint_file
 
@@ -26,7 +27,7 @@ class ShardRecord(BaseModel):
         file: Name of the file.
         num_pairs: Pairs in it.
         sha256: Hash of the file.
-        clipped_fraction: Share of image entries that lay outside [-1, 1] by more than
+        clipped_fraction: 0 for points; of images the share of entries that lay outside [-1, 1] by more than
             :data:`pipeline.couplings.generation.CLIPPED_BEYOND` before they were stored.
         transport_cost: Mean of ‖x_1 - x_0‖²/d over its pairs, d = C·H·W.
         direction: ``noise_to_image`` pairs have noise from the seed; ``image_to_noise`` pairs have it in the shard.
@@ -66,9 +67,10 @@ class Manifest(BaseModel):
     Attributes:
         num_pairs: Pairs in all shards, also those that ``pair_filter`` leaves out.
         shard_pairs: Pairs in every shard but the last.
-        shape: (channels, height, width).
+        shape: (channels, height, width) of images, (dim,) of points.
         dtype: Stored type of images; ``uint8`` is u / 127.5 - 1.
         seed: Store seed; noise is a function of it and a pair's index.
+        noise: Distribution of x_0.
         noise_check: :func:`pipeline.noise.noise_check` of the seed.
         source: Model that made the pairs.
         source_fingerprint: Of its folder.
@@ -86,9 +88,10 @@ class Manifest(BaseModel):
     version: Literal[2]
     num_pairs: int
     shard_pairs: int
-    shape: tuple[int, int, int]
+    shape: tuple[int, ...]
     dtype: Literal["uint8", "float16", "float32"]
     seed: int
+    noise: NoiseConfig = STANDARD_NOISE
     noise_check: str
     source: str
     source_fingerprint: str

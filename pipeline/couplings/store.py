@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from pipeline.config import STANDARD_NOISE, NoiseConfig
 from pipeline.couplings.manifest import check_files, damaged, read_manifest
 from pipeline.couplings.pair_filter import read_kept_indices
 from pipeline.couplings.shard import IMAGES, LABELS, NOISE, map_shard
@@ -59,19 +60,19 @@ class CouplingStore:
         return indices if self._kept is None else self._kept[indices]
 
     def images(self, indices: np.ndarray) -> torch.Tensor:
-        """Stored images of these pairs, in their stored type, (len(indices), C, H, W)."""
+        """Stored images of these pairs, in their stored type, (len(indices), …)."""
         return torch.from_numpy(self._gather(IMAGES, self.seed_indices(indices)))
 
     def noise_heads(self, indices: np.ndarray) -> torch.Tensor:
-        """The first entries of these pairs' noise, float32, (len(indices), at most 16): enough to tell noises apart."""
+        """First entries of these pairs' standard normal noise, (len(indices), at most 16): they tell noises apart."""
         entries = min(16, math.prod(self.manifest.shape))
         return self._noise(self.seed_indices(indices), (entries,))
 
     def load(self, indices: np.ndarray) -> dict[str, torch.Tensor]:
-        """Pairs as float32 ``x_0`` and ``x_1``, each (len(indices), C, H, W), and int64 ``labels`` if there are any."""
+        """Pairs as float32 ``x_0`` and ``x_1``, each (len(indices), …), and int64 ``labels`` if there are any."""
         images = self.images(indices)
         batch = {
-            "x_0": self._noise(self.seed_indices(indices), self.manifest.shape),
+            "x_0": self._noise(self.seed_indices(indices), self.manifest.shape, self.manifest.noise),
             "x_1": to_float(images) if images.dtype == torch.uint8 else images.float(),
         }
         if self.manifest.num_classes is not None:
@@ -86,13 +87,15 @@ class CouplingStore:
     def _map(self, shard: int) -> dict[str, np.ndarray]:
         return map_shard(self.folder, self.manifest, self.manifest.shards[shard])
 
-    def _noise(self, seed_indices: np.ndarray, shape: tuple[int, ...]) -> torch.Tensor:
+    def _noise(
+        self, seed_indices: np.ndarray, shape: tuple[int, ...], distribution: NoiseConfig = STANDARD_NOISE
+    ) -> torch.Tensor:
         """The first entries of noise, as many as ``shape`` holds, in that shape."""
         noise = torch.empty(len(seed_indices), *shape)
         from_seed = ~self._stores_noise[seed_indices // self.manifest.shard_pairs]
         if from_seed.any():
             # A stream begins with the same numbers however many are drawn.
-            noise[from_seed] = sample_noise(self._key, seed_indices[from_seed].tolist(), shape)
+            noise[from_seed] = sample_noise(self._key, seed_indices[from_seed].tolist(), shape, distribution)
         if not from_seed.all():
             stored = torch.from_numpy(self._gather(NOISE, seed_indices[~from_seed])).float()
             noise[~from_seed] = stored.flatten(1)[:, : math.prod(shape)].reshape(-1, *shape)

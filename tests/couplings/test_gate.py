@@ -95,8 +95,8 @@ def test_repeated_noises_of_inverted_images(store: Path, sampler: Sampler) -> No
 def test_a_generator_that_repeats_itself(store: Path, sampler: Sampler, monkeypatch) -> None:
     original = store_module.sample_noise
 
-    def repeats_itself(key: int, indices, shape):
-        return original(key, [index % 40 for index in indices], shape)
+    def repeats_itself(key: int, indices, *rest):
+        return original(key, [index % 40 for index in indices], *rest)
 
     opened = CouplingStore(store)
     monkeypatch.setattr(store_module, "sample_noise", repeats_itself)
