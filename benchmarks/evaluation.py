@@ -34,10 +34,10 @@ from pipeline.metrics.features import FeatureExtractor, open_extractor, save_cla
 from pipeline.metrics.frechet import frechet_distance
 from pipeline.metrics.moments import Moments, moments_of
 from pipeline.models import Sampler, load_sampler
+from pipeline.networks import build_network
 from pipeline.noise import sample_noise, stream_key
 from pipeline.pixels import to_uint8
 from pipeline.student import save_student
-from pipeline.teacher_training import build_unet
 
 ROOT = Path(__file__).parent.parent
 
@@ -59,7 +59,7 @@ def main() -> None:
 def measure_sweep(folder: Path, config: Config) -> None:
     """Times a sweep of a student with random weights, which cost what trained ones do."""
     runtime, shape = open_runtime(config.compute, ONE_PROCESS), (config.data.channels,) + (config.data.resolution,) * 2
-    save_student(build_unet(config.teacher.unet, shape, 0), folder / "student")
+    save_student(build_network(config.teacher.unet, shape, 0), folder / "student")
     save_classifier(ImageClassifier(shape[0], shape[1], 10, config.features.classifier.num_features), folder / "net")
     sampler = load_sampler(folder / "student", runtime)
     extractor = open_extractor(config.features, folder / "net", shape, runtime.device)

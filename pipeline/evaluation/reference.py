@@ -39,14 +39,14 @@ class Reference:
 
     split: str
     fingerprint: str
-    shape: tuple[int, int, int]
+    shape: tuple[int, ...]
     frechet: FrechetReference
     heldout: FrechetReference | None
     features: torch.Tensor
     training: torch.Tensor
     heldout_nearest: float
 
-    def check(self, shape: tuple[int, int, int], num_samples: int) -> None:
+    def check(self, shape: tuple[int, ...], num_samples: int) -> None:
         """Refuses images of another shape, and fewer of them than there are features.
 
         Raises:

@@ -40,7 +40,7 @@ class FeatureExtractor:
 
 
 def open_extractor(
-    config: FeaturesConfig, classifier_folder: Path, shape: tuple[int, int, int], device: torch.device
+    config: FeaturesConfig, classifier_folder: Path, shape: tuple[int, ...], device: torch.device
 ) -> FeatureExtractor:
     """The configured features.
 
