@@ -55,7 +55,7 @@ def test_a_third_round_is_the_three_lines_of_the_preset_that_are_a_comment(tmp_p
         ("rounds.round1.train.batchsize", 8, "did you mean 'batch_size'"),
         ("rounds.round1.couplings.source", "teachr", "did you mean 'teacher'"),
         ("rounds.round1.couplings.source", "round2", "cycle: round1 <- round2 <- round1"),
-        ("rounds.round1.couplings.solver.name", "euler", "takes one of unipc, dpmpp_2m, ddim"),
+        ("rounds.round1.couplings.solver", {"name": "euler", "num_steps": 4}, "takes one of unipc, dpmpp_2m, ddim"),
         ("rounds.round1.couplings.solver", {"name": "heun", "num_steps": 4, "grid": "edm"}, "on its own grids"),
         ("rounds.round2.couplings.solver", {"name": "heun", "num_steps": 4, "grid": "quadratic"}, "on its own grids"),
         ("rounds.round2.couplings.solver", {"name": "euler", "num_steps": 4, "grid": "quadratic"}, "no quadratic"),
