@@ -47,7 +47,12 @@ def pseudo_huber(prediction: torch.Tensor, target: torch.Tensor, *, c: float) ->
     return ((error.square().sum(dim=1) + scale**2).sqrt() - scale) / math.sqrt(dimensions)
 
 
-LOSSES: dict[str, Callable[..., torch.Tensor]] = {"l2": l2, "pseudo_huber": pseudo_huber}
+LOSSES: dict[str, Callable[..., torch.Tensor]] = {
+    "l2": l2,
+    "pseudo_huber": pseudo_huber,
+    # Of velocities; its perceptual part compares images and is added by the objective.
+    "lpips_huber": pseudo_huber,
+}
 
 
 def build_loss(config: LossConfig) -> Loss:

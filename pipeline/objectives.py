@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from functools import partial
+from typing import Protocol
 
 import torch
 from diffusers import DDPMScheduler
 
-from pipeline.config import STANDARD_NOISE, FlowMatchingConfig, NoiseConfig, VelocityConfig
-from pipeline.interpolation import LINEAR, Path, build_path
+from pipeline.config import STANDARD_NOISE, FlowMatchingConfig, LossConfig, NoiseConfig, VelocityConfig
+from pipeline.interpolation import LINEAR, Path, build_path, per_sample
 from pipeline.losses import Loss, build_loss, l2
 from pipeline.noise import place_noise
 from pipeline.optimal_transport import pair_by_optimal_transport
+from pipeline.perceptual import Perceptual, load_lpips
 from pipeline.student import predict_velocity
-from pipeline.timesteps import TimeSampler, build_timesteps
+from pipeline.timesteps import TimeSampler, build_timesteps, fixed
 from pipeline.weightings import WEIGHTINGS, Weighting, uniform
 
 Batch = dict[str, torch.Tensor]
+
+SMALLEST_TIME_LEFT = 1e-3
+"""Least 1 - t that a perceptual distance is divided by; at t = 1 it compares an image with itself."""
 
 
 class Objective(Protocol):
@@ -79,12 +84,15 @@ class VelocityRegression:
         regression_loss: Loss between predicted and true velocity.
         weighting: Weight of the loss by t.
         path: Path between noise and image.
+        perceptual: Distance between the images that the predicted and the true velocity lead to, added divided by
+            1 - t (LPIPS-Huber-1/t of Lee et al. 2024, sec. 4.2, whose t is 1 - t here); None adds nothing.
     """
 
     timesteps: TimeSampler
     regression_loss: Loss
     weighting: Weighting = uniform
     path: Path = LINEAR
+    perceptual: Perceptual | None = None
 
     @property
     def needs_images(self) -> bool:
@@ -102,8 +110,14 @@ class VelocityRegression:
     def loss(self, network: torch.nn.Module, batch: Batch) -> torch.Tensor:
         """Loss of the predicted velocity, (batch,)."""
         x_0, x_1, t = batch["x_0"], batch["x_1"], batch["t"]
-        velocity: Any = predict_velocity(network, self.path.point(x_0, x_1, t), t)
-        return self.weighting(t) * self.regression_loss(velocity, self.path.velocity(x_0, x_1))
+        x_t, target = self.path.point(x_0, x_1, t), self.path.velocity(x_0, x_1)
+        velocity = predict_velocity(network, x_t, t)
+        loss = self.regression_loss(velocity, target)
+        if self.perceptual is not None:
+            left = per_sample(1 - t, x_t)
+            distance = self.perceptual(x_t + left * velocity, x_t + left * target)
+            loss = loss + distance / (1 - t).clamp(min=SMALLEST_TIME_LEFT)
+        return self.weighting(t) * loss
 
 
 @dataclass(frozen=True)
@@ -140,16 +154,27 @@ class FlowMatching:
         return self.regression.loss(network, batch)
 
 
-def build_velocity_regression(config: VelocityConfig) -> VelocityRegression:
+def build_velocity_regression(config: VelocityConfig, device: torch.device) -> VelocityRegression:
     """The configured regression on given pairs."""
     return VelocityRegression(
         build_timesteps(config.timesteps),
         build_loss(config.loss),
         WEIGHTINGS[config.weighting],
         build_path(config.path),
+        build_perceptual(config.loss, device),
     )
 
 
-def build_flow_matching(config: FlowMatchingConfig) -> FlowMatching:
+def build_distillation(loss: LossConfig, device: torch.device) -> VelocityRegression:
+    """Distillation to one step: the velocity at t = 0 alone."""
+    return VelocityRegression(partial(fixed, t=0.0), build_loss(loss), perceptual=build_perceptual(loss, device))
+
+
+def build_flow_matching(config: FlowMatchingConfig, device: torch.device) -> FlowMatching:
     """The configured flow matching from data."""
-    return FlowMatching(build_velocity_regression(config), config.coupling == "minibatch_ot", config.noise)
+    return FlowMatching(build_velocity_regression(config, device), config.coupling == "minibatch_ot", config.noise)
+
+
+def build_perceptual(config: LossConfig, device: torch.device) -> Perceptual | None:
+    """The perceptual part of the configured loss, if it has one."""
+    return load_lpips(device) if config.name == "lpips_huber" else None

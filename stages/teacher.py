@@ -30,7 +30,9 @@ def main(config: Config, arguments: list[str]) -> None:
             write_history(TEACHER, [])
         return
     scheduler = training_scheduler()
-    objective = NoisePrediction(scheduler) if teacher.flow is None else build_flow_matching(teacher.flow)
+    objective = (
+        NoisePrediction(scheduler) if teacher.flow is None else build_flow_matching(teacher.flow, runtime.device)
+    )
     network = build_network(teacher.network, images.shape, teacher.train.seed)
     run = run_folder(TEACHER, [images.fingerprint, teacher.model_dump(mode="json"), runtime.precision])
     if teacher.flow is None:

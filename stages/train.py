@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import shutil
-from functools import partial
 
 from pipeline.compute import open_runtime
 from pipeline.config import DISTILLED, Config, DistillConfig, FlowTrainingConfig, SolverConfig
 from pipeline.couplings.store import CouplingStore
 from pipeline.dropout import set_dropout
 from pipeline.fingerprint import fingerprint_file, fingerprint_folder
-from pipeline.losses import build_loss
 from pipeline.networks import load_network, set_noise
-from pipeline.objectives import VelocityRegression, build_velocity_regression
+from pipeline.objectives import build_distillation, build_velocity_regression
 from pipeline.student import save_student
-from pipeline.timesteps import fixed
 from pipeline.training import train
 from pipeline.training_set import Subset
 from stages import paths
@@ -26,13 +23,13 @@ def main(config: Config, arguments: list[str]) -> None:
     """Writes models/<name> and its training curve."""
     name = single_argument(arguments, f"a round or {DISTILLED!r}")
     settings: DistillConfig | FlowTrainingConfig
+    runtime = open_runtime(config.compute, config.launch)
     if name == DISTILLED:
         settings, round_name = config.distill, config.distill.couplings
-        objective = VelocityRegression(partial(fixed, t=0.0), build_loss(settings.loss))
+        objective = build_distillation(settings.loss, runtime.device)
     else:
         settings, round_name = config.rounds[name].train, name
-        objective = build_velocity_regression(settings)
-    runtime = open_runtime(config.compute, config.launch)
+        objective = build_velocity_regression(settings, runtime.device)
     store = CouplingStore(paths.couplings(round_name))
     start = paths.model(settings.init)
     unet = load_network(start)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from functools import partial
 from typing import get_args
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 
 from pipeline.config import FlowMatchingConfig, LossConfig, PathConfig, TimestepsConfig
+from pipeline.errors import StraightflowError
 from pipeline.interpolation import (
     PATHS,
     build_path,
@@ -18,8 +20,9 @@ from pipeline.interpolation import (
 )
 from pipeline.losses import l2
 from pipeline.noise import step_generator
-from pipeline.objectives import FlowMatching, VelocityRegression, build_flow_matching
+from pipeline.objectives import FlowMatching, VelocityRegression, build_distillation, build_flow_matching
 from pipeline.optimal_transport import pair_by_optimal_transport
+from pipeline.perceptual import load_lpips
 from pipeline.timesteps import fixed
 from pipeline.weightings import image_error
 
@@ -64,7 +67,8 @@ def test_optimal_transport_finds_the_cheapest_of_all_permutations() -> None:
 
 def flow(coupling: str) -> FlowMatching:
     return build_flow_matching(
-        FlowMatchingConfig(loss=LossConfig(name="l2"), timesteps=TimestepsConfig(name="uniform"), coupling=coupling)
+        FlowMatchingConfig(loss=LossConfig(name="l2"), timesteps=TimestepsConfig(name="uniform"), coupling=coupling),
+        torch.device("cpu"),
     )
 
 
@@ -78,14 +82,15 @@ def test_flow_matching_pairs_images_with_fresh_noise_and_ot_only_reorders_it() -
     assert (flow("independent").needs_images, flow("minibatch_ot").needs_images) == (False, True)
 
 
+class Still(torch.nn.Module):
+    """Predicts no motion, and keeps what it was asked."""
+
+    def forward(self, x: torch.Tensor, timestep: torch.Tensor) -> object:
+        self.asked = x, timestep
+        return type("Output", (), {"sample": torch.zeros_like(x)})
+
+
 def test_the_loss_is_that_of_the_paths_velocity_weighted_by_t() -> None:
-    class Still(torch.nn.Module):
-        """Predicts no motion, and keeps what it was asked."""
-
-        def forward(self, x: torch.Tensor, timestep: torch.Tensor) -> object:
-            self.asked = x, timestep
-            return type("Output", (), {"sample": torch.zeros_like(x)})
-
     x_0, x_1 = pairs()
     path = build_path(PathConfig(name="conditional_ot", sigma_min=0.2))
     objective = VelocityRegression(partial(fixed, t=0.25), l2, image_error, path)
@@ -96,3 +101,37 @@ def test_the_loss_is_that_of_the_paths_velocity_weighted_by_t() -> None:
     asked, timestep = network.asked
     assert torch.allclose(asked, 0.8 * x_0 + 0.25 * x_1)
     assert timestep.tolist() == [750.0] * 4
+
+
+@pytest.mark.parametrize("t", [0.0, 0.25, 1.0])
+def test_a_perceptual_distance_compares_the_images_led_to_and_is_divided_by_the_time_left(t: float) -> None:
+    x_0, x_1 = (values.float() for values in pairs())
+    objective = VelocityRegression(partial(fixed, t=t), l2, perceptual=lambda a, b: (a - b).abs().flatten(1).sum(dim=1))
+    batch = {"x_0": x_0, "x_1": x_1, **objective.draw(x_1, step_generator(0, 0))}
+    # Without motion x_t is where one ends, (1 - t)(x_1 - x_0) away from the image; dividing by 1 - t leaves x_1 - x_0.
+    regression = (x_1 - x_0).square().flatten(1).mean(dim=1)
+    perceptual = (x_1 - x_0).abs().flatten(1).sum(dim=1) if t < 1 else torch.zeros(4)
+    assert torch.allclose(objective.loss(Still(), batch), regression + perceptual, rtol=1e-4)
+
+
+def test_lpips_without_its_package_says_what_to_install(monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "lpips", None)
+    with pytest.raises(StraightflowError, match=r"pip install -e '.\[lpips\]'"):
+        build_distillation(LossConfig(name="lpips_huber", c=0.03), torch.device("cpu"))
+
+
+def test_lpips_sees_enlarged_images_and_grey_ones_as_colour(monkeypatch) -> None:
+    class Package:
+        class LPIPS(torch.nn.Module):
+            def __init__(self, net: str, verbose: bool) -> None:
+                super().__init__()
+                assert (net, verbose) == ("vgg", False)
+
+            def forward(self, images: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
+                assert images.shape[1:] == others.shape[1:] == (3, 224, 224)
+                return (images - others).square().mean(dim=(1, 2, 3), keepdim=True)
+
+    monkeypatch.setitem(sys.modules, "lpips", Package)
+    distance = load_lpips(torch.device("cpu"))
+    ones = torch.ones(2, 1, 8, 8)
+    assert distance(ones, -ones).tolist() == [4.0, 4.0]

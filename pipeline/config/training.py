@@ -92,13 +92,14 @@ class LossConfig(Choice):
     """Regression loss on velocities, see :mod:`pipeline.losses`.
 
     Attributes:
-        name: ``l2`` or ``pseudo_huber``.
+        name: ``l2``, ``pseudo_huber``, or ``lpips_huber``: pseudo-Huber plus LPIPS / (1 - t) (Lee et al. 2024), which
+            needs the package lpips.
         c: Pseudo-Huber constant as a multiple of sqrt(d), d = C·H·W. Song & Dhariwal 2023 use 0.00054;
             the 0.00054·d of Lee et al. 2024 is 0.00054·sqrt(d) here, 0.03 for 3×32×32.
     """
 
-    PARAMETERS: ClassVar = {"l2": (), "pseudo_huber": ("c",)}
-    name: Literal["l2", "pseudo_huber"]
+    PARAMETERS: ClassVar = {"l2": (), "pseudo_huber": ("c",), "lpips_huber": ("c",)}
+    name: Literal["l2", "pseudo_huber", "lpips_huber"]
     c: PositiveFloat | None = None
 
 
