@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-from accelerate import Accelerator
 from diffusers import ModelMixin
 from torch.utils.data import DataLoader
 
@@ -33,7 +30,9 @@ from pipeline.preflight import (
     require_whole_parameters,
 )
 from pipeline.progress import Progress
-from pipeline.training_set import StepBatches, TrainingSet, micro_batches
+from pipeline.training_context import training_context
+from pipeline.training_set import StepBatches, TrainingSet
+from pipeline.training_step import training_step
 from pipeline.watching import Watcher
 
 
@@ -98,16 +97,11 @@ def train(
     if runtime.is_main:
         print(f"{label}: {needs.describe()}", file=sys.stderr)
 
-    unet.to(runtime.device)
-    if runtime.channels_last:
-        unet.to(memory_format=torch.channels_last)
-    if runtime.compile:
-        unet.compile()
     drops = has_dropout(unet)
     batches = StepBatches(items, objective, config, accelerator.process_index, accelerator.num_processes)
     meter = Meter(accelerator, config.batch_size // accelerator.num_processes)
     stop = StopRequest(accelerator)
-    with _prepared(unet, config, accelerator) as (network, optimizer), stop.listening(), _forked_generators(runtime):
+    with training_context(unet, config, runtime) as (network, optimizer), stop.listening():
         emas = [
             Ema(network.parameters(), halflife_images=halflife, rampup_ratio=config.ema_rampup_ratio)
             for halflife in config.halflives_images
@@ -132,24 +126,15 @@ def train(
         with Progress(label, config.num_steps, "steps", done=state.step, enabled=runtime.is_main) as progress:
             for batch in _loader(batches, state.step, runtime):
                 learning_rate = learning_rate_at(state.step, config)
-                for group in optimizer.param_groups:
-                    group["lr"] = learning_rate
                 if drops:
                     seed_dropout(config.seed, state.step, accelerator.process_index)
-                losses = []
-                for number, micro_batch in enumerate(micro_batches(batch, config.gradient_accumulation_steps), start=1):
-                    synchronise = number == config.gradient_accumulation_steps
-                    with nullcontext() if synchronise else accelerator.no_sync(network):
-                        sample_losses = objective.loss(network, micro_batch)
-                        accelerator.backward(sample_losses.mean() / config.gradient_accumulation_steps)
-                    losses.append(sample_losses.detach())
-                gradient_norm = accelerator.clip_grad_norm_(network.parameters(), config.gradient_clip_norm)
-                optimizer.step()
-                optimizer.zero_grad()
+                losses, gradient_norm = training_step(
+                    network, optimizer, objective, batch, learning_rate, config, accelerator
+                )
                 state.step += 1
                 for ema in emas:
                     ema.update(config.batch_size, state.step * config.batch_size)
-                meter.add(state.step, torch.cat(losses), objective.times(batch), gradient_norm)
+                meter.add(state.step, losses, objective.times(batch), gradient_norm)
 
                 # Everything above runs without waiting for the device; everything below is done now and then.
                 last = state.step == config.num_steps
@@ -209,25 +194,6 @@ def _loader(batches: StepBatches, first_step: int, runtime: Runtime) -> Iterator
     )
     for batch in loader:
         yield {name: values.to(runtime.device, non_blocking=True) for name, values in batch.items()}
-
-
-@contextmanager
-def _prepared(
-    unet: ModelMixin, config: TrainingConfig, accelerator: Accelerator
-) -> Iterator[tuple[torch.nn.Module, torch.optim.Optimizer]]:
-    """The network as wrapped for its processes, and its optimizer; the accelerator forgets both afterwards."""
-    optimizer = torch.optim.AdamW(
-        unet.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
-    )
-    try:
-        yield accelerator.prepare(unet, optimizer)
-    finally:
-        accelerator.free_memory()
-
-
-def _forked_generators(runtime: Runtime) -> AbstractContextManager[None]:
-    """Leaves torch's global generators, which only dropout uses, as they were."""
-    return torch.random.fork_rng(devices=[runtime.device] if runtime.device.type == "cuda" else [])
 
 
 def _due(step: int, every_steps: int | None) -> bool:

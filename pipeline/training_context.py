@@ -1,0 +1,41 @@
+"""What holds while a run trains and is put back as it was afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from diffusers import ModelMixin
+
+from pipeline.compute import Runtime
+from pipeline.config import TrainingConfig
+
+
+@contextmanager
+def training_context(
+    unet: ModelMixin, config: TrainingConfig, runtime: Runtime
+) -> Iterator[tuple[torch.nn.Module, torch.optim.Optimizer]]:
+    """Places ``unet`` and yields it as wrapped for its processes, with its optimizer.
+
+    Inside, float32 products on GPUs may use TF32, and torch's global generators, which only dropout draws from, are
+    forked. Afterwards the accelerator has forgotten both objects.
+    """
+    on_gpu = runtime.device.type == "cuda"
+    unet.to(runtime.device)
+    if runtime.channels_last:
+        unet.to(memory_format=torch.channels_last)
+    if runtime.compile:
+        unet.compile()
+    optimizer = torch.optim.AdamW(
+        unet.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
+    )
+    matmul_precision = torch.get_float32_matmul_precision()
+    try:
+        if on_gpu:
+            torch.set_float32_matmul_precision("high")
+        with torch.random.fork_rng(devices=[runtime.device] if on_gpu else []):
+            yield runtime.accelerator.prepare(unet, optimizer)
+    finally:
+        torch.set_float32_matmul_precision(matmul_precision)
+        runtime.accelerator.free_memory()
