@@ -31,7 +31,7 @@ def main(config: Config, arguments: list[str]) -> None:
         result = train(
             network,
             data,
-            build_flow_matching(settings),
+            build_flow_matching(settings, runtime.device),
             settings,
             runtime,
             run,
