@@ -77,7 +77,7 @@ def _saved_bytes_per_sample(unet: ModelMixin, runtime: Runtime) -> int:
 
     x = torch.zeros(1, *sample_shape(unet))
     with (
-        torch.random.fork_rng(),
+        torch.random.fork_rng(devices=[]),
         torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor),
         torch.autocast("cpu", torch.bfloat16, enabled=runtime.precision == "bf16"),
     ):
