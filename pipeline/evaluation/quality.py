@@ -30,7 +30,7 @@ class Quality:
     recall: float
     density: float
     coverage: float
-    nearest_train_ratio: float
+    nearest_train_ratio: float | None
 
 
 def num_kept(config: EvaluateConfig) -> int:
@@ -70,7 +70,7 @@ def measure_quality(stretches: Sequence[Stretch], reference: Reference, config: 
         recall=neighbours.recall,
         density=neighbours.density,
         coverage=neighbours.coverage,
-        nearest_train_ratio=nearest / reference.heldout_nearest,
+        nearest_train_ratio=nearest / reference.heldout_nearest if reference.heldout_nearest > 0 else None,
     )
 
 

@@ -64,7 +64,7 @@ def sweep(
     # All processes must agree on what is missing, so the main one decides.
     missing: list[Cell] = broadcast_object_list([[cell for cell in cells if not cache.has(cell)]])[0]
     total = len(missing) * sum(len(stretch) for stretch in _own_stretches(sampler, config))
-    with Progress(f"evaluating {model}", total, "images", enabled=runtime.is_main) as progress:
+    with Progress(f"evaluating {model}", total, "images", enabled=runtime.is_main and bool(missing)) as progress:
         for cell in missing:
             stretches = _generate(sampler, cell, config, extractor, progress)
             if runtime.is_main:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from pipeline.atomic import atomic_folder
@@ -55,6 +56,12 @@ def open_extractor(
     """
     if config.name == "classifier":
         weights = classifier_folder / "weights.safetensors"
+        if not weights.is_file():
+            raise StraightflowError(
+                expected=f"the classifier's weights at {weights}",
+                found="no such file",
+                mend="run `dvc repro classifier`",
+            )
         return FeatureExtractor(
             "classifier", fingerprint_file(weights), _load_classifier(weights, shape[0], shape[1], device)
         )
@@ -72,12 +79,12 @@ def save_classifier(network: ImageClassifier, folder: Path) -> None:
 def _load_classifier(
     path: Path, channels: int, resolution: int, device: torch.device
 ) -> Callable[[torch.Tensor], np.ndarray]:
-    weights = load_file(path)
-    num_features, num_classes = weights["head.weight"].shape[1], weights["head.weight"].shape[0]
-    network = ImageClassifier(channels, resolution, num_classes, num_features)
     try:
+        weights = load_file(path)
+        num_features, num_classes = weights["head.weight"].shape[1], weights["head.weight"].shape[0]
+        network = ImageClassifier(channels, resolution, num_classes, num_features)
         network.load_state_dict(weights)
-    except RuntimeError as error:
+    except (RuntimeError, KeyError, SafetensorError) as error:
         raise StraightflowError(
             expected=f"a classifier of {channels}×{resolution}×{resolution} images in {path}",
             found=" ".join(str(error).split())[:300],

@@ -34,7 +34,8 @@ class Row:
         density: ≥ 0 (Naeem et al. 2020).
         coverage: In [0, 1] (Naeem et al. 2020).
         nearest_train_ratio: Median distance in pixels to the nearest training image, over that of held-out images;
-            well below 1 where training images are repeated from memory.
+            well below 1 where training images are repeated from memory; None where held-out images are copies
+            themselves.
     """
 
     model: str
