@@ -25,6 +25,7 @@ from pipeline.report.theme import LIGHT, Theme, cycle
 WIDTH_INCHES = 5.2
 DPI = 200
 GRID_DPI = 100
+TITLE_CHARACTERS = 64
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 
@@ -72,7 +73,10 @@ def fid_by_steps_figure(rows: Sequence[Row], theme: Theme = LIGHT) -> Figure:
     axes.set_xlabel("steps", color=theme.text)
     axes.set_ylabel("FID (lower is better)", color=theme.text)
     figure.suptitle("FID by number of steps", color=theme.text, fontsize=12, fontweight="bold")
-    axes.set_title(describe_measure(rows), color=theme.text, fontsize=8.5)
+    measure = describe_measure(rows)
+    if len(measure) > TITLE_CHARACTERS:
+        measure = measure.replace(" · against", "\nagainst")
+    axes.set_title(measure, color=theme.text, fontsize=8.5)
     figure.legend(loc="outside lower center", ncols=2, frameon=False, labelcolor=theme.text, fontsize=9)
     return figure
 

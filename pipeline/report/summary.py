@@ -63,7 +63,7 @@ def headline(rows: Sequence[Row], distilled_from: str) -> str:
 def describe_measure(rows: Iterable[Row]) -> str:
     """What FIDs of models were measured with: features, samples, reference and seed; all values where rows differ."""
     measured = [row for row in rows if not row.is_couplings]
-    features, counts, references, seeds = (
+    features, counts, references, starts = (
         ", ".join(dict.fromkeys(values))
         for values in (
             [row.features for row in measured],
@@ -72,9 +72,9 @@ def describe_measure(rows: Iterable[Row]) -> str:
             [str(row.seed) for row in measured],
         )
     )
-    seeded = max((row.num_seeds for row in measured), default=1)
-    more = f" (and up to {seeded - 1} more)" if seeded > 1 else ""
-    return f"{features} features · {counts} samples · against the {references} split · seed {seeds}{more}"
+    most = max((row.num_seeds for row in measured), default=1)
+    seeds = f"seed {starts}" if most == 1 else f"1 to {most} seeds from {starts}"
+    return f"{features} features · {counts} samples · against the {references} split · {seeds}"
 
 
 def text_table(rows: Sequence[Row]) -> str:
