@@ -1,4 +1,4 @@
-"""Compares two runs, given as folders or git revisions: ``python -m stages.compare HEAD~1 HEAD``."""
+"""Compares two runs, given as folders, git revisions or experiments: ``python -m stages.compare HEAD~1 HEAD``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def main(config: Config, arguments: list[str]) -> None:
     del config
     if len(arguments) != 2:
         raise StraightflowError(
-            expected="two arguments, each a folder or a git revision",
+            expected="two arguments, each a folder, a git revision or the name of an experiment",
             found=" ".join(arguments) or "none",
             mend="for example python -m stages.compare HEAD~1 HEAD",
         )

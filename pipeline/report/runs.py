@@ -20,8 +20,8 @@ def load_run(name: str, repository: Path) -> tuple[Row, ...]:
     """The few-step table of a run.
 
     Args:
-        name: A folder that holds ``metrics/few_step.csv``, or a git revision of ``repository`` that does. The
-            revision of a DVC experiment is in the ``rev`` column of ``dvc exp show``.
+        name: A folder that holds ``metrics/few_step.csv``, or a git revision or the name of a DVC experiment of
+            ``repository`` that does.
         repository: Where revisions are looked up.
 
     Raises:
@@ -30,19 +30,21 @@ def load_run(name: str, repository: Path) -> tuple[Row, ...]:
     path = Path(name) / FEW_STEP
     if path.is_file():
         return parse_few_step_csv(path.read_text(), str(path))
-    shown = subprocess.run(
-        ["git", "-C", str(repository), "show", "--end-of-options", f"{name}:{FEW_STEP}"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    # DVC keeps experiments as refs/exps/<two digits>/<baseline>/<name>.
+    experiments = _git(repository, "for-each-ref", "--format=%(refname)", "refs/exps").stdout.split()
+    revision = next((ref for ref in experiments if ref.rsplit("/", 1)[1] == name), name)
+    shown = _git(repository, "show", "--end-of-options", f"{revision}:{FEW_STEP}")
     if shown.returncode:
         raise StraightflowError(
-            expected=f"a folder or git revision with {FEW_STEP}",
+            expected=f"a folder, git revision or experiment with {FEW_STEP}",
             found=f"{name!r}: {shown.stderr.strip()}",
             mend="name a folder where the pipeline ran, or a revision in which its metrics are committed",
         )
     return parse_few_step_csv(shown.stdout, f"{name}:{FEW_STEP}")
+
+
+def _git(repository: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["git", "-C", str(repository), *arguments], capture_output=True, text=True, check=False)
 
 
 def comparison_table(name_a: str, rows_a: Sequence[Row], name_b: str, rows_b: Sequence[Row]) -> str:

@@ -41,6 +41,8 @@ def test_runs_are_read_from_folders_and_from_revisions(tmp_path: Path) -> None:
         git(tmp_path, "commit", "-qm", "run")
     assert load_run(str(tmp_path), Path()) == load_run("HEAD", tmp_path) == (replace(ROW, fid=4.0), COUPLINGS)
     assert load_run("HEAD~1", tmp_path)[0].fid == 5
+    git(tmp_path, "update-ref", "refs/exps/ab/cdef/brave-noise", "HEAD~1")
+    assert load_run("brave-noise", tmp_path) == load_run("HEAD~1", tmp_path)
     with pytest.raises(StraightflowError, match="no-such-revision"):
         load_run("no-such-revision", tmp_path)
 
