@@ -7,10 +7,11 @@ from pathlib import Path
 
 from pipeline.atomic import atomic_file, write_json
 from pipeline.config import Config
+from pipeline.report.few_step_csv import write_few_step_csv
 from pipeline.report.page import render_page
 from pipeline.report.pictures import draw_pictures
 from pipeline.report.provenance import collect_provenance, parameters
-from pipeline.report.results import few_step_rows, load_results, write_few_step_csv
+from pipeline.report.results import few_step_rows, load_results
 from pipeline.report.samples import load_samples
 from pipeline.report.summary import summary
 from stages import paths

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline.config import Config
-from pipeline.report.results import read_few_step_csv
+from pipeline.report.few_step_csv import read_few_step_csv
 from pipeline.report.summary import headline, text_table
 from stages import paths
 from stages.entry import run

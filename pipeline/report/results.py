@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
-
-from pipeline.atomic import atomic_file
 from pipeline.config import DISTILLED, TEACHER
-from pipeline.errors import StraightflowError
-from pipeline.metrics.row import COLUMNS, Row
+from pipeline.metrics.row import Row
 from pipeline.metrics.trajectories import TrajectoryMeasures
-
-Loaded = TypeVar("Loaded")
+from pipeline.report.reading import load_csv, load_json
 
 
 @dataclass(frozen=True)
@@ -139,11 +131,11 @@ def load_results(root: Path, models: Sequence[str], rounds: Sequence[str]) -> Re
     """
     curves = {name: _load_losses(root / f"metrics/training/{name}.csv") for name in (TEACHER, *rounds, DISTILLED)}
     return Results(
-        models=tuple(_load(root / f"metrics/evaluate/{name}.json", ModelResult) for name in models),
-        couplings={name: _load(root / f"couplings/{name}/quality.json", CouplingsResult) for name in rounds},
+        models=tuple(load_json(root / f"metrics/evaluate/{name}.json", ModelResult) for name in models),
+        couplings={name: load_json(root / f"couplings/{name}/quality.json", CouplingsResult) for name in rounds},
         losses={name: curve for name, curve in curves.items() if curve},
-        data=_load(root / "data/images/info.json", DataResult),
-        classifier=_load(root / "metrics/classifier.json", ClassifierResult),
+        data=load_json(root / "data/images/info.json", DataResult),
+        classifier=load_json(root / "metrics/classifier.json", ClassifierResult),
     )
 
 
@@ -153,56 +145,5 @@ def few_step_rows(results: Results) -> tuple[Row, ...]:
     return couplings + tuple(row for model in results.models for row in model.rows)
 
 
-def write_few_step_csv(path: Path, rows: Iterable[Row]) -> None:
-    """Writes rows as CSV with the columns ``COLUMNS``, atomically; None becomes an empty field."""
-    with atomic_file(path) as temporary, temporary.open("w", newline="") as stream:
-        writer = csv.DictWriter(stream, COLUMNS)
-        writer.writeheader()
-        writer.writerows(asdict(row) | {"nfe": None if row.nfe is None else f"{row.nfe:g}"} for row in rows)
-
-
-def read_few_step_csv(path: Path) -> tuple[Row, ...]:
-    """Reads rows written by :func:`write_few_step_csv`; the same errors as :func:`load_results`."""
-    return _load_csv(path, Row)
-
-
-def parse_few_step_csv(text: str, origin: str) -> tuple[Row, ...]:
-    """Reads the text of a table; ``origin`` names it in errors."""
-    try:
-        return _parse_csv(text, Row)
-    except ValueError as error:
-        raise _unreadable(origin, error) from error
-
-
 def _load_losses(path: Path) -> tuple[LossPoint, ...]:
-    return _load_csv(path, LossPoint) if path.is_file() else ()
-
-
-def _load(path: Path, kind: type[Loaded]) -> Loaded:
-    try:
-        return TypeAdapter(kind).validate_json(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise _unreadable(path, error) from error
-
-
-def _load_csv(path: Path, kind: type[Loaded]) -> tuple[Loaded, ...]:
-    try:
-        return _parse_csv(path.read_text(), kind)
-    except (OSError, ValueError) as error:
-        raise _unreadable(path, error) from error
-
-
-def _parse_csv(text: str, kind: type[Loaded]) -> tuple[Loaded, ...]:
-    lines: list[dict[str, Any]] = [
-        {key: value or None for key, value in line.items()} for line in csv.DictReader(io.StringIO(text))
-    ]
-    return TypeAdapter(tuple[kind, ...]).validate_python(lines)  # type: ignore[valid-type]
-
-
-def _unreadable(path: Path | str, error: Exception) -> StraightflowError:
-    found = str(error)
-    if isinstance(error, ValidationError):
-        found = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
-    return StraightflowError(
-        expected=f"{path} as its stage writes it", found=found, mend="run `dvc repro`, which writes it again"
-    )
+    return load_csv(path, LossPoint) if path.is_file() else ()

@@ -9,7 +9,7 @@ from pathlib import Path
 from pipeline.errors import StraightflowError
 from pipeline.metrics.row import Row
 from pipeline.report.comparisons import Comparison
-from pipeline.report.results import parse_few_step_csv
+from pipeline.report.few_step_csv import parse_few_step_csv
 from pipeline.report.summary import format_fid
 
 FEW_STEP = "metrics/few_step.csv"

@@ -13,12 +13,11 @@ from safetensors.numpy import save_file
 from pipeline.errors import StraightflowError
 from pipeline.metrics.row import COLUMNS, Row
 from pipeline.report.comparisons import compare
+from pipeline.report.few_step_csv import read_few_step_csv, write_few_step_csv
 from pipeline.report.results import (
     Results,
     few_step_rows,
     load_results,
-    read_few_step_csv,
-    write_few_step_csv,
 )
 from pipeline.report.samples import load_samples
 from pipeline.report.summary import headline, summary, text_table

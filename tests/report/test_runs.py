@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.errors import StraightflowError
 from pipeline.metrics.row import Row
-from pipeline.report.results import write_few_step_csv
+from pipeline.report.few_step_csv import write_few_step_csv
 from pipeline.report.runs import FEW_STEP, comparison_table, load_run
 
 ROW = Row(

@@ -1,0 +1,55 @@
+"""Files that stages wrote, read back into typed form, with an error that names what is wrong."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from pipeline.errors import StraightflowError
+
+Loaded = TypeVar("Loaded")
+
+
+def load_json(path: Path, kind: type[Loaded]) -> Loaded:
+    """One ``kind`` from a JSON file.
+
+    Raises:
+        StraightflowError: If the file is missing or holds something else.
+    """
+    try:
+        return TypeAdapter(kind).validate_json(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
+
+
+def load_csv(path: Path, kind: type[Loaded]) -> tuple[Loaded, ...]:
+    """A ``kind`` from each line of a CSV file; the same errors as :func:`load_json`."""
+    try:
+        text = path.read_text()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    return parse_csv(text, kind, str(path))
+
+
+def parse_csv(text: str, kind: type[Loaded], origin: str) -> tuple[Loaded, ...]:
+    """A ``kind`` from each line of CSV; an empty field is None. ``origin`` names the text in errors."""
+    lines: list[dict[str, Any]] = [
+        {key: value or None for key, value in line.items()} for line in csv.DictReader(io.StringIO(text))
+    ]
+    try:
+        return TypeAdapter(tuple[kind, ...]).validate_python(lines)  # type: ignore[valid-type]
+    except ValueError as error:
+        raise _unreadable(origin, error) from error
+
+
+def _unreadable(path: Path | str, error: Exception) -> StraightflowError:
+    found = str(error)
+    if isinstance(error, ValidationError):
+        found = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+    return StraightflowError(
+        expected=f"{path} as its stage writes it", found=found, mend="run `dvc repro`, which writes it again"
+    )
