@@ -80,10 +80,12 @@ def describe_measure(rows: Iterable[Row]) -> str:
 def text_table(rows: Sequence[Row]) -> str:
     """FID of every model and solver (down) at every step count (across), fixed width, couplings below."""
     models = [row for row in rows if not row.is_couplings]
-    counts = sorted({row.num_steps for row in models if row.num_steps is not None})
+    counts: list[int | None] = [*sorted({row.num_steps for row in models if row.num_steps is not None})]
+    if any(row.num_steps is None for row in models):
+        counts.append(None)
     fid = {(row.model, row.solver, row.num_steps): format_fid(row.fid) for row in models}
     series = list(dict.fromkeys((row.model, row.solver) for row in models))
-    lines = [("model", "solver", *map(str, counts))]
+    lines = [("model", "solver", *("adaptive" if count is None else str(count) for count in counts))]
     lines += [(model, solver, *(fid.get((model, solver, count), "-") for count in counts)) for model, solver in series]
     widths = [max(len(line[column]) for line in lines) for column in range(len(counts) + 2)]
     table = ["  ".join(_align(cell, width, at) for at, (cell, width) in enumerate(zip(line, widths, strict=True)))

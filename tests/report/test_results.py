@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 from pipeline.errors import StraightflowError
 from pipeline.metrics.row import COLUMNS, Row
 from pipeline.report.comparisons import compare
 from pipeline.report.few_step_csv import read_few_step_csv, write_few_step_csv
+from pipeline.report.pictures import draw_pictures
 from pipeline.report.results import (
     Results,
     few_step_rows,
@@ -21,6 +22,7 @@ from pipeline.report.results import (
 )
 from pipeline.report.samples import load_samples
 from pipeline.report.summary import headline, summary, text_table
+from pipeline.report.viewer import viewer
 
 MODELS = ("teacher", "round1", "distilled")
 ROUNDS = ("round1",)
@@ -156,6 +158,28 @@ def test_the_text_table_aligns_and_marks_missing_cells(results: Results) -> None
     assert ["round1", "euler", "18.0", "-", "3.00"] in [line.split() for line in lines]
     assert len({len(line) for line in lines[2:8]}) == 1
     assert lines[-1] == "couplings@round1 (unipc, 20 steps): 2.50"
+
+
+def test_an_adaptive_solver_has_its_own_column_place_and_viewer_position(tmp_path: Path) -> None:
+    write_run(tmp_path)
+    path = tmp_path / "metrics/evaluate/round1.json"
+    content = json.loads(path.read_text())
+    content["rows"].append(row("round1", "dopri5-0.001", 16, 3.5, num_steps=None, nfe=26.4, nfe_std=1.2))
+    path.write_text(json.dumps(content))
+    samples = tmp_path / "samples/round1.safetensors"
+    grids = load_file(samples)
+    save_file(grids | {"dopri5-0.001/adaptive": grids["euler/1"]}, samples)
+    results, cells = load_results(tmp_path, MODELS, ROUNDS), load_samples(tmp_path, MODELS)
+    lines = [line.split() for line in text_table(few_step_rows(results)).splitlines()]
+    assert ["model", "solver", "1", "4", "16", "adaptive"] in lines
+    assert ["round1", "dopri5-0.001", "-", "-", "-", "3.50"] in lines
+    table = tmp_path / "few_step.csv"
+    write_few_step_csv(table, few_step_rows(results))
+    assert read_few_step_csv(table) == few_step_rows(results)
+    page = viewer(cells, {("round1", "dopri5-0.001", None): 3.5})
+    assert 'data-steps="1,4,16,adaptive"' in page
+    assert "adaptive, FID 3.50" in page
+    assert draw_pictures(results, cells).quality_by_seconds.light.startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize("content", [None, "{", '{"model": "round1"}', '{"model": "round1", "rows": [{"fid": "x"}]}'])
