@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
 from accelerate import Accelerator
 from safetensors.torch import load_file, save_file
 
@@ -138,6 +139,32 @@ class CheckpointFolder:
         if not self._folder.is_dir():
             return []
         return sorted((item for item in self._folder.iterdir() if _NAME.match(item.name)), reverse=True)
+
+
+def saved_averages(folder: Path) -> list[Path]:
+    """Files of the weight averages in all whole checkpoints of ``folder``, oldest checkpoint first."""
+    checkpoints = sorted(item for item in folder.iterdir() if _NAME.match(item.name) and _damage(item) is None)
+    return [file for checkpoint in checkpoints for file in sorted(checkpoint.glob("ema-*.safetensors"))]
+
+
+@torch.no_grad()
+def load_average(file: Path, network: torch.nn.Module) -> None:
+    """Overwrites the parameters of ``network`` with a saved average of them.
+
+    Raises:
+        StraightflowError: If the average is of another network.
+    """
+    averages = load_file(file)
+    parameters = list(network.parameters())
+    shapes = [averages[str(position)].shape for position in range(len(averages))]
+    if shapes != [parameter.shape for parameter in parameters]:
+        raise StraightflowError(
+            expected=f"averages of {len(parameters)} parameters of this network in {file}",
+            found=f"{len(shapes)}, of other shapes",
+            mend="name the model whose training wrote them",
+        )
+    for position, parameter in enumerate(parameters):
+        parameter.copy_(averages[str(position)])
 
 
 def _step(checkpoint: Path) -> int:

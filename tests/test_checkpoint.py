@@ -12,7 +12,7 @@ import torch
 from accelerate import Accelerator
 
 import pipeline.checkpoint as checkpoint
-from pipeline.checkpoint import CheckpointFolder, TrainingState
+from pipeline.checkpoint import CheckpointFolder, TrainingState, load_average, saved_averages
 from pipeline.ema import Ema
 from pipeline.errors import StraightflowError
 from pipeline.meter import Meter, Row
@@ -170,3 +170,22 @@ def test_a_full_disk_is_said_and_costs_no_earlier_checkpoint(tmp_path: Path, mon
     assert again.folder.load_newest(again.state)
     assert again.state.step == 1
     again.require_whole()
+
+
+def test_averages_of_whole_checkpoints_can_be_loaded_into_a_network(tmp_path: Path) -> None:
+    run = Run(tmp_path, kept=3)
+    for step in (1, 2, 3):
+        run.save_at(step)
+    (tmp_path / "step-000000002/progress.json").write_text("{}")
+    files = saved_averages(tmp_path)
+    assert [file.relative_to(tmp_path).as_posix() for file in files] == [
+        "step-000000001/ema-7.safetensors",
+        "step-000000003/ema-7.safetensors",
+    ]
+    network = torch.nn.Module()
+    network.weight = torch.nn.Parameter(torch.zeros(3))
+    load_average(files[1], network)
+    assert network.weight.tolist() == [-3.0] * 3
+    network.weight = torch.nn.Parameter(torch.zeros(4))
+    with pytest.raises(StraightflowError, match="of other shapes"):
+        load_average(files[1], network)

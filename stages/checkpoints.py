@@ -1,0 +1,85 @@
+"""Few-step FID of the checkpoints of a student in training: ``python -m stages.checkpoints round1 --out models/best``.
+
+Measures every weight average of every checkpoint in ``runs/``, while the training runs or after it was stopped, so that
+step and half-life can be chosen by FID without training again.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.checkpoint import load_average, saved_averages
+from pipeline.compute import open_runtime
+from pipeline.config import DISTILLED, Config, LaunchConfig, SolverConfig
+from pipeline.errors import StraightflowError
+from pipeline.metrics.moments import moments_of
+from pipeline.models import Sampler
+from pipeline.networks import load_network, noise_of, sample_shape
+from pipeline.sampling import sample_images
+from pipeline.student import save_student
+from stages import paths
+from stages.entry import run
+from stages.measuring import open_measure
+
+
+def main(config: Config, arguments: list[str]) -> None:
+    """Prints a row for each average, best first, and saves the best one if asked to."""
+    options = _parser().parse_args(arguments)
+    if options.model != DISTILLED and options.model not in config.rounds:
+        raise StraightflowError(
+            expected=f"one of {', '.join((*config.rounds, DISTILLED))}", found=options.model, mend="name a student"
+        )
+    settings = config.distill if options.model == DISTILLED else config.rounds[options.model].train
+    runtime = open_runtime(config.compute, LaunchConfig(command="python", num_processes=1))
+    extractor, reference = open_measure(config, runtime)
+    network = runtime.place(load_network(paths.model(settings.init)))
+    sampler = Sampler(sample_shape(network), options.model, None, network, runtime, noise_of(network))
+    reference.check(sampler.shape, options.num_samples)
+    print(f"FID: {extractor.name} features, {options.num_samples} samples, {reference.split} split as reference")
+    measured: list[tuple[list[float], Path]] = []
+    for file in _averages(options.model):
+        load_average(file, network)
+        row = []
+        for num_steps in options.steps:
+            solver = SolverConfig(name="euler", num_steps=num_steps)
+            batches = sample_images(sampler, solver, config.evaluate.seed, options.num_samples, 250)
+            features = [extractor.all(images, len(images)) for images in batches]
+            row.append(reference.frechet.distance(moments_of(np.concatenate(features))))
+        measured.append((row, file))
+        cells = ", ".join(f"{fid:.3f} at {steps}" for fid, steps in zip(row, options.steps, strict=True))
+        print(f"{file.parent.name} {file.stem}: {cells}", flush=True)
+    best_row, best = min(measured, key=lambda item: item[0][0])
+    print(f"best at {options.steps[0]} step(s): {best.parent.name} {best.stem}, {best_row[0]:.3f}")
+    if options.out is not None:
+        load_average(best, network)
+        save_student(network.cpu(), options.out)
+
+
+def _averages(model: str) -> list[Path]:
+    """Files of weight averages of the newest run that trains ``model``, oldest checkpoint first."""
+    runs = sorted(paths.RUNS.glob(f"train-{model}-*"), key=lambda folder: folder.stat().st_mtime)
+    found = saved_averages(runs[-1]) if runs else []
+    if not found:
+        raise StraightflowError(
+            expected=f"checkpoints of {model} in {paths.RUNS}",
+            found="none",
+            mend="call this while it trains or after it was stopped; a finished run is in models/ and its checkpoints "
+            "are gone",
+        )
+    return found
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m stages.checkpoints", description=__doc__)
+    parser.add_argument("model", help="a round, or distilled")
+    parser.add_argument("--steps", type=int, nargs="+", default=[1, 4], help="Euler steps; the first one decides")
+    parser.add_argument("--num-samples", type=int, default=1000, help="images per FID (default: 1000)")
+    parser.add_argument("--out", type=Path, help="folder to save the best as a student in")
+    return parser
+
+
+if __name__ == "__main__":
+    run(main)
