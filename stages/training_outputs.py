@@ -59,6 +59,12 @@ def watching(
 
     ``noise_schedule`` is that of a diffusion model, None for a flow.
     """
+    if config.samples_every_steps is not None and len(shape) != 3:
+        raise StraightflowError(
+            expected="images, for watch.samples_every_steps",
+            found=f"samples of shape {shape}",
+            mend="set watch.samples_every_steps: null",
+        )
     x_0 = sample_noise(stream_key("training", 0), range(PREVIEW_IMAGES), shape)
 
     def preview(network: torch.nn.Module) -> torch.Tensor:
