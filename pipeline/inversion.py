@@ -29,6 +29,7 @@ def invert_teacher(
     x_1: torch.Tensor,
     image_noise: torch.Tensor,
     solver: SolverConfig,
+    labels: torch.Tensor | None = None,
 ) -> Solution:
     """Solves the teacher's ODE from images to noise, from the least to the largest trained level.
 
@@ -38,11 +39,12 @@ def invert_teacher(
         x_1: Images in [-1, 1], (batch, channels, height, width).
         image_noise: Standard normal noise of the first state, same shape.
         solver: A teacher's solver.
+        labels: Classes of the images, (batch,); None for an unconditional network.
 
     Returns:
         Noise x_0, standard normal if the teacher and the solver are exact, and the network calls made.
     """
-    teacher = Teacher(network, schedule)
+    teacher = Teacher(network, schedule, labels)
     least, most = schedule.node(0), schedule.node(-1)
     x = least.alpha * x_1 + least.sigma * image_noise
     if solver.name == "dopri5":
@@ -101,15 +103,15 @@ class NoiseNormality:
 
 
 def noise_normality(x_0: torch.Tensor) -> NoiseNormality:
-    """Measures at least two samples of noise, (batch, …)."""
-    flat = x_0.double().flatten(1)
+    """Measures samples of noise, (batch, …); variances are those of the samples themselves, about their mean."""
+    flat = x_0.float().flatten(1)
     norms = flat.norm(dim=1)
-    pixel_variances = flat.var(dim=0)
+    pixel_variances = flat.var(dim=0, correction=0)
     return NoiseNormality(
         mean=float(flat.mean()),
-        variance=float(flat.var()),
+        variance=float(flat.var(correction=0)),
         smallest_pixel_variance=float(pixel_variances.min()),
         largest_pixel_variance=float(pixel_variances.max()),
         norm_ratio=float(norms.mean()) / flat.shape[1] ** 0.5,
-        norm_spread=float(norms.std()),
+        norm_spread=float(norms.std(correction=0)),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,11 @@ import torch
 from pipeline.compute import Runtime
 from pipeline.config import STANDARD_NOISE, NoiseConfig, SolverConfig
 from pipeline.diffusers_layout import locate, read_json
+from pipeline.errors import StraightflowError
 from pipeline.fingerprint import fingerprint_folder
 from pipeline.inversion import invert_student, invert_teacher
-from pipeline.networks import load_network, noise_of, sample_shape
+from pipeline.networks import load_network, noise_of, num_classes, sample_shape
+from pipeline.noise import sample_labels, sample_noise
 from pipeline.noise_schedule import NoiseSchedule, read_noise_schedule
 from pipeline.solvers import Field, Solution, solve
 from pipeline.student import predict_velocity
@@ -39,6 +42,7 @@ class Sampler:
         network: As placed.
         runtime: What it runs on.
         noise: Distribution of x_0.
+        num_classes: Classes of a class-conditional model; None for others.
     """
 
     shape: tuple[int, ...]
@@ -47,30 +51,53 @@ class Sampler:
     network: torch.nn.Module
     runtime: Runtime
     noise: NoiseConfig = STANDARD_NOISE
+    num_classes: int | None = None
 
     @torch.inference_mode()
-    def sample(self, x_0: torch.Tensor, solver: SolverConfig) -> Solution:
-        """Solves the model's ODE from ``x_0``; images are not clipped."""
-        x_0 = x_0.to(self.runtime.device)
+    def sample(self, x_0: torch.Tensor, solver: SolverConfig, labels: torch.Tensor | None = None) -> Solution:
+        """Solves the model's ODE from ``x_0``, for ``labels`` if it is class-conditional; images are not clipped."""
+        x_0, labels = x_0.to(self.runtime.device), self._placed(labels)
         with self.runtime.autocast():
             if self.noise_schedule is not None:
-                return generate(self.network, self.noise_schedule, x_0, solver)
-            return solve(self.velocity_field(), x_0, solver)
+                return generate(self.network, self.noise_schedule, x_0, solver, labels)
+            return solve(self.velocity_field(labels), x_0, solver)
 
     @torch.inference_mode()
-    def invert(self, x_1: torch.Tensor, image_noise: torch.Tensor, solver: SolverConfig) -> Solution:
+    def invert(
+        self, x_1: torch.Tensor, image_noise: torch.Tensor, solver: SolverConfig, labels: torch.Tensor | None = None
+    ) -> Solution:
         """Solves the model's ODE from images ``x_1`` to noise; see :mod:`pipeline.inversion`."""
         x_1, image_noise = x_1.to(self.runtime.device), image_noise.to(self.runtime.device)
+        labels = self._placed(labels)
         with self.runtime.autocast():
             if self.noise_schedule is not None:
-                return invert_teacher(self.network, self.noise_schedule, x_1, image_noise, solver)
-            return invert_student(self.velocity_field(), x_1, image_noise, solver)
+                return invert_teacher(self.network, self.noise_schedule, x_1, image_noise, solver, labels)
+            return invert_student(self.velocity_field(labels), x_1, image_noise, solver)
 
-    def velocity_field(self) -> Field:
+    def labels(self, key: int, indices: Iterable[int]) -> torch.Tensor | None:
+        """Classes drawn for the noise of these indices, (len(indices),); None if the model has none."""
+        return None if self.num_classes is None else sample_labels(key, indices, self.num_classes)
+
+    def draw(self, key: int, indices: Iterable[int]) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Noise x_0 of these indices, and the classes that go with it."""
+        indices = list(indices)
+        return sample_noise(key, indices, self.shape, self.noise), self.labels(key, indices)
+
+    def velocity_field(self, labels: torch.Tensor | None = None) -> Field:
         """dx_t/dt of the model's ODE, on the rectified-flow time axis for teachers as well."""
+        labels = self._placed(labels)
         if self.noise_schedule is not None:
-            return Teacher(self.network, self.noise_schedule).velocity
-        return lambda x_t, t: predict_velocity(self.network, x_t, t)
+            return Teacher(self.network, self.noise_schedule, labels).velocity
+        return lambda x_t, t: predict_velocity(self.network, x_t, t, labels)
+
+    def _placed(self, labels: torch.Tensor | None) -> torch.Tensor | None:
+        if (labels is None) != (self.num_classes is None):
+            raise StraightflowError(
+                expected="no labels" if self.num_classes is None else f"labels of {self.num_classes} classes",
+                found="labels" if labels is not None else "none",
+                mend="use couplings and models that are all class-conditional, or none",
+            )
+        return None if labels is None else labels.to(self.runtime.device)
 
     def time_range(self) -> tuple[float, float]:
         """Times between which :meth:`velocity_field` is defined."""
@@ -90,4 +117,5 @@ def load_sampler(folder: Path, runtime: Runtime) -> Sampler:
         network=runtime.place(network),
         runtime=runtime,
         noise=noise_of(network),
+        num_classes=num_classes(network),
     )

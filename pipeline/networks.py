@@ -63,6 +63,23 @@ def sample_shape(network: ModelMixin) -> tuple[int, ...]:
     return (int(network.config["in_channels"]), *map(int, sizes))
 
 
+def num_classes(network: ModelMixin) -> int | None:
+    """Classes that a network is conditioned on; None if it is unconditional.
+
+    Raises:
+        StraightflowError: If it is conditioned on something else.
+    """
+    kind = network.config.get("class_embed_type")
+    if kind is not None:
+        raise StraightflowError(
+            expected="an unconditional UNet2DModel, or one with num_class_embeds",
+            found=f"class_embed_type {kind!r}",
+            mend="name another teacher",
+        )
+    count = network.config.get("num_class_embeds")
+    return None if count is None else int(count)
+
+
 def noise_of(network: ModelMixin) -> NoiseConfig:
     """The distribution of x_0 that a network was saved with."""
     mean = network.config.get("noise_mean")

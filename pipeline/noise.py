@@ -11,7 +11,7 @@ import torch
 
 from pipeline.config import STANDARD_NOISE, NoiseConfig
 
-Purpose = Literal["couplings", "evaluation", "classifier", "training"]
+Purpose = Literal["couplings", "inversion", "evaluation", "classifier", "training"]
 
 
 def stream_key(purpose: Purpose, seed: int) -> int:
@@ -60,6 +60,26 @@ def place_noise(standard: torch.Tensor, distribution: NoiseConfig) -> torch.Tens
         return standard
     mean = standard.new_tensor(distribution.mean or (0.0,))
     return mean + distribution.std * standard
+
+
+def sample_labels(key: int, indices: Iterable[int], num_classes: int) -> torch.Tensor:
+    """Uniform classes addressed like noise, from streams of their own.
+
+    Args:
+        key: From :func:`stream_key`, that of the noise they go with.
+        indices: Sample indices, each in [0, 2^64).
+        num_classes: Classes; labels lie in [0, num_classes).
+
+    Returns:
+        Int64 tensor of shape (len(indices),).
+    """
+    digest = hashlib.sha256(f"straightflow/labels/{key}".encode()).digest()
+    label_key = int.from_bytes(digest[:8], "little")
+    labels = [
+        np.random.Generator(np.random.Philox(key=np.array([label_key, index], dtype=np.uint64))).integers(num_classes)
+        for index in indices
+    ]
+    return torch.tensor(labels, dtype=torch.int64)
 
 
 def noise_check(key: int, shape: tuple[int, ...]) -> str:

@@ -111,7 +111,7 @@ class VelocityRegression:
         """Loss of the predicted velocity, (batch,)."""
         x_0, x_1, t = batch["x_0"], batch["x_1"], batch["t"]
         x_t, target = self.path.point(x_0, x_1, t), self.path.velocity(x_0, x_1)
-        velocity = predict_velocity(network, x_t, t)
+        velocity = predict_velocity(network, x_t, t, batch.get("labels"))
         loss = self.regression_loss(velocity, target)
         if self.perceptual is not None:
             left = per_sample(1 - t, x_t)

@@ -11,7 +11,7 @@ import torch
 from pipeline.config import SolverConfig
 from pipeline.errors import StraightflowError
 from pipeline.models import Sampler
-from pipeline.noise import sample_noise, stream_key
+from pipeline.noise import stream_key
 from pipeline.pixels import to_uint8
 from pipeline.solvers import FIXED_STEP_SOLVERS
 from pipeline.time_grids import TIME_GRIDS
@@ -32,7 +32,8 @@ def sample_images(
     """
     for start in range(0, num_images, batch_size):
         indices = range(start, min(start + batch_size, num_images))
-        images = sampler.sample(sample_noise(stream_key("evaluation", seed), indices, sampler.shape), solver).x
+        x_0, labels = sampler.draw(stream_key("evaluation", seed), indices)
+        images = sampler.sample(x_0, solver, labels).x
         yield _pixels(images)
 
 
@@ -56,11 +57,11 @@ def sample_trajectories(
     grid = solver.grid if isinstance(solver.grid, tuple) else TIME_GRIDS[solver.grid](solver.num_steps)
     first, last = sampler.time_range()
     times = [first + (last - first) * t for t in grid]
-    noise = sample_noise(stream_key("evaluation", seed), range(num_images), sampler.shape)
+    noise, labels = sampler.draw(stream_key("evaluation", seed), range(num_images))
     x, step = noise.to(sampler.runtime.device), FIXED_STEP_SOLVERS[solver.name]
     states = [(times[0], _pixels(x))]
     with sampler.runtime.autocast():
-        field = sampler.velocity_field()
+        field = sampler.velocity_field(labels)
         for start, end in itertools.pairwise(times):
             x = step(field, x, (start, end)).x
             states.append((end, _pixels(x)))

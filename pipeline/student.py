@@ -17,18 +17,22 @@ from pipeline.atomic import atomic_folder
 NUM_TRAIN_TIMESTEPS = 1000
 
 
-def predict_velocity(network: torch.nn.Module, x_t: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+def predict_velocity(
+    network: torch.nn.Module, x_t: torch.Tensor, t: torch.Tensor, labels: torch.Tensor | None = None
+) -> torch.Tensor:
     """The student's velocity.
 
     Args:
         network: Predicts x_0 - x_1 at timestep 1000 (1 - t).
         x_t: (batch, …).
         t: (batch,) in [0, 1].
+        labels: Classes, (batch,); None for an unconditional network.
 
     Returns:
         Float32, shape of ``x_t``.
     """
-    prediction: torch.Tensor = network(x_t, NUM_TRAIN_TIMESTEPS * (1 - t)).sample
+    classes = () if labels is None else (labels,)
+    prediction: torch.Tensor = network(x_t, NUM_TRAIN_TIMESTEPS * (1 - t), *classes).sample
     return -prediction.float()
 
 

@@ -20,10 +20,12 @@ class Teacher:
         network: Epsilon-, v-, sample- or score-predicting UNet. Of a learned-variance head's 2 C channels the
             first C, the mean, are used.
         schedule: The forward process that it was trained on.
+        labels: Classes of the samples, (batch,); None for an unconditional network.
     """
 
-    def __init__(self, network: torch.nn.Module, schedule: NoiseSchedule) -> None:
+    def __init__(self, network: torch.nn.Module, schedule: NoiseSchedule, labels: torch.Tensor | None = None) -> None:
         self._network = network
+        self._classes = () if labels is None else (labels,)
         self.schedule = schedule
         self.nfe = 0
 
@@ -48,7 +50,7 @@ class Teacher:
         self.nfe += 1
         # Variance-exploding networks see images in [0, 1].
         seen = (x + 1) / 2 if self.schedule.exploding else x
-        output: torch.Tensor = self._network(seen, time).sample[:, : x.shape[1]].to(x.dtype)
+        output: torch.Tensor = self._network(seen, time, *self._classes).sample[:, : x.shape[1]].to(x.dtype)
         match self.schedule.prediction:
             case "sample":
                 return output
@@ -60,7 +62,13 @@ class Teacher:
                 return x + 0.5 * sigma**2 * output
 
 
-def generate(network: torch.nn.Module, schedule: NoiseSchedule, x_0: torch.Tensor, solver: SolverConfig) -> Solution:
+def generate(
+    network: torch.nn.Module,
+    schedule: NoiseSchedule,
+    x_0: torch.Tensor,
+    solver: SolverConfig,
+    labels: torch.Tensor | None = None,
+) -> Solution:
     """Solves the teacher's probability-flow ODE from noise to image.
 
     Args:
@@ -69,11 +77,12 @@ def generate(network: torch.nn.Module, schedule: NoiseSchedule, x_0: torch.Tenso
         x_0: Standard normal noise, (batch, channels, height, width).
         solver: A teacher's solver. ``dopri5`` runs between the least and the largest trained level of noise, on
             the straight axis, and ends like the others with one estimate of x_1.
+        labels: Classes, (batch,); None for an unconditional network.
 
     Returns:
         Images, not clipped, and the network calls made.
     """
-    teacher = Teacher(network, schedule)
+    teacher = Teacher(network, schedule, labels)
     start = schedule.initial_scale * x_0
     if solver.name == "dopri5":
         assert solver.rtol is not None  # the configuration guarantees it

@@ -13,6 +13,7 @@ from pipeline.compute import open_runtime
 from pipeline.config import Config
 from pipeline.couplings.generation import generate_couplings, make_shards, open_run
 from pipeline.couplings.work import Worker
+from pipeline.data import open_images
 from pipeline.errors import StraightflowError
 from pipeline.models import load_sampler
 from stages import paths
@@ -29,12 +30,13 @@ def main(config: Config, arguments: list[str]) -> None:
     couplings = config.rounds[chosen.round].couplings
     runtime = open_runtime(config.compute, config.launch)
     sampler = load_sampler(paths.model(couplings.source), runtime)
+    images = open_images(paths.IMAGES, "train") if couplings.image_to_noise is not None else None
     if chosen.workers is None:
-        generate_couplings(sampler, couplings, paths.RUNS, paths.couplings(chosen.round))
+        generate_couplings(sampler, couplings, paths.RUNS, paths.couplings(chosen.round), images)
         return
     processes = runtime.accelerator.num_processes
     job = Worker(chosen.worker * processes + runtime.accelerator.process_index, chosen.workers * processes)
-    make_shards(open_run(sampler, couplings, paths.RUNS), job)
+    make_shards(open_run(sampler, couplings, paths.RUNS, images), job)
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:

@@ -141,7 +141,8 @@ def _reintegration_error(
         return None
     chosen = candidates[np.unique(np.linspace(0, len(candidates) - 1, limits.reintegrated_pairs).astype(int))]
     pairs = store.load(chosen)
-    drawn = source.sample(pairs["x_0"], SolverConfig.model_validate(store.manifest.solver)).x.float().cpu()
+    solver = SolverConfig.model_validate(store.manifest.solver)
+    drawn = source.sample(pairs["x_0"], solver, pairs.get("labels")).x.float().cpu()
     if store.manifest.dtype == "uint8":
         drawn = drawn.clamp(-1, 1)
     distance = (drawn - pairs["x_1"]).flatten(1).norm(dim=1) / pairs["x_1"].flatten(1).norm(dim=1).clamp(min=1e-12)

@@ -5,7 +5,7 @@ the library. Nothing else in the project reads configuration.
 """
 
 from pipeline.config.compute import ONE_PROCESS, ComputeConfig, LaunchConfig
-from pipeline.config.couplings import CouplingsConfig
+from pipeline.config.couplings import CouplingsConfig, ImageToNoiseConfig
 from pipeline.config.data import DataConfig
 from pipeline.config.evaluation import (
     ClassifierConfig,
@@ -58,6 +58,7 @@ __all__ = [
     "FlowMatchingConfig",
     "FlowTrainingConfig",
     "GateConfig",
+    "ImageToNoiseConfig",
     "InceptionConfig",
     "KernelDistanceConfig",
     "LaunchConfig",

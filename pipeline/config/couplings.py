@@ -4,10 +4,22 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pipeline.config.section import ModelName, NonNegativeInt, PositiveInt, Section
 from pipeline.config.solver import SolverConfig
+
+
+class ImageToNoiseConfig(Section):
+    """Pairs made backward: real images taken to noise along the source's ODE.
+
+    Attributes:
+        share: Share of the store's pairs; must come to whole shards.
+        solver: How the ODE is solved.
+    """
+
+    share: Annotated[float, Field(gt=0, le=1)]
+    solver: SolverConfig
 
 
 class CouplingsConfig(Section):
@@ -22,6 +34,7 @@ class CouplingsConfig(Section):
         dtype: Stored type of images.
         seed: Store seed; pair i's noise is a function of it and i alone.
         drop_farthest_share: Share of pairs to leave out, those with the largest ‖x_1 - x_0‖.
+        image_to_noise: Pairs made from real images; null for none.
     """
 
     source: ModelName
@@ -32,3 +45,18 @@ class CouplingsConfig(Section):
     dtype: Literal["uint8", "float16", "float32"]
     seed: NonNegativeInt
     drop_farthest_share: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    image_to_noise: ImageToNoiseConfig | None = None
+
+    @property
+    def num_inverted_pairs(self) -> int:
+        """Pairs made from real images, the last ones of the store."""
+        return 0 if self.image_to_noise is None else round(self.num_pairs * self.image_to_noise.share)
+
+    @model_validator(mode="after")
+    def _inverted_pairs_fill_shards(self) -> CouplingsConfig:
+        if self.image_to_noise and (self.num_pairs - self.num_inverted_pairs) % self.shard_pairs:
+            raise ValueError(
+                f"image_to_noise.share comes to {self.num_inverted_pairs} of {self.num_pairs} pairs, and the others do "
+                f"not fill whole shards of {self.shard_pairs}; change shard_pairs or the share"
+            )
+        return self

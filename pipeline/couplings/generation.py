@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +11,17 @@ import torch
 
 from pipeline.atomic import publish_folder, write_json
 from pipeline.config import CouplingsConfig
-from pipeline.couplings.manifest import FORMAT, MANIFEST, VERSION, Manifest, ShardRecord, shard_name
+from pipeline.couplings.manifest import FORMAT, MANIFEST, VERSION, Manifest, ShardRecord, StoredNoise, shard_name
 from pipeline.couplings.pair_filter import write_pair_filter
-from pipeline.couplings.shard import IMAGES
+from pipeline.couplings.pairs import Pairs, pair_source
+from pipeline.couplings.shard import IMAGES, LABELS, NOISE
 from pipeline.couplings.work import FinishedShard, Work, Worker
+from pipeline.data import ImageSet
 from pipeline.errors import StraightflowError
 from pipeline.fingerprint import fingerprint_json
+from pipeline.inversion import noise_normality
 from pipeline.models import Sampler
-from pipeline.noise import noise_check, sample_noise, stream_key
+from pipeline.noise import noise_check, stream_key
 from pipeline.pixels import to_float, to_uint8
 from pipeline.progress import Progress
 
@@ -38,11 +41,13 @@ class CouplingRun:
         sampler: Model that the pairs are drawn from.
         config: How.
         work: Finished shards.
+        images: Real images, for the pairs made from them.
     """
 
     sampler: Sampler
     config: CouplingsConfig
     work: Work
+    images: ImageSet | None = None
 
     @property
     def num_shards(self) -> int:
@@ -59,16 +64,35 @@ class CouplingRun:
         return self.work.finished(shard, len(self.indices(shard)))
 
 
-def open_run(sampler: Sampler, config: CouplingsConfig, runs_folder: Path) -> CouplingRun:
-    """Opens the unfinished store of these inputs, or begins one, in ``runs_folder``."""
-    settings = config.model_dump(mode="json", exclude=_NOT_OF_A_SHARD)
-    inputs = fingerprint_json([VERSION, sampler.fingerprint, settings, sampler.runtime.precision, sampler.shape])
-    run = CouplingRun(sampler, config, Work(runs_folder / f"couplings-{inputs[:16]}"))
+def open_run(
+    sampler: Sampler, config: CouplingsConfig, runs_folder: Path, images: ImageSet | None = None
+) -> CouplingRun:
+    """Opens the unfinished store of these inputs, or begins one, in ``runs_folder``.
+
+    Args:
+        sampler: Model that the pairs are drawn from.
+        config: How.
+        runs_folder: Where unfinished stores live.
+        images: Real images; needed where ``config.image_to_noise`` asks for pairs made from them.
+    """
+    parts = [VERSION, sampler.fingerprint, sampler.runtime.precision, sampler.shape]
+    if config.image_to_noise is None or images is None:
+        parts.append(config.model_dump(mode="json", exclude=_NOT_OF_A_SHARD))
+    else:  # which shards are made from images depends on the number of pairs
+        parts += [config.model_dump(mode="json", exclude=_NOT_OF_A_SHARD - {"num_pairs"}), images.fingerprint]
+    inputs = fingerprint_json(parts)
+    run = CouplingRun(sampler, config, Work(runs_folder / f"couplings-{inputs[:16]}"), images)
     run.work.open()
     return run
 
 
-def generate_couplings(sampler: Sampler, config: CouplingsConfig, runs_folder: Path, destination: Path) -> None:
+def generate_couplings(
+    sampler: Sampler,
+    config: CouplingsConfig,
+    runs_folder: Path,
+    destination: Path,
+    images: ImageSet | None = None,
+) -> None:
     """Draws ``config.num_pairs`` pairs from ``sampler`` into a store at ``destination``.
 
     An interrupted call continues after its finished shards; the processes of a launch divide the shards.
@@ -76,7 +100,7 @@ def generate_couplings(sampler: Sampler, config: CouplingsConfig, runs_folder: P
     Raises:
         StraightflowError: If the sampler returns non-finite images, or a shard cannot be written; names the shard.
     """
-    run = open_run(sampler, config, runs_folder)
+    run = open_run(sampler, config, runs_folder, images)
     accelerator = sampler.runtime.accelerator
     make_shards(run, Worker(accelerator.process_index, accelerator.num_processes))
     accelerator.wait_for_everyone()
@@ -133,36 +157,55 @@ def publish(run: CouplingRun, destination: Path) -> None:
 
 
 def _make_shard(run: CouplingRun, shard: int, progress: Progress) -> None:
-    sampler, config = run.sampler, run.config
-    key = stream_key("couplings", config.seed)
+    config = run.config
+    source = pair_source(run.sampler, config, run.images, shard)
     indices = run.indices(shard)
-    images, costs, evaluations, clipped = [], [], 0, 0
+    stored: dict[str, list[torch.Tensor]] = {}
+    costs, squared_errors, evaluations, clipped = [], [], 0, 0
     for start in range(0, len(indices), config.batch_size):
         chunk = indices[start : start + config.batch_size]
-        x_0 = sample_noise(key, chunk, sampler.shape, sampler.noise)
-        solution = sampler.sample(x_0, config.solver)
-        x_1 = solution.x.float().cpu()
-        if not torch.isfinite(x_1).all():
+        pairs = source.draw(chunk)
+        _require_finite(pairs, config, shard, chunk)
+        images = to_uint8(pairs.x_1) if config.dtype == "uint8" else pairs.x_1.to(getattr(torch, config.dtype))
+        x_0, x_1 = pairs.x_0, to_float(images) if config.dtype == "uint8" else images.float()
+        tensors = {IMAGES: images}
+        if source.direction == "image_to_noise":
+            tensors[NOISE] = pairs.x_0.half()
+            x_0 = tensors[NOISE].float()
+            squared_errors.append((x_0 - pairs.x_0).square().flatten())
+        if pairs.labels is not None:
+            tensors[LABELS] = pairs.labels.int()
+        for name, values in tensors.items():
+            stored.setdefault(name, []).append(values)
+        costs.append(transport_costs(x_0, x_1))
+        if len(run.sampler.shape) == 3:  # points have no range
+            clipped += int((pairs.x_1.abs() > 1 + CLIPPED_BEYOND).sum())
+        evaluations += pairs.nfe * len(chunk)
+        progress.advance(len(chunk))
+    stacked = {name: torch.cat(parts) for name, parts in stored.items()}
+    noise = None
+    if NOISE in stacked:
+        error = float(torch.cat(squared_errors).mean().sqrt())
+        noise = asdict(noise_normality(stacked[NOISE])) | {"float16_error": error}
+    run.work.write(
+        shard,
+        stacked,
+        evaluations=evaluations,
+        clipped_fraction=clipped / stacked[IMAGES].numel(),
+        transport_costs=np.concatenate(costs),
+        direction=source.direction,
+        noise=noise,
+    )
+
+
+def _require_finite(pairs: Pairs, config: CouplingsConfig, shard: int, chunk: range) -> None:
+    for what, values in (("images", pairs.x_1), ("noise", pairs.x_0)):
+        if not torch.isfinite(values).all():
             raise StraightflowError(
-                expected=f"finite images from {config.source}",
+                expected=f"finite {what} from {config.source}",
                 found=f"NaN or infinity in shard {shard_name(shard)}, pairs {chunk.start} to {chunk.stop - 1}",
                 mend="check the source model, or set compute.precision: fp32; finished shards are kept",
             )
-        stored = to_uint8(x_1) if config.dtype == "uint8" else x_1.to(getattr(torch, config.dtype))
-        images.append(stored)
-        costs.append(transport_costs(x_0, to_float(stored) if config.dtype == "uint8" else stored.float()))
-        if len(sampler.shape) == 3:  # points have no range
-            clipped += int((x_1.abs() > 1 + CLIPPED_BEYOND).sum())
-        evaluations += solution.nfe * len(chunk)
-        progress.advance(len(chunk))
-    stacked = torch.cat(images)
-    run.work.write(
-        shard,
-        {IMAGES: stacked},
-        evaluations=evaluations,
-        clipped_fraction=clipped / stacked.numel(),
-        transport_costs=np.concatenate(costs),
-    )
 
 
 def transport_costs(x_0: torch.Tensor, x_1: torch.Tensor) -> np.ndarray:
@@ -189,6 +232,8 @@ def _manifest(run: CouplingRun, finished: list[FinishedShard]) -> Manifest:
         nfe_mean=sum(shard.evaluations for shard in finished) / config.num_pairs,
         batch_size=config.batch_size,
         precision=sampler.runtime.precision,
+        num_classes=sampler.num_classes,
+        image_to_noise=None if config.image_to_noise is None else config.image_to_noise.model_dump(mode="json"),
         shards=tuple(
             ShardRecord(
                 file=shard_name(index),
@@ -196,6 +241,8 @@ def _manifest(run: CouplingRun, finished: list[FinishedShard]) -> Manifest:
                 sha256=shard.sha256,
                 clipped_fraction=shard.clipped_fraction,
                 transport_cost=float(np.mean(shard.transport_costs)),
+                direction=shard.direction,
+                noise=None if shard.noise is None else StoredNoise.model_validate(shard.noise),
             )
             for index, shard in enumerate(finished)
         ),

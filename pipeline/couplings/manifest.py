@@ -20,6 +20,28 @@ KEPT_PAIRS: Literal["kept.safetensors"] = "kept.safetensors"
 _SHARD_NAME = re.compile(r"^shard-\d{6}\.safetensors$")
 
 
+Direction = Literal["noise_to_image", "image_to_noise"]
+
+
+class StoredNoise(BaseModel):
+    """How normal the noise that images were taken to is, and what storing it in float16 costs.
+
+    Attributes:
+        mean, variance, smallest_pixel_variance, largest_pixel_variance, norm_ratio, norm_spread: See
+            :class:`pipeline.inversion.NoiseNormality`.
+        float16_error: Root mean square of the difference between solved and stored noise.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    mean: float
+    variance: float
+    smallest_pixel_variance: float
+    largest_pixel_variance: float
+    norm_ratio: float
+    norm_spread: float
+    float16_error: float
+
+
 class ShardRecord(BaseModel):
     """One shard.
 
@@ -31,6 +53,7 @@ class ShardRecord(BaseModel):
             :data:`pipeline.couplings.generation.CLIPPED_BEYOND` before they were stored.
         transport_cost: Mean of ‖x_1 - x_0‖²/d over its pairs, d = C·H·W.
         direction: ``noise_to_image`` pairs have noise from the seed; ``image_to_noise`` pairs have it in the shard.
+        noise: Moments of the noise in the shard; None where it is drawn from the seed.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -39,7 +62,8 @@ class ShardRecord(BaseModel):
     sha256: str
     clipped_fraction: float
     transport_cost: float
-    direction: Literal["noise_to_image", "image_to_noise"] = "noise_to_image"
+    direction: Direction = "noise_to_image"
+    noise: StoredNoise | None = None
 
 
 class PairFilter(BaseModel):
@@ -79,6 +103,7 @@ class Manifest(BaseModel):
         batch_size: Images per network call; images of other batch sizes agree to rounding only.
         precision: Autocast type of the network calls.
         num_classes: Classes of the labels in the shards; None where there are none.
+        image_to_noise: Share and solver of the pairs made from real images; None where there are none.
         pair_filter: Pairs left out; None where there are none.
         shards: The shards, in order.
     """
@@ -100,6 +125,7 @@ class Manifest(BaseModel):
     batch_size: int
     precision: str
     num_classes: int | None = None
+    image_to_noise: dict[str, Any] | None = None
     pair_filter: PairFilter | None = None
     shards: tuple[ShardRecord, ...]
 

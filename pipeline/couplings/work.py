@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from pipeline.atomic import write_json
-from pipeline.couplings.manifest import shard_name
+from pipeline.couplings.manifest import Direction, shard_name
 from pipeline.couplings.shard import write_shard
 from pipeline.errors import StraightflowError
 from pipeline.fingerprint import fingerprint_file
@@ -46,12 +46,16 @@ class FinishedShard:
         evaluations: Network calls, summed over its pairs.
         clipped_fraction: As in the manifest.
         transport_costs: ‖x_1 - x_0‖²/d of each of its pairs.
+        direction: As in the manifest.
+        noise: As in the manifest.
     """
 
     sha256: str
     evaluations: int
     clipped_fraction: float
     transport_costs: list[float]
+    direction: Direction
+    noise: dict[str, float] | None
 
 
 class Work:
@@ -102,6 +106,8 @@ class Work:
         evaluations: int,
         clipped_fraction: float,
         transport_costs: np.ndarray,
+        direction: Direction,
+        noise: dict[str, float] | None,
     ) -> None:
         """Writes a shard and then its record, each atomically.
 
@@ -110,7 +116,8 @@ class Work:
         """
         try:
             digest = write_shard(self.path(shard), tensors)
-            finished = FinishedShard(digest, evaluations, clipped_fraction, [float(cost) for cost in transport_costs])
+            costs = [float(cost) for cost in transport_costs]
+            finished = FinishedShard(digest, evaluations, clipped_fraction, costs, direction, noise)
             write_json(self._record(shard), asdict(finished))
         except OSError as error:
             raise _not_writable(self.folder, f"shard {shard_name(shard)}", error) from error

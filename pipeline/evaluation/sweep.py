@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from accelerate.utils import broadcast_object_list, gather_object
 
-from pipeline.config import EvaluateConfig
+from pipeline.config import EvaluateConfig, SolverConfig
 from pipeline.errors import StraightflowError
 from pipeline.evaluation.cells import Cell, CellCache, CellResult
 from pipeline.evaluation.quality import measure_quality, num_kept
@@ -18,8 +18,9 @@ from pipeline.evaluation.stretches import Stretch, divide, measure_stretch, part
 from pipeline.metrics.features import FeatureExtractor
 from pipeline.metrics.row import Row
 from pipeline.models import Sampler
-from pipeline.noise import sample_noise, stream_key
+from pipeline.noise import stream_key
 from pipeline.progress import Progress
+from pipeline.solvers import Solution
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,11 @@ def sweep(
     return Sweep(tuple(rows), images)
 
 
+def _draw(sampler: Sampler, key: int, indices: range, solver: SolverConfig) -> Solution:
+    x_0, labels = sampler.draw(key, indices)
+    return sampler.sample(x_0, solver, labels)
+
+
 def _own_stretches(sampler: Sampler, config: EvaluateConfig) -> list[range]:
     accelerator = sampler.runtime.accelerator
     return divide(config.num_samples, config.batch_size)[accelerator.process_index :: accelerator.num_processes]
@@ -97,7 +103,7 @@ def _generate(
         for indices in _own_stretches(sampler, config):
             own.append(
                 measure_stretch(
-                    lambda batch: sampler.sample(sample_noise(key, batch, sampler.shape), cell.solver),
+                    lambda batch: _draw(sampler, key, batch, cell.solver),
                     indices,
                     extractor,
                     sampler.runtime.device,

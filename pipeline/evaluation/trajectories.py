@@ -15,18 +15,18 @@ from pipeline.evaluation.cells import code_fingerprint
 from pipeline.fingerprint import fingerprint_json
 from pipeline.metrics.trajectories import TrajectoryMeasures, measure_trajectories
 from pipeline.models import Sampler
-from pipeline.noise import sample_noise, stream_key
+from pipeline.noise import stream_key
 
 
 @torch.inference_mode()
 def measure_model_trajectories(sampler: Sampler, config: EvaluateConfig) -> TrajectoryMeasures:
     """Measures Euler trajectories from the first noises of the evaluation, over the times the model's field covers."""
     settings = config.straightness
-    noise = sample_noise(stream_key("evaluation", config.seed), range(settings.num_samples), sampler.shape)
+    noise, labels = sampler.draw(stream_key("evaluation", config.seed), range(settings.num_samples))
     start, end = sampler.time_range()
     times = tuple(float(time) for time in np.linspace(start, end, settings.num_steps + 1))
     with sampler.runtime.autocast():
-        return measure_trajectories(sampler.velocity_field(), noise.to(sampler.runtime.device), times)
+        return measure_trajectories(sampler.velocity_field(labels), noise.to(sampler.runtime.device), times)
 
 
 def cached_trajectories(sampler: Sampler, config: EvaluateConfig, cache_folder: Path) -> TrajectoryMeasures:

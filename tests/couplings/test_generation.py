@@ -50,12 +50,12 @@ def test_an_interrupted_store_resumes_to_the_same_bytes(sampler: Sampler, tmp_pa
     generate_couplings(sampler, couplings(), tmp_path / "runs", tmp_path / "whole")
     original, calls = Sampler.sample, 0
 
-    def dies_in_the_second_shard(self, x_0, solver):
+    def dies_in_the_second_shard(self, x_0, solver, labels=None):
         nonlocal calls
         calls += 1
         if calls == 5:
             raise InterruptedRunError
-        return original(self, x_0, solver)
+        return original(self, x_0, solver, labels)
 
     with monkeypatch.context() as patch:
         patch.setattr(Sampler, "sample", dies_in_the_second_shard)
@@ -165,10 +165,10 @@ def test_a_disk_that_takes_no_more_is_named_with_the_shard(
 def test_an_image_that_is_not_finite_names_the_shard(sampler: Sampler, tmp_path: Path, monkeypatch) -> None:
     original, calls = Sampler.sample, 0
 
-    def breaks_in_the_second_shard(self, x_0, solver):
+    def breaks_in_the_second_shard(self, x_0, solver, labels=None):
         nonlocal calls
         calls += 1
-        solution = original(self, x_0, solver)
+        solution = original(self, x_0, solver, labels)
         return Solution(solution.x / 0, solution.nfe) if calls == 5 else solution
 
     monkeypatch.setattr(Sampler, "sample", breaks_in_the_second_shard)

@@ -1,0 +1,132 @@
+"""Where the pairs of a shard come from: noise taken to images, or real images taken to noise.
+
+Either is a function of the pair's index in the store, so that a shard can be made by anyone, in any order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from pipeline.batches import epoch_order
+from pipeline.config import CouplingsConfig, SolverConfig
+from pipeline.couplings.manifest import Direction
+from pipeline.data import ImageSet
+from pipeline.errors import StraightflowError
+from pipeline.models import Sampler
+from pipeline.noise import sample_noise, stream_key
+from pipeline.pixels import to_float
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Pairs as they were solved.
+
+    Attributes:
+        x_0: Float32 on the CPU, (batch, channels, height, width).
+        x_1: The same, not clipped.
+        labels: Classes, int64, (batch,); None where the source has none.
+        nfe: Network calls per pair.
+    """
+
+    x_0: torch.Tensor
+    x_1: torch.Tensor
+    labels: torch.Tensor | None
+    nfe: int
+
+
+class PairSource(Protocol):
+    """Pairs addressed by their index in the store."""
+
+    @property
+    def direction(self) -> Direction:
+        """The way that the ODE is solved."""
+
+    def draw(self, indices: range) -> Pairs:
+        """Makes pairs."""
+
+
+@dataclass(frozen=True)
+class FromNoise:
+    """Pair i's noise is a function of the store's seed and i; its image is what the sampler makes of it."""
+
+    sampler: Sampler
+    seed: int
+    solver: SolverConfig
+
+    @property
+    def direction(self) -> Direction:
+        """From noise to image."""
+        return "noise_to_image"
+
+    def draw(self, indices: range) -> Pairs:
+        """Makes pairs."""
+        key = stream_key("couplings", self.seed)
+        x_0, labels = self.sampler.draw(key, indices)
+        solution = self.sampler.sample(x_0, self.solver, labels)
+        return Pairs(x_0, solution.x.float().cpu(), labels, solution.nfe)
+
+
+@dataclass(frozen=True)
+class FromImages:
+    """Pair i's image is a real one, its noise what the sampler takes it to.
+
+    Images are visited in the order of a permutation by the store's seed, each once before any comes again. The
+    noise that each is given at the start (:mod:`pipeline.inversion`) is a function of the seed and i.
+    """
+
+    sampler: Sampler
+    seed: int
+    solver: SolverConfig
+    real: ImageSet
+    first: int
+
+    @property
+    def direction(self) -> Direction:
+        """From image to noise."""
+        return "image_to_noise"
+
+    def draw(self, indices: range) -> Pairs:
+        """Makes pairs."""
+        chosen = self._images_of(np.array(indices) - self.first)
+        x_1 = to_float(torch.from_numpy(self.real.images[chosen]))
+        image_noise = sample_noise(stream_key("inversion", self.seed), indices, self.sampler.shape, self.sampler.noise)
+        labels = None
+        if self.sampler.num_classes is not None and self.real.labels is not None:
+            labels = torch.from_numpy(self.real.labels[chosen]).long()
+        solution = self.sampler.invert(x_1, image_noise, self.solver, labels)
+        return Pairs(solution.x.float().cpu(), x_1, labels, solution.nfe)
+
+    def _images_of(self, places: np.ndarray) -> np.ndarray:
+        count = len(self.real.images)
+        epochs = places // count
+        orders = {int(epoch): epoch_order(self.seed, int(epoch), count) for epoch in np.unique(epochs)}
+        return np.array([orders[int(epoch)][place % count] for epoch, place in zip(epochs, places, strict=True)])
+
+
+def pair_source(sampler: Sampler, config: CouplingsConfig, real: ImageSet | None, shard: int) -> PairSource:
+    """The source of a shard's pairs: the last shards are those made from images.
+
+    Raises:
+        StraightflowError: If images are to be inverted and there are none, or none that fit the sampler.
+    """
+    first = config.num_pairs - config.num_inverted_pairs
+    inversion = config.image_to_noise
+    if inversion is None or shard * config.shard_pairs < first:
+        return FromNoise(sampler, config.seed, config.solver)
+    if real is None or real.images.shape[1:] != sampler.shape:
+        raise StraightflowError(
+            expected=f"images of {sampler.shape} to take to noise, as couplings.image_to_noise asks for",
+            found="none" if real is None else f"images of {real.images.shape[1:]}",
+            mend="correct data, or set image_to_noise: null",
+        )
+    if sampler.num_classes is not None and (real.labels is None or int(real.labels.max()) >= sampler.num_classes):
+        raise StraightflowError(
+            expected=f"images labelled with the {sampler.num_classes} classes of {config.source}",
+            found="no labels" if real.labels is None else f"label {int(real.labels.max())}",
+            mend="set data.label_column, or image_to_noise: null",
+        )
+    return FromImages(sampler, config.seed, inversion.solver, real, first)
