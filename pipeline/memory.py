@@ -9,7 +9,7 @@ from diffusers import ModelMixin
 
 from pipeline.compute import Runtime
 from pipeline.config import TrainingConfig
-from pipeline.networks import sample_shape
+from pipeline.networks import num_classes, sample_shape
 
 _FLOAT_BYTES = 4
 
@@ -76,12 +76,13 @@ def _saved_bytes_per_sample(unet: ModelMixin, runtime: Runtime) -> int:
         return tensor
 
     x = torch.zeros(1, *sample_shape(unet))
+    classes = () if num_classes(unet) is None else (torch.zeros(1, dtype=torch.int64),)
     with (
         torch.random.fork_rng(devices=[]),
         torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor),
         torch.autocast("cpu", torch.bfloat16, enabled=runtime.precision == "bf16"),
     ):
-        unet(x, torch.zeros(1))
+        unet(x, torch.zeros(1), *classes)
     return sum(saved.values())
 
 

@@ -8,10 +8,11 @@ from pipeline.compute import open_runtime
 from pipeline.config import DISTILLED, Config, DistillConfig, FlowTrainingConfig, SolverConfig
 from pipeline.couplings.store import CouplingStore
 from pipeline.dropout import set_dropout
+from pipeline.errors import StraightflowError
 from pipeline.fingerprint import fingerprint_file, fingerprint_folder
-from pipeline.networks import load_network, set_noise
+from pipeline.networks import load_network, num_classes, set_noise
 from pipeline.objectives import build_distillation, build_velocity_regression
-from pipeline.student import save_student
+from pipeline.student import save_student, starting_network
 from pipeline.training import train
 from pipeline.training_set import Subset
 from stages import paths
@@ -32,7 +33,14 @@ def main(config: Config, arguments: list[str]) -> None:
         objective = build_velocity_regression(settings, runtime.device)
     store = CouplingStore(paths.couplings(round_name))
     start = paths.model(settings.init)
-    unet = load_network(start)
+    unet = starting_network(load_network(start))
+    classes = num_classes(unet)
+    if classes != store.manifest.num_classes:
+        raise StraightflowError(
+            expected=f"couplings of {store.manifest.num_classes or 'no'} classes trained from a model of as many",
+            found=f"{classes or 'none'} in {start}",
+            mend=f"let {name} start from the model that its couplings come from",
+        )
     set_dropout(unet, settings.dropout)
     set_noise(unet, store.manifest.noise)
     run = run_folder(
@@ -46,7 +54,7 @@ def main(config: Config, arguments: list[str]) -> None:
     )
     num_trained_on = max(len(store) - settings.heldout_items, 0)
     solver = SolverConfig(name="euler", num_steps=1 if name == DISTILLED else 4)
-    with watching(config.watch, name, store.manifest.shape, None, solver, runtime) as watcher:
+    with watching(config.watch, name, store.manifest.shape, None, solver, runtime, classes) as watcher:
         result = train(
             unet,
             Subset(store, 0, num_trained_on),

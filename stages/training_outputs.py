@@ -18,7 +18,7 @@ from pipeline.errors import StraightflowError
 from pipeline.fingerprint import fingerprint_json
 from pipeline.meter import TIME_BUCKETS, Row
 from pipeline.models import Sampler
-from pipeline.noise import sample_noise, stream_key
+from pipeline.noise import stream_key
 from pipeline.noise_schedule import NoiseSchedule
 from pipeline.training_set import Subset
 from pipeline.watching import Watcher
@@ -54,10 +54,11 @@ def watching(
     noise_schedule: NoiseSchedule | None,
     solver: SolverConfig,
     runtime: Runtime,
+    classes: int | None = None,
 ) -> Iterator[Watcher]:
     """A watcher of the training of ``name``, which draws its images with ``solver``.
 
-    ``noise_schedule`` is that of a diffusion model, None for a flow.
+    ``noise_schedule`` is that of a diffusion model, None for a flow; ``classes`` are those of a conditional one.
     """
     if config.samples_every_steps is not None and len(shape) != 3:
         raise StraightflowError(
@@ -65,10 +66,12 @@ def watching(
             found=f"samples of shape {shape}",
             mend="set watch.samples_every_steps: null",
         )
-    x_0 = sample_noise(stream_key("training", 0), range(PREVIEW_IMAGES), shape)
+    key, indices = stream_key("training", 0), range(PREVIEW_IMAGES)
 
     def preview(network: torch.nn.Module) -> torch.Tensor:
-        return Sampler(shape, name, noise_schedule, network, runtime).sample(x_0, solver).x
+        sampler = Sampler(shape, name, noise_schedule, network, runtime, num_classes=classes)
+        x_0, labels = sampler.draw(key, indices)
+        return sampler.sample(x_0, solver, labels).x
 
     watcher = Watcher(config, paths.watched(name), preview, runtime)
     try:

@@ -75,13 +75,13 @@ def _graph_problems(config: Config) -> Iterable[str]:
             if target not in sources:
                 yield f"rounds.{name}.{key} is {target!r}{nearest(target, sources)}"
         allowed = config.solvers_of(item.couplings.source)
-        solvers = {"solver": item.couplings.solver}
+        used = {"solver": item.couplings.solver}
         if item.couplings.image_to_noise is not None:
-            solvers["image_to_noise.solver"] = item.couplings.image_to_noise.solver
-        for key, solver in solvers.items():
+            used["image_to_noise.solver"] = item.couplings.image_to_noise.solver
+        for part, solver in used.items():
             if not (solver.is_of_teachers if allowed == TEACHER_SOLVERS else solver.is_of_students):
                 yield (
-                    f"rounds.{name}.couplings.{key} is {solver.name!r} on grid {solver.grid!r}, but source "
+                    f"rounds.{name}.couplings.{part} is {solver.name!r} on grid {solver.grid!r}, but source "
                     f"{item.couplings.source!r} takes one of {', '.join(allowed)} on its own grids"
                 )
     for cycle in _cycles(config.rounds):
