@@ -203,8 +203,9 @@ def compare_reading(setting: Setting) -> None:
 class InstantSampler(Sampler):
     """Makes images at no cost: measures the store alone."""
 
-    def sample(self, x_0: torch.Tensor, solver: SolverConfig) -> Solution:
+    def sample(self, x_0: torch.Tensor, solver: SolverConfig, labels: torch.Tensor | None = None) -> Solution:
         """The noise itself, squashed into the range of images."""
+        del labels
         return Solution(x_0.tanh(), solver.num_steps or 1)
 
 

@@ -1,4 +1,4 @@
-"""Error of a teacher's solvers against their cost: ``python benchmarks/solver_error.py models/teacher``.
+"""Error of a teacher's solvers against their cost: ``python -m benchmarks.solver_error models/teacher``.
 
 Prints, and with ``--write docs/solvers.md`` replaces in that page, a table of the relative L2 error of x_1 against a
 fine reference for every solver, grid and number of function evaluations (NFE). Error and NFE do not depend on the
@@ -79,18 +79,20 @@ def table(cells: Sequence[Cell]) -> list[str]:
 def cheapest(sampler: Sampler, noise: torch.Tensor, reference: torch.Tensor) -> list[Cell]:
     """For every fixed-step solver and grid, the fewest evaluations at :data:`TARGET`, by bisection."""
     found: list[Cell] = []
-    for name, grid in FIXED_STEP:
-        above, within = 1, MOST_STEPS + 1  # in steps: the error is above the target, and within it
-        best: Cell | None = None
-        while within - above > 1:
-            steps = (above + within) // 2
-            images, nfe = solve(sampler, noise, SolverConfig(name=name, grid=grid, num_steps=steps))
-            error = relative_error(images, reference)
-            if error <= TARGET:
-                within, best = steps, Cell(f"{name}, {grid}", nfe, error)
-            else:
-                above = steps
-        found += [best] if best else []
+    with Progress("fewest evaluations", len(FIXED_STEP), "solvers") as progress:
+        for name, grid in FIXED_STEP:
+            above, within = 1, MOST_STEPS + 1  # in steps: the error is above the target, and within it
+            best: Cell | None = None
+            while within - above > 1:
+                steps = (above + within) // 2
+                images, nfe = solve(sampler, noise, SolverConfig(name=name, grid=grid, num_steps=steps))
+                error = relative_error(images, reference)
+                if error <= TARGET:
+                    within, best = steps, Cell(f"{name}, {grid}", nfe, error)
+                else:
+                    above = steps
+            found += [best] if best else []
+            progress.advance()
     return sorted(found, key=lambda cell: cell.nfe)
 
 
