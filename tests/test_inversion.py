@@ -20,7 +20,7 @@ MEAN = torch.tensor([0.4, -0.2, 0.0, -1.0]).reshape(1, 1, 2, 2)
 STD = torch.tensor([0.5, 0.3, 0.1, 0.0]).reshape(1, 1, 2, 2)
 
 
-def exact_network(x: torch.Tensor, time: torch.Tensor, _labels: None = None) -> SimpleNamespace:
+def exact_network(x: torch.Tensor, time: torch.Tensor) -> SimpleNamespace:
     t = torch.from_numpy(SCHEDULE.alpha / (SCHEDULE.alpha + SCHEDULE.sigma))
     index = time.double()
     low = index.floor().long().clamp(max=998)

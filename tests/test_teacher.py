@@ -52,7 +52,7 @@ class Process:
         angle = np.interp(time.double().numpy(), index, np.arctan2(self.sigma, self.alpha))
         return torch.from_numpy(np.cos(angle)), torch.from_numpy(np.sin(angle))
 
-    def network(self, x: torch.Tensor, time: torch.Tensor, _labels: None = None) -> SimpleNamespace:
+    def network(self, x: torch.Tensor, time: torch.Tensor) -> SimpleNamespace:
         alpha, sigma = (per_sample(values, x) for values in self.level(torch.as_tensor(time).expand(len(x))))
         x_1 = MEAN + alpha * STD**2 / (alpha**2 * STD**2 + sigma**2) * (x - alpha * MEAN)
         output = self.output(x.double(), x_1, alpha, sigma)
@@ -143,7 +143,7 @@ def test_nothing_is_clipped_and_sampling_starts_at_the_noisiest_level(solver: st
     schedule = read_noise_schedule(config)
     assert schedule.nodes(steps)[0].time == 999
 
-    def leads_to_three(x: torch.Tensor, time: torch.Tensor, _labels: None) -> SimpleNamespace:
+    def leads_to_three(x: torch.Tensor, time: torch.Tensor) -> SimpleNamespace:
         index = int(time[0])
         return SimpleNamespace(sample=(x - 3 * float(schedule.alpha[index])) / float(schedule.sigma[index]))
 
@@ -167,7 +167,7 @@ def test_velocity_on_the_straight_axis_is_that_of_the_linear_interpolation(
 VE_CONFIG = dict(ScoreSdeVeScheduler(sigma_max=80.0).config) | {"_class_name": "ScoreSdeVeScheduler"}
 
 
-def exact_score(x: torch.Tensor, scale: torch.Tensor, _labels: None) -> SimpleNamespace:
+def exact_score(x: torch.Tensor, scale: torch.Tensor) -> SimpleNamespace:
     """The score of images N((MEAN + 1) / 2, (STD / 2)²) in [0, 1] with noise of this scale."""
     scale = per_sample(scale, x)
     return SimpleNamespace(sample=-(x - (MEAN + 1) / 2) / ((STD / 2) ** 2 + scale**2))
@@ -188,7 +188,7 @@ def test_a_variance_exploding_teacher_finds_the_exact_image(solver: str, setting
 def test_of_a_learned_variance_head_the_mean_is_used() -> None:
     teacher = process()
 
-    def with_variance(x: torch.Tensor, time: torch.Tensor, _labels: None) -> SimpleNamespace:
+    def with_variance(x: torch.Tensor, time: torch.Tensor) -> SimpleNamespace:
         mean = teacher.network(x, time).sample
         return SimpleNamespace(sample=torch.cat([mean, torch.full_like(mean, 1e9)], dim=1))
 
