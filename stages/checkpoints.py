@@ -17,7 +17,7 @@ from pipeline.config import DISTILLED, Config, LaunchConfig, SolverConfig
 from pipeline.errors import StraightflowError
 from pipeline.metrics.moments import moments_of
 from pipeline.models import Sampler
-from pipeline.networks import load_network, noise_of, sample_shape
+from pipeline.networks import load_network, noise_of, num_classes, sample_shape
 from pipeline.sampling import sample_images
 from pipeline.student import save_student
 from stages import paths
@@ -36,7 +36,9 @@ def main(config: Config, arguments: list[str]) -> None:
     runtime = open_runtime(config.compute, LaunchConfig(command="python", num_processes=1))
     extractor, reference = open_measure(config, runtime)
     network = runtime.place(load_network(paths.model(settings.init)))
-    sampler = Sampler(sample_shape(network), options.model, None, network, runtime, noise_of(network))
+    sampler = Sampler(
+        sample_shape(network), options.model, None, network, runtime, noise_of(network), num_classes(network)
+    )
     reference.check(sampler.shape, options.num_samples)
     print(f"FID: {extractor.name} features, {options.num_samples} samples, {reference.split} split as reference")
     measured: list[tuple[list[float], Path]] = []
