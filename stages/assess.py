@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Any
+
+import numpy as np
 
 from pipeline.atomic import write_json
 from pipeline.checks.couplings import check_couplings
-from pipeline.compute import open_runtime
+from pipeline.compute import Runtime, open_runtime
 from pipeline.config import ONE_PROCESS, Config
 from pipeline.couplings.manifest import MANIFEST
 from pipeline.couplings.store import CouplingStore
@@ -15,6 +18,8 @@ from pipeline.evaluation.store_quality import measure_store
 from pipeline.fingerprint import fingerprint_file
 from pipeline.metrics.row import COUPLINGS_PREFIX, Row
 from pipeline.models import load_sampler
+from pipeline.toys.distributions import TOYS
+from pipeline.toys.measures import point_row
 from stages import paths
 from stages.entry import run, single_argument
 from stages.measuring import open_measure
@@ -33,6 +38,13 @@ def main(config: Config, arguments: list[str]) -> None:
         raise StraightflowError(expected="at least two pairs", found=str(len(store)), mend="raise num_pairs")
     runtime = open_runtime(config.compute, ONE_PROCESS)
     check = check_couplings(store, couplings, config.gate, load_sampler(paths.model(couplings.source), runtime))
+    row = _points_row(config, name, store) if config.data.is_points else _couplings_row(config, name, store, runtime)
+    write_json(paths.quality(name), asdict(check) | {"row": row, "source": store.manifest.source})
+    write_json(paths.gate(name), {"accepted": fingerprint_file(paths.couplings(name) / MANIFEST)})
+
+
+def _couplings_row(config: Config, name: str, store: CouplingStore, runtime: Runtime) -> dict[str, Any]:
+    """The row of a round's couplings of images."""
     extractor, reference = open_measure(config, runtime)
     manifest, num_samples = store.manifest, min(len(store), config.evaluate.num_samples)
     row = Row(
@@ -47,8 +59,25 @@ def main(config: Config, arguments: list[str]) -> None:
         seconds_per_1000=None,
         **asdict(measure_store(store, num_samples, config.evaluate, extractor, reference)),
     )
-    write_json(paths.quality(name), asdict(check) | {"row": asdict(row), "source": manifest.source})
-    write_json(paths.gate(name), {"accepted": fingerprint_file(paths.couplings(name) / MANIFEST)})
+    return asdict(row)
+
+
+def _points_row(config: Config, name: str, store: CouplingStore) -> dict[str, Any]:
+    """The row of a round's couplings of points."""
+    manifest = store.manifest
+    points = store.load(np.arange(min(len(store), config.evaluate.num_samples)))["x_1"].numpy()
+    row = point_row(
+        points,
+        TOYS[config.data.source],
+        config.evaluate,
+        model=f"{COUPLINGS_PREFIX}{name}",
+        solver=str(manifest.solver["name"]),
+        num_steps=manifest.solver["num_steps"],
+        nfe=None,
+        seed=manifest.seed,
+        seconds=None,
+    )
+    return asdict(row)
 
 
 if __name__ == "__main__":

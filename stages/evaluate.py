@@ -7,11 +7,13 @@ from dataclasses import asdict
 from safetensors.numpy import save_file
 
 from pipeline.atomic import atomic_file, write_json
-from pipeline.compute import open_runtime
-from pipeline.config import Config
+from pipeline.compute import Runtime, open_runtime
+from pipeline.config import TEACHER, Config
 from pipeline.evaluation.sweep import sweep
 from pipeline.evaluation.trajectories import cached_trajectories
 from pipeline.models import load_sampler
+from pipeline.toys.distributions import TOYS
+from pipeline.toys.evaluation import evaluate_points
 from stages import paths
 from stages.entry import run, single_argument
 from stages.measuring import open_measure
@@ -21,6 +23,9 @@ def main(config: Config, arguments: list[str]) -> None:
     """Writes metrics/evaluate/<model>.json and samples/<model>.safetensors."""
     name = single_argument(arguments, "a model")
     runtime = open_runtime(config.compute, config.launch)
+    if config.data.is_points:
+        _evaluate_points(config, name, runtime)
+        return
     extractor, reference = open_measure(config, runtime)
     sampler = load_sampler(paths.model(name), runtime)
     found = sweep(sampler, name, config.evaluate, extractor, reference, paths.CELLS)
@@ -42,6 +47,16 @@ def main(config: Config, arguments: list[str]) -> None:
         "precision": runtime.precision,
     }
     write_json(paths.evaluation(name), content)
+
+
+def _evaluate_points(config: Config, name: str, runtime: Runtime) -> None:
+    """Writes metrics/evaluate/<model>.json and samples/<model>.safetensors."""
+    sampler = load_sampler(paths.model(name), runtime)
+    first = name in config.flows or name == TEACHER
+    content, arrays = evaluate_points(sampler, name, TOYS[config.data.source], config.evaluate, is_first_flow=first)
+    with atomic_file(paths.samples(name)) as temporary:
+        save_file(arrays, temporary)
+    write_json(paths.evaluation(name), content | {"device": runtime.describe(), "precision": runtime.precision})
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from pipeline.report.provenance import collect_provenance, parameters
 from pipeline.report.results import few_step_rows, load_results
 from pipeline.report.samples import load_samples
 from pipeline.report.summary import summary
+from pipeline.toys.page import write_point_report
 from stages import paths
 from stages.entry import run
 
@@ -23,6 +24,9 @@ HERE = Path()
 def main(config: Config, arguments: list[str]) -> None:
     """Writes metrics/few_step.csv, metrics/summary.json and report/ with the figures and index.html."""
     del arguments
+    if config.data.is_points:
+        write_point_report(HERE, config, table_path=paths.FEW_STEP, summary_path=paths.SUMMARY, folder=paths.REPORT)
+        return
     results = load_results(HERE, config.evaluate.models, tuple(config.rounds))
     cells = load_samples(HERE, config.evaluate.models)
     pictures = draw_pictures(results, cells)
@@ -30,7 +34,7 @@ def main(config: Config, arguments: list[str]) -> None:
     write_few_step_csv(paths.FEW_STEP, few_step_rows(results))
     write_json(paths.SUMMARY, summary(results, config.distill.couplings))
     for field in fields(pictures):
-        _write(paths.REPORT / f"{field.name}.png", getattr(pictures, field.name).light)
+        _write(paths.REPORT / "figures" / f"{field.name}.png", getattr(pictures, field.name).light)
     _write(paths.REPORT / "index.html", page.encode())
 
 

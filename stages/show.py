@@ -1,4 +1,4 @@
-"""Prints what the run found: FID of every model at every step count, and where the report is."""
+"""Prints what the run found: quality of every model at every step count, and where the report is."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from stages.entry import run
 def main(config: Config, arguments: list[str]) -> None:
     """Reads metrics/few_step.csv."""
     del arguments
+    if config.data.is_points:
+        print(f"{paths.FEW_STEP.read_text()}\nreport: {(paths.REPORT / 'index.html').resolve()}")
+        return
     rows = read_few_step_csv(paths.FEW_STEP)
     print(text_table(rows))
     print(f"\n{headline(rows, config.distill.couplings)}\n\nreport: {(paths.REPORT / 'index.html').resolve()}")

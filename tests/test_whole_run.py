@@ -56,7 +56,7 @@ def assert_the_report_shows_the_cells(folder: Path, rows: list[dict[str, str]]) 
     assert not re.search(r"(src|href|srcset)=\"(?!data:)", page)
     assert all(f"{float(row['fid']):.3f}" in page for row in rows)
     for name in ("fid_by_steps", "samples", "straightness", "losses"):
-        pixels = np.asarray(Image.open(folder / f"report/{name}.png").convert("L"))
+        pixels = np.asarray(Image.open(folder / f"report/figures/{name}.png").convert("L"))
         assert pixels.std() > 1, name
     shown = run(folder, "stages.show")
     assert f"report: {folder.resolve() / 'report/index.html'}" in shown

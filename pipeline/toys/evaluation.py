@@ -1,0 +1,73 @@
+"""Everything measured and kept of one model of points, for the report's table and figures."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+
+from pipeline.config import EvaluateConfig
+from pipeline.metrics.trajectories import measure_trajectories
+from pipeline.models import Sampler
+from pipeline.noise import sample_noise, stream_key
+from pipeline.toys.distributions import Toy
+from pipeline.toys.measures import field_error, sweep_points
+
+DRAWN_TRAJECTORIES, DRAWN_STEPS, FIELD_POINTS = 400, 50, 61
+FIELD_SAMPLES, LIKELIHOODS = 20_000, 256
+
+
+def evaluate_points(
+    sampler: Sampler, model: str, toy: Toy, config: EvaluateConfig, *, is_first_flow: bool
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Measures a model.
+
+    Args:
+        sampler: The model.
+        model: Its name.
+        toy: What it should generate.
+        config: Settings of the sweep.
+        is_first_flow: Whether it was matched to independent pairs, so that a mixture's closed form is its target.
+
+    Returns:
+        Numbers, and arrays to draw: points of each cell, ``times`` (T,), ``trajectories`` (num, T, dim) and, in one
+        dimension, ``field`` (T, FIELD_POINTS) at ``positions``.
+    """
+    rows, arrays = sweep_points(sampler, model, toy, config)
+    settings, field = config.straightness, sampler.velocity_field()
+    key = stream_key("evaluation", config.seed)
+    start, end = sampler.time_range()
+    x_0 = sample_noise(key, range(settings.num_samples), sampler.shape, sampler.noise)
+    with torch.inference_mode():
+        curve = measure_trajectories(field, x_0, tuple(np.linspace(start, end, settings.num_steps + 1).tolist()))
+        arrays |= _drawn(sampler, toy, x_0[:DRAWN_TRAJECTORIES])
+    error = None
+    if toy.mixture is not None and is_first_flow:
+        error = field_error(
+            field, toy.mixture, sampler.noise, num_samples=FIELD_SAMPLES, num_likelihoods=LIKELIHOODS, seed=config.seed
+        )
+    content = {
+        "model": model,
+        "rows": [asdict(row) for row in rows],
+        "trajectories": asdict(curve)
+        | {"num_samples": settings.num_samples, "num_steps": settings.num_steps, "seed": config.seed},
+        "field_error": None if error is None else asdict(error),
+    }
+    return content, arrays
+
+
+def _drawn(sampler: Sampler, toy: Toy, x: torch.Tensor) -> dict[str, np.ndarray]:
+    field = sampler.velocity_field()
+    times = np.linspace(*sampler.time_range(), DRAWN_STEPS + 1, dtype=np.float32)
+    states = [x]
+    for begin, end in itertools.pairwise(times.tolist()):
+        states.append(states[-1] + (end - begin) * field(states[-1], x.new_full((len(x),), begin)))
+    arrays = {"times": times, "trajectories": torch.stack(states, dim=1).float().numpy()}
+    if toy.dim == 1:
+        positions = torch.linspace(*toy.extent, FIELD_POINTS)
+        values = [field(positions[:, None], torch.full((FIELD_POINTS,), t))[:, 0] for t in times.tolist()]
+        arrays |= {"positions": positions.numpy(), "field": torch.stack(values).float().numpy()}
+    return arrays
