@@ -1,0 +1,58 @@
+"""The toy_smoke preset, from a fresh copy of the project to the report: the fast lane of the whole graph."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import yaml
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+from PIL import Image
+
+ROOT = Path(__file__).parents[2]
+
+
+def repro(folder: Path) -> str:
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "OMP_NUM_THREADS": "1",
+    }
+    command = [sys.executable, "-m", "dvc", "repro"]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_a_toy_runs_from_nothing_to_the_report_and_then_rests(tmp_path: Path) -> None:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    for name in filter(None, listed.split("\0")):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, tmp_path / name)
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    with initialize_config_dir(str(tmp_path / "configs"), version_base=None):
+        params = OmegaConf.to_container(compose("config", overrides=["preset=toy_smoke"]), resolve=True)
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    repro(tmp_path)
+
+    with (tmp_path / "metrics/few_step.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert "fid" not in rows[0]
+    assert [row["model"] for row in rows if not row["nfe"]] == ["couplings@round1", "couplings@round2"]
+    cells = [(row["model"], row["num_steps"], row["nfe"]) for row in rows if row["nfe"]]
+    assert cells == [("flow", "1", "1"), ("flow", "4", "4"), ("distilled", "1", "1"), ("distilled", "4", "4")]
+    assert all(float(row["sliced_wasserstein"]) > 0 for row in rows)
+    summary = json.loads((tmp_path / "metrics/summary.json").read_text())
+    assert {"straightness_flow", "velocity_error_flow", "distilled_1_sliced_wasserstein"} <= summary.keys()
+    page = (tmp_path / "report/index.html").read_text("utf-8")
+    for name in ("trajectories", "path_density", "samples", "distance_by_steps", "velocity_field", "exact_velocity"):
+        assert np.asarray(Image.open(tmp_path / f"report/figures/{name}.png").convert("L")).std() > 1, name
+    assert Image.open(tmp_path / "report/figures/paths.gif").n_frames > 10
+    assert page.count("data:image/") == 7
+    assert "Data and pipelines are up to date" in repro(tmp_path)
