@@ -13,7 +13,7 @@ from pipeline.atomic import publish_folder, write_json
 from pipeline.config import CouplingsConfig
 from pipeline.couplings.manifest import FORMAT, MANIFEST, VERSION, Manifest, ShardRecord, StoredNoise, shard_name
 from pipeline.couplings.pair_filter import write_pair_filter
-from pipeline.couplings.pairs import Pairs, pair_source
+from pipeline.couplings.pairs import Pairs, drawn_ahead, pair_source
 from pipeline.couplings.shard import IMAGES, LABELS, NOISE
 from pipeline.couplings.work import FinishedShard, Work, Worker
 from pipeline.data import ImageSet
@@ -162,9 +162,9 @@ def _make_shard(run: CouplingRun, shard: int, progress: Progress) -> None:
     indices = run.indices(shard)
     stored: dict[str, list[torch.Tensor]] = {}
     costs, squared_errors, evaluations, clipped = [], [], 0, 0
-    for start in range(0, len(indices), config.batch_size):
-        chunk = indices[start : start + config.batch_size]
-        pairs = source.draw(chunk)
+    chunks = [indices[start : start + config.batch_size] for start in range(0, len(indices), config.batch_size)]
+    for chunk, beginning in zip(chunks, drawn_ahead(source, chunks), strict=True):
+        pairs = source.solve(beginning)
         _require_finite(pairs, config, shard, chunk)
         images = to_uint8(pairs.x_1) if config.dtype == "uint8" else pairs.x_1.to(getattr(torch, config.dtype))
         x_0, x_1 = pairs.x_0, to_float(images) if config.dtype == "uint8" else images.float()

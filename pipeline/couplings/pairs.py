@@ -5,6 +5,8 @@ Either is a function of the pair's index in the store, so that a shard can be ma
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -38,6 +40,21 @@ class Pairs:
     nfe: int
 
 
+@dataclass(frozen=True)
+class Beginning:
+    """What the ODE of some pairs begins with.
+
+    Attributes:
+        noise: Noise of each pair, (batch, channels, height, width).
+        x_1: Real images to take to noise; None where the ODE starts from noise.
+        labels: Classes, int64, (batch,); None where there are none.
+    """
+
+    noise: torch.Tensor
+    x_1: torch.Tensor | None
+    labels: torch.Tensor | None
+
+
 class PairSource(Protocol):
     """Pairs addressed by their index in the store."""
 
@@ -45,8 +62,11 @@ class PairSource(Protocol):
     def direction(self) -> Direction:
         """The way that the ODE is solved."""
 
-    def draw(self, indices: range) -> Pairs:
-        """Makes pairs."""
+    def begin(self, indices: range) -> Beginning:
+        """What the ODE of these pairs begins with; no network is called, so that it can be drawn ahead."""
+
+    def solve(self, beginning: Beginning) -> Pairs:
+        """The pairs."""
 
 
 @dataclass(frozen=True)
@@ -62,12 +82,16 @@ class FromNoise:
         """From noise to image."""
         return "noise_to_image"
 
-    def draw(self, indices: range) -> Pairs:
-        """Makes pairs."""
+    def begin(self, indices: range) -> Beginning:
+        """Noise and classes."""
         key = stream_key("couplings", self.seed)
         x_0, labels = self.sampler.draw(key, indices)
-        solution = self.sampler.sample(x_0, self.solver, labels)
-        return Pairs(x_0, solution.x.float().cpu(), labels, solution.nfe)
+        return Beginning(x_0, None, labels)
+
+    def solve(self, beginning: Beginning) -> Pairs:
+        """Takes noise to images."""
+        solution = self.sampler.sample(beginning.noise, self.solver, beginning.labels)
+        return Pairs(beginning.noise, solution.x.float().cpu(), beginning.labels, solution.nfe)
 
 
 @dataclass(frozen=True)
@@ -89,15 +113,21 @@ class FromImages:
         """From image to noise."""
         return "image_to_noise"
 
-    def draw(self, indices: range) -> Pairs:
-        """Makes pairs."""
+    def begin(self, indices: range) -> Beginning:
+        """Images, their classes, and the noise each is given at the start."""
         chosen = self._images_of(np.array(indices) - self.first)
         x_1 = to_float(torch.from_numpy(self.real.images[chosen]))
         image_noise = sample_noise(stream_key("inversion", self.seed), indices, self.sampler.shape, self.sampler.noise)
         labels = None
         if self.sampler.num_classes is not None and self.real.labels is not None:
             labels = torch.from_numpy(self.real.labels[chosen]).long()
-        solution = self.sampler.invert(x_1, image_noise, self.solver, labels)
+        return Beginning(image_noise, x_1, labels)
+
+    def solve(self, beginning: Beginning) -> Pairs:
+        """Takes images to noise."""
+        x_1, labels = beginning.x_1, beginning.labels
+        assert x_1 is not None  # begin put it there
+        solution = self.sampler.invert(x_1, beginning.noise, self.solver, labels)
         return Pairs(solution.x.float().cpu(), x_1, labels, solution.nfe)
 
     def _images_of(self, places: np.ndarray) -> np.ndarray:
@@ -130,3 +160,13 @@ def pair_source(sampler: Sampler, config: CouplingsConfig, real: ImageSet | None
             mend="set data.label_column, or image_to_noise: null",
         )
     return FromImages(sampler, config.seed, inversion.solver, real, first)
+
+
+def drawn_ahead(source: PairSource, chunks: Sequence[range]) -> Iterator[Beginning]:
+    """The beginnings of ``chunks``, each drawn in a thread while the one before it is solved."""
+    with ThreadPoolExecutor(1) as thread:
+        following = thread.submit(source.begin, chunks[0])
+        for chunk in chunks[1:]:
+            beginning, following = following.result(), thread.submit(source.begin, chunk)
+            yield beginning
+        yield following.result()
