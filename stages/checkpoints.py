@@ -19,7 +19,7 @@ from pipeline.metrics.moments import moments_of
 from pipeline.models import Sampler
 from pipeline.networks import load_network, noise_of, num_classes, sample_shape
 from pipeline.sampling import sample_images
-from pipeline.student import save_student
+from pipeline.student import save_student, starting_network
 from stages import paths
 from stages.entry import run
 from stages.measuring import open_measure
@@ -35,7 +35,7 @@ def main(config: Config, arguments: list[str]) -> None:
     settings = config.distill if options.model == DISTILLED else config.rounds[options.model].train
     runtime = open_runtime(config.compute, LaunchConfig(command="python", num_processes=1))
     extractor, reference = open_measure(config, runtime)
-    network = runtime.place(load_network(paths.model(settings.init)))
+    network = runtime.place(starting_network(load_network(paths.model(settings.init))))
     sampler = Sampler(
         sample_shape(network), options.model, None, network, runtime, noise_of(network), num_classes(network)
     )
