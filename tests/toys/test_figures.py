@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.config import STANDARD_NOISE
+from pipeline.toys.distributions import TOYS
+from pipeline.toys.figures import independent_paths
+from pipeline.toys.measures import PointRow
+from pipeline.toys.page import PointResults, draw_figures, summarise
+
+TIMES = np.linspace(0, 1, 9, dtype=np.float32)
+
+
+def results(source: str) -> PointResults:
+    """Models that go straight to the data, at two step counts."""
+    toy = TOYS[source]
+    paths = independent_paths(toy, STANDARD_NOISE, TIMES, 300)
+    arrays = {"times": TIMES, "trajectories": paths, "euler/1": paths[:, -1], "euler/2": paths[:, -1]}
+    if toy.dim == 1:
+        positions = np.linspace(*toy.extent, 11, dtype=np.float32)
+        arrays |= {"positions": positions, "field": np.tile(-positions, (len(TIMES), 1))}
+    rows = [
+        PointRow(
+            model=name, solver="euler", num_steps=steps, nfe=steps, sliced_wasserstein=0.1 * steps,
+            sliced_wasserstein_floor=0.05, energy_distance=0.1, inside_share=0.5, num_samples=300, num_projections=8,
+            seed=0, seconds_per_1000=1.0,
+        )
+        for name in ("flow", "round1") for steps in (1, 2)
+    ]  # fmt: skip
+    model = {"trajectories": {"straightness": 0.25}, "field_error": None}
+    return PointResults(rows, {"flow": model, "round1": model}, {"flow": arrays, "round1": arrays})
+
+
+@pytest.mark.parametrize("source", ["checkerboard", "bimodal_1d"])
+def test_every_figure_is_drawn_and_shows_something(source: str) -> None:
+    drawn = draw_figures(results(source), TOYS[source], STANDARD_NOISE, "flow")
+    expected = {"trajectories.png", "path_density.png", "samples.png", "distance_by_steps.png", "paths.gif"}
+    if source == "bimodal_1d":
+        expected |= {"velocity_field.png", "exact_velocity.png"}
+    assert drawn.keys() == expected
+    for name, content in drawn.items():
+        assert np.asarray(Image.open(io.BytesIO(content)).convert("L")).std() > 1, name
+    assert Image.open(io.BytesIO(drawn["paths.gif"])).n_frames == len(TIMES)
+
+
+def test_the_summary_names_every_cell() -> None:
+    numbers = summarise(results("checkerboard"))
+    assert numbers["round1_2_sliced_wasserstein"] == pytest.approx(0.2)
+    assert numbers["flow_1_inside_share"] == 0.5
+    assert numbers["straightness_round1"] == 0.25
