@@ -38,13 +38,15 @@ def test_a_toy_runs_from_nothing_to_the_report_and_then_rests(tmp_path: Path) ->
     subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
     with initialize_config_dir(str(tmp_path / "configs"), version_base=None):
         params = OmegaConf.to_container(compose("config", overrides=["preset=toy_smoke"]), resolve=True)
+    assert isinstance(params, dict)
+    del params["rounds"]["round2"]  # every stage of it costs seconds of imports, and none is of another kind
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     repro(tmp_path)
 
     with (tmp_path / "metrics/few_step.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert "fid" not in rows[0]
-    assert [row["model"] for row in rows if not row["nfe"]] == ["couplings@round1", "couplings@round2"]
+    assert [row["model"] for row in rows if not row["nfe"]] == ["couplings@round1"]
     cells = [(row["model"], row["num_steps"], row["nfe"]) for row in rows if row["nfe"]]
     assert cells == [("flow", "1", "1"), ("flow", "4", "4"), ("distilled", "1", "1"), ("distilled", "4", "4")]
     assert all(float(row["sliced_wasserstein"]) > 0 for row in rows)
