@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from diffusers import ModelMixin
@@ -44,11 +45,15 @@ class TrainingResult:
         history: What was recorded on the way.
         heldout_loss_by_halflife: Held-out loss of each weight average at the end; empty without held-out samples.
         halflife_images: Half-life of the average that became the model.
+        seconds: Wall time of the steps since the start or the checkpoint continued from, with everything between them.
+        num_images: Images trained on in that time.
     """
 
     history: list[Row]
     heldout_loss_by_halflife: dict[int, float]
     halflife_images: int
+    seconds: float = field(compare=False)
+    num_images: int = field(compare=False)
 
 
 def train(
@@ -114,6 +119,7 @@ def train(
             marked_every_steps=config.marked_checkpoint_every_steps,
         )
         checkpoints.load_newest(state)
+        first_step, began = state.step, time.monotonic()
 
         def measure(ema: Ema) -> float | None:
             if heldout is None:
@@ -169,17 +175,19 @@ def train(
                     raise InterruptedRunError(
                         f"{label} was asked to stop and saved step {state.step} of {config.num_steps}"
                     )
-        result = _choose_average(state, measure)
+        seconds = time.monotonic() - began
+        measured, chosen = _choose_average(state, measure)
     unet.eval()
-    return result
+    num_images = (state.step - first_step) * config.batch_size
+    return TrainingResult(state.history, measured, chosen.halflife_images, seconds, num_images)
 
 
-def _choose_average(state: TrainingState, measure: Callable[[Ema], float | None]) -> TrainingResult:
+def _choose_average(state: TrainingState, measure: Callable[[Ema], float | None]) -> tuple[dict[int, float], Ema]:
     """Leaves the average of lowest held-out loss in the network; the default one if there is nothing to compare."""
     measured = {ema.halflife_images: loss for ema in state.emas if (loss := measure(ema)) is not None}
     chosen = min(state.emas, key=lambda ema: measured[ema.halflife_images]) if measured else state.emas[0]
     chosen.copy_to_parameters()
-    return TrainingResult(state.history, measured, chosen.halflife_images)
+    return measured, chosen
 
 
 def _loader(batches: StepBatches, first_step: int, runtime: Runtime) -> Iterator[Batch]:

@@ -13,7 +13,7 @@ from pipeline.student import save_student
 from pipeline.training import train
 from stages import paths
 from stages.entry import run, single_argument
-from stages.training_outputs import heldout_data, run_folder, watching, write_history
+from stages.training_outputs import heldout_data, run_folder, watching, write_training
 
 
 def main(config: Config, arguments: list[str]) -> None:
@@ -41,7 +41,7 @@ def main(config: Config, arguments: list[str]) -> None:
         )
     if runtime.is_main:
         save_student(network, paths.model(name))
-        write_history(name, result.history)
+        write_training(name, result)
         shutil.rmtree(run, ignore_errors=True)
 
 

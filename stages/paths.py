@@ -51,6 +51,11 @@ def losses(model_name: str) -> Path:
     return Path("metrics/training") / f"{model_name}.csv"
 
 
+def training_cost(model_name: str) -> Path:
+    """Time and speed of a model's training, and the weight average that was chosen."""
+    return Path("metrics/training") / f"{model_name}.json"
+
+
 def watched(model_name: str) -> Path:
     """What watching a model's training leaves."""
     return Path("watch") / model_name

@@ -15,7 +15,7 @@ from pipeline.teacher_training import adopt_pretrained, save_teacher, training_s
 from pipeline.training import train
 from stages import paths
 from stages.entry import run
-from stages.training_outputs import heldout_data, run_folder, watching, write_history
+from stages.training_outputs import heldout_data, run_folder, watching, write_training
 
 
 def main(config: Config, arguments: list[str]) -> None:
@@ -27,7 +27,7 @@ def main(config: Config, arguments: list[str]) -> None:
     if teacher.pretrained is not None:
         if runtime.is_main:
             adopt_pretrained(teacher.pretrained, images.shape, paths.model(TEACHER))
-            write_history(TEACHER, [])
+            write_training(TEACHER, None)
         return
     scheduler = training_scheduler()
     objective = (
@@ -57,7 +57,7 @@ def main(config: Config, arguments: list[str]) -> None:
             save_teacher(network, scheduler, paths.model(TEACHER))
         else:
             save_student(network, paths.model(TEACHER))
-        write_history(TEACHER, result.history)
+        write_training(TEACHER, result)
         shutil.rmtree(run, ignore_errors=True)
 
 

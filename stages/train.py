@@ -17,7 +17,7 @@ from pipeline.training import train
 from pipeline.training_set import Subset
 from stages import paths
 from stages.entry import run, single_argument
-from stages.training_outputs import run_folder, watching, write_history
+from stages.training_outputs import run_folder, watching, write_training
 
 
 def main(config: Config, arguments: list[str]) -> None:
@@ -68,7 +68,7 @@ def main(config: Config, arguments: list[str]) -> None:
         )
     if runtime.is_main:
         save_student(unet, paths.model(name))
-        write_history(name, result.history)
+        write_training(name, result)
         shutil.rmtree(run, ignore_errors=True)
 
 

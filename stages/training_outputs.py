@@ -10,16 +10,17 @@ from typing import Any
 
 import torch
 
-from pipeline.atomic import atomic_file
+from pipeline.atomic import atomic_file, write_json
 from pipeline.compute import Runtime
 from pipeline.config import SolverConfig, WatchConfig
 from pipeline.data import open_images
 from pipeline.errors import StraightflowError
 from pipeline.fingerprint import fingerprint_json
-from pipeline.meter import TIME_BUCKETS, Row
+from pipeline.meter import TIME_BUCKETS
 from pipeline.models import Sampler
 from pipeline.noise import stream_key
 from pipeline.noise_schedule import NoiseSchedule
+from pipeline.training import TrainingResult
 from pipeline.training_set import Subset
 from pipeline.watching import Watcher
 from stages import paths
@@ -80,8 +81,12 @@ def watching(
         watcher.finish()
 
 
-def write_history(name: str, history: list[Row]) -> None:
-    """Writes the training curve as CSV: a column per field of :class:`pipeline.meter.Row`, losses by t spread out."""
+def write_training(name: str, result: TrainingResult | None) -> None:
+    """Writes what a training leaves to read: its curve, and what it cost; both empty for None, a model brought along.
+
+    The curve is CSV with a column per field of :class:`pipeline.meter.Row`, losses by t spread out.
+    """
+    history = [] if result is None else result.history
     by_time = [f"loss_t{bucket / TIME_BUCKETS:.1f}" for bucket in range(TIME_BUCKETS)]
     with atomic_file(paths.losses(name)) as temporary, temporary.open("w", newline="") as stream:
         writer = csv.writer(stream)
@@ -90,3 +95,10 @@ def write_history(name: str, history: list[Row]) -> None:
             writer.writerow(
                 (row.step, row.loss, row.learning_rate, row.gradient_norm, row.heldout_loss, *row.loss_by_time)
             )
+    cost = {
+        "images_per_second": result.num_images / result.seconds if result and result.num_images else None,
+        "seconds": result.seconds if result else None,
+        "ema_halflife_images": result.halflife_images if result else None,
+        "heldout_loss_by_halflife": result.heldout_loss_by_halflife if result else {},
+    }
+    write_json(paths.training_cost(name), cost)

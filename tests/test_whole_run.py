@@ -52,10 +52,12 @@ def assert_the_report_shows_the_cells(folder: Path, rows: list[dict[str, str]]) 
     assert summary["distilled_1_over_couplings"] == pytest.approx(
         fid["distilled", "1"] / fid["couplings@round1", summary_steps(rows)]
     )
+    costs = [json.loads((folder / f"metrics/training/{name}.json").read_text()) for name in ("teacher", "round1")]
+    assert all(cost["images_per_second"] > 0 for cost in costs)
     page = (folder / "report/index.html").read_text("utf-8")
     assert not re.search(r"(src|href|srcset)=\"(?!data:)", page)
     assert all(f"{float(row['fid']):.3f}" in page for row in rows)
-    for name in ("fid_by_steps", "samples", "straightness", "losses"):
+    for name in ("fid_by_steps", "quality_by_seconds", "samples", "straightness", "losses"):
         pixels = np.asarray(Image.open(folder / f"report/figures/{name}.png").convert("L"))
         assert pixels.std() > 1, name
     shown = run(folder, "stages.show")
