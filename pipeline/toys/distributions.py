@@ -69,7 +69,7 @@ def _mixture(means: Sequence[tuple[float, ...]], std: float, extent: tuple[float
 _CIRCLE = [(4 * math.cos(k * math.pi / 4), 4 * math.sin(k * math.pi / 4)) for k in range(8)]
 
 TOYS: dict[str, Toy] = {
-    # The flow to it starts from N((0, -5), I), see the preset.
+    # The flow to it starts from N((0, -5), I): configs/preset/two_gaussians.yaml.
     "two_gaussians": _mixture([(5.0, 0.0)], 1.0, (-8.5, 8.5)),
     "bimodal_1d": _mixture([(-2.0,), (2.0,)], 0.5, (-4.0, 4.0)),
     "checkerboard": Toy(2, checkerboard, (-4.5, 4.5), inside=in_dark_cell),
