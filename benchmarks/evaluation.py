@@ -25,10 +25,10 @@ from cleanfid.fid import frechet_distance as cleanfid_distance
 
 from pipeline.compute import open_runtime
 from pipeline.config import ONE_PROCESS, Config, SolverConfig, load_config
-from pipeline.data import ImageSet
 from pipeline.evaluation.quality import num_kept
 from pipeline.evaluation.reference import open_reference
 from pipeline.evaluation.sweep import sweep
+from pipeline.image_set import ImageSet
 from pipeline.metrics.classifier import ImageClassifier
 from pipeline.metrics.features import FeatureExtractor, open_extractor, save_classifier
 from pipeline.metrics.frechet import frechet_distance

@@ -14,7 +14,7 @@ import torch
 
 from pipeline.compute import open_runtime
 from pipeline.config import ONE_PROCESS, ComputeConfig, SolverConfig
-from pipeline.data import open_images
+from pipeline.image_set import open_images
 from pipeline.inversion import noise_normality
 from pipeline.models import load_sampler
 from pipeline.noise import sample_noise, stream_key

@@ -1,4 +1,4 @@
-"""Errors a user can mend: what was expected, what was found, what to do."""
+"""How a stage ends early: by an error a user can mend, or because it was asked to stop."""
 
 from __future__ import annotations
 
@@ -19,3 +19,11 @@ class StraightflowError(Exception):
         self.found = found
         self.mend = mend
         super().__init__(f"expected: {expected}\n   found: {found}\n    mend: {mend}")
+
+
+EXIT_RESUME = 75
+"""Exit status that says "start me again": EX_TEMPFAIL of sysexits.h."""
+
+
+class InterruptedRunError(Exception):
+    """A run that saved a checkpoint and stopped because it was asked to; started again, it goes on."""

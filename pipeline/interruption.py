@@ -10,14 +10,7 @@ from types import FrameType
 import torch
 from accelerate import Accelerator
 
-EXIT_RESUME = 75
-"""Exit status that says "start me again": EX_TEMPFAIL of sysexits.h."""
-
 _AGREE_EVERY_STEPS = 10
-
-
-class InterruptedRunError(Exception):
-    """A run that saved a checkpoint and stopped because it was asked to; started again, it goes on."""
 
 
 class StopRequest:

@@ -16,8 +16,9 @@ from pipeline.compute import Runtime
 from pipeline.config import TrainingConfig
 from pipeline.dropout import has_dropout, seed_dropout
 from pipeline.ema import Ema
+from pipeline.errors import InterruptedRunError
 from pipeline.heldout import heldout_loss
-from pipeline.interruption import InterruptedRunError, StopRequest
+from pipeline.interruption import StopRequest
 from pipeline.learning_rate import learning_rate_at
 from pipeline.memory import training_needs
 from pipeline.meter import Meter, Row

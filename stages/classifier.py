@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipeline.atomic import write_json
 from pipeline.config import Config
-from pipeline.data import open_images
+from pipeline.image_set import open_images
 from pipeline.metrics.classifier import train_classifier
 from pipeline.metrics.features import save_classifier
 from stages import paths

@@ -13,8 +13,8 @@ from pipeline.compute import open_runtime
 from pipeline.config import Config
 from pipeline.couplings.generation import generate_couplings, make_shards, open_run
 from pipeline.couplings.work import Worker
-from pipeline.data import open_images
 from pipeline.errors import StraightflowError
+from pipeline.image_set import open_images
 from pipeline.models import load_sampler
 from stages import paths
 from stages.entry import run

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from pipeline.config import Config
-from pipeline.data import prepare_images
-from pipeline.toys.data import prepare_points
 from stages import paths
 from stages.entry import run
 
 
 def main(config: Config, arguments: list[str]) -> None:
-    """Writes data/images."""
+    """Writes data/images. Each kind of data imports what it alone needs: loading both costs seconds."""
     del arguments
-    prepare = prepare_points if config.data.is_points else prepare_images
-    prepare(config.data, paths.IMAGES)
+    if config.data.is_points:
+        from pipeline.toys.data import prepare_points
+
+        prepare_points(config.data, paths.IMAGES)
+    else:
+        from pipeline.data import prepare_images
+
+        prepare_images(config.data, paths.IMAGES)
 
 
 if __name__ == "__main__":

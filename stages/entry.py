@@ -7,8 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.config import Config, load_config
-from pipeline.errors import StraightflowError
-from pipeline.interruption import EXIT_RESUME, InterruptedRunError
+from pipeline.errors import EXIT_RESUME, InterruptedRunError, StraightflowError
 
 PARAMS = Path("params.yaml")
 

@@ -6,7 +6,7 @@ import shutil
 
 from pipeline.compute import open_runtime
 from pipeline.config import Config, SolverConfig
-from pipeline.data import open_images
+from pipeline.image_set import open_images
 from pipeline.networks import build_network, set_noise
 from pipeline.objectives import build_flow_matching
 from pipeline.student import save_student

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pipeline.compute import Runtime
 from pipeline.config import Config
-from pipeline.data import open_images
 from pipeline.evaluation.quality import num_kept
 from pipeline.evaluation.reference import Reference, open_reference
+from pipeline.image_set import open_images
 from pipeline.metrics.features import FeatureExtractor, open_extractor
 from stages import paths
 

@@ -14,7 +14,6 @@ from pipeline.report.provenance import collect_provenance, parameters
 from pipeline.report.results import few_step_rows, load_results
 from pipeline.report.samples import load_samples
 from pipeline.report.summary import summary
-from pipeline.toys.page import write_point_report
 from stages import paths
 from stages.entry import run
 
@@ -25,6 +24,8 @@ def main(config: Config, arguments: list[str]) -> None:
     """Writes metrics/few_step.csv, metrics/summary.json and report/ with the figures and index.html."""
     del arguments
     if config.data.is_points:
+        from pipeline.toys.page import write_point_report  # brings torch along, which images do without here
+
         write_point_report(HERE, config, table_path=paths.FEW_STEP, summary_path=paths.SUMMARY, folder=paths.REPORT)
         return
     results = load_results(HERE, config.evaluate.models, tuple(config.rounds))

@@ -6,7 +6,7 @@ import shutil
 
 from pipeline.compute import open_runtime
 from pipeline.config import TEACHER, Config, SolverConfig
-from pipeline.data import open_images
+from pipeline.image_set import open_images
 from pipeline.networks import build_network, set_noise
 from pipeline.noise_schedule import read_noise_schedule
 from pipeline.objectives import NoisePrediction, build_flow_matching

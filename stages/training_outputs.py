@@ -13,9 +13,9 @@ import torch
 from pipeline.atomic import atomic_file, write_json
 from pipeline.compute import Runtime
 from pipeline.config import SolverConfig, WatchConfig
-from pipeline.data import open_images
 from pipeline.errors import StraightflowError
 from pipeline.fingerprint import fingerprint_json
+from pipeline.image_set import open_images
 from pipeline.meter import TIME_BUCKETS
 from pipeline.models import Sampler
 from pipeline.noise import stream_key

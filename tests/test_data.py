@@ -9,8 +9,9 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from pipeline.config import DataConfig
-from pipeline.data import open_images, prepare_images
+from pipeline.data import prepare_images
 from pipeline.errors import StraightflowError
+from pipeline.image_set import open_images
 
 DIGITS = {
     "source": "digits", "location": None, "heldout_share": 0.1, "resolution": 8, "channels": 1, "seed": 0,

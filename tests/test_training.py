@@ -19,9 +19,8 @@ from pipeline.batches import BatchOrder
 from pipeline.config import TrainingConfig
 from pipeline.dropout import set_dropout
 from pipeline.ema import Ema
-from pipeline.errors import StraightflowError
+from pipeline.errors import InterruptedRunError, StraightflowError
 from pipeline.heldout import heldout_loss
-from pipeline.interruption import InterruptedRunError
 from pipeline.learning_rate import learning_rate_at
 from pipeline.losses import l2
 from pipeline.memory import training_needs

@@ -16,9 +16,9 @@ from pipeline.couplings.pair_filter import write_pair_filter
 from pipeline.couplings.pairs import Pairs, drawn_ahead, pair_source
 from pipeline.couplings.shard import IMAGES, LABELS, NOISE
 from pipeline.couplings.work import FinishedShard, Work, Worker
-from pipeline.data import ImageSet
 from pipeline.errors import StraightflowError
 from pipeline.fingerprint import fingerprint_json
+from pipeline.image_set import ImageSet
 from pipeline.inversion import noise_normality
 from pipeline.models import Sampler
 from pipeline.noise import noise_check, stream_key

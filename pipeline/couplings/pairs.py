@@ -16,8 +16,8 @@ import torch
 from pipeline.batches import epoch_order
 from pipeline.config import CouplingsConfig, SolverConfig
 from pipeline.couplings.manifest import Direction
-from pipeline.data import ImageSet
 from pipeline.errors import StraightflowError
+from pipeline.image_set import ImageSet
 from pipeline.models import Sampler
 from pipeline.noise import sample_noise, stream_key
 from pipeline.pixels import to_float

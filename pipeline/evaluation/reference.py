@@ -11,9 +11,9 @@ from safetensors.numpy import load_file, save_file
 
 from pipeline.atomic import atomic_file
 from pipeline.compute import Runtime
-from pipeline.data import ImageSet
 from pipeline.errors import StraightflowError
 from pipeline.fingerprint import fingerprint_json
+from pipeline.image_set import ImageSet
 from pipeline.metrics.features import FeatureExtractor
 from pipeline.metrics.frechet import FrechetReference
 from pipeline.metrics.moments import Moments, moments_of

@@ -13,7 +13,8 @@ from pipeline.atomic import write_json
 from pipeline.config import EvaluateConfig
 from pipeline.evaluation.cells import code_fingerprint
 from pipeline.fingerprint import fingerprint_json
-from pipeline.metrics.trajectories import TrajectoryMeasures, measure_trajectories
+from pipeline.metrics.trajectories import measure_trajectories
+from pipeline.metrics.trajectory_measures import TrajectoryMeasures
 from pipeline.models import Sampler
 from pipeline.noise import stream_key
 

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from pipeline.config import ClassifierConfig
-from pipeline.data import ImageSet
 from pipeline.errors import StraightflowError
+from pipeline.image_set import ImageSet
 from pipeline.noise import step_generator
 from pipeline.pixels import to_float
 from pipeline.progress import Progress

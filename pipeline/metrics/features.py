@@ -16,7 +16,6 @@ from pipeline.config import FeaturesConfig
 from pipeline.errors import StraightflowError
 from pipeline.fingerprint import fingerprint_file, fingerprint_json
 from pipeline.metrics.classifier import ImageClassifier
-from pipeline.metrics.inception import find_weights, load_inception
 from pipeline.pixels import to_float
 
 
@@ -65,6 +64,8 @@ def open_extractor(
         return FeatureExtractor(
             "classifier", fingerprint_file(weights), _load_classifier(weights, shape[0], shape[1], device)
         )
+    from pipeline.metrics.inception import find_weights, load_inception  # with torchvision, which takes a second
+
     mode, weights = config.inception.mode, find_weights(config.inception)
     fingerprint = fingerprint_json([mode, fingerprint_file(weights)])
     return FeatureExtractor(f"inception-{mode}", fingerprint, load_inception(mode, weights, device))

@@ -5,32 +5,11 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 
+from pipeline.metrics.trajectory_measures import TrajectoryMeasures
 from pipeline.solvers import Field, euler
-
-
-@dataclass(frozen=True)
-class TrajectoryMeasures:
-    """Means over trajectories; all but the transport cost are 0 when every trajectory is straight.
-
-    Attributes:
-        straightness: S of Liu et al. 2022 (sec. 2.2): ∫ E‖(x_1 - x_0) - v(x_t, t)‖² dt.
-        straightness_normalised: S divided by E‖mean velocity‖²; comparable between models.
-        turning_radians: Total curvature ∫ κ ds of a trajectory: the angles between consecutive velocities, summed.
-        transport_cost_per_dim: Mean of (x_1 - x_0)² over samples and dimensions.
-        inversion_rmse: Root mean square of x_0 less the noise found by solving back from x_1 on the same grid.
-        one_step_rmse: Root mean square of the image of one Euler step less that of the whole grid, from equal noise.
-    """
-
-    straightness: float
-    straightness_normalised: float
-    turning_radians: float
-    transport_cost_per_dim: float
-    inversion_rmse: float
-    one_step_rmse: float
 
 
 def measure_trajectories(field: Field, x_0: torch.Tensor, times: Sequence[float]) -> TrajectoryMeasures:

@@ -135,7 +135,6 @@ def _provenance(results: Results, provenance: Provenance) -> list[tuple[str, obj
         *([("classifier’s held-out accuracy", f"{100 * accuracy:.1f} %")] if accuracy is not None else []),
         ("models measured on", "; ".join(measured_on)),
         ("processor", f"{provenance.cpu}, {provenance.num_cores} logical cores"),
-        ("GPU", provenance.gpu or "none"),
         ("system", provenance.system),
         ("Python", provenance.python),
         *provenance.packages.items(),

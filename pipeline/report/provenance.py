@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from pipeline.config import Config
 
 PACKAGES = (
@@ -30,7 +28,6 @@ class Provenance:
         packages: Version of each package that numbers depend on; ``not installed`` where missing.
         cpu: Model name of the processor.
         num_cores: Logical cores this process may use.
-        gpu: Name and number of GPUs, or None.
         system: Operating system.
     """
 
@@ -39,7 +36,6 @@ class Provenance:
     packages: dict[str, str]
     cpu: str
     num_cores: int
-    gpu: str | None
     system: str
 
 
@@ -51,7 +47,6 @@ def collect_provenance(root: Path) -> Provenance:
         packages={name: _version(name) for name in PACKAGES},
         cpu=_cpu_model(),
         num_cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
-        gpu=_gpu_name(),
         system=f"{platform.system()} {platform.machine()}",
     )
 
@@ -94,9 +89,3 @@ def _cpu_model() -> str:
     except OSError:
         pass
     return platform.processor() or "unknown"
-
-
-def _gpu_name() -> str | None:
-    if not torch.cuda.is_available():
-        return None
-    return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name(0)}"

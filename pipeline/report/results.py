@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipeline.config import DISTILLED, TEACHER
 from pipeline.metrics.row import Row
-from pipeline.metrics.trajectories import TrajectoryMeasures
+from pipeline.metrics.trajectory_measures import TrajectoryMeasures
 from pipeline.report.reading import load_csv, load_json
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
-from diffusers.models.unets.unet_2d import UNet2DOutput
 
 from pipeline.config import STANDARD_NOISE, NoiseConfig
 from pipeline.student import NUM_TRAIN_TIMESTEPS
@@ -70,6 +70,12 @@ class GaussianMixture:
         return self.weights.to(x).log() - log_scale - 0.5 * distance
 
 
+class Prediction(NamedTuple):
+    """A network's output, named as in diffusers."""
+
+    sample: torch.Tensor
+
+
 class MixtureField(torch.nn.Module):
     """The exact velocity field of a mixture, called like a student's network: predicts x_0 - x_1 at 1000 (1 - t).
 
@@ -82,7 +88,7 @@ class MixtureField(torch.nn.Module):
         super().__init__()
         self._mixture, self._noise = mixture, noise
 
-    def forward(self, sample: torch.Tensor, timestep: torch.Tensor | float) -> UNet2DOutput:
+    def forward(self, sample: torch.Tensor, timestep: torch.Tensor | float) -> Prediction:
         """The prediction at (batch, dim) and (batch,) timesteps, or one for all, in ``.sample``."""
         t = 1 - torch.as_tensor(timestep).to(sample).reshape(-1).expand(len(sample)) / NUM_TRAIN_TIMESTEPS
-        return UNet2DOutput(sample=-self._mixture.velocity(sample, t, self._noise))
+        return Prediction(sample=-self._mixture.velocity(sample, t, self._noise))

@@ -15,9 +15,9 @@ from pipeline.checks.couplings import check_couplings
 from pipeline.config import GateConfig, ImageToNoiseConfig, SolverConfig
 from pipeline.couplings.generation import generate_couplings
 from pipeline.couplings.store import CouplingStore
-from pipeline.data import ImageSet
 from pipeline.errors import StraightflowError
 from pipeline.fingerprint import fingerprint_folder
+from pipeline.image_set import ImageSet
 from pipeline.models import Sampler
 from pipeline.noise import sample_labels, sample_noise, stream_key
 

@@ -16,9 +16,9 @@ import torch
 
 from pipeline.compute import Runtime, open_runtime
 from pipeline.config import ComputeConfig, EvaluateConfig, LaunchConfig
-from pipeline.data import ImageSet
 from pipeline.evaluation.reference import Reference, open_reference
 from pipeline.evaluation.sweep import Sweep, sweep
+from pipeline.image_set import ImageSet
 from pipeline.metrics.features import FeatureExtractor
 from pipeline.models import load_sampler
 

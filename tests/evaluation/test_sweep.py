@@ -66,7 +66,11 @@ def test_a_finished_sweep_rests_and_a_new_step_count_is_measured_alone(folder: P
     first = run_sweep(folder, runtime)
     solved = []
     sample = Sampler.sample
-    monkeypatch.setattr(Sampler, "sample", lambda self, x_0, solver: solved.append(solver) or sample(self, x_0, solver))
+    monkeypatch.setattr(
+        Sampler,
+        "sample",
+        lambda self, x_0, solver, labels=None: solved.append(solver) or sample(self, x_0, solver, labels),
+    )
     more = run_sweep(folder, runtime, num_steps=[1, 2, 3])
     assert {solver.num_steps for solver in solved} == {3}
     assert comparable(more)[:2] == comparable(first)

@@ -20,5 +20,5 @@ def page(tmp_path: Path) -> str:
     write_run(tmp_path)
     results, cells = load_results(tmp_path, MODELS, ROUNDS), load_samples(tmp_path, MODELS)
     pictures = draw_pictures(results, cells)
-    provenance = Provenance("abc" + HOSTILE, "3.11", {"torch": "2.14"}, "a CPU", 2, None, "Linux")
+    provenance = Provenance("abc" + HOSTILE, "3.11", {"torch": "2.14"}, "a CPU", 2, "Linux")
     return render_page(results, cells, "round1", pictures, provenance, {"note": HOSTILE})

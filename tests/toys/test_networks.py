@@ -24,8 +24,8 @@ from pipeline.config import (
 )
 from pipeline.couplings.generation import generate_couplings
 from pipeline.couplings.store import CouplingStore
-from pipeline.data import open_images
 from pipeline.errors import StraightflowError
+from pipeline.image_set import open_images
 from pipeline.models import load_sampler
 from pipeline.networks import build_network, load_network, noise_of, sample_shape, set_noise
 from pipeline.objectives import build_flow_matching
