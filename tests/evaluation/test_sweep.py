@@ -12,6 +12,7 @@ import pytest
 import torch
 from sweep_setting import EXTRACTOR, NUM_FEATURES, comparable, config, extract, reference, run_sweep
 
+from pipeline.config import SolverConfig
 from pipeline.errors import StraightflowError
 from pipeline.evaluation.stretches import divide
 from pipeline.evaluation.sweep import sweep
@@ -20,6 +21,7 @@ from pipeline.metrics.moments import moments_of
 from pipeline.models import Sampler, load_sampler
 from pipeline.noise import sample_noise, stream_key
 from pipeline.pixels import to_uint8
+from pipeline.solvers import Solution
 from pipeline.student import save_student
 
 ROOT = Path(__file__).parent.parent.parent
@@ -66,11 +68,12 @@ def test_a_finished_sweep_rests_and_a_new_step_count_is_measured_alone(folder: P
     first = run_sweep(folder, runtime)
     solved = []
     sample = Sampler.sample
-    monkeypatch.setattr(
-        Sampler,
-        "sample",
-        lambda self, x_0, solver, labels=None: solved.append(solver) or sample(self, x_0, solver, labels),
-    )
+
+    def noted(self: Sampler, x_0: torch.Tensor, solver: SolverConfig, labels: torch.Tensor | None = None) -> Solution:
+        solved.append(solver)
+        return sample(self, x_0, solver, labels)
+
+    monkeypatch.setattr(Sampler, "sample", noted)
     more = run_sweep(folder, runtime, num_steps=[1, 2, 3])
     assert {solver.num_steps for solver in solved} == {3}
     assert comparable(more)[:2] == comparable(first)
