@@ -119,8 +119,8 @@ def test_two_processes_measure_what_one_does_to_the_bit(folder: Path, runtime) -
 def test_images_that_are_not_finite_are_named_and_finished_cells_stay(folder: Path, runtime, monkeypatch) -> None:
     sample = Sampler.sample
 
-    def broken(self: Sampler, x_0: torch.Tensor, solver):
-        solution = sample(self, x_0, solver)
+    def broken(self: Sampler, x_0: torch.Tensor, solver: SolverConfig, labels: torch.Tensor | None = None) -> Solution:
+        solution = sample(self, x_0, solver, labels)
         return type(solution)(solution.x * (torch.nan if solver.num_steps == 2 else 1), solution.nfe)
 
     monkeypatch.setattr(Sampler, "sample", broken)
