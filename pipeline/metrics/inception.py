@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -77,7 +78,7 @@ def load_inception(mode: Mode, weights: Path, device: torch.device) -> Callable[
             with tempfile.TemporaryDirectory() as folder:
                 (Path(folder) / TORCHSCRIPT_FILE).symlink_to(weights.resolve())
                 network = InceptionV3W(folder, download=False, resize_inside=mode == "legacy_tensorflow")
-    except (OSError, RuntimeError, AttributeError, KeyError) as error:
+    except (OSError, RuntimeError, AttributeError, KeyError, pickle.UnpicklingError) as error:
         raise StraightflowError(
             expected=f"the Inception network of mode {mode} in {weights}",
             found=" ".join(str(error).split())[:300],
