@@ -47,8 +47,9 @@ def test_dvc_repro_goes_on_with_the_shards_of_a_killed_one(tiny_unet, runtime, t
 
     (tmp_path / "die_in_shard").write_text("1")
     killed = repro(tmp_path)
+    # DVC sees the signal where its shell became the stage, and the shell's word for it where the shell stayed beside.
+    assert killed.stderr.rstrip().endswith((f"exited with {-signal.SIGKILL}", f"exited with {128 + signal.SIGKILL}"))
     assert killed.returncode != 0
-    assert str(-signal.SIGKILL) in killed.stderr
     assert not (tmp_path / "couplings/round1/store").exists()
     (work,) = (tmp_path / "runs").iterdir()
     assert [path.name for path in work.glob("shard*.json")] == ["shard-000000.safetensors.json"]
