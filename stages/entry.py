@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ PARAMS = Path("params.yaml")
 
 def run(main: Callable[[Config, list[str]], None]) -> None:
     """Calls ``main`` with the validated configuration and the command-line arguments."""
+    gc.freeze()
     try:
         main(load_config(PARAMS), sys.argv[1:])
     except StraightflowError as error:
