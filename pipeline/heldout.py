@@ -1,4 +1,4 @@
-"""Loss on samples that are never trained on, by the averaged weights."""
+"""Samples that are never trained on: which ones, and the loss of the averaged weights on them."""
 
 from __future__ import annotations
 
@@ -6,9 +6,28 @@ import numpy as np
 import torch
 
 from pipeline.compute import Runtime
-from pipeline.noise import step_generator
+from pipeline.noise import step_generator, stream_key
 from pipeline.objectives import Objective
 from pipeline.training_set import TrainingSet
+
+
+def heldout_split(num_items: int, num_heldout: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Divides a set into what is trained on and what is held out, a random spread of it.
+
+    Sets are ordered (images by class, couplings by how they were made), so no stretch of one speaks for all of it. Of
+    one seed, the smaller of two held-out sets is part of the larger: models trained one from another on the same set,
+    with equal ``num_heldout``, have seen none of what they are measured on.
+
+    Args:
+        num_items: Size of the set.
+        num_heldout: Samples held out; all of the set if it has fewer.
+        seed: Of the set, not of a training on it.
+
+    Returns:
+        Indices trained on and indices held out, each ascending, int64; together every index once.
+    """
+    order = np.random.Generator(np.random.Philox(key=stream_key("heldout", seed))).permutation(num_items)
+    return np.sort(order[num_heldout:]), np.sort(order[:num_heldout])
 
 
 @torch.no_grad()

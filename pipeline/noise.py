@@ -11,7 +11,7 @@ import torch
 
 from pipeline.config import STANDARD_NOISE, NoiseConfig
 
-Purpose = Literal["couplings", "inversion", "evaluation", "classifier", "training"]
+Purpose = Literal["couplings", "inversion", "evaluation", "classifier", "training", "heldout"]
 
 
 def stream_key(purpose: Purpose, seed: int) -> int:

@@ -31,22 +31,21 @@ class TrainingSet(Protocol):
 
 @dataclass(frozen=True)
 class Subset:
-    """``items`` from index ``start`` (inclusive) to ``stop``."""
+    """The samples of ``items`` at ``indices``, (num,), in that order."""
 
     items: TrainingSet
-    start: int
-    stop: int
+    indices: np.ndarray
 
     def __len__(self) -> int:
-        return self.stop - self.start
+        return len(self.indices)
 
     def load(self, indices: np.ndarray) -> Batch:
         """Samples by their index within the subset."""
-        return self.items.load(indices + self.start)
+        return self.items.load(self.indices[indices])
 
     def locate(self, index: int) -> str:
         """Where a sample of the subset is kept."""
-        return self.items.locate(index + self.start)
+        return self.items.locate(int(self.indices[index]))
 
 
 class StepBatches(Dataset[Batch]):

@@ -27,7 +27,7 @@ def main(config: Config, arguments: list[str]) -> None:
     inputs = [data.fingerprint, architecture.model_dump(mode="json"), settings.model_dump(mode="json")]
     run = run_folder(name, [*inputs, runtime.precision])
     solver = SolverConfig(name="euler", num_steps=16)
-    with watching(config.watch, name, data.shape, None, solver, runtime) as watcher:
+    with watching(config.watch, name, network, None, solver, runtime) as watcher:
         result = train(
             network,
             data,

@@ -40,7 +40,7 @@ def main(config: Config, arguments: list[str]) -> None:
     else:
         set_noise(network, teacher.flow.noise)
         noise_schedule, solver = None, SolverConfig(name="euler", num_steps=16)
-    with watching(config.watch, TEACHER, images.shape, noise_schedule, solver, runtime) as watcher:
+    with watching(config.watch, TEACHER, network, noise_schedule, solver, runtime) as watcher:
         result = train(
             network,
             images,

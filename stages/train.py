@@ -10,6 +10,7 @@ from pipeline.couplings.store import CouplingStore
 from pipeline.dropout import set_dropout
 from pipeline.errors import StraightflowError
 from pipeline.fingerprint import fingerprint_file, fingerprint_folder
+from pipeline.heldout import heldout_split
 from pipeline.networks import load_network, num_classes, set_noise
 from pipeline.objectives import build_distillation, build_velocity_regression
 from pipeline.student import save_student, starting_network
@@ -52,18 +53,18 @@ def main(config: Config, arguments: list[str]) -> None:
             runtime.precision,
         ],
     )
-    num_trained_on = max(len(store) - settings.heldout_items, 0)
+    trained_on, heldout = heldout_split(len(store), settings.heldout_items, store.manifest.seed)
     solver = SolverConfig(name="euler", num_steps=1 if name == DISTILLED else 4)
-    with watching(config.watch, name, store.manifest.shape, None, solver, runtime, classes) as watcher:
+    with watching(config.watch, name, unet, None, solver, runtime) as watcher:
         result = train(
             unet,
-            Subset(store, 0, num_trained_on),
+            Subset(store, trained_on),
             objective,
             settings,
             runtime,
             run,
             name,
-            heldout=Subset(store, num_trained_on, len(store)) if settings.heldout_items else None,
+            heldout=Subset(store, heldout) if settings.heldout_items else None,
             watcher=watcher,
         )
     if runtime.is_main:

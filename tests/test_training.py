@@ -20,7 +20,7 @@ from pipeline.config import TrainingConfig
 from pipeline.dropout import set_dropout
 from pipeline.ema import Ema
 from pipeline.errors import InterruptedRunError, StraightflowError
-from pipeline.heldout import heldout_loss
+from pipeline.heldout import heldout_loss, heldout_split
 from pipeline.learning_rate import learning_rate_at
 from pipeline.losses import l2
 from pipeline.memory import training_needs
@@ -225,7 +225,7 @@ def test_images_of_another_shape_and_an_empty_set_are_refused(tiny_unet, runtime
     with pytest.raises(StraightflowError, match=r"\(1, 8, 8\)(.|\n)*found: \(1, 4, 4\)"):
         training.train(tiny_unet, other, OBJECTIVE, config(), runtime, tmp_path, "refused")
     with pytest.raises(StraightflowError, match="samples to train refused on"):
-        training.train(tiny_unet, Subset(Pairs(), 0, 0), OBJECTIVE, config(), runtime, tmp_path, "refused")
+        training.train(tiny_unet, Subset(Pairs(), np.arange(0)), OBJECTIVE, config(), runtime, tmp_path, "refused")
 
 
 def test_memory_is_foretold(tiny_unet, runtime) -> None:
@@ -256,6 +256,38 @@ def test_every_epoch_visits_each_sample_once() -> None:
     for epoch in range(2):
         assert sorted(visited[20 * epoch : 20 * (epoch + 1)]) == list(range(20))
     assert np.array_equal(BatchOrder(seed=0, batch_size=8, num_items=20)(3), visited[24:32])
+
+
+@pytest.mark.parametrize(("num_items", "num_heldout"), [(1000, 100), (20, 0), (20, 20), (20, 30)])
+def test_held_out_samples_are_not_trained_on(num_items: int, num_heldout: int) -> None:
+    trained_on, heldout = heldout_split(num_items, num_heldout, seed=3)
+    assert len(heldout) == min(num_heldout, num_items)
+    assert sorted([*trained_on, *heldout]) == list(range(num_items))
+
+
+def test_held_out_samples_are_spread_over_an_ordered_set_and_a_seed_nests_them() -> None:
+    heldout = heldout_split(1000, 100, seed=3)[1]
+    # Of each tenth of the set 10 are expected, with the standard deviation of 100 draws without replacement.
+    counts = np.histogram(heldout, bins=10, range=(0, 1000))[0]
+    assert np.abs(counts - 10).max() <= 4 * np.sqrt(100 * 0.1 * 0.9 * 900 / 999)
+    assert not np.array_equal(heldout, heldout_split(1000, 100, seed=4)[1])
+    assert set(heldout_split(1000, 40, seed=3)[1]) < set(heldout)
+
+
+@pytest.mark.parametrize("num_processes", [1, 2, 4])
+def test_no_process_of_any_number_trains_on_a_held_out_sample(num_processes: int) -> None:
+    items = Pairs()
+    trained_on, heldout = heldout_split(20, 6, seed=0)
+    shares = [
+        StepBatches(Subset(items, trained_on), OBJECTIVE, config(), rank, num_processes)
+        for rank in range(num_processes)
+    ]
+    seen = torch.cat([share[step]["x_1"] for share in shares for step in range(12)]).flatten(1).tolist()
+    # Twelve steps of eight visit each of the fourteen others several times.
+    assert all(x.tolist() in seen for x in items.x_1[trained_on].flatten(1))
+    assert not any(x.tolist() in seen for x in items.x_1[heldout].flatten(1))
+    # A sample's name is that of the set it was taken from.
+    assert Subset(items, heldout).locate(2) == f"pair {heldout[2]}"
 
 
 def test_learning_rate_course() -> None:

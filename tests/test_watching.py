@@ -11,10 +11,13 @@ from dvc.repo import Repo
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from pipeline.config import WatchConfig
+from pipeline.config import NoiseConfig, SolverConfig, WatchConfig
 from pipeline.errors import StraightflowError
 from pipeline.meter import Row
+from pipeline.networks import set_noise
+from pipeline.velocity_mlp import VelocityMLP
 from pipeline.watching import Watcher, tracked_values
+from stages.training_outputs import preview_of
 
 ROWS = [
     Row(10, 0.5, 1e-3, 2.0, (None,) * 9 + (0.5,), None),
@@ -70,6 +73,20 @@ def test_images_drawn_on_the_way_are_a_grid(tiny_unet, runtime, tmp_path: Path) 
     centres = [grid[2 + 4 + 10 * row, 2 + 4 + 10 * column] for row in range(2) for column in range(2)]
     assert [int(value) for value in centres] == [0, 255, 128, 255]
     assert tiny_unet.training
+
+
+def test_previews_start_from_the_networks_own_noise_and_are_the_same_every_time(runtime) -> None:
+    distribution = NoiseConfig(mean=(0.0, -5.0), std=0.5)
+    network = VelocityMLP(in_channels=2, width=4, num_layers=1, fourier_octaves=0)
+    set_noise(network, distribution)
+    for parameter in network.parameters():
+        torch.nn.init.zeros_(parameter)
+    preview = preview_of(network, None, SolverConfig(name="euler", num_steps=3), runtime)
+    drawn = preview(network)
+    # The velocity is 0, so what is drawn is the noise: 64 points, the mean's standard error std / 8.
+    assert torch.allclose(drawn.mean(0), torch.tensor(distribution.mean), rtol=0, atol=5 * 0.5 / 8)
+    assert torch.allclose(drawn.std(0), torch.full((2,), 0.5), rtol=0, atol=5 * 0.5 / (2 * 63) ** 0.5)
+    assert torch.equal(preview(network), drawn)
 
 
 def test_a_tracker_that_is_not_installed_is_named(runtime, tmp_path: Path, monkeypatch) -> None:

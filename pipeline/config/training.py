@@ -41,8 +41,8 @@ class TrainingConfig(Section):
         gradient_accumulation_steps: Micro-batches that each process divides its share of a batch into.
         gradient_checkpointing: Computes activations twice instead of keeping them: slower, less memory.
         horizontal_flips: Trains on every sample flipped left to right as well, noise and image together.
-        heldout_items: Samples kept from training (the last couplings; for a teacher, held-out images) on which the
-            loss of the averaged weights is measured.
+        heldout_items: Samples kept from training, on which the loss of the averaged weights is measured: a spread of
+            the couplings, the same for all that train on them; for what is trained on data, of the held-out split.
         heldout_every_steps: Steps between two such measurements; null measures at the end only.
         log_every_steps: Steps between two recorded losses.
         checkpoint_every_steps: Steps between two checkpoints.
