@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -46,6 +46,7 @@ class TrainingResult:
         history: What was recorded on the way.
         heldout_loss_by_halflife: Held-out loss of each weight average at the end; empty without held-out samples.
         halflife_images: Half-life of the average that became the model.
+        averages: All of them, each still able to take the place of the network's weights.
         seconds: Wall time of the steps since the start or the checkpoint continued from, with everything between them.
         num_images: Images trained on in that time.
     """
@@ -53,6 +54,7 @@ class TrainingResult:
     history: list[Row]
     heldout_loss_by_halflife: dict[int, float]
     halflife_images: int
+    averages: Sequence[Ema] = field(compare=False, repr=False)
     seconds: float = field(compare=False)
     num_images: int = field(compare=False)
 
@@ -180,7 +182,7 @@ def train(
         measured, chosen = _choose_average(state, measure)
     unet.eval()
     num_images = (state.step - first_step) * config.batch_size
-    return TrainingResult(state.history, measured, chosen.halflife_images, seconds, num_images)
+    return TrainingResult(state.history, measured, chosen.halflife_images, emas, seconds, num_images)
 
 
 def _choose_average(state: TrainingState, measure: Callable[[Ema], float | None]) -> tuple[dict[int, float], Ema]:

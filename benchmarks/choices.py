@@ -1,0 +1,255 @@
+"""Quality of a student at equal budget by how it is trained: ``python -m benchmarks.choices RUN``.
+
+``RUN`` is the folder of a finished run of an image preset, with its params.yaml, teacher, first round's couplings,
+images and classifier. For each choice and seed a student is trained on that round's couplings for the same number of
+steps, with the round's own settings but for what the choice names, and one- and four-step FID are measured. The base
+run keeps several weight averages at once, which are measured without training again.
+
+    python -m benchmarks.choices . --write docs/choices.md
+    OMP_NUM_THREADS=1 python -m benchmarks.choices . --only base --only l2 &       # two at once take less time in all
+    OMP_NUM_THREADS=1 python -m benchmarks.choices . --only cold --only uniform_t
+
+Results are kept by their inputs in ``RUN/runs/choices`` (``--cache``), and a training that was stopped goes on from its
+checkpoint; tables show all that is there. Seeds take turns, so that a benchmark that was stopped has as many of each
+choice. Delete the folder after changing the library's code.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from diffusers import ModelMixin
+
+from benchmarks.choices_tables import NUM_STEPS, Average, Student, averages_table, choices_table, write_page
+from pipeline.atomic import write_json
+from pipeline.compute import Runtime, open_runtime
+from pipeline.config import ONE_PROCESS, TEACHER, Config, FlowTrainingConfig, SolverConfig, load_config
+from pipeline.couplings.store import CouplingStore
+from pipeline.dropout import set_dropout
+from pipeline.errors import EXIT_RESUME, InterruptedRunError, StraightflowError
+from pipeline.evaluation.quality import num_kept
+from pipeline.evaluation.reference import Reference, open_reference
+from pipeline.fingerprint import fingerprint_file, fingerprint_folder, fingerprint_json
+from pipeline.heldout import heldout_split
+from pipeline.image_set import open_images
+from pipeline.metrics.features import FeatureExtractor, open_extractor
+from pipeline.metrics.moments import moments_of
+from pipeline.models import Sampler
+from pipeline.networks import build_network, load_network, num_classes, sample_shape
+from pipeline.objectives import build_velocity_regression
+from pipeline.progress import Progress
+from pipeline.sampling import sample_images
+from pipeline.student import starting_network
+from pipeline.training import train
+from pipeline.training_set import Subset
+from stages import paths
+
+HELDOUT_ITEMS = 1000
+BASE = {"loss": {"name": "pseudo_huber", "c": 0.03}, "timesteps": {"name": "u_shaped", "a": 4.0}}
+EMA_SHARES = (0.0004, 0.005, 0.02, 0.05)
+"""Half-lives kept beside the round's own, as shares of the images trained on; the first is about a step of digits."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One way to train.
+
+    Attributes:
+        description: As the table shows it.
+        changes: Settings that differ from :data:`BASE`.
+        warm_start: Whether it starts from the teacher's weights, else from random ones of the training's seed.
+        keeps_averages: Whether several weight averages are kept and measured.
+    """
+
+    description: str
+    changes: Mapping[str, Any]
+    warm_start: bool = True
+    keeps_averages: bool = False
+
+
+CHOICES = {
+    "base": Choice("base: warm start, pseudo-Huber (c = 0.03), u-shaped t (a = 4)", {}, keeps_averages=True),
+    "cold": Choice("cold start: random weights", {}, warm_start=False),
+    "l2": Choice("L2 loss", {"loss": {"name": "l2", "c": None}}),
+    "uniform_t": Choice("uniform t", {"timesteps": {"name": "uniform", "a": None}}),
+}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all choices share."""
+
+    folder: Path
+    config: Config
+    round_name: str
+    store: CouplingStore
+    runtime: Runtime
+    extractor: FeatureExtractor
+    reference: Reference
+    num_samples: int
+
+    def fids(self, network: ModelMixin, label: str) -> list[float]:
+        """FID at each of :data:`NUM_STEPS` Euler steps, from the noise of the evaluation seed."""
+        shape, seed = sample_shape(network), self.config.evaluate.seed
+        sampler = Sampler(shape, label, None, network, self.runtime, num_classes=num_classes(network))
+        found = []
+        with Progress(f"FID of {label}", len(NUM_STEPS) * self.num_samples, "images") as progress:
+            for num_steps in NUM_STEPS:
+                solver, features = SolverConfig(name="euler", num_steps=num_steps), []
+                for images in sample_images(sampler, solver, seed, self.num_samples, self.config.evaluate.batch_size):
+                    features.append(self.extractor.all(images, len(images)))
+                    progress.advance(len(images))
+                found.append(self.reference.frechet.distance(moments_of(np.concatenate(features))))
+        return found
+
+
+def open_setting(folder: Path, round_name: str, num_samples: int) -> Setting:
+    """Opens what a finished run left in ``folder``."""
+    config = load_config(folder / "params.yaml")
+    runtime = open_runtime(config.compute, ONE_PROCESS)
+    images, heldout = (open_images(folder / paths.IMAGES, split) for split in ("train", "heldout"))
+    extractor = open_extractor(config.features, folder / paths.CLASSIFIER, images.shape, runtime.device)
+    reference = open_reference(
+        images,
+        heldout,
+        config.features.reference,
+        extractor,
+        runtime,
+        num_features_kept=num_kept(config.evaluate),
+        batch_size=config.features.batch_size,
+        folder=folder / paths.REFERENCES,
+    )
+    store = CouplingStore(folder / paths.couplings(round_name))
+    reference.check(store.manifest.shape, num_samples)
+    return Setting(folder, config, round_name, store, runtime, extractor, reference, num_samples)
+
+
+def training_settings(
+    setting: Setting, choice: Choice, seed: int, num_steps: int, batch_size: int | None
+) -> FlowTrainingConfig:
+    """The round's settings with those of the choice."""
+    own = setting.config.rounds[setting.round_name].train.model_dump()
+    changes = {"num_steps": num_steps, "heldout_items": min(HELDOUT_ITEMS, len(setting.store) // 10), "seed": seed}
+    changes["batch_size"] = batch_size or own["batch_size"]
+    halflives = {max(1, round(share * num_steps * changes["batch_size"])) for share in EMA_SHARES}
+    others = sorted(halflives - {own["ema_halflife_images"]}) if choice.keeps_averages else ()
+    return FlowTrainingConfig.model_validate(
+        own | BASE | changes | {"ema_other_halflives_images": tuple(others)} | choice.changes
+    )
+
+
+def result_file(setting: Setting, name: str, settings: FlowTrainingConfig, cache: Path) -> Path:
+    """Where a student's result is kept, by everything that it depends on but the library's code."""
+    teacher, manifest = setting.folder / paths.model(TEACHER), setting.store.folder / "manifest.json"
+    inputs = [
+        [fingerprint_folder(teacher), fingerprint_file(manifest), len(setting.store), CHOICES[name].warm_start],
+        [settings.model_dump(mode="json"), setting.runtime.precision],
+        [setting.extractor.fingerprint, setting.reference.fingerprint],
+        [setting.num_samples, setting.config.evaluate.seed],
+    ]
+    return cache / f"{name}-{settings.seed}-{fingerprint_json(inputs)[:16]}.json"
+
+
+def measure(setting: Setting, name: str, settings: FlowTrainingConfig, run: Path) -> Student:
+    """Trains a student, its checkpoints in ``run``, and measures each of its weight averages, the round's own first."""
+    label = f"{name}, seed {settings.seed}"
+    network = starting_network(load_network(setting.folder / paths.model(TEACHER)))
+    if not CHOICES[name].warm_start:
+        network = build_network(setting.config.teacher.network, setting.store.manifest.shape, settings.seed)
+    set_dropout(network, settings.dropout)
+    trained_on, heldout = heldout_split(len(setting.store), settings.heldout_items, setting.store.manifest.seed)
+    result = train(
+        network,
+        Subset(setting.store, trained_on),
+        build_velocity_regression(settings, setting.runtime.device),
+        settings,
+        setting.runtime,
+        run,
+        label,
+        heldout=Subset(setting.store, heldout),
+    )
+    averages: list[Average] = []
+    for average in result.averages:
+        length = average.halflife_images
+        with average.in_place():
+            fids = setting.fids(network, f"{label}, half-life {length:,} images")
+        averages.append({"halflife": length, "heldout_loss": result.heldout_loss_by_halflife[length], "fids": fids})
+    shutil.rmtree(run, ignore_errors=True)
+    return {"choice": name, "seed": settings.seed, "averages": averages}
+
+
+def compare(setting: Setting, options: argparse.Namespace, cache: Path) -> None:
+    """Trains and measures what is asked for and missing; prints, and writes, the tables of all that is there."""
+    students = [
+        (name, training_settings(setting, choice, seed, options.num_steps, options.batch_size))
+        for seed in range(options.seeds)
+        for name, choice in CHOICES.items()
+    ]
+    found: list[Student] = []
+    for name, settings in students:
+        file = result_file(setting, name, settings, cache)
+        if name in (options.only or CHOICES) and not file.is_file():
+            write_json(file, measure(setting, name, settings, cache / "checkpoints" / file.stem))
+        if file.is_file():
+            found.append(json.loads(file.read_text()))
+            if options.write is not None:
+                write_page(options.write, page(found, setting, settings))
+    print("\n".join(page(found, setting, students[0][1])))
+
+
+def page(found: Sequence[Student], setting: Setting, settings: FlowTrainingConfig) -> list[str]:
+    """How it was measured, the choices, and the averages; ``settings`` are those of any student."""
+    seed, limit = setting.config.evaluate.seed, settings.ema_rampup_ratio * settings.num_steps * settings.batch_size
+    lines = [
+        f"Every student: {settings.num_steps:,} steps of {settings.batch_size} on the couplings of "
+        f"{setting.round_name} ({len(setting.store):,} pairs, {settings.heldout_items:,} of them held out), "
+        f"{setting.runtime.precision}. FID: {setting.extractor.name} features, {setting.num_samples:,} Euler samples "
+        f"from the noise of seed {seed}, {setting.reference.split} split as reference. Mean over training seeds, and "
+        "the least and largest.",
+        "",
+        *choices_table(found, {name: choice.description for name, choice in CHOICES.items()}),
+    ]
+    base = [student for student in found if CHOICES[student["choice"]].keeps_averages]
+    if base:
+        lines += [
+            "",
+            f"Weight averages of the base students, all kept at once. A half-life is at most "
+            f"{settings.ema_rampup_ratio:g} of the images seen so far, {limit:,.0f} at the end.",
+            "",
+            *averages_table(base),
+        ]
+    return lines
+
+
+def main() -> None:
+    """Reads the command line; trains and measures what is missing."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, help="folder of a finished run")
+    parser.add_argument("--round", default="round1", help="whose couplings and settings (default: round1)")
+    parser.add_argument("--only", choices=CHOICES, action="append", help="train only this one; may be repeated")
+    parser.add_argument("--num-steps", type=int, default=2500, help="steps of every student (default: 2500)")
+    parser.add_argument("--batch-size", type=int, help="default: the round's")
+    parser.add_argument("--num-samples", type=int, default=5000, help="images per FID (default: 5000)")
+    parser.add_argument("--seeds", type=int, default=3, help="training seeds, from 0 on (default: 3)")
+    parser.add_argument("--cache", type=Path, help="folder of results (default: RUN/runs/choices)")
+    parser.add_argument("--write", type=Path, help="page to write, again after every student")
+    options = parser.parse_args()
+    try:
+        setting = open_setting(options.run, options.round, options.num_samples)
+        compare(setting, options, options.cache or options.run / paths.RUNS / "choices")
+    except StraightflowError as error:
+        raise SystemExit(f"error\n{error}") from None
+    except InterruptedRunError as interrupted:
+        print(f"{interrupted}; run the same command again to go on")
+        raise SystemExit(EXIT_RESUME) from None
+
+
+if __name__ == "__main__":
+    main()
