@@ -80,11 +80,13 @@ def rk4(field: Field, x: torch.Tensor, times: tuple[float, ...]) -> Solution:
 
 
 def projection(field: Field, x: torch.Tensor, times: tuple[float, ...]) -> Solution:
-    """Steps that stay on straight lines from the start ``x``, after Lee et al. 2024; one evaluation a step.
+    """Steps that stay on straight lines from the start ``x``; one evaluation a step.
 
     The image predicted from x_t, x̂_1 = x_t + (1 - t) v(x_t, t), is joined with the trajectory's own noise:
-    x_t' = (1 - t') x_0 + t' x̂_1. It solves no ODE: it equals Euler on straight trajectories and at one step, and on
-    bent ones keeps the network's inputs where reflow trained it. ``times`` starts at 0 and ends at 1.
+    x_t' = (1 - t') x_0 + t' x̂_1. This is the sampler ``new`` of Lee et al. 2024's published code with its Euler solver,
+    whose t is 1 - t here and starts at 1 - 1e-5 instead of 1. It solves no ODE: it equals Euler on straight
+    trajectories and at one step, and on bent ones keeps the network's inputs where reflow trained it. ``times`` starts
+    at 0 and ends at 1.
     """
     counted = CountingField(field)
     x_0 = x
