@@ -39,7 +39,7 @@ def main(config: Config, arguments: list[str]) -> None:
     sampler = Sampler(
         sample_shape(network), options.model, None, network, runtime, noise_of(network), num_classes(network)
     )
-    reference.check(sampler.shape, options.num_samples)
+    reference.check(sampler.shape, options.num_samples, config.evaluate.neighbours.k)
     print(f"FID: {extractor.name} features, {options.num_samples} samples, {reference.split} split as reference")
     measured: list[tuple[list[float], Path]] = []
     for file in _averages(options.model):

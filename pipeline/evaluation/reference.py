@@ -17,7 +17,7 @@ from pipeline.image_set import ImageSet
 from pipeline.metrics.features import FeatureExtractor
 from pipeline.metrics.frechet import FrechetReference
 from pipeline.metrics.moments import Moments, moments_of
-from pipeline.metrics.neighbours import nearest_distances
+from pipeline.metrics.neighbours import nearest_distances, require_neighbours
 
 MEMORISATION_IMAGES = 500
 
@@ -46,11 +46,17 @@ class Reference:
     training: torch.Tensor
     heldout_nearest: float
 
-    def check(self, shape: tuple[int, ...], num_samples: int) -> None:
-        """Refuses images of another shape, and fewer of them than there are features.
+    def check(self, shape: tuple[int, ...], num_samples: int, k: int) -> None:
+        """Refuses what cannot be measured: images of another shape, or too few of them.
+
+        Args:
+            shape: Of an image.
+            num_samples: Images to be measured.
+            k: Neighbours that a ball reaches to.
 
         Raises:
-            StraightflowError: As said.
+            StraightflowError: If the shape is another one, if there are fewer images than features, or if they or the
+                reference are no more than ``k``.
         """
         if shape != self.shape:
             raise StraightflowError(
@@ -65,6 +71,7 @@ class Reference:
                 found=f"{num_samples}",
                 mend="raise evaluate.num_samples (and num_pairs of couplings), or take features with fewer dimensions",
             )
+        require_neighbours(num_samples, len(self.features), k)
 
 
 def open_reference(

@@ -22,7 +22,7 @@ def measure_store(
     Raises:
         StraightflowError: If the store does not fit the reference.
     """
-    reference.check(store.manifest.shape, num_samples)
+    reference.check(store.manifest.shape, num_samples, config.neighbours.k)
     stretches = divide(num_samples, config.batch_size)
     measured = [
         measure_stretch(

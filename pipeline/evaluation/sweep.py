@@ -47,7 +47,7 @@ def sweep(
         StraightflowError: If the model does not fit the reference or makes images that are not finite. Cells
             measured before stay.
     """
-    reference.check(sampler.shape, config.num_samples)
+    reference.check(sampler.shape, config.num_samples, config.neighbours.k)
     runtime = sampler.runtime
     solvers = config.solvers(teacher=sampler.noise_schedule is not None)
     cells = [Cell(solver, seed) for solver in solvers for seed in config.seeds(solver)]

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
+from pipeline.errors import StraightflowError
+
 
 @dataclass(frozen=True)
 class NeighbourMeasures:
@@ -27,8 +29,12 @@ class NeighbourMeasures:
 def neighbour_measures(generated: torch.Tensor, reference: torch.Tensor, k: int) -> NeighbourMeasures:
     """Measures of features (count, num_features) by balls that reach to the k-th neighbour in their own set.
 
-    Both sets need more than ``k`` features. Counts bias all four, so compare at equal counts only.
+    Counts bias all four, so compare at equal counts only.
+
+    Raises:
+        StraightflowError: Unless both sets have more than ``k`` features.
     """
+    require_neighbours(len(generated), len(reference), k)
     generated, reference = generated.double(), reference.double()
     reference_radii = _radii(reference, k)
     generated_radii = _radii(generated, k)
@@ -41,6 +47,16 @@ def neighbour_measures(generated: torch.Tensor, reference: torch.Tensor, k: int)
         density=float(inside_reference.double().sum(dim=0).mean()) / k,
         coverage=float((distances.min(dim=1).values < reference_radii).double().mean()),
     )
+
+
+def require_neighbours(num_generated: int, num_reference: int, k: int) -> None:
+    """Raises StraightflowError unless there is a k-th neighbour, the feature itself not counted, in both sets."""
+    if min(num_generated, num_reference) <= k:
+        raise StraightflowError(
+            expected=f"more than {k} images on either side, for balls that reach to the {k}-th neighbour",
+            found=f"{num_generated} generated and {num_reference} of the reference",
+            mend="lower evaluate.neighbours.k, or measure more images against a larger split",
+        )
 
 
 def nearest_distances(images: torch.Tensor, training: torch.Tensor, *, chunk: int = 10_000) -> torch.Tensor:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline.errors import StraightflowError
 from pipeline.metrics.neighbours import nearest_distances, neighbour_measures
 
 
@@ -31,6 +32,14 @@ def test_two_far_clusters_and_one_shared_set_are_the_extremes() -> None:
     assert (apart.precision, apart.recall, apart.density, apart.coverage) == (0, 0, 0, 0)
     same = neighbour_measures(points, points, 5)
     assert (same.precision, same.recall, same.coverage) == (1, 1, 1)
+
+
+@pytest.mark.parametrize(("num_generated", "num_reference"), [(5, 9), (9, 5), (1, 9)])
+def test_sets_without_a_kth_neighbour_are_refused(num_generated: int, num_reference: int) -> None:
+    generated, reference = torch.zeros(num_generated, 2), torch.zeros(num_reference, 2)
+    message = rf"more than 5 images(.|\n)*{num_generated} generated and {num_reference} of the reference"
+    with pytest.raises(StraightflowError, match=message):
+        neighbour_measures(generated, reference, 5)
 
 
 def test_a_dropped_mode_costs_recall_and_coverage_but_not_precision() -> None:
