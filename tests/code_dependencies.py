@@ -40,9 +40,7 @@ def code_dependencies(stage_module: str) -> list[str]:
         if path not in reached:
             reached.add(path)
             waiting += imported_files(path)
-    for path in tuple(reached):
-        # Files beside a module that are not code, such as templates, are read by it.
-        reached |= {item for item in path.parent.iterdir() if item.is_file() and item.suffix not in (".py", ".pyc")}
+    reached |= {item for path in reached for item in named_files(path)}
     names = sorted(path.relative_to(ROOT).as_posix() for path in reached)
     return [name for name in names if not any(part in name for part in WITHOUT_EFFECT)]
 
@@ -56,6 +54,15 @@ def imported_files(path: Path) -> tuple[Path, ...]:
             base = ROOT.joinpath(*module.split("."))
             found |= {item for item in (base.with_suffix(".py"), base / "__init__.py") if item.is_file()}
     return tuple(found)
+
+
+@cache
+def named_files(path: Path) -> tuple[Path, ...]:
+    """Files beside a module that are not code, such as templates, and that it names: it reads them."""
+    named = {node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)}
+    return tuple(
+        item for item in path.parent.iterdir() if item.is_file() and item.name in named and item.suffix != ".py"
+    )
 
 
 def imported_modules(node: ast.AST) -> Iterator[str]:

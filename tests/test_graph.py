@@ -27,6 +27,14 @@ def test_a_stage_depends_on_exactly_the_code_that_it_runs(name: str) -> None:
     )
 
 
+def test_a_template_is_a_dependency_of_the_stage_that_reads_it_and_of_no_other() -> None:
+    templates = [path.relative_to(ROOT).as_posix() for path in (ROOT / "pipeline").rglob("*.html")]
+    assert templates
+    modules = {stage_module(stage["cmd"]) for stage in STAGES.values()}
+    for template in templates:
+        assert [module for module in modules if template in code_dependencies(module)] == ["report"]
+
+
 def sections_read(path: Path) -> set[str]:
     """Sections of the configuration that a file reads as attributes of a ``config: Config``."""
     tree = ast.parse(path.read_text())

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 
 from pipeline.config import STANDARD_NOISE, NoiseConfig
-from pipeline.student import NUM_TRAIN_TIMESTEPS
 
 
 @dataclass(frozen=True)
@@ -68,27 +66,3 @@ class GaussianMixture:
         distance = ((x[:, None] - means) / stds[..., None]).square().sum(dim=2)
         log_scale = self.dim * (stds.log() + 0.5 * math.log(2 * math.pi))
         return self.weights.to(x).log() - log_scale - 0.5 * distance
-
-
-class Prediction(NamedTuple):
-    """A network's output, named as in diffusers."""
-
-    sample: torch.Tensor
-
-
-class MixtureField(torch.nn.Module):
-    """The exact velocity field of a mixture, called like a student's network: predicts x_0 - x_1 at 1000 (1 - t).
-
-    Args:
-        mixture: Distribution of x_1.
-        noise: Distribution of x_0.
-    """
-
-    def __init__(self, mixture: GaussianMixture, noise: NoiseConfig = STANDARD_NOISE) -> None:
-        super().__init__()
-        self._mixture, self._noise = mixture, noise
-
-    def forward(self, sample: torch.Tensor, timestep: torch.Tensor | float) -> Prediction:
-        """The prediction at (batch, dim) and (batch,) timesteps, or one for all, in ``.sample``."""
-        t = 1 - torch.as_tensor(timestep).to(sample).reshape(-1).expand(len(sample)) / NUM_TRAIN_TIMESTEPS
-        return Prediction(sample=-self._mixture.velocity(sample, t, self._noise))

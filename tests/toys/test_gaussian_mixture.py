@@ -14,7 +14,8 @@ from pipeline.solvers import dopri5, euler, heun
 from pipeline.student import predict_velocity
 from pipeline.time_grids import uniform_grid
 from pipeline.toys.distributions import TOYS
-from pipeline.toys.gaussian_mixture import GaussianMixture, MixtureField
+from pipeline.toys.gaussian_mixture import GaussianMixture
+from pipeline.toys.mixture_field import MixtureField
 
 SHIFTED = NoiseConfig(mean=(0.0, -5.0), std=0.7)
 
