@@ -12,6 +12,7 @@ import argparse
 from pipeline.compute import open_runtime
 from pipeline.config import Config
 from pipeline.couplings.generation import generate_couplings, make_shards, open_run
+from pipeline.couplings.unfinished import unfinished_stores
 from pipeline.couplings.work import Worker
 from pipeline.errors import StraightflowError
 from pipeline.image_set import open_images
@@ -33,6 +34,10 @@ def main(config: Config, arguments: list[str]) -> None:
     images = open_images(paths.IMAGES, "train") if couplings.image_to_noise is not None else None
     if chosen.workers is None:
         generate_couplings(sampler, couplings, paths.RUNS, paths.couplings(chosen.round), images)
+        left = unfinished_stores(paths.RUNS)
+        if left and runtime.is_main:
+            size = f"{sum(found.num_bytes for found in left) / 1e6:,.1f} MB"
+            print(f"{paths.RUNS} keeps {len(left)} unfinished stores, {size}: `python -m stages.inspect` lists them")
         return
     processes = runtime.accelerator.num_processes
     job = Worker(chosen.worker * processes + runtime.accelerator.process_index, chosen.workers * processes)

@@ -1,6 +1,7 @@
 """Prints what a store of couplings holds, checks its hashes and draws a grid of its pairs.
 
-``python -m stages.inspect couplings/round1`` writes the grid to runs/inspect/round1.png.
+``python -m stages.inspect couplings/round1`` writes the grid to runs/inspect/round1.png. Without a folder it lists the
+unfinished stores in runs/, and which round each belongs to.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pipeline.config import Config
 from pipeline.couplings.manifest import Manifest
 from pipeline.couplings.picture import draw_pairs
 from pipeline.couplings.store import CouplingStore
+from pipeline.couplings.unfinished import unfinished_stores
 from stages import paths
 from stages.entry import run, single_argument
 
@@ -21,8 +23,10 @@ GRID_PAIRS = 32
 
 
 def main(config: Config, arguments: list[str]) -> None:
-    """Takes a round's folder or the store in it."""
-    del config
+    """Takes a round's folder or the store in it, or nothing."""
+    if not arguments:
+        print(list_unfinished(config))
+        return
     folder = Path(single_argument(arguments, "a folder such as couplings/round1"))
     folder = folder / "store" if (folder / "store").is_dir() else folder
     store = CouplingStore(folder)
@@ -35,6 +39,16 @@ def main(config: Config, arguments: list[str]) -> None:
     with atomic_file(target) as temporary:
         picture.save(temporary, "png")
     print(f"{'picture':<20} {target}: noise left, image right")
+
+
+def list_unfinished(config: Config) -> str:
+    """A line for every unfinished store: what it holds, and whether a round goes on with it."""
+    lines = []
+    for found in unfinished_stores(paths.RUNS):
+        rounds = [name for name, item in config.rounds.items() if found.is_of(item.couplings)]
+        use = f"as {' and '.join(rounds)} is configured now" if rounds else "of no round as configured now"
+        lines.append(f"{found.describe()}; {use}")
+    return "\n".join(lines) or f"no unfinished couplings in {paths.RUNS}"
 
 
 def describe(manifest: Manifest) -> dict[str, str]:

@@ -25,6 +25,7 @@ WITHOUT_EFFECT = (
     "pipeline/nonfinite.py",
     "pipeline/interruption.py",
     "pipeline/watching.py",
+    "pipeline/couplings/unfinished.py",
     "stages/paths.py",
     "stages/entry.py",
     "__init__.py",

@@ -6,6 +6,6 @@ they were inverted to. A shard is one safetensors file; the manifest names every
 noise check value, so that a changed generator is caught before training.
 
 ``manifest`` what a store says about itself · ``shard`` one file of pairs · ``store`` reading · ``generation`` making
-· ``work`` unfinished stores, divided over processes · ``pair_filter`` leaving out the farthest pairs ·
-``picture`` a grid of pairs.
+· ``work`` unfinished stores, divided over processes · ``unfinished`` which of them there are · ``pair_filter``
+leaving out the farthest pairs · ``picture`` a grid of pairs.
 """

@@ -15,7 +15,7 @@ from pipeline.couplings.manifest import FORMAT, MANIFEST, VERSION, Manifest, Sha
 from pipeline.couplings.pair_filter import write_pair_filter
 from pipeline.couplings.pairs import Pairs, drawn_ahead, pair_source
 from pipeline.couplings.shard import IMAGES, LABELS, NOISE
-from pipeline.couplings.work import FinishedShard, Work, Worker
+from pipeline.couplings.work import PREFIX, FinishedShard, Work, Worker
 from pipeline.errors import StraightflowError
 from pipeline.fingerprint import fingerprint_json
 from pipeline.image_set import ImageSet
@@ -75,14 +75,16 @@ def open_run(
         runs_folder: Where unfinished stores live.
         images: Real images; needed where ``config.image_to_noise`` asks for pairs made from them.
     """
-    parts = [VERSION, sampler.fingerprint, sampler.runtime.precision, sampler.shape]
-    if config.image_to_noise is None or images is None:
-        parts.append(config.model_dump(mode="json", exclude=_NOT_OF_A_SHARD))
-    else:  # which shards are made from images depends on the number of pairs
-        parts += [config.model_dump(mode="json", exclude=_NOT_OF_A_SHARD - {"num_pairs"}), images.fingerprint]
+    inverted = images if config.image_to_noise is not None else None
+    # Which shards are made from images depends on the number of pairs.
+    without_effect = _NOT_OF_A_SHARD if inverted is None else _NOT_OF_A_SHARD - {"num_pairs"}
+    settings = config.model_dump(mode="json", exclude=without_effect)
+    parts = [VERSION, sampler.fingerprint, sampler.runtime.precision, sampler.shape, settings]
+    if inverted is not None:
+        parts.append(inverted.fingerprint)
     inputs = fingerprint_json(parts)
-    run = CouplingRun(sampler, config, Work(runs_folder / f"couplings-{inputs[:16]}"), images)
-    run.work.open()
+    run = CouplingRun(sampler, config, Work(runs_folder / f"{PREFIX}{inputs[:16]}"), images)
+    run.work.open(settings)
     return run
 
 

@@ -11,9 +11,10 @@ import fcntl
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,6 +24,9 @@ from pipeline.couplings.manifest import Direction, shard_name
 from pipeline.couplings.shard import write_shard
 from pipeline.errors import StraightflowError
 from pipeline.fingerprint import fingerprint_file
+
+PREFIX = "couplings-"
+SETTINGS = "settings.json"
 
 
 @dataclass(frozen=True)
@@ -68,14 +72,17 @@ class Work:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def open(self) -> None:
-        """Makes the folder.
+    def open(self, settings: dict[str, Any]) -> None:
+        """Makes the folder, and notes for people what began it.
 
         Raises:
             StraightflowError: If it cannot be written to.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
+            # Of workers that begin at once the first writes it.
+            with suppress(FileExistsError), (self.folder / SETTINGS).open("x") as stream:
+                json.dump(settings, stream, indent=2)
         except OSError as error:
             raise _not_writable(self.folder, "the unfinished couplings", error) from error
 

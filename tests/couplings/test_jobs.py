@@ -8,7 +8,7 @@ import pytest
 import yaml
 from test_config import composed
 
-from pipeline.config import load_config
+from pipeline.config import load_config, parse_config
 from pipeline.couplings.store import CouplingStore
 from pipeline.errors import StraightflowError
 from pipeline.teacher_training import save_teacher, training_scheduler
@@ -41,3 +41,24 @@ def test_two_jobs_and_a_last_call_make_a_store(tiny_unet, tmp_path: Path, monkey
     main(config, ["round1"])
     assert len(CouplingStore(Path("couplings/round1/store"))) == 500
     assert list(Path("runs").iterdir()) == []
+
+
+def test_publishing_says_what_unfinished_stores_are_left_and_keeps_them(
+    tiny_unet, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_text(yaml.safe_dump(composed("preset=smoke", "compute.precision=fp32")))
+    save_teacher(tiny_unet, training_scheduler(), Path("models/teacher"))
+    config = load_config(Path("params.yaml"))
+    main(config, ["round1"])
+    assert "unfinished" not in capsys.readouterr().out
+    other = parse_config(
+        composed("preset=smoke", "compute.precision=fp32", "rounds.round1.couplings.seed=99"), origin="test"
+    )
+    main(other, ["round1", "--worker", "0", "--workers", "2"])
+    (begun,) = Path("runs").iterdir()
+    shards = sorted(path.name for path in begun.glob("*.safetensors"))
+    assert shards
+    main(config, ["round1"])
+    assert "runs keeps 1 unfinished stores" in capsys.readouterr().out
+    assert sorted(path.name for path in begun.glob("*.safetensors")) == shards
