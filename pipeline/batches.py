@@ -11,8 +11,35 @@ def epoch_order(seed: int, epoch: int, num_items: int) -> np.ndarray:
     return generator.permutation(num_items)
 
 
+class EndlessOrder:
+    """The endless concatenation of epochs, each in an order of its own.
+
+    Args:
+        seed: Seed of the permutations.
+        num_items: Samples in the set.
+    """
+
+    def __init__(self, seed: int, num_items: int) -> None:
+        self._seed, self._num_items = seed, num_items
+        self._orders: dict[int, np.ndarray] = {}
+
+    def __call__(self, positions: np.ndarray) -> np.ndarray:
+        """Indices of the samples at these positions from 0, (len(positions),)."""
+        epochs = positions // self._num_items
+        needed = [int(epoch) for epoch in np.unique(epochs)]
+        self._orders = {
+            epoch: self._orders[epoch] if epoch in self._orders else epoch_order(self._seed, epoch, self._num_items)
+            for epoch in needed
+        }
+        indices = np.empty(len(positions), dtype=np.int64)
+        for epoch in needed:
+            chosen = epochs == epoch
+            indices[chosen] = self._orders[epoch][positions[chosen] % self._num_items]
+        return indices
+
+
 class BatchOrder:
-    """Indices of each step's global batch in the endless concatenation of epochs.
+    """Indices of each step's global batch in :class:`EndlessOrder`.
 
     Args:
         seed: Seed of the permutations.
@@ -21,20 +48,8 @@ class BatchOrder:
     """
 
     def __init__(self, seed: int, batch_size: int, num_items: int) -> None:
-        self._seed, self._batch_size, self._num_items = seed, batch_size, num_items
-        self._orders: dict[int, np.ndarray] = {}
+        self._order, self._batch_size = EndlessOrder(seed, num_items), batch_size
 
     def __call__(self, step: int) -> np.ndarray:
         """Indices of the global batch at ``step``, (batch_size,)."""
-        positions = np.arange(step * self._batch_size, (step + 1) * self._batch_size)
-        epochs = positions // self._num_items
-        needed = {int(epoch) for epoch in np.unique(epochs)}
-        self._orders = {
-            epoch: self._orders[epoch] if epoch in self._orders else epoch_order(self._seed, epoch, self._num_items)
-            for epoch in sorted(needed)
-        }
-        indices = np.empty(self._batch_size, dtype=np.int64)
-        for epoch in needed:
-            chosen = epochs == epoch
-            indices[chosen] = self._orders[epoch][positions[chosen] % self._num_items]
-        return indices
+        return self._order(np.arange(step * self._batch_size, (step + 1) * self._batch_size))

@@ -95,6 +95,12 @@ def test_a_sweep_that_cannot_be_measured_is_refused(change: dict[str, Any], mess
         parse_config(content, origin="test")
 
 
+def test_points_are_not_stored_in_eight_bits() -> None:
+    content = composed("preset=toy_smoke", "rounds.round1.couplings.dtype=uint8")
+    with pytest.raises(StraightflowError, match=r"rounds\.round1\.couplings\.dtype uint8"):
+        parse_config(content, origin="test")
+
+
 def test_solvers_are_given_by_name_or_with_their_settings() -> None:
     content = composed()
     content["evaluate"] |= {

@@ -125,6 +125,9 @@ def _shape_problems(config: Config) -> Iterable[str]:
         yield f"features.name must {'' if points else 'not '}be 'points' for data.source {source!r}"
     if points and config.watch.samples_every_steps is not None:
         yield "watch.samples_every_steps draws images; set it to null for points"
+    for name, item in config.rounds.items():
+        if points and item.couplings.dtype == "uint8":
+            yield f"rounds.{name}.couplings.dtype uint8 keeps [-1, 1] alone; give float32 or float16 for points"
     flows = {f"flows.{name}": flow.noise for name, flow in config.flows.items()}
     if config.teacher.is_flow and config.teacher.flow is not None:
         flows["teacher.flow"] = config.teacher.flow.noise

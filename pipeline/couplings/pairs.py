@@ -13,14 +13,13 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from pipeline.batches import epoch_order
+from pipeline.batches import EndlessOrder
 from pipeline.config import CouplingsConfig, SolverConfig
 from pipeline.couplings.manifest import Direction
 from pipeline.errors import StraightflowError
 from pipeline.image_set import ImageSet
 from pipeline.models import Sampler
 from pipeline.noise import sample_noise, stream_key
-from pipeline.pixels import to_float
 
 
 @dataclass(frozen=True)
@@ -106,6 +105,7 @@ class FromImages:
     seed: int
     solver: SolverConfig
     real: ImageSet
+    order: EndlessOrder
     first: int
 
     @property
@@ -115,8 +115,8 @@ class FromImages:
 
     def begin(self, indices: range) -> Beginning:
         """Images, their classes, and the noise each is given at the start."""
-        chosen = self._images_of(np.array(indices) - self.first)
-        x_1 = to_float(torch.from_numpy(self.real.images[chosen]))
+        chosen = self.order(np.array(indices) - self.first)
+        x_1 = self.real.load(chosen)["x_1"]
         image_noise = sample_noise(stream_key("inversion", self.seed), indices, self.sampler.shape, self.sampler.noise)
         labels = None
         if self.sampler.num_classes is not None and self.real.labels is not None:
@@ -129,12 +129,6 @@ class FromImages:
         assert x_1 is not None  # begin put it there
         solution = self.sampler.invert(x_1, beginning.noise, self.solver, labels)
         return Pairs(solution.x.float().cpu(), x_1, labels, solution.nfe)
-
-    def _images_of(self, places: np.ndarray) -> np.ndarray:
-        count = len(self.real.images)
-        epochs = places // count
-        orders = {int(epoch): epoch_order(self.seed, int(epoch), count) for epoch in np.unique(epochs)}
-        return np.array([orders[int(epoch)][place % count] for epoch, place in zip(epochs, places, strict=True)])
 
 
 def pair_source(sampler: Sampler, config: CouplingsConfig, real: ImageSet | None, shard: int) -> PairSource:
@@ -159,7 +153,7 @@ def pair_source(sampler: Sampler, config: CouplingsConfig, real: ImageSet | None
             found="no labels" if real.labels is None else f"label {int(real.labels.max())}",
             mend="set data.label_column, or image_to_noise: null",
         )
-    return FromImages(sampler, config.seed, inversion.solver, real, first)
+    return FromImages(sampler, config.seed, inversion.solver, real, EndlessOrder(config.seed, len(real)), first)
 
 
 def drawn_ahead(source: PairSource, chunks: Sequence[range]) -> Iterator[Beginning]:

@@ -12,13 +12,14 @@ from diffusers import UNet2DModel
 from pydantic import ValidationError
 
 from pipeline.checks.couplings import check_couplings
-from pipeline.config import GateConfig, ImageToNoiseConfig, SolverConfig
+from pipeline.config import GateConfig, ImageToNoiseConfig, MLPConfig, SolverConfig
 from pipeline.couplings.generation import generate_couplings
 from pipeline.couplings.store import CouplingStore
 from pipeline.errors import StraightflowError
 from pipeline.fingerprint import fingerprint_folder
 from pipeline.image_set import ImageSet
 from pipeline.models import Sampler
+from pipeline.networks import build_network
 from pipeline.noise import sample_labels, sample_noise, stream_key
 
 BACKWARD = ImageToNoiseConfig(share=0.6, solver=SolverConfig(name="heun", num_steps=3))
@@ -98,6 +99,17 @@ def test_pairs_from_images_do_not_depend_on_batch_size_and_resume(
     first, second = (CouplingStore(tmp_path / name).load(np.arange(50)) for name in ("a", "b"))
     assert torch.allclose(first["x_0"], second["x_0"], atol=5e-3)
     assert torch.equal(first["x_1"][20:], second["x_1"][20:])
+
+
+def test_points_taken_to_noise_stay_where_they_are(runtime, tmp_path: Path) -> None:
+    network = build_network(MLPConfig(width=8, num_layers=1, fourier_octaves=0, longest_wavelength=8.0), (2,), 0)
+    sampler = student_sampler(network, runtime, tmp_path / "flow")
+    points = 4 * np.random.default_rng(0).standard_normal((30, 2)).astype(np.float32)
+    config = couplings(image_to_noise=BACKWARD, dtype="float32")
+    real = ImageSet(points, None, "of these points")
+    generate_couplings(sampler, config, tmp_path / "runs", tmp_path / "store", real)
+    kept = CouplingStore(tmp_path / "store").load(np.arange(20, 50))["x_1"].numpy()
+    assert np.array_equal(kept[np.lexsort(kept.T)], points[np.lexsort(points.T)])
 
 
 def test_the_gate_measures_image_to_noise_to_image(sampler: Sampler, real: ImageSet, tmp_path: Path) -> None:
