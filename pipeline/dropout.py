@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import torch
 from diffusers import ModelMixin
+
+from pipeline.noise import derived_key
 
 
 def set_dropout(unet: ModelMixin, probability: float) -> None:
@@ -28,5 +28,4 @@ def seed_dropout(seed: int, step: int, rank: int) -> None:
     A resumed run so drops what an uninterrupted one would; ranks drop different units. Call it where the global
     generators are forked.
     """
-    digest = hashlib.sha256(f"straightflow/dropout/{seed}/{step}/{rank}".encode()).digest()
-    torch.manual_seed(int.from_bytes(digest[:4], "little"))
+    torch.manual_seed(derived_key(f"dropout/{seed}/{step}/{rank}", 32))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch
 
 from pipeline.config import STANDARD_NOISE, NoiseConfig
 
-Purpose = Literal["couplings", "inversion", "evaluation", "classifier", "training", "heldout"]
+Purpose = Literal["couplings", "inversion", "evaluation", "training", "heldout"]
 
 
 def stream_key(purpose: Purpose, seed: int) -> int:
@@ -20,8 +20,13 @@ def stream_key(purpose: Purpose, seed: int) -> int:
     Couplings and evaluation drawn with the same seed number must not share noise: a student would be
     measured on the very inputs it was trained on.
     """
-    digest = hashlib.sha256(f"straightflow/{purpose}/{seed}".encode()).digest()
-    return int.from_bytes(digest[:8], "little")
+    return derived_key(f"{purpose}/{seed}", 64)
+
+
+def derived_key(name: str, bits: int) -> int:
+    """A key of so many bits that no other ``name`` shares but by collision: the start of its SHA-256."""
+    digest = hashlib.sha256(f"straightflow/{name}".encode()).digest()
+    return int.from_bytes(digest[: bits // 8], "little")
 
 
 def sample_noise(
@@ -43,13 +48,7 @@ def sample_noise(
     """
     indices = list(indices)
     noise = np.empty((len(indices), *shape), dtype=np.float32)
-    # One generator set to the start of each stream: building one per index would first seed it from the system.
-    bits = np.random.Philox(key=np.array([key, 0], dtype=np.uint64))
-    generator = np.random.Generator(bits)
-    stream_start = bits.state
-    for row, index in enumerate(indices):
-        stream_start["state"]["key"][1] = index
-        bits.state = stream_start
+    for row, generator in enumerate(_streams(key, indices)):
         generator.standard_normal(dtype=np.float32, out=noise[row])
     return place_noise(torch.from_numpy(noise), distribution)
 
@@ -73,13 +72,8 @@ def sample_labels(key: int, indices: Iterable[int], num_classes: int) -> torch.T
     Returns:
         Int64 tensor of shape (len(indices),).
     """
-    digest = hashlib.sha256(f"straightflow/labels/{key}".encode()).digest()
-    label_key = int.from_bytes(digest[:8], "little")
-    labels = [
-        np.random.Generator(np.random.Philox(key=np.array([label_key, index], dtype=np.uint64))).integers(num_classes)
-        for index in indices
-    ]
-    return torch.tensor(labels, dtype=torch.int64)
+    streams = _streams(derived_key(f"labels/{key}", 64), indices)
+    return torch.tensor([generator.integers(num_classes) for generator in streams], dtype=torch.int64)
 
 
 def noise_check(key: int, shape: tuple[int, ...]) -> str:
@@ -94,5 +88,16 @@ def step_generator(seed: int, step: int) -> torch.Generator:
     torch seeds its Mersenne twister from 32 bits, so the pair is hashed down to them; a collision would
     only repeat one step's random numbers on other images.
     """
-    digest = hashlib.sha256(f"straightflow/step/{seed}/{step}".encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:4], "little"))
+    return torch.Generator().manual_seed(derived_key(f"step/{seed}/{step}", 32))
+
+
+def _streams(key: int, indices: Iterable[int]) -> Iterator[np.random.Generator]:
+    """The generator of each index at the start of its stream; valid until the next one is asked for."""
+    # One generator set to each start: building one per index would first seed it from the system.
+    bits = np.random.Philox(key=np.array([key, 0], dtype=np.uint64))
+    generator = np.random.Generator(bits)
+    stream_start = bits.state
+    for index in indices:
+        stream_start["state"]["key"][1] = index
+        bits.state = stream_start
+        yield generator
