@@ -58,7 +58,7 @@ def main() -> None:
 
 def measure_sweep(folder: Path, config: Config) -> None:
     """Times a sweep of a student with random weights, which cost what trained ones do."""
-    runtime, shape = open_runtime(config.compute, ONE_PROCESS), (config.data.channels,) + (config.data.resolution,) * 2
+    runtime, shape = open_runtime(config.compute, ONE_PROCESS), config.data.image_shape
     save_student(build_network(config.teacher.unet, shape, 0), folder / "student")
     save_classifier(ImageClassifier(shape[0], shape[1], 10, config.features.classifier.num_features), folder / "net")
     sampler = load_sampler(folder / "student", runtime)

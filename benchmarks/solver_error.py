@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 from pipeline.compute import open_runtime
-from pipeline.config import ComputeConfig, LaunchConfig, SolverConfig
+from pipeline.config import ONE_PROCESS, ComputeConfig, SolverConfig
 from pipeline.models import Sampler, load_sampler
 from pipeline.noise import sample_noise, stream_key
 from pipeline.progress import Progress
@@ -98,10 +98,7 @@ def cheapest(sampler: Sampler, noise: torch.Tensor, reference: torch.Tensor) -> 
 
 def measure(folder: Path, num_samples: int, seed: int) -> list[str]:
     """The lines of the measured section."""
-    runtime = open_runtime(
-        ComputeConfig(precision="fp32", compile="off", channels_last="off"),
-        LaunchConfig(command="python", num_processes=1),
-    )
+    runtime = open_runtime(ComputeConfig(precision="fp32", compile="off", channels_last="off"), ONE_PROCESS)
     sampler = load_sampler(folder, runtime)
     noise = sample_noise(stream_key("evaluation", seed), range(num_samples), sampler.shape)
     todo = settings()

@@ -64,7 +64,7 @@ def download_model(name: str) -> Path:
     try:
         return Path(snapshot_download(name, revision=revision, allow_patterns=_MODEL_FILES))
     except Exception as error:  # as above
-        raise _broken_download("model", name, error) from error
+        raise _broken_download(name, error) from error
 
 
 def download_json(name: str, candidates: tuple[str, ...], revision: str) -> Path:
@@ -79,7 +79,7 @@ def download_json(name: str, candidates: tuple[str, ...], revision: str) -> Path
             if candidate in present:
                 return Path(hf_hub_download(name, candidate, revision=revision, etag_timeout=TIMEOUT_SECONDS))
     except Exception as error:  # as above
-        raise _broken_download("model", name, error) from error
+        raise _broken_download(name, error) from error
     raise StraightflowError(
         expected=f"one of {', '.join(candidates)} in the model {name!r}",
         found="none of them",
@@ -87,9 +87,9 @@ def download_json(name: str, candidates: tuple[str, ...], revision: str) -> Path
     )
 
 
-def _broken_download(kind: Kind, name: str, error: Exception) -> StraightflowError:
+def _broken_download(name: str, error: Exception) -> StraightflowError:
     return StraightflowError(
-        expected=f"the {kind} {name!r} from the hub",
+        expected=f"the model {name!r} from the hub",
         found=f"{type(error).__name__}: {' '.join(str(error).split())[:300]}",
         mend="try again; what was downloaded so far is kept",
     )

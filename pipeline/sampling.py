@@ -13,8 +13,7 @@ from pipeline.errors import StraightflowError
 from pipeline.models import Sampler
 from pipeline.noise import stream_key
 from pipeline.pixels import to_uint8
-from pipeline.solvers import FIXED_STEP_SOLVERS
-from pipeline.time_grids import TIME_GRIDS
+from pipeline.solvers import FIXED_STEP_SOLVERS, time_grid
 
 TRAJECTORY_SOLVERS = ("euler", "heun", "midpoint", "rk4")
 
@@ -48,15 +47,14 @@ def sample_trajectories(
     Raises:
         StraightflowError: If the solver keeps more than the state from one step to the next, or a state is not finite.
     """
-    if solver.name not in TRAJECTORY_SOLVERS or solver.num_steps is None:
+    if solver.name not in TRAJECTORY_SOLVERS:
         raise StraightflowError(
             expected=f"one of {', '.join(TRAJECTORY_SOLVERS)} for a trajectory",
             found=solver.name,
             mend="choose one of them with --solver",
         )
-    grid = solver.grid if isinstance(solver.grid, tuple) else TIME_GRIDS[solver.grid](solver.num_steps)
     first, last = sampler.time_range()
-    times = [first + (last - first) * t for t in grid]
+    times = [first + (last - first) * t for t in time_grid(solver)]
     noise, labels = sampler.draw(stream_key("evaluation", seed), range(num_images))
     x, step = noise.to(sampler.runtime.device), FIXED_STEP_SOLVERS[solver.name]
     states = [(times[0], _pixels(x))]

@@ -13,7 +13,7 @@ import numpy as np
 
 from pipeline.checkpoint import load_average, saved_averages
 from pipeline.compute import open_runtime
-from pipeline.config import DISTILLED, Config, LaunchConfig, SolverConfig
+from pipeline.config import DISTILLED, ONE_PROCESS, Config, SolverConfig
 from pipeline.errors import StraightflowError
 from pipeline.metrics.moments import moments_of
 from pipeline.models import Sampler
@@ -33,7 +33,7 @@ def main(config: Config, arguments: list[str]) -> None:
             expected=f"one of {', '.join((*config.rounds, DISTILLED))}", found=options.model, mend="name a student"
         )
     settings = config.distill if options.model == DISTILLED else config.rounds[options.model].train
-    runtime = open_runtime(config.compute, LaunchConfig(command="python", num_processes=1))
+    runtime = open_runtime(config.compute, ONE_PROCESS)
     extractor, reference = open_measure(config, runtime)
     network = runtime.place(starting_network(load_network(paths.model(settings.init))))
     sampler = Sampler(

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from pipeline.atomic import atomic_file
 from pipeline.compute import open_runtime
-from pipeline.config import STUDENT_SOLVERS, TEACHER_SOLVERS, Config, LaunchConfig, SolverConfig
+from pipeline.config import ONE_PROCESS, STUDENT_SOLVERS, TEACHER_SOLVERS, Config, SolverConfig
 from pipeline.config.nearest import nearest
 from pipeline.errors import StraightflowError
 from pipeline.models import Sampler, load_sampler
@@ -30,7 +30,7 @@ def main(config: Config, arguments: list[str]) -> None:
     """Writes a grid, one file per image, or a strip or GIF of trajectories."""
     options = _parser().parse_args(arguments)
     folder = Path(options.model) if Path(options.model).is_dir() else paths.model(options.model)
-    sampler = load_sampler(folder, open_runtime(config.compute, LaunchConfig(command="python", num_processes=1)))
+    sampler = load_sampler(folder, open_runtime(config.compute, ONE_PROCESS))
     solver = _solver(options, teacher=sampler.noise_schedule is not None)
     if options.trajectory:
         _write_trajectory(sampler, solver, options)

@@ -9,15 +9,12 @@ import torch
 from diffusers import UNet2DModel
 
 from pipeline.compute import Runtime, open_runtime
-from pipeline.config import ComputeConfig, LaunchConfig
+from pipeline.config import ONE_PROCESS, ComputeConfig
 
 
 @pytest.fixture
 def runtime() -> Runtime:
-    return open_runtime(
-        ComputeConfig(precision="fp32", compile="off", channels_last="off"),
-        LaunchConfig(command="python", num_processes=1),
-    )
+    return open_runtime(ComputeConfig(precision="fp32", compile="off", channels_last="off"), ONE_PROCESS)
 
 
 @pytest.fixture

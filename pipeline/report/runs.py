@@ -9,7 +9,7 @@ from pathlib import Path
 from pipeline.errors import StraightflowError
 from pipeline.metrics.row import Row
 from pipeline.report.comparisons import Comparison
-from pipeline.report.few_step_csv import parse_few_step_csv
+from pipeline.report.few_step_csv import parse_few_step_csv, read_few_step_csv
 from pipeline.report.summary import format_fid
 
 FEW_STEP = "metrics/few_step.csv"
@@ -29,7 +29,7 @@ def load_run(name: str, repository: Path) -> tuple[Row, ...]:
     """
     path = Path(name) / FEW_STEP
     if path.is_file():
-        return parse_few_step_csv(path.read_text(), str(path))
+        return read_few_step_csv(path)
     # DVC keeps experiments as refs/exps/<two digits>/<baseline>/<name>.
     experiments = _git(repository, "for-each-ref", "--format=%(refname)", "refs/exps").stdout.split()
     revision = next((ref for ref in experiments if ref.rsplit("/", 1)[1] == name), name)
