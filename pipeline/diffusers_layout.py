@@ -41,6 +41,12 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
+def read_scheduler_config(folder: Path) -> dict[str, Any]:
+    """Configuration of a saved pipeline's scheduler."""
+    name = "scheduler_config.json"
+    return read_json(locate(folder, "scheduler", name) / name)
+
+
 @dataclass(frozen=True)
 class UNetFacts:
     """What the configuration of a ``UNet2DModel`` says about its images.
@@ -80,6 +86,20 @@ def unet_facts(config: dict[str, Any], origin: str) -> UNetFacts:
         )
     levels = config.get("block_out_channels", (224, 448, 672, 896))  # the default of diffusers
     return UNetFacts((int(channels), height, width), len(levels))
+
+
+def require_shape(found: tuple[int, ...], wanted: tuple[int, ...], name: str) -> None:
+    """Checks that the teacher ``name`` makes images of the data's shape.
+
+    Raises:
+        StraightflowError: If it does not.
+    """
+    if found != wanted:
+        raise StraightflowError(
+            expected=f"a teacher of images (channels, height, width) = {wanted}, as the data has",
+            found=f"{found} in {name}",
+            mend="set data.channels and data.resolution to the teacher's, or name another teacher",
+        )
 
 
 def require_whole_weights(folder: Path) -> None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from pipeline.compute import Runtime
 from pipeline.config import STANDARD_NOISE, NoiseConfig, SolverConfig
-from pipeline.diffusers_layout import locate, read_json
+from pipeline.diffusers_layout import read_scheduler_config
 from pipeline.errors import StraightflowError
 from pipeline.fingerprint import fingerprint_folder
 from pipeline.inversion import invert_student, invert_teacher
@@ -23,12 +22,6 @@ from pipeline.student import predict_velocity
 from pipeline.teacher import Teacher, generate
 
 FLOW_SCHEDULER = "FlowMatchEulerDiscreteScheduler"
-
-
-def load_scheduler_config(folder: Path) -> dict[str, Any]:
-    """Configuration of a saved pipeline's scheduler."""
-    location = locate(folder, "scheduler", "scheduler_config.json")
-    return read_json(location / "scheduler_config.json")
 
 
 @dataclass(frozen=True)
@@ -109,7 +102,7 @@ class Sampler:
 def load_sampler(folder: Path, runtime: Runtime) -> Sampler:
     """Opens ``folder`` as teacher or student, told apart by its scheduler."""
     network = load_network(folder)
-    scheduler = load_scheduler_config(folder)
+    scheduler = read_scheduler_config(folder)
     return Sampler(
         shape=sample_shape(network),
         fingerprint=fingerprint_folder(folder),

@@ -7,9 +7,8 @@ from pathlib import Path
 from diffusers import DDPMPipeline, DDPMScheduler, ModelMixin, ScoreSdeVePipeline, ScoreSdeVeScheduler
 
 from pipeline.atomic import atomic_folder
-from pipeline.errors import StraightflowError
+from pipeline.diffusers_layout import read_scheduler_config, require_shape
 from pipeline.hub import download_model
-from pipeline.models import load_scheduler_config
 from pipeline.networks import load_network, sample_shape
 from pipeline.noise_schedule import VARIANCE_EXPLODING, read_noise_schedule
 
@@ -34,14 +33,8 @@ def adopt_pretrained(name: str, shape: tuple[int, ...], folder: Path) -> None:
     """
     source = Path(name) if Path(name).is_dir() else download_model(name)
     network = load_network(source)
-    found = sample_shape(network)
-    if found != shape:
-        raise StraightflowError(
-            expected=f"a teacher of images (channels, height, width) = {shape}, as the data has",
-            found=f"{found} in {name}",
-            mend="set data.channels and data.resolution to the teacher's, or name another teacher",
-        )
-    config = load_scheduler_config(source)
+    require_shape(sample_shape(network), shape, name)
+    config = read_scheduler_config(source)
     read_noise_schedule(config)  # refuses what cannot be sampled
     kind = ScoreSdeVeScheduler if config.get("_class_name") == VARIANCE_EXPLODING else DDPMScheduler
     save_teacher(network, kind.from_config(config), folder)

@@ -13,7 +13,7 @@ from test_config import composed
 
 from pipeline.checks.teacher import check_teacher
 from pipeline.config import DataConfig, TeacherConfig
-from pipeline.models import load_scheduler_config
+from pipeline.diffusers_layout import read_scheduler_config
 from pipeline.networks import load_network
 from pipeline.teacher_training import adopt_pretrained
 
@@ -84,7 +84,7 @@ def test_an_old_flat_checkpoint_is_a_teacher(tmp_path: Path, suffix: str) -> Non
     x, t = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0)), torch.tensor([3, 900])
     with torch.no_grad():
         assert torch.equal(adopted(x, t).sample, unet(x, t).sample)
-    schedule = load_scheduler_config(tmp_path / "teacher")
+    schedule = read_scheduler_config(tmp_path / "teacher")
     assert (schedule["beta_end"], schedule["prediction_type"]) == (0.02, "epsilon")
     assert isinstance(DDPMPipeline.from_pretrained(tmp_path / "teacher"), DDPMPipeline)
     assert list((tmp_path / "teacher/unet").glob("*.bin")) == []

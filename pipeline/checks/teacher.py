@@ -5,7 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.config import DataConfig, TeacherConfig
-from pipeline.diffusers_layout import UNetFacts, locate, read_json, require_whole_weights, unet_facts
+from pipeline.diffusers_layout import (
+    UNetFacts,
+    locate,
+    read_json,
+    read_scheduler_config,
+    require_shape,
+    require_whole_weights,
+    unet_facts,
+)
 from pipeline.errors import StraightflowError
 from pipeline.fingerprint import fingerprint_folder
 from pipeline.hub import cached_model, download_json, hub_revision
@@ -34,7 +42,7 @@ def check_teacher(teacher: TeacherConfig, data: DataConfig, previous: dict[str, 
     shape = data.image_shape
     if name is None:
         assert teacher.unet is not None  # the configuration guarantees it
-        require_halvings(UNetFacts(shape, len(teacher.unet.block_out_channels)), "teacher.unet.block_out_channels")
+        _require_halvings(UNetFacts(shape, len(teacher.unet.block_out_channels)), "teacher.unet.block_out_channels")
         return {"pretrained": None, "fingerprint": None}
     if Path(name).exists():
         facts = _local_facts(Path(name))
@@ -57,12 +65,12 @@ def check_teacher(teacher: TeacherConfig, data: DataConfig, previous: dict[str, 
             facts, fingerprint = _local_facts(cached), cached.name
         else:
             facts = unet_facts(read_json(download_json(name, CONFIGS, fingerprint)), name)
-    _require_shape(facts, shape, name)
-    require_halvings(facts, name)
+    require_shape(facts.shape, shape, name)
+    _require_halvings(facts, name)
     return {"pretrained": name, "fingerprint": fingerprint}
 
 
-def require_halvings(facts: UNetFacts, origin: str) -> None:
+def _require_halvings(facts: UNetFacts, origin: str) -> None:
     """Checks that a UNet can halve its images as often as it must."""
     size, halvings = facts.shape[1], facts.num_levels - 1
     if size % 2**halvings:
@@ -75,23 +83,13 @@ def require_halvings(facts: UNetFacts, origin: str) -> None:
         )
 
 
-def _require_shape(facts: UNetFacts, shape: tuple[int, int, int], name: str) -> None:
-    if facts.shape != shape:
-        raise StraightflowError(
-            expected=f"a teacher of images (channels, height, width) = {shape}, as data.channels and "
-            "data.resolution say",
-            found=f"{facts.shape} in {name}",
-            mend="set data.channels and data.resolution to the teacher's, or name another teacher",
-        )
-
-
 def _local_facts(folder: Path) -> UNetFacts:
     if not folder.is_dir():
         raise StraightflowError(
             expected=f"a folder with a diffusers checkpoint at {folder}", found="a file", mend="name its folder"
         )
     location = locate(folder, "unet", "config.json")
-    read_json(locate(folder, "scheduler", "scheduler_config.json") / "scheduler_config.json")
+    read_scheduler_config(folder)
     facts = unet_facts(read_json(location / "config.json"), str(location / "config.json"))
     require_whole_weights(location)
     return facts
