@@ -15,9 +15,9 @@ import torch
 from pipeline.compute import open_runtime
 from pipeline.config import ONE_PROCESS, ComputeConfig, SolverConfig
 from pipeline.image_set import open_images
-from pipeline.inversion import noise_normality
 from pipeline.models import load_sampler
 from pipeline.noise import sample_noise, stream_key
+from pipeline.noise_normality import noise_normality
 from pipeline.pixels import to_float
 
 BACK = SolverConfig(name="unipc", num_steps=100, grid="quadratic")

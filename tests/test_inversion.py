@@ -10,7 +10,8 @@ from diffusers import DDPMScheduler
 
 from pipeline.config import SolverConfig
 from pipeline.errors import StraightflowError
-from pipeline.inversion import STUDENT_LEAST_NOISE, invert_student, invert_teacher, noise_normality
+from pipeline.inversion import STUDENT_LEAST_NOISE, invert_student, invert_teacher
+from pipeline.noise_normality import noise_normality
 from pipeline.noise_schedule import read_noise_schedule
 from pipeline.teacher import generate
 

@@ -19,9 +19,9 @@ from pipeline.couplings.work import PREFIX, FinishedShard, Work, Worker
 from pipeline.errors import StraightflowError
 from pipeline.fingerprint import fingerprint_json
 from pipeline.image_set import ImageSet
-from pipeline.inversion import noise_normality
 from pipeline.models import Sampler
 from pipeline.noise import noise_check, stream_key
+from pipeline.noise_normality import noise_normality
 from pipeline.pixels import to_float, to_uint8
 from pipeline.progress import Progress
 
@@ -244,7 +244,7 @@ def _manifest(run: CouplingRun, finished: list[FinishedShard]) -> Manifest:
                 clipped_fraction=shard.clipped_fraction,
                 transport_cost=float(np.mean(shard.transport_costs)),
                 direction=shard.direction,
-                noise=None if shard.noise is None else StoredNoise.model_validate(shard.noise),
+                noise=None if shard.noise is None else StoredNoise(**shard.noise),
             )
             for index, shard in enumerate(finished)
         ),

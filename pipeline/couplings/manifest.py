@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pipeline.config import STANDARD_NOISE, NoiseConfig
 from pipeline.errors import StraightflowError
 from pipeline.fingerprint import fingerprint_file
+from pipeline.noise_normality import NoiseNormality
 
 FORMAT: Literal["straightflow-couplings"] = "straightflow-couplings"
 VERSION: Literal[2] = 2
@@ -23,22 +25,15 @@ _SHARD_NAME = re.compile(r"^shard-\d{6}\.safetensors$")
 Direction = Literal["noise_to_image", "image_to_noise"]
 
 
-class StoredNoise(BaseModel):
+@dataclass(frozen=True)
+class StoredNoise(NoiseNormality):
     """How normal the noise that images were taken to is, and what storing it in float16 costs.
 
     Attributes:
-        mean, variance, smallest_pixel_variance, largest_pixel_variance, norm_ratio, norm_spread: See
-            :class:`pipeline.inversion.NoiseNormality`.
         float16_error: Root mean square of the difference between solved and stored noise.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    mean: float
-    variance: float
-    smallest_pixel_variance: float
-    largest_pixel_variance: float
-    norm_ratio: float
-    norm_spread: float
+    __pydantic_config__ = ConfigDict(extra="forbid")
     float16_error: float
 
 
