@@ -65,7 +65,7 @@ def _couplings_row(config: Config, name: str, store: CouplingStore, runtime: Run
 def _points_row(config: Config, name: str, store: CouplingStore) -> dict[str, Any]:
     """The row of a round's couplings of points."""
     manifest = store.manifest
-    points = store.load(np.arange(min(len(store), config.evaluate.num_samples)))["x_1"].numpy()
+    points = store.x_1(np.arange(min(len(store), config.evaluate.num_samples))).numpy()
     row = point_row(
         points,
         TOYS[config.data.source],

@@ -53,7 +53,7 @@ def list_unfinished(config: Config) -> str:
 
 def describe(manifest: Manifest) -> dict[str, str]:
     """What a manifest says, in words."""
-    inverted = sum(shard.num_pairs for shard in manifest.shards if shard.direction == "image_to_noise")
+    inverted = sum(shard.num_pairs for shard in manifest.shards if shard.is_from_images)
     dropped = manifest.pair_filter
     settings = ", ".join(
         f"{key} {value}" for key, value in manifest.solver.items() if key != "name" and value is not None

@@ -56,8 +56,7 @@ def check_couplings(
         StraightflowError: Naming every reason against the store.
     """
     manifest = store.manifest
-    inverted = np.array([shard.direction == "image_to_noise" for shard in manifest.shards])
-    from_images = inverted[store.seed_indices(np.arange(len(store))) // manifest.shard_pairs]
+    from_images = store.are_from_images(np.arange(len(store)))
     dropped = 0 if manifest.pair_filter is None else manifest.pair_filter.num_dropped
     check = CouplingsCheck(
         num_pairs=len(store),

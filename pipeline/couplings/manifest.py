@@ -60,6 +60,11 @@ class ShardRecord(BaseModel):
     direction: Direction = "noise_to_image"
     noise: StoredNoise | None = None
 
+    @property
+    def is_from_images(self) -> bool:
+        """Whether its pairs were made from real images, so that their noise is in the shard."""
+        return self.direction == "image_to_noise"
+
 
 class PairFilter(BaseModel):
     """The pairs left out of a store, see :mod:`pipeline.couplings.pair_filter`.

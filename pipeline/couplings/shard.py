@@ -44,7 +44,7 @@ def map_shard(folder: Path, manifest: Manifest, shard: ShardRecord) -> dict[str,
     """
     images = (shard.num_pairs, *manifest.shape)
     expected: dict[str, tuple[str, tuple[int, ...]]] = {IMAGES: (manifest.dtype, images)}
-    if shard.direction == "image_to_noise":
+    if shard.is_from_images:
         expected[NOISE] = (NOISE_TYPE, images)
     if manifest.num_classes is not None:
         expected[LABELS] = (LABEL_TYPE, (shard.num_pairs,))

@@ -45,7 +45,9 @@ class CouplingStore:
                 f"{found[:12]}: this machine's generator draws other noise than the one that made the images",
             )
         self._shard = functools.lru_cache(MAPPED_SHARDS)(self._map)
-        self._stores_noise = np.array([NOISE in self._map(shard) for shard in range(len(self.manifest.shards))])
+        for shard in range(len(self.manifest.shards)):
+            self._map(shard)  # finds what is truncated or of another shape without hashing it
+        self._from_images = np.array([shard.is_from_images for shard in self.manifest.shards])
         self._kept = read_kept_indices(folder, self.manifest)
 
     def __reduce__(self) -> tuple[Callable[..., CouplingStore], tuple[Path]]:
@@ -63,6 +65,15 @@ class CouplingStore:
         """Stored images of these pairs, in their stored type, (len(indices), …)."""
         return torch.from_numpy(self._gather(IMAGES, self.seed_indices(indices)))
 
+    def x_1(self, indices: np.ndarray) -> torch.Tensor:
+        """Images of these pairs as float32, (len(indices), …)."""
+        images = self.images(indices)
+        return to_float(images) if images.dtype == torch.uint8 else images.float()
+
+    def are_from_images(self, indices: np.ndarray) -> np.ndarray:
+        """Which of these pairs were made from real images; bool, (len(indices),)."""
+        return self._are_from_images(self.seed_indices(indices))
+
     def noise_heads(self, indices: np.ndarray) -> torch.Tensor:
         """First entries of these pairs' standard normal noise, (len(indices), at most 16): they tell noises apart."""
         entries = min(16, math.prod(self.manifest.shape))
@@ -70,10 +81,9 @@ class CouplingStore:
 
     def load(self, indices: np.ndarray) -> dict[str, torch.Tensor]:
         """Pairs as float32 ``x_0`` and ``x_1``, each (len(indices), …), and int64 ``labels`` if there are any."""
-        images = self.images(indices)
         batch = {
             "x_0": self._noise(self.seed_indices(indices), self.manifest.shape, self.manifest.noise),
-            "x_1": to_float(images) if images.dtype == torch.uint8 else images.float(),
+            "x_1": self.x_1(indices),
         }
         if self.manifest.num_classes is not None:
             batch["labels"] = torch.from_numpy(self._gather(LABELS, self.seed_indices(indices))).long()
@@ -87,12 +97,16 @@ class CouplingStore:
     def _map(self, shard: int) -> dict[str, np.ndarray]:
         return map_shard(self.folder, self.manifest, self.manifest.shards[shard])
 
+    def _are_from_images(self, seed_indices: np.ndarray) -> np.ndarray:
+        found: np.ndarray = self._from_images[seed_indices // self.manifest.shard_pairs]
+        return found
+
     def _noise(
         self, seed_indices: np.ndarray, shape: tuple[int, ...], distribution: NoiseConfig = STANDARD_NOISE
     ) -> torch.Tensor:
         """The first entries of noise, as many as ``shape`` holds, in that shape."""
         noise = torch.empty(len(seed_indices), *shape)
-        from_seed = ~self._stores_noise[seed_indices // self.manifest.shard_pairs]
+        from_seed = ~self._are_from_images(seed_indices)
         if from_seed.any():
             # A stream begins with the same numbers however many are drawn.
             noise[from_seed] = sample_noise(self._key, seed_indices[from_seed].tolist(), shape, distribution)

@@ -26,7 +26,7 @@ def measure_store(
     stretches = divide(num_samples, config.batch_size)
     measured = [
         measure_stretch(
-            lambda batch: Solution(store.load(np.arange(batch.start, batch.stop))["x_1"], nfe=0),
+            lambda batch: Solution(store.x_1(np.arange(batch.start, batch.stop)), nfe=0),
             indices,
             extractor,
             torch.device("cpu"),
