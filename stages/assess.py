@@ -11,7 +11,7 @@ from pipeline.atomic import write_json
 from pipeline.checks.couplings import check_couplings
 from pipeline.compute import Runtime, open_runtime
 from pipeline.config import ONE_PROCESS, Config
-from pipeline.couplings.manifest import MANIFEST
+from pipeline.couplings.manifest import MANIFEST, Manifest
 from pipeline.couplings.store import CouplingStore
 from pipeline.errors import StraightflowError
 from pipeline.evaluation.store_quality import measure_store
@@ -46,16 +46,12 @@ def main(config: Config, arguments: list[str]) -> None:
 def _couplings_row(config: Config, name: str, store: CouplingStore, runtime: Runtime) -> dict[str, Any]:
     """The row of a round's couplings of images."""
     extractor, reference = open_measure(config, runtime)
-    manifest, num_samples = store.manifest, min(len(store), config.evaluate.num_samples)
+    num_samples = min(len(store), config.evaluate.num_samples)
     row = Row(
-        model=f"{COUPLINGS_PREFIX}{name}",
-        solver=str(manifest.solver["name"]),
-        num_steps=manifest.solver["num_steps"],
-        nfe=None,
+        **_cell(name, store.manifest),
         features=extractor.name,
         num_samples=num_samples,
         reference=reference.split,
-        seed=manifest.seed,
         seconds_per_1000=None,
         **asdict(measure_store(store, num_samples, config.evaluate, extractor, reference)),
     )
@@ -64,20 +60,21 @@ def _couplings_row(config: Config, name: str, store: CouplingStore, runtime: Run
 
 def _points_row(config: Config, name: str, store: CouplingStore) -> dict[str, Any]:
     """The row of a round's couplings of points."""
-    manifest = store.manifest
     points = store.x_1(np.arange(min(len(store), config.evaluate.num_samples))).numpy()
-    row = point_row(
-        points,
-        TOYS[config.data.source],
-        config.evaluate,
-        model=f"{COUPLINGS_PREFIX}{name}",
-        solver=str(manifest.solver["name"]),
-        num_steps=manifest.solver["num_steps"],
-        nfe=None,
-        seed=manifest.seed,
-        seconds=None,
-    )
-    return asdict(row)
+    cell = _cell(name, store.manifest)
+    return asdict(point_row(points, TOYS[config.data.source], config.evaluate, **cell, seconds=None))
+
+
+def _cell(name: str, manifest: Manifest) -> dict[str, Any]:
+    """What a row says of where its samples come from."""
+    solver = manifest.solver
+    return {
+        "model": f"{COUPLINGS_PREFIX}{name}",
+        "solver": solver.label,
+        "num_steps": solver.num_steps,
+        "nfe": None,
+        "seed": manifest.seed,
+    }
 
 
 if __name__ == "__main__":

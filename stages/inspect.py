@@ -56,7 +56,7 @@ def describe(manifest: Manifest) -> dict[str, str]:
     inverted = sum(shard.num_pairs for shard in manifest.shards if shard.is_from_images)
     dropped = manifest.pair_filter
     settings = ", ".join(
-        f"{key} {value}" for key, value in manifest.solver.items() if key != "name" and value is not None
+        f"{key} {value}" for key, value in manifest.solver.model_dump().items() if key != "name" and value is not None
     )
     return {
         "pairs": f"{manifest.num_pairs:,} in {len(manifest.shards)} shards of at most {manifest.shard_pairs:,}",
@@ -68,7 +68,7 @@ def describe(manifest: Manifest) -> dict[str, str]:
         "labels": "none" if manifest.num_classes is None else f"{manifest.num_classes} classes",
         "seed": str(manifest.seed),
         "source": f"{manifest.source}, fingerprint {manifest.source_fingerprint[:12]}",
-        "solver": f"{manifest.solver['name']}, {settings}; {manifest.nfe_mean:g} network calls a pair",
+        "solver": f"{manifest.solver.name}, {settings}; {manifest.nfe_mean:g} network calls a pair",
         "batch size": f"{manifest.batch_size} in {manifest.precision}",
         "transport cost": f"{manifest.transport_cost:.4f} a dimension",
         "clipped": f"{manifest.clipped_fraction:.3%} of image entries",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from pipeline.config import CouplingsConfig, GateConfig, SolverConfig
+from pipeline.config import CouplingsConfig, GateConfig
 from pipeline.couplings.store import CouplingStore
 from pipeline.errors import StraightflowError
 from pipeline.models import Sampler
@@ -140,8 +140,7 @@ def _reintegration_error(
         return None
     chosen = candidates[np.unique(np.linspace(0, len(candidates) - 1, limits.reintegrated_pairs).astype(int))]
     pairs = store.load(chosen)
-    solver = SolverConfig.model_validate(store.manifest.solver)
-    drawn = source.sample(pairs["x_0"], solver, pairs.get("labels")).x.float().cpu()
+    drawn = source.sample(pairs["x_0"], store.manifest.solver, pairs.get("labels")).x.float().cpu()
     if store.manifest.dtype == "uint8":
         drawn = drawn.clamp(-1, 1)
     distance = (drawn - pairs["x_1"]).flatten(1).norm(dim=1) / pairs["x_1"].flatten(1).norm(dim=1).clamp(min=1e-12)

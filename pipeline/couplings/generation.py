@@ -230,12 +230,12 @@ def _manifest(run: CouplingRun, finished: list[FinishedShard]) -> Manifest:
         noise_check=noise_check(stream_key("couplings", config.seed), sampler.shape),
         source=config.source,
         source_fingerprint=sampler.fingerprint,
-        solver=config.solver.model_dump(mode="json"),
+        solver=config.solver,
         nfe_mean=sum(shard.evaluations for shard in finished) / config.num_pairs,
         batch_size=config.batch_size,
         precision=sampler.runtime.precision,
         num_classes=sampler.num_classes,
-        image_to_noise=None if config.image_to_noise is None else config.image_to_noise.model_dump(mode="json"),
+        image_to_noise=config.image_to_noise,
         shards=tuple(
             ShardRecord(
                 file=shard_name(index),

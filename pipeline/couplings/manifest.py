@@ -6,11 +6,11 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from pipeline.config import STANDARD_NOISE, NoiseConfig
+from pipeline.config import STANDARD_NOISE, ImageToNoiseConfig, NoiseConfig, SolverConfig
 from pipeline.errors import StraightflowError
 from pipeline.fingerprint import fingerprint_file
 from pipeline.noise_normality import NoiseNormality
@@ -120,12 +120,12 @@ class Manifest(BaseModel):
     noise_check: str
     source: str
     source_fingerprint: str
-    solver: dict[str, Any]
+    solver: SolverConfig
     nfe_mean: float
     batch_size: int
     precision: str
     num_classes: int | None = None
-    image_to_noise: dict[str, Any] | None = None
+    image_to_noise: ImageToNoiseConfig | None = None
     pair_filter: PairFilter | None = None
     shards: tuple[ShardRecord, ...]
 
