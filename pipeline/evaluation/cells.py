@@ -19,7 +19,7 @@ from pipeline.evaluation.quality import Quality
 from pipeline.fingerprint import fingerprint_file, fingerprint_json
 
 RESULT, IMAGES = "result.json", "images.safetensors"
-CODE_WITHOUT_EFFECT = ("config", "report", "checks")
+CODE_WITHOUT_EFFECT = ("config", "report", "checks", "toys")  # cells of points are not kept
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class CellCache:
 
 @cache
 def code_fingerprint() -> str:
-    """Of the library's code that can change a measured number: all but configuration, checks and report."""
+    """Of the library's code that can change a measured number of images: all but ``CODE_WITHOUT_EFFECT``."""
     root = Path(pipeline.__path__[0])
     files = sorted(path for path in root.rglob("*.py") if path.relative_to(root).parts[0] not in CODE_WITHOUT_EFFECT)
     return fingerprint_json([[path.relative_to(root).as_posix(), fingerprint_file(path)] for path in files])

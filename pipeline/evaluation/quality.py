@@ -45,7 +45,7 @@ def measure_quality(stretches: Sequence[Stretch], reference: Reference, config: 
     parts = [part for stretch in stretches for part in stretch.moments]
     moments = merge_moments(parts)
     features = np.concatenate([stretch.features for stretch in stretches])
-    images = torch.from_numpy(np.concatenate([stretch.images for stretch in stretches])[:MEMORISATION_IMAGES])
+    images = np.concatenate([stretch.images for stretch in stretches])[:MEMORISATION_IMAGES]
     num_neighbours = min(config.neighbours.num_samples, len(features), len(reference.features))
     neighbours = neighbour_measures(
         torch.from_numpy(features[:num_neighbours]),

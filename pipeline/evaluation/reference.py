@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -33,8 +34,8 @@ class Reference:
         frechet: Fréchet distances to the split.
         heldout: Fréchet distances to the held-out split; None where it has no more images than there are features.
         features: Of evenly spaced images of the split, (num, num_features), float64.
-        training: All training images, uint8, (num, C, H, W).
-        heldout_nearest: Median distance in pixels of a held-out image to its nearest training image.
+        training: All training images, uint8, (num, C, H, W), memory-mapped.
+        some_heldout: The first ``MEMORISATION_IMAGES`` held-out images, uint8.
     """
 
     split: str
@@ -43,8 +44,13 @@ class Reference:
     frechet: FrechetReference
     heldout: FrechetReference | None
     features: torch.Tensor
-    training: torch.Tensor
-    heldout_nearest: float
+    training: np.ndarray
+    some_heldout: np.ndarray
+
+    @cached_property
+    def heldout_nearest(self) -> float:
+        """Median distance in pixels of a held-out image to its nearest training image; compared when first asked."""
+        return float(nearest_distances(self.some_heldout, self.training).median())
 
     def check(self, shape: tuple[int, ...], num_samples: int, k: int) -> None:
         """Refuses what cannot be measured: images of another shape, or too few of them.
@@ -106,8 +112,6 @@ def open_reference(
     runtime.accelerator.wait_for_everyone()
     moments, features = _load(paths[split])
     heldout_moments = _load(paths["heldout"])[0]
-    training = torch.from_numpy(np.array(train.images))
-    some_heldout = torch.from_numpy(np.array(heldout.images[:MEMORISATION_IMAGES]))
     return Reference(
         split=split,
         fingerprint=paths[split].stem,
@@ -115,8 +119,8 @@ def open_reference(
         frechet=FrechetReference(moments),
         heldout=FrechetReference(heldout_moments) if heldout_moments.count > heldout_moments.num_features else None,
         features=torch.from_numpy(features).double(),
-        training=training,
-        heldout_nearest=float(nearest_distances(some_heldout, training).median()),
+        training=train.images,
+        some_heldout=heldout.images[:MEMORISATION_IMAGES],
     )
 
 

@@ -85,7 +85,7 @@ def measure_stretch(
         reset_peak_memory(device)
         before = time.perf_counter()
         solution = generate(batch)
-        # A comparison with NaN is false, so this catches it as well; both tensors travel together.
+        # A comparison with NaN is false, so this catches it as well.
         finite = bool((solution.x.abs() < torch.inf).all())
         pixels = to_uint8(solution.x).cpu()
         seconds += time.perf_counter() - before

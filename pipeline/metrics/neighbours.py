@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from pipeline.errors import StraightflowError
@@ -59,23 +60,27 @@ def require_neighbours(num_generated: int, num_reference: int, k: int) -> None:
         )
 
 
-def nearest_distances(images: torch.Tensor, training: torch.Tensor, *, chunk: int = 10_000) -> torch.Tensor:
+def nearest_distances(images: np.ndarray, training: np.ndarray, *, chunk: int = 10_000) -> torch.Tensor:
     """Euclidean distance in pixels of each image (num, …) to its nearest training image, float64, (num,).
 
     Args:
         images: uint8.
-        training: uint8, the same shape but for the number.
-        chunk: Training images compared with at a time.
+        training: uint8, the same shape but for the number; may be memory-mapped.
+        chunk: Training images read and compared with at a time.
     """
     # ‖a‖² + ‖b‖² - 2 a·b is exact here: sums of squares of 8-bit values are integers far below 2^53.
-    flat = images.flatten(1).double()
+    flat = _flat(images)
     squares = flat.square().sum(dim=1)
     nearest = torch.full((len(flat),), torch.inf, dtype=torch.float64)
     for start in range(0, len(training), chunk):
-        others = training[start : start + chunk].flatten(1).double()
+        others = _flat(training[start : start + chunk])
         distances = squares[:, None] + others.square().sum(dim=1) - 2 * flat @ others.T
         nearest = torch.minimum(nearest, distances.min(dim=1).values)
     return nearest.sqrt()
+
+
+def _flat(images: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(images.astype(np.float64)).flatten(1)
 
 
 def _radii(features: torch.Tensor, k: int) -> torch.Tensor:

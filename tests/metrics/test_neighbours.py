@@ -55,8 +55,8 @@ def test_a_dropped_mode_costs_recall_and_coverage_but_not_precision() -> None:
 
 def test_copies_of_training_images_are_at_distance_zero() -> None:
     rng = np.random.default_rng(3)
-    training = torch.from_numpy(rng.integers(0, 256, (70, 3, 4, 4), dtype=np.uint8))
-    shifted = training[5:6].clone()
+    training = rng.integers(0, 256, (70, 3, 4, 4), dtype=np.uint8)
+    shifted = training[5:6].copy()
     shifted[0, 0, 0, 0] ^= 1
-    found = nearest_distances(torch.cat([training[:2], shifted]), training, chunk=16)
+    found = nearest_distances(np.concatenate([training[:2], shifted]), training, chunk=16)
     assert found.tolist() == [0, 0, 1]
