@@ -11,7 +11,7 @@ from PIL import Image
 
 from pipeline.atomic import atomic_folder, write_json
 from pipeline.config import DataConfig
-from pipeline.errors import StraightflowError
+from pipeline.errors import StraightflowError, one_line
 from pipeline.image_shape import UNREADABLE, image_problem, unreadable_image
 from pipeline.parquet_files import parquet_files
 from pipeline.progress import Progress
@@ -87,7 +87,7 @@ def _load(config: DataConfig) -> dict[str, datasets.Dataset]:
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         raise StraightflowError(
             expected=f"a readable {config.source} data set at {location}",
-            found=" ".join(str(error).split())[:400],
+            found=one_line(error),
             mend="correct data.location; a hub id needs the network on first use, a local copy does not "
             "(data.source: folder or parquet)",
         ) from error

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import StraightflowError
+from pipeline.errors import StraightflowError, one_line
 
 WEIGHTS = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
 SHARDED_WEIGHTS = "diffusion_pytorch_model.safetensors.index.json"
@@ -32,7 +32,7 @@ def read_json(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise StraightflowError(
-            expected=f"JSON in {path}", found=" ".join(str(error).split()), mend="save the checkpoint again"
+            expected=f"JSON in {path}", found=one_line(error), mend="save the checkpoint again"
         ) from error
     if not isinstance(content, dict):
         raise StraightflowError(

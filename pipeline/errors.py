@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import ValidationError
+
 
 class StraightflowError(Exception):
     """A problem with the user's configuration, files or surroundings.
@@ -19,6 +21,16 @@ class StraightflowError(Exception):
         self.found = found
         self.mend = mend
         super().__init__(f"expected: {expected}\n   found: {found}\n    mend: {mend}")
+
+
+def validation_problems(error: ValidationError) -> str:
+    """Every field that did not validate, with the reason, in one line."""
+    return "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+
+
+def one_line(error: Exception) -> str:
+    """The message of a library's error without line breaks and endless lists; its type where it has none."""
+    return " ".join(str(error).split())[:500] or type(error).__name__
 
 
 EXIT_RESUME = 75

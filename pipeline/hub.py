@@ -8,7 +8,7 @@ from typing import Literal
 from huggingface_hub import HfApi, hf_hub_download, snapshot_download
 from huggingface_hub.errors import LocalEntryNotFoundError, RepositoryNotFoundError
 
-from pipeline.errors import StraightflowError
+from pipeline.errors import StraightflowError, one_line
 
 Kind = Literal["model", "dataset"]
 
@@ -35,7 +35,7 @@ def hub_revision(kind: Kind, name: str, *, timeout_seconds: float = TIMEOUT_SECO
     except Exception as error:  # transport errors are those of whatever HTTP client the hub's library uses
         raise StraightflowError(
             expected=f"an answer of {api.endpoint} about the {kind} {name!r}",
-            found=f"{type(error).__name__}: {' '.join(str(error).split())[:300]}",
+            found=f"{type(error).__name__}: {one_line(error)}",
             mend="connect to the network, correct the id, or name a local copy",
         ) from error
 
@@ -90,6 +90,6 @@ def download_json(name: str, candidates: tuple[str, ...], revision: str) -> Path
 def _broken_download(name: str, error: Exception) -> StraightflowError:
     return StraightflowError(
         expected=f"the model {name!r} from the hub",
-        found=f"{type(error).__name__}: {' '.join(str(error).split())[:300]}",
+        found=f"{type(error).__name__}: {one_line(error)}",
         mend="try again; what was downloaded so far is kept",
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from PIL.Image import DecompressionBombError, Image
 
 from pipeline.config import DataConfig
-from pipeline.errors import StraightflowError
+from pipeline.errors import StraightflowError, one_line
 
 # What Pillow raises for a file that is no image, a broken one, or one of absurd size.
 UNREADABLE = (OSError, ValueError, SyntaxError, DecompressionBombError)
@@ -45,6 +45,6 @@ def unreadable_image(where: str, error: Exception) -> StraightflowError:
     """The error for an image that does not decode."""
     return StraightflowError(
         expected=f"a readable image at {where}",
-        found=" ".join(str(error).split())[:300] or type(error).__name__,
+        found=one_line(error),
         mend="repair or remove it",
     )

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch.nn.functional import interpolate
 
-from pipeline.errors import StraightflowError
+from pipeline.errors import StraightflowError, one_line
 
 Perceptual = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """Two batches of images in [-1, 1], (batch, channels, height, width) → distances (batch,)."""
@@ -37,7 +37,7 @@ def load_lpips(device: torch.device) -> Perceptual:
     except OSError as error:
         raise StraightflowError(
             expected="LPIPS' weights, fetched on first use",
-            found=" ".join(str(error).split())[:300],
+            found=one_line(error),
             mend="run once with the network, or choose loss pseudo_huber",
         ) from error
 

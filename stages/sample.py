@@ -14,7 +14,7 @@ from pipeline.atomic import atomic_file
 from pipeline.compute import open_runtime
 from pipeline.config import ONE_PROCESS, STUDENT_SOLVERS, TEACHER_SOLVERS, Config, SolverConfig
 from pipeline.config.nearest import nearest
-from pipeline.errors import StraightflowError
+from pipeline.errors import StraightflowError, validation_problems
 from pipeline.models import Sampler, load_sampler
 from pipeline.progress import Progress
 from pipeline.report.samples import mosaic
@@ -69,9 +69,10 @@ def _solver(options: argparse.Namespace, *, teacher: bool) -> SolverConfig:
     try:
         return SolverConfig.model_validate({**content, "rtol": tolerance, "atol": tolerance})
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
         raise StraightflowError(
-            expected="a solver and step count", found=problems, mend="see --help, or correct --solver and --steps"
+            expected="a solver and step count",
+            found=validation_problems(error),
+            mend="see --help, or correct --solver and --steps",
         ) from error
 
 

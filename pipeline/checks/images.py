@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from pipeline.config import DataConfig
-from pipeline.errors import StraightflowError
+from pipeline.errors import StraightflowError, one_line
 from pipeline.fingerprint import fingerprint_json
 from pipeline.hub import hub_revision
 from pipeline.image_shape import UNREADABLE, image_problem, unreadable_image
@@ -98,7 +98,7 @@ def _check_parquet(location: Path, data: DataConfig) -> list[Path]:
         except (pyarrow.ArrowException, OSError, StopIteration) as error:
             raise StraightflowError(
                 expected=f"a readable parquet file with at least one row at {path}",
-                found=" ".join(str(error).split())[:300] or "no rows",
+                found="no rows" if isinstance(error, StopIteration) else one_line(error),
                 mend="write the file again",
             ) from error
         for name, value in row.items():

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from pipeline.config.graph import Config
 from pipeline.config.nearest import nearest
 from pipeline.config.section import Section
-from pipeline.errors import StraightflowError
+from pipeline.errors import StraightflowError, one_line
 
 
 def load_config(path: Path) -> Config:
@@ -36,9 +36,7 @@ def load_config(path: Path) -> Config:
     try:
         content = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise StraightflowError(
-            expected=f"YAML in {path}", found=" ".join(str(error).split()), mend="correct that line"
-        ) from error
+        raise StraightflowError(expected=f"YAML in {path}", found=one_line(error), mend="correct that line") from error
     return parse_config(content, origin=str(path))
 
 

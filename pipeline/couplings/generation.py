@@ -16,7 +16,7 @@ from pipeline.couplings.pair_filter import write_pair_filter
 from pipeline.couplings.pairs import Pairs, drawn_ahead, pair_source
 from pipeline.couplings.shard import IMAGES, LABELS, NOISE
 from pipeline.couplings.work import PREFIX, FinishedShard, Work, Worker
-from pipeline.errors import StraightflowError
+from pipeline.errors import StraightflowError, one_line
 from pipeline.fingerprint import fingerprint_json
 from pipeline.image_set import ImageSet
 from pipeline.models import Sampler
@@ -152,7 +152,7 @@ def publish(run: CouplingRun, destination: Path) -> None:
     except OSError as error:
         raise StraightflowError(
             expected=f"to publish the couplings at {destination}",
-            found=" ".join(str(error).split()),
+            found=one_line(error),
             mend="make room or make the folder writable, then run again; all shards are kept",
         ) from error
     shutil.rmtree(run.work.folder)

@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pipeline.config import STANDARD_NOISE, ImageToNoiseConfig, NoiseConfig, SolverConfig
-from pipeline.errors import StraightflowError
+from pipeline.errors import StraightflowError, one_line
 from pipeline.fingerprint import fingerprint_file
 from pipeline.noise_normality import NoiseNormality
 
@@ -160,7 +160,7 @@ def read_manifest(folder: Path) -> Manifest:
     except OSError as error:
         raise damaged(folder, f"a manifest at {path}", str(error)) from error
     except (ValidationError, ValueError) as error:
-        raise damaged(folder, f"a {FORMAT} manifest in {path}", " ".join(str(error).split())) from error
+        raise damaged(folder, f"a {FORMAT} manifest in {path}", one_line(error)) from error
     _check_names(folder, manifest)
     return manifest
 

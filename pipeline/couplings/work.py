@@ -22,7 +22,7 @@ import torch
 from pipeline.atomic import write_json
 from pipeline.couplings.manifest import Direction, shard_name
 from pipeline.couplings.shard import write_shard
-from pipeline.errors import StraightflowError
+from pipeline.errors import StraightflowError, one_line
 from pipeline.fingerprint import fingerprint_file
 
 PREFIX = "couplings-"
@@ -161,6 +161,6 @@ class Work:
 def _not_writable(folder: Path, what: str, error: OSError) -> StraightflowError:
     return StraightflowError(
         expected=f"to write {what} in {folder}",
-        found=" ".join(str(error).split()),
+        found=one_line(error),
         mend="make room or make the folder writable, then run again; finished shards are kept",
     )

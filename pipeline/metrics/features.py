@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from pipeline.atomic import atomic_folder
 from pipeline.config import FeaturesConfig
-from pipeline.errors import StraightflowError
+from pipeline.errors import StraightflowError, one_line
 from pipeline.fingerprint import fingerprint_file, fingerprint_json
 from pipeline.metrics.classifier import ImageClassifier
 from pipeline.pixels import to_float
@@ -88,7 +88,7 @@ def _load_classifier(
     except (RuntimeError, KeyError, SafetensorError) as error:
         raise StraightflowError(
             expected=f"a classifier of {channels}×{resolution}×{resolution} images in {path}",
-            found=" ".join(str(error).split())[:300],
+            found=one_line(error),
             mend="run `dvc repro classifier`",
         ) from error
     network.to(device).eval()

@@ -17,7 +17,7 @@ from cleanfid.features import InceptionV3, InceptionV3W
 from cleanfid.resize import build_resizer
 
 from pipeline.config import InceptionConfig
-from pipeline.errors import StraightflowError
+from pipeline.errors import StraightflowError, one_line
 from pipeline.fingerprint import fingerprint_file
 
 Mode = Literal["clean", "legacy_tensorflow", "legacy_pytorch"]
@@ -81,7 +81,7 @@ def load_inception(mode: Mode, weights: Path, device: torch.device) -> Callable[
     except (OSError, RuntimeError, AttributeError, KeyError, pickle.UnpicklingError) as error:
         raise StraightflowError(
             expected=f"the Inception network of mode {mode} in {weights}",
-            found=" ".join(str(error).split())[:300],
+            found=one_line(error),
             mend="name the file that this mode needs: TorchScript for clean and legacy_tensorflow, a state dict for "
             "legacy_pytorch",
         ) from error

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from pipeline.errors import StraightflowError
+from pipeline.errors import StraightflowError, validation_problems
 
 Loaded = TypeVar("Loaded")
 
@@ -47,9 +47,7 @@ def parse_csv(text: str, kind: type[Loaded], origin: str) -> tuple[Loaded, ...]:
 
 
 def _unreadable(path: Path | str, error: Exception) -> StraightflowError:
-    found = str(error)
-    if isinstance(error, ValidationError):
-        found = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+    found = validation_problems(error) if isinstance(error, ValidationError) else str(error)
     return StraightflowError(
         expected=f"{path} as its stage writes it", found=found, mend="run `dvc repro`, which writes it again"
     )
