@@ -53,9 +53,7 @@ def compare(rows: Sequence[Row], distilled_from: str) -> tuple[Comparison, ...]:
         rows: Every measured cell.
         distilled_from: Round whose couplings the distilled model learned.
     """
-    distilled = _find(rows, DISTILLED, 1, "euler")
-    couplings = next((row for row in rows if row.model == COUPLINGS_PREFIX + distilled_from), None)
-    ddim = _find(rows, TEACHER, 16, "ddim")
+    distilled, couplings, ddim = headline_cells(rows, distilled_from)
     rounds = [row.model.removeprefix(COUPLINGS_PREFIX) for row in rows if row.is_couplings]
     wanted = [
         ("distilled_1_over_teacher_ddim_16", "distilled at 1 step ÷ teacher at 16 DDIM steps", distilled, ddim),
@@ -81,6 +79,12 @@ def compare(rows: Sequence[Row], distilled_from: str) -> tuple[Comparison, ...]:
         for key, words, numerator, denominator in wanted
         if numerator is not None and denominator is not None and denominator.fid > 0
     )
+
+
+def headline_cells(rows: Sequence[Row], distilled_from: str) -> tuple[Row | None, Row | None, Row | None]:
+    """The distilled model at one step, the couplings it learned, the teacher at 16 DDIM steps; None if not measured."""
+    couplings = next((row for row in rows if row.model == COUPLINGS_PREFIX + distilled_from), None)
+    return _find(rows, DISTILLED, 1, "euler"), couplings, _find(rows, TEACHER, 16, "ddim")
 
 
 def _find(rows: Iterable[Row], model: str, num_steps: int, solver: str) -> Row | None:

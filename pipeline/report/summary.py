@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from pipeline.config import DISTILLED, TEACHER
-from pipeline.metrics.row import COUPLINGS_PREFIX, Row
-from pipeline.report.comparisons import compare
+from pipeline.metrics.row import Row
+from pipeline.report.comparisons import compare, headline_cells
 from pipeline.report.results import Results, few_step_rows
 
 
@@ -22,18 +21,18 @@ def summary(results: Results, distilled_from: str) -> dict[str, float]:
         distilled_from: Round whose couplings the distilled model learned.
     """
     rows = few_step_rows(results)
+    distilled, couplings, ddim = headline_cells(rows, distilled_from)
     numbers: dict[str, float | None] = {}
-    for row in rows:
-        if (row.model, row.solver, row.num_steps) == (DISTILLED, "euler", 1):
-            numbers |= {
-                "distilled_1_fid": row.fid,
-                "distilled_1_fid_std": row.fid_std,
-                "distilled_1_seconds_per_1000": row.seconds_per_1000,
-            }
-        if (row.model, row.solver, row.num_steps) == (TEACHER, "ddim", 16):
-            numbers["teacher_ddim_16_fid"] = row.fid
-        if row.model == COUPLINGS_PREFIX + distilled_from:
-            numbers["couplings_fid"] = row.fid
+    if distilled is not None:
+        numbers |= {
+            "distilled_1_fid": distilled.fid,
+            "distilled_1_fid_std": distilled.fid_std,
+            "distilled_1_seconds_per_1000": distilled.seconds_per_1000,
+        }
+    if couplings is not None:
+        numbers["couplings_fid"] = couplings.fid
+    if ddim is not None:
+        numbers["teacher_ddim_16_fid"] = ddim.fid
     numbers |= {comparison.key: comparison.ratio for comparison in compare(rows, distilled_from)}
     for model in results.models:
         numbers[f"straightness_normalised_{model.model}"] = model.trajectories.straightness_normalised
@@ -42,8 +41,8 @@ def summary(results: Results, distilled_from: str) -> dict[str, float]:
 
 def headline(rows: Sequence[Row], distilled_from: str) -> str:
     """The run in one sentence; says so where the one-step cell is missing, and where a difference is none."""
-    distilled = [row for row in rows if (row.model, row.solver, row.num_steps) == (DISTILLED, "euler", 1)]
-    if not distilled:
+    distilled, _, _ = headline_cells(rows, distilled_from)
+    if distilled is None:
         return "The distilled model was not measured at one step."
     against = {
         "distilled_1_over_teacher_ddim_16": "the teacher’s at 16 DDIM steps",
@@ -56,7 +55,7 @@ def headline(rows: Sequence[Row], distilled_from: str) -> str:
             parts.append(
                 f"{comparison.ratio:.2f} times {words}" if comparison.told_apart else f"within the spread of {words}"
             )
-    text = f"One network evaluation reaches FID {format_fid(distilled[0].fid)}"
+    text = f"One network evaluation reaches FID {format_fid(distilled.fid)}"
     return f"{text}: {' and '.join(parts)}." if parts else f"{text}."
 
 
