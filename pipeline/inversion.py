@@ -46,14 +46,11 @@ def invert_teacher(
     least, most = schedule.node(0), schedule.node(-1)
     x = least.alpha * x_1 + least.sigma * image_noise
     if solver.name == "dopri5":
-        assert solver.rtol is not None  # the configuration guarantees it
-        assert solver.atol is not None
         z = x / (least.alpha + least.sigma)
-        z = dopri5(teacher.velocity, z, rtol=solver.rtol, atol=solver.atol, times=(least.t, most.t)).x
+        z = dopri5(teacher.velocity, z, **solver.tolerances, times=(least.t, most.t)).x
         x = z * (most.alpha + most.sigma)
     else:
-        assert solver.num_steps is not None
-        x = GRID_SOLVERS[solver.name](teacher.estimate, x, schedule.nodes_to_noise(solver.num_steps, str(solver.grid)))
+        x = GRID_SOLVERS[solver.name](teacher.estimate, x, schedule.nodes_to_noise(solver.steps, str(solver.grid)))
     return Solution(x / schedule.initial_scale, teacher.nfe)
 
 
@@ -68,9 +65,7 @@ def invert_student(field: Field, x_1: torch.Tensor, image_noise: torch.Tensor, s
     start = 1 - STUDENT_LEAST_NOISE
     x = linear_path(image_noise, x_1, x_1.new_full((len(x_1),), start))
     if solver.name == "dopri5":
-        assert solver.rtol is not None  # the configuration guarantees it
-        assert solver.atol is not None
-        return dopri5(field, x, rtol=solver.rtol, atol=solver.atol, times=(start, 0.0))
+        return dopri5(field, x, **solver.tolerances, times=(start, 0.0))
     if solver.name == "projection":
         raise StraightflowError(
             expected="a solver of the ODE to invert images with", found="projection", mend="name euler, heun or dopri5"

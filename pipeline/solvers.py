@@ -116,16 +116,13 @@ def dopri5(
 def solve(field: Field, x_0: torch.Tensor, config: SolverConfig) -> Solution:
     """Integrates ``field`` from t = 0 to 1 with the configured student solver."""
     if config.name == "dopri5":
-        assert config.rtol is not None  # the configuration guarantees it
-        assert config.atol is not None
-        return dopri5(field, x_0, rtol=config.rtol, atol=config.atol)
+        return dopri5(field, x_0, **config.tolerances)
     return FIXED_STEP_SOLVERS[config.name](field, x_0, time_grid(config))
 
 
 def time_grid(config: SolverConfig) -> tuple[float, ...]:
     """Times of a student's fixed steps, from 0 to 1."""
-    assert config.num_steps is not None  # the configuration guarantees it
-    return config.grid if isinstance(config.grid, tuple) else TIME_GRIDS[config.grid](config.num_steps)
+    return config.grid if isinstance(config.grid, tuple) else TIME_GRIDS[config.grid](config.steps)
 
 
 FIXED_STEP_SOLVERS: dict[str, Callable[[Field, torch.Tensor, tuple[float, ...]], Solution]] = {

@@ -85,12 +85,9 @@ def generate(
     teacher = Teacher(network, schedule, labels)
     start = schedule.initial_scale * x_0
     if solver.name == "dopri5":
-        assert solver.rtol is not None  # the configuration guarantees it
-        assert solver.atol is not None
         first, last = schedule.node(-1), schedule.node(0)
         z = start / (first.alpha + first.sigma)
-        z = dopri5(teacher.velocity, z, rtol=solver.rtol, atol=solver.atol, times=schedule.time_range).x
+        z = dopri5(teacher.velocity, z, **solver.tolerances, times=schedule.time_range).x
         return Solution(teacher.estimate(z * (last.alpha + last.sigma), last), teacher.nfe)
-    assert solver.num_steps is not None
-    images = GRID_SOLVERS[solver.name](teacher.estimate, start, schedule.nodes(solver.num_steps, str(solver.grid)))
+    images = GRID_SOLVERS[solver.name](teacher.estimate, start, schedule.nodes(solver.steps, str(solver.grid)))
     return Solution(images, teacher.nfe)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import Literal
+from typing import Literal, TypedDict
 
 from pydantic import model_validator
 
@@ -11,6 +11,13 @@ from pipeline.config.section import PositiveFloat, PositiveInt, Section
 
 TEACHER_SOLVERS = ("unipc", "dpmpp_2m", "ddim", "heun", "dopri5")
 STUDENT_SOLVERS = ("euler", "heun", "midpoint", "rk4", "projection", "dopri5")
+
+
+class Tolerances(TypedDict):
+    """Keyword arguments of an adaptive solver."""
+
+    rtol: float
+    atol: float
 
 
 class SolverConfig(Section):
@@ -51,6 +58,19 @@ class SolverConfig(Section):
                     f"grid must be {(self.num_steps or 0) + 1} times rising from 0 to 1, found {list(self.grid)}"
                 )
         return self
+
+    @property
+    def tolerances(self) -> Tolerances:
+        """``rtol`` and ``atol`` of the adaptive solver."""
+        assert self.rtol is not None  # validated
+        assert self.atol is not None
+        return {"rtol": self.rtol, "atol": self.atol}
+
+    @property
+    def steps(self) -> int:
+        """Steps of a solver on a grid."""
+        assert self.num_steps is not None  # validated
+        return self.num_steps
 
     @property
     def is_of_teachers(self) -> bool:
