@@ -87,9 +87,11 @@ class CheckpointFolder:
         self._accelerator.wait_for_everyone()
         self._accelerator.save_state(str(temporary))
         sums = state.meter.state_dict()
+        for ema in state.emas:
+            averages = ema.state_dict()
+            if self._accelerator.is_main_process:
+                save_file(averages, _average(temporary, ema))
         if self._accelerator.is_main_process:
-            for ema in state.emas:
-                save_file(ema.state_dict(), _average(temporary, ema))
             write_json(temporary / _PROGRESS, {"step": state.step, "history": state.history, "sums": sums})
             write_json(temporary / _RECORD, _hashes(temporary))
             publish_folder(temporary, final)

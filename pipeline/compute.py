@@ -22,12 +22,14 @@ class Runtime:
         precision: Autocast type of network calls.
         compile: Whether networks are compiled.
         channels_last: Whether networks and images are stored channels last.
+        sharded: Whether training divides weights and optimizer among the processes.
     """
 
     accelerator: Accelerator
     precision: Literal["fp32", "bf16"]
     compile: bool
     channels_last: bool
+    sharded: bool = False
 
     @property
     def device(self) -> torch.device:
@@ -64,7 +66,7 @@ def open_runtime(compute: ComputeConfig, launch: LaunchConfig) -> Runtime:
 
     Raises:
         StraightflowError: If the launch command started another number of processes than configured;
-            ``accelerate launch`` on CPUs does so without saying.
+            ``accelerate launch`` on CPUs does so without saying. If one process is to shard.
     """
     gpu = torch.cuda.is_available()
     precision = compute.precision
@@ -79,9 +81,16 @@ def open_runtime(compute: ComputeConfig, launch: LaunchConfig) -> Runtime:
             mend="correct launch.num_processes or launch.command; on CPUs use torchrun, since accelerate launch "
             "starts one process there",
         )
+    if launch.sharded and launch.num_processes == 1:
+        raise StraightflowError(
+            expected="several processes, as launch.sharded divides weights among them",
+            found="1",
+            mend="set launch.num_processes and a command that starts as many, or launch.sharded: false",
+        )
     return Runtime(
         accelerator=accelerator,
         precision=precision,
         compile=gpu if compute.compile == "auto" else compute.compile == "on",
         channels_last=gpu if compute.channels_last == "auto" else compute.channels_last == "on",
+        sharded=launch.sharded,
     )

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 import torch
 
+from pipeline.sharding import own_part, part, whole
+
 
 def ema_decay(*, batch_size: int, cur_nimg: int, halflife_images: int, rampup_ratio: float) -> float:
     """Decay of one step: 0.5^(batch / halflife), the half-life at most a share of the images so far.
@@ -21,7 +23,7 @@ def ema_decay(*, batch_size: int, cur_nimg: int, halflife_images: int, rampup_ra
 
 
 class Ema:
-    """Averages of parameters, in float32, on their device.
+    """Averages of parameters, in float32, on their device; of sharded ones, each process its part.
 
     Args:
         parameters: What is averaged; the averages start as their values.
@@ -33,7 +35,7 @@ class Ema:
         self._parameters = list(parameters)
         self.halflife_images = halflife_images
         self._rampup_ratio = rampup_ratio
-        self.averages = [parameter.detach().float().clone() for parameter in self._parameters]
+        self.averages = [part(parameter.detach()).float().clone() for parameter in self._parameters]
 
     @torch.no_grad()
     def update(self, batch_size: int, cur_nimg: int) -> None:
@@ -44,29 +46,34 @@ class Ema:
             halflife_images=self.halflife_images,
             rampup_ratio=self._rampup_ratio,
         )
-        torch._foreach_lerp_(self.averages, [parameter.detach() for parameter in self._parameters], 1 - decay)
+        torch._foreach_lerp_(self.averages, self._values(), 1 - decay)
 
     @torch.no_grad()
     def copy_to_parameters(self) -> None:
         """Overwrites the parameters with their averages."""
-        torch._foreach_copy_([parameter.detach() for parameter in self._parameters], self.averages)
+        torch._foreach_copy_(self._values(), self.averages)
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
         """The parameters hold the averages inside the block, and their own values, to the bit, after it."""
-        own = [parameter.detach().clone() for parameter in self._parameters]
+        own = [values.clone() for values in self._values()]
         self.copy_to_parameters()
         try:
             yield
         finally:
             with torch.no_grad():
-                torch._foreach_copy_([parameter.detach() for parameter in self._parameters], own)
+                torch._foreach_copy_(self._values(), own)
 
     def state_dict(self) -> dict[str, torch.Tensor]:
-        """The averages by position, for a checkpoint."""
-        return {str(position): average for position, average in enumerate(self.averages)}
+        """The whole averages by position, for a checkpoint; every process must call it."""
+        pairs = zip(self.averages, self._parameters, strict=True)
+        return {str(position): whole(average, parameter) for position, (average, parameter) in enumerate(pairs)}
 
     def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
         """Restores averages in place."""
-        for position, average in enumerate(self.averages):
-            average.copy_(state[str(position)])
+        for position, (average, parameter) in enumerate(zip(self.averages, self._parameters, strict=True)):
+            average.copy_(own_part(state[str(position)], parameter))
+
+    def _values(self) -> list[torch.Tensor]:
+        """What this process holds of the parameters."""
+        return [part(parameter.detach()) for parameter in self._parameters]

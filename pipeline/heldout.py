@@ -61,8 +61,10 @@ def heldout_loss(
         batch = items.load(np.arange(start, min(start + batch_size, len(items))))
         # Training draws at steps from 0; these are before them.
         drawn = objective.draw(batch["x_1"], step_generator(seed, -1 - start))
-        own = {name: values[rows].to(runtime.device) for name, values in (batch | drawn).items()}
-        if len(own["x_1"]):
-            total += objective.loss(network, own).sum()
+        num_own = len(batch["x_1"][rows])
+        # A process without a row of this batch takes another's: all must call a sharded network.
+        taken = rows if num_own else slice(1)
+        own = {name: values[taken].to(runtime.device) for name, values in (batch | drawn).items()}
+        total += objective.loss(network, own)[:num_own].sum()
     network.train()
     return float(accelerator.reduce(total, "sum")) / len(items)

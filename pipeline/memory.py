@@ -20,7 +20,8 @@ class TrainingNeeds:
 
     Attributes:
         num_parameters: Trained weights.
-        state_bytes: Weights, gradients, both moments of Adam and the weight averages, all float32.
+        state_bytes: Weights, gradients, both moments of Adam and the weight averages, all float32; sharded, without the
+            block's weights that are gathered at the time.
         activation_bytes: What the backward pass of one micro-batch keeps.
         checkpoint_bytes: One checkpoint on disk.
     """
@@ -50,10 +51,11 @@ def training_needs(unet: ModelMixin, config: TrainingConfig, runtime: Runtime) -
     """
     num_parameters = sum(parameter.numel() for parameter in unet.parameters())
     num_averages = 1 + len(config.ema_other_halflives_images)
+    shards = runtime.accelerator.num_processes if runtime.sharded else 1
     micro_batch = config.batch_size // (runtime.accelerator.num_processes * config.gradient_accumulation_steps)
     return TrainingNeeds(
         num_parameters=num_parameters,
-        state_bytes=(4 + num_averages) * _FLOAT_BYTES * num_parameters,
+        state_bytes=(4 + num_averages) * _FLOAT_BYTES * num_parameters // shards,
         activation_bytes=micro_batch * _saved_bytes_per_sample(unet, runtime),
         checkpoint_bytes=(3 + num_averages) * _FLOAT_BYTES * num_parameters,
     )

@@ -18,13 +18,12 @@ from pipeline.training_set import TrainingSet
 
 
 def require_whole_parameters(accelerator: Accelerator) -> None:
-    """Raises StraightflowError where processes hold only shards of the parameters."""
+    """Raises StraightflowError where Accelerate is to shard the parameters, and not :mod:`pipeline.sharding`."""
     if accelerator.distributed_type not in (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU):
         raise StraightflowError(
             expected="every process to hold the whole network (data parallel)",
             found=str(accelerator.distributed_type),
-            mend="use a configuration of configs/accelerate/; to save memory set gradient_checkpointing or "
-            "gradient_accumulation_steps",
+            mend="use a configuration of configs/accelerate/ with launch=fsdp, which shards by itself",
         )
 
 

@@ -46,7 +46,7 @@ class TrainingResult:
         history: What was recorded on the way.
         heldout_loss_by_halflife: Held-out loss of each weight average at the end; empty without held-out samples.
         halflife_images: Half-life of the average that became the model.
-        averages: All of them, each still able to take the place of the network's weights.
+        averages: All of them, each still able to take the place of the network's weights, unless they are sharded.
         seconds: Wall time of the steps since the start or the checkpoint continued from, with everything between them.
         num_images: Images trained on in that time.
     """

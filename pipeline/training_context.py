@@ -10,6 +10,7 @@ from diffusers import ModelMixin
 
 from pipeline.compute import Runtime
 from pipeline.config import TrainingConfig
+from pipeline.sharding import keep_state_whole, leave_whole, sharded_copy
 
 
 @contextmanager
@@ -18,24 +19,35 @@ def training_context(
 ) -> Iterator[tuple[torch.nn.Module, torch.optim.Optimizer]]:
     """Places ``unet`` and yields it as wrapped for its processes, with its optimizer.
 
-    Inside, float32 products on GPUs may use TF32, and torch's global generators, which only dropout draws from, are
-    forked. Afterwards the accelerator has forgotten both objects.
+    Sharded, it is a copy that is yielded, whose parameters are left in ``unet`` at the end. Inside, float32 products on
+    GPUs may use TF32, and torch's global generators, which only dropout draws from, are forked. Afterwards the
+    accelerator has forgotten both objects.
     """
     on_gpu = runtime.device.type == "cuda"
-    unet.to(runtime.device)
     if runtime.channels_last:
         unet.to(memory_format=torch.channels_last)
+    if runtime.sharded:
+        network = sharded_copy(unet, runtime.device, runtime.accelerator.num_processes)
+    else:
+        network = unet.to(runtime.device)
     if runtime.compile:
-        unet.compile()
+        network.compile()
     optimizer = torch.optim.AdamW(
-        unet.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
+        network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
     )
     matmul_precision = torch.get_float32_matmul_precision()
     try:
         if on_gpu:
             torch.set_float32_matmul_precision("high")
         with torch.random.fork_rng(devices=[runtime.device] if on_gpu else []):
-            yield runtime.accelerator.prepare(unet, optimizer)
+            if runtime.sharded:
+                keep_state_whole(optimizer)
+                # Accelerate's own sharding is for GPUs alone. As if for evaluation, it leaves the network unwrapped.
+                network = runtime.accelerator.prepare_model(network, evaluation_mode=True)
+                yield network, runtime.accelerator.prepare(optimizer)
+                leave_whole(network, unet)
+            else:
+                yield runtime.accelerator.prepare(network, optimizer)
     finally:
         torch.set_float32_matmul_precision(matmul_precision)
         runtime.accelerator.free_memory()

@@ -9,6 +9,7 @@ from accelerate import Accelerator
 
 from pipeline.config import TrainingConfig
 from pipeline.objectives import Batch, Objective
+from pipeline.sharding import whole
 from pipeline.training_set import micro_batches
 
 
@@ -24,7 +25,8 @@ def training_step(
     """Descends the mean loss of ``batch`` over all processes, its gradient clipped.
 
     Args:
-        network: As wrapped for its processes; gradients are averaged over them at the last micro-batch alone.
+        network: As wrapped for its processes; gradients are averaged over them at the last micro-batch alone, sharded
+            ones at each, so that no process holds them whole.
         optimizer: Of its parameters.
         objective: Loss of each sample.
         batch: This process's share.
@@ -47,4 +49,4 @@ def training_step(
     gradient_norm: torch.Tensor = accelerator.clip_grad_norm_(network.parameters(), config.gradient_clip_norm)
     optimizer.step()
     optimizer.zero_grad()
-    return torch.cat(losses), gradient_norm
+    return torch.cat(losses), whole(gradient_norm, gradient_norm)

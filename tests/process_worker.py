@@ -1,28 +1,31 @@
 """What one of several processes runs in tests/test_processes.py: couplings, then trainings, into one folder.
 
-torchrun --nproc-per-node N tests/process_worker.py FOLDER N
+torchrun --nproc-per-node N tests/process_worker.py FOLDER N [sharded]
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 from safetensors.torch import save_file
 
+import pipeline.training as training
 from pipeline.compute import Runtime, open_runtime
 from pipeline.config import ComputeConfig, CouplingsConfig, LaunchConfig, SolverConfig, TrainingConfig
 from pipeline.couplings.generation import generate_couplings
+from pipeline.learning_rate import learning_rate_at
 from pipeline.losses import l2
 from pipeline.models import load_sampler
 from pipeline.networks import load_network
 from pipeline.objectives import VelocityRegression
 from pipeline.timesteps import uniform
-from pipeline.training import train
 
 COUPLINGS = CouplingsConfig(
     source="round1",
@@ -43,6 +46,7 @@ TRAINING = TrainingConfig(
     gradient_clip_norm=1.0,
     ema_halflife_images=20,
     ema_rampup_ratio=0.5,
+    ema_other_halflives_images=(6,),
     log_every_steps=4,
     checkpoint_every_steps=3,
     heldout_items=20,
@@ -89,26 +93,72 @@ def work(folder: Path, runtime: Runtime) -> None:
     train_once("continued", TRAINING, folder, runtime)
 
 
+def work_sharded(folder: Path, runtime: Runtime) -> None:
+    """Writes, N processes, what :func:`train_once` says for four trainings.
+
+    ``whole``, ``accumulated`` and ``continued`` are as at :func:`work`; ``killed`` dies in its sixth step, leaves the
+    checkpoints it has then in ``interrupted-sharded`` as well, and is started again.
+    """
+    train_once("whole", TRAINING, folder, runtime)
+    one_by_one = {"gradient_accumulation_steps": TRAINING.batch_size // runtime.accelerator.num_processes}
+    train_once("accumulated", TRAINING.model_copy(update=one_by_one), folder, runtime)
+    run = run_name("continued", runtime)
+    if runtime.is_main:
+        shutil.copytree(folder / "interrupted", folder / run)
+    runtime.accelerator.wait_for_everyone()
+    train_once("continued", TRAINING, folder, runtime)
+    with dying_in_step(5), contextlib.suppress(InterruptedError):
+        train_once("killed", TRAINING, folder, runtime)
+    if runtime.is_main:
+        shutil.copytree(folder / run_name("killed", runtime), folder / "interrupted-sharded")
+    runtime.accelerator.wait_for_everyone()
+    train_once("killed", TRAINING, folder, runtime)
+
+
+@contextlib.contextmanager
+def dying_in_step(fatal: int) -> Iterator[None]:
+    """Trainings inside raise InterruptedError when step ``fatal``, from 0, begins."""
+
+    def dies(step: int, settings: TrainingConfig) -> float:
+        if step == fatal:
+            raise InterruptedError
+        return learning_rate_at(step, settings)
+
+    training.learning_rate_at = dies
+    try:
+        yield
+    finally:
+        training.learning_rate_at = learning_rate_at
+
+
+def run_name(name: str, runtime: Runtime) -> str:
+    """Name of a run with these processes."""
+    return f"{name}-{'sharded-' if runtime.sharded else ''}{runtime.accelerator.num_processes}"
+
+
 def train_once(name: str, config: TrainingConfig, folder: Path, runtime: Runtime) -> None:
-    """Writes ``<name>-N.safetensors``, the weights, and ``<name>-N.json``, steps, losses and held-out losses."""
-    run = f"{name}-{runtime.accelerator.num_processes}"
+    """Writes, after :func:`run_name`, weights as safetensors, and as JSON each row's and each average's losses."""
+    run = run_name(name, runtime)
     unet = load_network(folder / "student")
-    result = train(unet, FixedPairs(), OBJECTIVE, config, runtime, folder / run, name, heldout=FixedPairs())
+    result = training.train(unet, FixedPairs(), OBJECTIVE, config, runtime, folder / run, name, heldout=FixedPairs())
     if runtime.is_main:
         save_file(unet.cpu().state_dict(), folder / f"{run}.safetensors")
         (folder / f"{run}.json").write_text(
-            json.dumps([(row.step, row.loss, row.heldout_loss) for row in result.history])
+            json.dumps(
+                [(row.step, row.loss, row.heldout_loss) for row in result.history]
+                + list(result.heldout_loss_by_halflife.items())
+            )
         )
 
 
-def main(folder: Path, num_processes: int) -> None:
+def main(folder: Path, num_processes: int, sharded: bool) -> None:
     torch.set_num_threads(1)
     compute = ComputeConfig(precision="fp32", compile="off", channels_last="off")
-    runtime = open_runtime(compute, LaunchConfig(command="torchrun", num_processes=num_processes))
-    work(folder, runtime)
-    (folder / f"finished-{num_processes}-{runtime.accelerator.process_index}").write_text("")
+    runtime = open_runtime(compute, LaunchConfig(command="torchrun", num_processes=num_processes, sharded=sharded))
+    (work_sharded if sharded else work)(folder, runtime)
+    (folder / f"{run_name('finished', runtime)}-{runtime.accelerator.process_index}").write_text("")
     runtime.accelerator.end_training()
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3:] == ["sharded"])

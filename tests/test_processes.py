@@ -10,25 +10,24 @@ from pathlib import Path
 
 import pytest
 import torch
-from process_worker import OBJECTIVE, TRAINING, FixedPairs, work
+from process_worker import OBJECTIVE, TRAINING, FixedPairs, dying_in_step, train_once, work
 from safetensors.torch import load_file
 
 import pipeline.training as training
 from pipeline.compute import open_runtime
-from pipeline.config import ComputeConfig, LaunchConfig, TrainingConfig
+from pipeline.config import ComputeConfig, LaunchConfig
 from pipeline.errors import StraightflowError
 from pipeline.fingerprint import fingerprint_folder
-from pipeline.learning_rate import learning_rate_at
 from pipeline.networks import load_network
 from pipeline.student import save_student
 
 ROOT = Path(__file__).parent.parent
 
 
-def launch(folder: Path, num_processes: int) -> None:
+def launch(folder: Path, num_processes: int, *more: str) -> None:
     command = [
         *(sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={num_processes}"),
-        *(str(ROOT / "tests/process_worker.py"), str(folder), str(num_processes)),
+        *(str(ROOT / "tests/process_worker.py"), str(folder), str(num_processes), *more),
     ]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
@@ -36,19 +35,12 @@ def launch(folder: Path, num_processes: int) -> None:
 
 
 @pytest.fixture
-def folder(tiny_unet, runtime, tmp_path: Path, monkeypatch) -> Path:
+def folder(tiny_unet, runtime, tmp_path: Path) -> Path:
     """A student, and the checkpoints of a run of one process that ended after its fifth step."""
     save_student(tiny_unet, tmp_path / "student")
 
-    def dies(step: int, settings: TrainingConfig) -> float:
-        if step == 5:
-            raise InterruptedError
-        return learning_rate_at(step, settings)
-
-    monkeypatch.setattr(training, "learning_rate_at", dies)
-    with pytest.raises(InterruptedError):
+    with dying_in_step(5), pytest.raises(InterruptedError):
         training.train(tiny_unet, FixedPairs(), OBJECTIVE, TRAINING, runtime, tmp_path / "interrupted", "interrupted")
-    monkeypatch.undo()
     assert [item.name for item in (tmp_path / "interrupted").iterdir()] == ["step-000000003"]
     return tmp_path
 
@@ -56,7 +48,7 @@ def folder(tiny_unet, runtime, tmp_path: Path, monkeypatch) -> Path:
 def require_same_training(folder: Path, one: str, other: str) -> None:
     """Equal to rounding: losses, held-out losses, weights."""
     rows = [json.loads((folder / f"{name}.json").read_text()) for name in (one, other)]
-    assert len(rows[0]) == 2
+    assert [row[0] for row in rows[0]] == [4, 8, 20, 6]  # two records, and two half-lives
     assert rows[1] == [pytest.approx(row, rel=1e-5) for row in rows[0]]
     weights = [load_file(folder / f"{name}.safetensors") for name in (one, other)]
     # A key's bias shifts all scores of a query alike and softmax undoes that, so its gradient is rounding
@@ -81,6 +73,29 @@ def test_several_processes_make_the_same_couplings_and_the_same_student(runtime,
         require_same_training(folder, "whole-1", f"whole-{count}")
         require_same_training(folder, "whole-1", f"continued-{count}")
     require_same_training(folder, "whole-1", "accumulated-2")
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_sharded_processes_make_the_same_student_and_go_on_from_any_checkpoint(runtime, folder: Path) -> None:
+    train_once("whole", TRAINING, folder, runtime)
+    # Three processes: neither the channels nor the last held-out batch divide evenly.
+    launch(folder, 3, "sharded")
+    assert len(list(folder.glob("finished-sharded-3-*"))) == 3
+    for name in ("whole", "accumulated", "continued"):
+        require_same_training(folder, "whole-1", f"{name}-sharded-3")
+    for suffix in ("safetensors", "json"):
+        killed, whole = ((folder / f"{name}-sharded-3.{suffix}").read_bytes() for name in ("killed", "whole"))
+        assert killed == whole
+    assert [item.name for item in (folder / "interrupted-sharded").iterdir()] == ["step-000000003"]
+    (folder / "interrupted-sharded").rename(folder / "unsharded-1")
+    train_once("unsharded", TRAINING, folder, runtime)
+    require_same_training(folder, "whole-1", "unsharded-1")
+
+
+def test_one_process_cannot_shard() -> None:
+    compute = ComputeConfig(precision="fp32", compile="off", channels_last="off")
+    with pytest.raises(StraightflowError, match=r"several processes(.|\n)*launch.sharded: false"):
+        open_runtime(compute, LaunchConfig(command="python", num_processes=1, sharded=True))
 
 
 def test_a_launch_that_got_fewer_processes_than_configured_is_refused() -> None:

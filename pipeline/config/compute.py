@@ -13,10 +13,13 @@ class LaunchConfig(Section):
     Attributes:
         command: Put before ``-m stages.<name>``: ``python``, ``accelerate launch …`` or ``torchrun …``.
         num_processes: The number of processes the command must yield; another number is an error.
+        sharded: Whether processes that train divide the weights, their averages and Adam's moments among them, see
+            :mod:`pipeline.sharding`; otherwise each holds all.
     """
 
     command: str
     num_processes: PositiveInt
+    sharded: bool = False
 
 
 ONE_PROCESS = LaunchConfig(command="python", num_processes=1)

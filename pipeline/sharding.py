@@ -1,0 +1,116 @@
+"""Fully sharded training: every process keeps a part of each weight, of its average and of Adam's moments.
+
+torch's ``fully_shard`` (FSDP2; Zhao et al. 2023) gathers a block's weights when it is reached, forward and backward,
+and divides its gradients among the processes. Outside training nothing is sharded: what is saved, checkpoints included,
+is whole, so that a run may go on with another number of processes, sharded or not.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from diffusers import ModelMixin
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor, distribute_tensor
+
+
+def sharded_copy(network: ModelMixin, device: torch.device, num_processes: int) -> ModelMixin:
+    """A copy of ``network`` on ``device`` whose parameters are divided among the processes.
+
+    Its state dict is whole all the same, on every process, and a whole one is loaded; all must call.
+    """
+    sharded: ModelMixin = copy.deepcopy(network)
+    mesh = init_device_mesh(device.type, (num_processes,))
+    # Gathered again for the backward pass, and, more to the point, stale copies do not outlive a forward pass alone:
+    # the weights are exchanged for their averages between two of them.
+    for module in (*_blocks(sharded), sharded):
+        fully_shard(module, mesh=mesh, reshard_after_forward=True)
+        if device.type == "cpu":
+            module.set_force_sum_reduction_for_comms(True)  # gloo has no mean
+
+    def gather(module: torch.nn.Module, state: dict[str, Any], prefix: str, metadata: object) -> None:
+        del module, prefix, metadata
+        state.update({name: whole(value, value) for name, value in state.items()})
+
+    def divide(module: torch.nn.Module, state: dict[str, Any], prefix: str, *_: object) -> None:
+        for name, parameter in module.named_parameters():
+            state[prefix + name] = _divided(state[prefix + name], parameter)
+
+    sharded.register_state_dict_post_hook(gather)
+    sharded.register_load_state_dict_pre_hook(divide)
+    return sharded
+
+
+def keep_state_whole(optimizer: torch.optim.Optimizer) -> None:
+    """Lets the optimizer of sharded parameters give its state dict whole, and take a whole one; all must call."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+    def gather(_: torch.optim.Optimizer, state: dict[str, Any]) -> dict[str, Any]:
+        moments = {
+            index: {name: whole(value, value) for name, value in values.items()}
+            for index, values in state["state"].items()
+        }
+        return state | {"state": moments}
+
+    def divide(_: torch.optim.Optimizer, state: dict[str, Any]) -> dict[str, Any]:
+        moments = {
+            index: {
+                name: _divided(value, parameters[index]) if value.shape == parameters[index].shape else value
+                for name, value in values.items()
+            }
+            for index, values in state["state"].items()
+        }
+        return state | {"state": moments}
+
+    optimizer.register_state_dict_post_hook(gather)
+    optimizer.register_load_state_dict_pre_hook(divide)
+
+
+@torch.no_grad()
+def leave_whole(sharded: torch.nn.Module, network: torch.nn.Module) -> None:
+    """Copies the parameters of ``sharded`` into those of the network that it is a copy of; all must call."""
+    for own, divided in zip(network.parameters(), sharded.parameters(), strict=True):
+        own.copy_(whole(divided, divided))
+
+
+def part(tensor: torch.Tensor) -> torch.Tensor:
+    """What this process holds of a tensor: a view of its part, or all of it."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+
+
+def whole(own: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """The tensor of which ``own`` is this process's part, divided as ``like`` is; all must call."""
+    if not isinstance(like, DTensor):
+        return own
+    divided = (
+        own
+        if isinstance(own, DTensor)
+        else DTensor.from_local(own, like.device_mesh, like.placements, shape=like.shape, stride=like.stride())
+    )
+    # Where parts are uneven, what is gathered is a view of a padded storage, which safetensors refuses.
+    gathered: torch.Tensor = divided.full_tensor().clone()
+    return gathered
+
+
+def own_part(values: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """This process's part of whole ``values``, divided as ``like`` is."""
+    return part(_divided(values, like))
+
+
+def _divided(values: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    if not isinstance(like, DTensor):
+        return values
+    # Every process has all values: nothing is sent.
+    return distribute_tensor(values.to(like.device), like.device_mesh, like.placements, src_data_rank=None)
+
+
+def _blocks(network: torch.nn.Module) -> Iterator[torch.nn.Module]:
+    """Children with parameters, those of lists one by one: each is gathered as one."""
+    for child in network.children():
+        for block in child if isinstance(child, torch.nn.ModuleList) else (child,):
+            if any(True for _ in block.parameters()):
+                yield block
