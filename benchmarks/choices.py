@@ -127,7 +127,7 @@ def open_setting(folder: Path, round_name: str, num_samples: int) -> Setting:
         folder=folder / paths.REFERENCES,
     )
     store = CouplingStore(folder / paths.couplings(round_name))
-    reference.check(store.manifest.shape, num_samples)
+    reference.check(store.manifest.shape, num_samples, config.evaluate.neighbours.k)
     return Setting(folder, config, round_name, store, runtime, extractor, reference, num_samples)
 
 
