@@ -1,12 +1,11 @@
-"""The report's figures, drawn without any global state.
+"""The report's figures.
 
-Every function returns a new ``matplotlib.figure.Figure``; :func:`png` turns it into bytes. Widths and letter sizes
-are chosen so that letters stay about 9 pixels high when a figure is scaled to a phone's 360 pixels.
+Every function returns a new ``matplotlib.figure.Figure``. Widths and letter sizes are chosen so that letters stay
+about 9 pixels high when a figure is scaled to a phone's 360 pixels.
 """
 
 from __future__ import annotations
 
-import io
 import itertools
 from collections.abc import Mapping, Sequence
 
@@ -27,13 +26,6 @@ DPI = 200
 GRID_DPI = 100
 TITLE_CHARACTERS = 64
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-
-
-def png(figure: Figure) -> bytes:
-    """The figure as PNG at its own resolution; its pixels are not resampled or trimmed."""
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", facecolor=figure.get_facecolor())
-    return stream.getvalue()
 
 
 def fid_by_steps_figure(rows: Sequence[Row], theme: Theme = LIGHT) -> Figure:

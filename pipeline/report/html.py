@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import importlib.resources
 import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
+from typing import Literal
 
 import numpy as np
 from PIL import Image
@@ -18,20 +20,27 @@ class Picture:
 
     Attributes:
         alt: What it shows, for those who do not see it.
-        light: PNG for light ground.
-        dark: PNG for dark ground.
+        light: The file for light ground.
+        dark: The file for dark ground.
+        kind: Format of both files.
     """
 
     alt: str
     light: bytes
     dark: bytes
+    kind: Literal["png", "gif"] = "png"
+
+
+def style_sheet() -> str:
+    """The style of every page, for light and for dark ground."""
+    return importlib.resources.files("pipeline.report").joinpath("page.css").read_text("utf-8")
 
 
 def picture(item: Picture) -> str:
     """A picture that follows the reader's colour scheme."""
     return (
-        f'<picture><source media="(prefers-color-scheme: dark)" srcset="{png_uri(item.dark)}">'
-        f'<img src="{png_uri(item.light)}" alt="{escape(item.alt)}"></picture>'
+        f'<picture><source media="(prefers-color-scheme: dark)" srcset="{image_uri(item.dark, item.kind)}">'
+        f'<img src="{image_uri(item.light, item.kind)}" alt="{escape(item.alt)}"></picture>'
     )
 
 
@@ -62,9 +71,9 @@ def definitions(entries: Iterable[tuple[str, object]]) -> str:
     return "<dl>" + "".join(f"<dt>{escape(key)}</dt><dd>{escape(str(value))}</dd>" for key, value in entries) + "</dl>"
 
 
-def png_uri(content: bytes) -> str:
-    """PNG bytes as a ``data:`` address."""
-    return f"data:image/png;base64,{base64.b64encode(content).decode()}"
+def image_uri(content: bytes, kind: Literal["png", "gif"] = "png") -> str:
+    """An image's bytes as a ``data:`` address."""
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def encode_png(pixels: np.ndarray) -> bytes:

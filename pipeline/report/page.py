@@ -13,7 +13,7 @@ import yaml
 
 from pipeline.metrics.row import COLUMNS, Row
 from pipeline.report.comparisons import Comparison, compare
-from pipeline.report.html import definitions, picture, table
+from pipeline.report.html import definitions, picture, style_sheet, table
 from pipeline.report.pictures import Pictures
 from pipeline.report.provenance import Provenance
 from pipeline.report.results import DataResult, ModelResult, Results, few_step_rows
@@ -43,6 +43,7 @@ def render_page(
     rows = few_step_rows(results)
     template = Template(importlib.resources.files("pipeline.report").joinpath("page_template.html").read_text("utf-8"))
     return template.substitute(
+        style=style_sheet(),
         headline=escape(headline(rows, distilled_from)),
         measure=escape(describe_measure(rows)),
         ratios=_ratios(compare(rows, distilled_from)),

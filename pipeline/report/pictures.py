@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from matplotlib.figure import Figure
-
-from pipeline.report.figures import (
-    fid_by_steps_figure,
-    loss_figure,
-    png,
-    sample_grid_figure,
-    straightness_figure,
-)
+from pipeline.report.drawing import draw_both
+from pipeline.report.figures import fid_by_steps_figure, loss_figure, sample_grid_figure, straightness_figure
 from pipeline.report.html import Picture
 from pipeline.report.pareto import quality_by_seconds_figure
 from pipeline.report.results import Results, few_step_rows
 from pipeline.report.samples import SampleCell
-from pipeline.report.theme import DARK, LIGHT, Theme
 
 
 @dataclass(frozen=True)
@@ -38,28 +30,24 @@ def draw_pictures(results: Results, cells: Sequence[SampleCell]) -> Pictures:
     lines = ", ".join(dict.fromkeys(f"{row.model} with {row.solver}" for row in rows if not row.is_couplings))
     noises = len(cells[0].images)
     return Pictures(
-        fid_by_steps=_both(
+        fid_by_steps=draw_both(
             f"FID against the number of steps, both logarithmic, for {lines}; the table below holds the numbers.",
             lambda theme: fid_by_steps_figure(rows, theme),
         ),
-        quality_by_seconds=_both(
+        quality_by_seconds=draw_both(
             f"FID against seconds of sampling per 1,000 images, both logarithmic, for {lines}.",
             lambda theme: quality_by_seconds_figure(rows, theme),
         ),
-        samples=_both(
+        samples=draw_both(
             f"Sample images: a row for each model, solver and step count, a column for each of up to {noises} noises.",
             lambda theme: sample_grid_figure(cells, theme),
         ),
-        straightness=_both(
+        straightness=draw_both(
             "Normalised straightness of each model as bars; the table below holds the numbers.",
             lambda theme: straightness_figure(results.models, theme),
         ),
-        losses=_both(
+        losses=draw_both(
             f"Training loss by step, a panel each for {', '.join(results.losses) or 'no model'}.",
             lambda theme: loss_figure(results.losses, theme),
         ),
     )
-
-
-def _both(alt: str, draw: Callable[[Theme], Figure]) -> Picture:
-    return Picture(alt, light=png(draw(LIGHT)), dark=png(draw(DARK)))

@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from pipeline.report.html import encode_png, png_uri
+from pipeline.report.html import encode_png, image_uri
 from pipeline.report.samples import SampleCell, mosaic
 from pipeline.report.summary import format_fid, steps_in_words
 
@@ -51,7 +51,7 @@ def _series(
         if count in images:
             pixels = mosaic(images[count].images, min(COLUMNS, len(images[count].images)), gap=1, gap_value=GAP_GREY)
             alt = f"{len(images[count].images)} samples of {model} with {solver} at {steps}"
-            image = f'<img class="samples" src="{png_uri(encode_png(pixels))}" alt="{escape(alt)}">'
+            image = f'<img class="samples" src="{image_uri(encode_png(pixels))}" alt="{escape(alt)}">'
             known = fid.get((model, solver, count))
             note = steps if known is None else f"{steps}, FID {format_fid(known)}"
         else:

@@ -14,7 +14,8 @@ from pipeline.metrics.trajectories import measure_trajectories
 from pipeline.models import Sampler
 from pipeline.noise import sample_noise, stream_key
 from pipeline.toys.distributions import Toy
-from pipeline.toys.measures import field_error, sweep_points
+from pipeline.toys.field_error import field_error
+from pipeline.toys.measures import sweep_points
 
 DRAWN_TRAJECTORIES, DRAWN_STEPS, FIELD_POINTS = 400, 50, 61
 FIELD_SAMPLES, LIKELIHOODS = 20_000, 256

@@ -18,7 +18,7 @@ from pipeline.noise import place_noise
 from pipeline.report.axes import log_axis, step_axis, style
 from pipeline.report.theme import LIGHT, Theme, cycle
 from pipeline.toys.distributions import Toy
-from pipeline.toys.measures import PointRow
+from pipeline.toys.row import PointRow
 
 DPI = 110
 SHOWN_LINES = 60
@@ -138,6 +138,7 @@ def _panels(
     axes = [figure.add_subplot(rows, columns, at + 1) for at in range(rows * columns)]
     for item in axes:
         item.set_facecolor(theme.ground)
+        item.spines[:].set_color(theme.grid)
         item.tick_params(color=theme.grid, labelcolor=theme.text, labelsize=6)
     return figure, [axes[start : start + columns] for start in range(0, len(axes), columns)]
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import csv
 import importlib.resources
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, astuple, dataclass
 from html import escape
 from pathlib import Path
@@ -15,21 +14,18 @@ from typing import Any
 
 import numpy as np
 import yaml
-from matplotlib.figure import Figure
 from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from pipeline.atomic import atomic_file
-from pipeline.config import STANDARD_NOISE, Config, NoiseConfig
+from pipeline.config import STANDARD_NOISE, Config
 from pipeline.errors import StraightflowError
-from pipeline.report.figures import png
-from pipeline.report.html import definitions, table
+from pipeline.report.html import Picture, definitions, picture, style_sheet, table
 from pipeline.report.provenance import collect_provenance, parameters
-from pipeline.toys import figures
-from pipeline.toys.animation import path_gif
-from pipeline.toys.distributions import TOYS, Toy
-from pipeline.toys.measures import POINT_COLUMNS, PointRow
+from pipeline.toys.distributions import TOYS
+from pipeline.toys.pictures import draw_pictures
+from pipeline.toys.row import POINT_COLUMNS, PointRow
 
 
 @dataclass(frozen=True)
@@ -72,28 +68,6 @@ def load_point_results(root: Path, config: Config) -> PointResults:
     return PointResults(rows, models, arrays)
 
 
-def draw_figures(results: PointResults, toy: Toy, noise: NoiseConfig, flow: str | None) -> dict[str, bytes]:
-    """Every figure by its file name; ``flow`` names the first flow, which closed forms are compared with."""
-    arrays = results.arrays
-    chosen: dict[str, Callable[[], Figure]] = {
-        "trajectories": lambda: figures.trajectories_figure(arrays, toy, noise),
-        "path_density": lambda: figures.path_density_figure(arrays, toy, noise),
-        "samples": lambda: figures.histogram_figure(arrays, toy),
-        "distance_by_steps": lambda: figures.distance_figure(results.rows),
-    }
-    if toy.dim == 1:
-        chosen["velocity_field"] = lambda: figures.field_figure(arrays, toy)
-        if toy.mixture is not None and flow is not None:
-            chosen["exact_velocity"] = lambda: figures.exact_field_figure(arrays[flow], toy, noise)
-    drawn = {f"{name}.png": png(draw()) for name, draw in chosen.items()}
-    # A diffusion teacher is defined between other times, so its points do not move in step with the others.
-    together = {name: item for name, item in arrays.items() if item["times"][0] == 0 and item["times"][-1] == 1}
-    if together:
-        times = next(iter(together.values()))["times"]
-        drawn["paths.gif"] = path_gif(times, {name: item["trajectories"] for name, item in together.items()}, toy)
-    return drawn
-
-
 def summarise(results: PointResults) -> dict[str, float]:
     """The few numbers a run is judged by, as one flat mapping."""
     numbers: dict[str, float] = {"sliced_wasserstein_floor": results.rows[-1].sliced_wasserstein_floor}
@@ -118,28 +92,29 @@ def write_point_report(root: Path, config: Config, *, table_path: Path, summary_
     noise = config.flows[flow].noise if flow is not None else STANDARD_NOISE
     if config.teacher.flow is not None:
         noise = config.teacher.flow.noise
-    drawn = draw_figures(results, TOYS[config.data.source], noise, flow)
+    drawn = draw_pictures(results.rows, results.arrays, TOYS[config.data.source], noise, flow)
     _write_csv(table_path, results.rows)
     with atomic_file(summary_path) as temporary:
         temporary.write_text(json.dumps(summarise(results), indent=2) + "\n")
-    for name, content in drawn.items():
-        with atomic_file(folder / "figures" / name) as temporary:
-            temporary.write_bytes(content)
+    for name, item in drawn.items():
+        with atomic_file(folder / "figures" / f"{name}.{item.kind}") as temporary:
+            temporary.write_bytes(item.light)
     with atomic_file(folder / "index.html") as temporary:
         temporary.write_text(_page(results, drawn, config, root), "utf-8")
 
 
-def _page(results: PointResults, drawn: Mapping[str, bytes], config: Config, root: Path) -> str:
+def _page(results: PointResults, drawn: Mapping[str, Picture], config: Config, root: Path) -> str:
     row, provenance = results.rows[-1], collect_provenance(root)
     template = Template(importlib.resources.files("pipeline.toys").joinpath("page_template.html").read_text("utf-8"))
     errors = {name: model["field_error"] for name, model in results.models.items() if model["field_error"]}
     return template.substitute(
+        style=style_sheet(),
         source=escape(config.data.source),
         measure=escape(
             f"{row.num_samples:,} points against as many fresh ones · seed {row.seed} · sliced over "
             f"{row.num_projections} directions; two sets of fresh points are {row.sliced_wasserstein_floor:.3g} apart"
         ),
-        figures="".join(_figure(name, content) for name, content in drawn.items()),
+        figures="".join(_section(name, item) for name, item in drawn.items()),
         few_step=table("Every measured cell", POINT_COLUMNS, [_cells(item) for item in results.rows], text_columns=2),
         trajectories=_records("Trajectories", {n: m["trajectories"] for n, m in results.models.items()}),
         field_errors=_records("Field and likelihood against the closed form", errors) if errors else "",
@@ -150,11 +125,9 @@ def _page(results: PointResults, drawn: Mapping[str, bytes], config: Config, roo
     )
 
 
-def _figure(name: str, content: bytes) -> str:
-    title, kind = name.split(".")
-    uri = f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
-    words = title.replace("_", " ").capitalize()
-    return f'<h2>{words}</h2><img src="{uri}" alt="{words}">'
+def _section(name: str, shown: Picture) -> str:
+    title = escape(name.replace("_", " ").capitalize())
+    return f'<h2>{title}</h2><div class="scroll" role="region" aria-label="{title}" tabindex="0">{picture(shown)}</div>'
 
 
 def _cells(row: PointRow) -> list[object]:

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 from test_results import FID, MODELS, NUM_NOISES, SIZE, STEPS, grey_level, write_run
 
-from pipeline.report.figures import png, sample_grid_figure
+from pipeline.report.drawing import png
+from pipeline.report.figures import sample_grid_figure
 from pipeline.report.provenance import collect_provenance, git_revision
 from pipeline.report.samples import SampleCell, load_samples, mosaic
 from pipeline.report.theme import DARK, LIGHT

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
 import io
+import itertools
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from pipeline.config import STANDARD_NOISE
+from pipeline.report.theme import DARK, LIGHT
 from pipeline.toys.distributions import TOYS
 from pipeline.toys.figures import independent_paths
-from pipeline.toys.measures import PointRow
-from pipeline.toys.page import PointResults, draw_figures, summarise
+from pipeline.toys.page import PointResults, summarise
+from pipeline.toys.pictures import draw_pictures
+from pipeline.toys.row import PointRow
 
 TIMES = np.linspace(0, 1, 9, dtype=np.float32)
 
@@ -37,14 +40,32 @@ def results(source: str) -> PointResults:
 
 @pytest.mark.parametrize("source", ["checkerboard", "bimodal_1d"])
 def test_every_figure_is_drawn_and_shows_something(source: str) -> None:
-    drawn = draw_figures(results(source), TOYS[source], STANDARD_NOISE, "flow")
-    expected = {"trajectories.png", "path_density.png", "samples.png", "distance_by_steps.png", "paths.gif"}
+    found = results(source)
+    drawn = draw_pictures(found.rows, found.arrays, TOYS[source], STANDARD_NOISE, "flow")
+    expected = {"trajectories", "path_density", "samples", "distance_by_steps", "paths"}
     if source == "bimodal_1d":
-        expected |= {"velocity_field.png", "exact_velocity.png"}
+        expected |= {"velocity_field", "exact_velocity"}
     assert drawn.keys() == expected
-    for name, content in drawn.items():
-        assert np.asarray(Image.open(io.BytesIO(content)).convert("L")).std() > 1, name
-    assert Image.open(io.BytesIO(drawn["paths.gif"])).n_frames == len(TIMES)
+    for name, picture in drawn.items():
+        assert "flow" in picture.alt
+        for content, theme in ((picture.light, LIGHT), (picture.dark, DARK)):
+            image = Image.open(io.BytesIO(content))
+            pixels = np.asarray(image.convert("RGB"))
+            assert image.format == picture.kind.upper()
+            assert pixels.std() > 1, name
+            assert "#" + pixels[0, 0].tobytes().hex() == theme.ground, name
+
+
+def test_the_animation_has_a_frame_for_each_time_and_points_that_move() -> None:
+    found = results("bimodal_1d")
+    drawn = draw_pictures(found.rows, found.arrays, TOYS["bimodal_1d"], STANDARD_NOISE, "flow")
+    animation = Image.open(io.BytesIO(drawn["paths"].light))
+    assert animation.n_frames == len(TIMES)
+    frames = []
+    for at in range(len(TIMES)):
+        animation.seek(at)
+        frames.append(np.asarray(animation.convert("L")).astype(int))
+    assert all(np.abs(after - before).mean() > 0.1 for before, after in itertools.pairwise(frames))
 
 
 def test_the_summary_names_every_cell() -> None:

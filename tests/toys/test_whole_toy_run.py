@@ -56,5 +56,6 @@ def test_a_toy_runs_from_nothing_to_the_report_and_then_rests(tmp_path: Path) ->
     for name in ("trajectories", "path_density", "samples", "distance_by_steps", "velocity_field", "exact_velocity"):
         assert np.asarray(Image.open(tmp_path / f"report/figures/{name}.png").convert("L")).std() > 1, name
     assert Image.open(tmp_path / "report/figures/paths.gif").n_frames > 10
-    assert page.count("data:image/") == 7
+    assert page.count("data:image/") == 2 * 7  # for light and for dark ground
+    assert page.count("(prefers-color-scheme: dark)") == 1 + 7
     assert "Data and pipelines are up to date" in repro(tmp_path)

@@ -5,7 +5,7 @@ import torch
 
 from pipeline.config import STANDARD_NOISE, NoiseConfig
 from pipeline.toys.distributions import TOYS
-from pipeline.toys.measures import field_error
+from pipeline.toys.field_error import field_error
 
 
 @pytest.mark.parametrize(

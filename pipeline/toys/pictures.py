@@ -1,0 +1,66 @@
+"""The pictures of a run on points, each drawn for light and for dark ground."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from pipeline.config import NoiseConfig
+from pipeline.report.drawing import draw_both
+from pipeline.report.html import Picture
+from pipeline.report.theme import DARK, LIGHT
+from pipeline.toys import figures
+from pipeline.toys.animation import path_gif
+from pipeline.toys.distributions import Toy
+from pipeline.toys.figures import Arrays
+from pipeline.toys.row import PointRow
+
+
+def draw_pictures(
+    rows: Sequence[PointRow], arrays: Mapping[str, Arrays], toy: Toy, noise: NoiseConfig, flow: str | None
+) -> dict[str, Picture]:
+    """Every picture of the page by the name of its file.
+
+    Args:
+        rows: Every measured cell.
+        arrays: What each model left to draw, see :func:`pipeline.toys.evaluation.evaluate_points`.
+        toy: What the models should generate.
+        noise: Distribution of x_0 of the first flow.
+        flow: Name of the first flow, which closed forms are compared with; None if there is none.
+    """
+    models = ", ".join(arrays)
+    drawn = {
+        "trajectories": draw_both(
+            f"Straight lines of independent pairs, which cross, and trajectories of {models}.",
+            lambda theme: figures.trajectories_figure(arrays, toy, noise, theme),
+        ),
+        "path_density": draw_both(
+            f"Density of points between noise and data, for independent pairs and {models}.",
+            lambda theme: figures.path_density_figure(arrays, toy, noise, theme),
+        ),
+        "samples": draw_both(
+            f"Density of samples at each step count, a row each for {models}, the data below.",
+            lambda theme: figures.histogram_figure(arrays, toy, theme),
+        ),
+        "distance_by_steps": draw_both(
+            f"Sliced Wasserstein distance by number of steps, both logarithmic, for {models}.",
+            lambda theme: figures.distance_figure(rows, theme),
+        ),
+    }
+    if toy.dim == 1:
+        drawn["velocity_field"] = draw_both(
+            f"Velocity over time and place, with trajectories on it, a panel each for {models}.",
+            lambda theme: figures.field_figure(arrays, toy, theme),
+        )
+        if toy.mixture is not None and flow is not None:
+            drawn["exact_velocity"] = draw_both(
+                f"Velocity over time and place: of {flow}, in closed form, and their difference.",
+                lambda theme: figures.exact_field_figure(arrays[flow], toy, noise, theme),
+            )
+    # A diffusion teacher is defined between other times, so its points do not move in step with the others.
+    together = {name: item for name, item in arrays.items() if item["times"][0] == 0 and item["times"][-1] == 1}
+    if together:
+        times = next(iter(together.values()))["times"]
+        moving = {name: item["trajectories"] for name, item in together.items()}
+        light, dark = (path_gif(times, moving, toy, theme) for theme in (LIGHT, DARK))
+        drawn["paths"] = Picture(f"Points of {', '.join(moving)} on their way from noise to data.", light, dark, "gif")
+    return drawn

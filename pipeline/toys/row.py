@@ -1,0 +1,42 @@
+"""One measured cell of the few-step table of points."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+
+@dataclass(frozen=True)
+class PointRow:
+    """One measured cell; carries everything that its values depend on.
+
+    Attributes:
+        model: Model, or ``couplings@<round>``.
+        solver: Solver of the ODE.
+        num_steps: Its steps.
+        nfe: Counted network calls per point; None for couplings.
+        sliced_wasserstein: Distance to as many fresh points, see :mod:`pipeline.metrics.points`.
+        sliced_wasserstein_floor: The same between two sets of fresh points, mean over several pairs of them: what
+            sampling alone leaves.
+        energy_distance: Energy distance to the same fresh points.
+        inside_share: Share of points in the support (for the checkerboard its dark cells); None where it has no edge.
+        num_samples: Points on either side.
+        num_projections: Directions of the sliced distance.
+        seed: Seed of noise, fresh points and directions.
+        seconds_per_1000: Seconds of sampling per 1,000 points; None for couplings.
+    """
+
+    model: str
+    solver: str
+    num_steps: int
+    nfe: int | None
+    sliced_wasserstein: float
+    sliced_wasserstein_floor: float
+    energy_distance: float
+    inside_share: float | None
+    num_samples: int
+    num_projections: int
+    seed: int
+    seconds_per_1000: float | None
+
+
+POINT_COLUMNS = tuple(field.name for field in fields(PointRow))
