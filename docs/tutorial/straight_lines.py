@@ -33,10 +33,11 @@ from pipeline.models import Sampler, load_sampler
 from pipeline.networks import build_network
 from pipeline.noise import sample_noise, stream_key
 from pipeline.objectives import VelocityRegression, build_flow_matching, build_velocity_regression
-from pipeline.report.figures import png
+from pipeline.report.drawing import png
 from pipeline.student import save_student
 from pipeline.time_grids import uniform_grid
 from pipeline.timesteps import fixed
+from pipeline.toys.conditional_paths import conditional_paths_figure, path_difference
 from pipeline.toys.distributions import TOYS
 from pipeline.toys.figures import trajectories_figure
 from pipeline.training import train
@@ -59,6 +60,21 @@ for t in (0.0, 0.5, 1.0):
     x_t = linear_path(x_0, x_1, torch.tensor([t]))
     assert torch.allclose(x_t, x_0 + t * velocity)
 print(f"velocity {velocity.tolist()[0]}, halfway at {linear_path(x_0, x_1, torch.tensor([0.5])).tolist()[0]}")
+
+# %% [markdown]
+# Flow matching's conditional optimal-transport path (Lipman et al. 2023) is the same line, but for a little noise that
+# it leaves at the data: x_t = (1 - (1 - sigma_min) t) x_0 + t x_1. Given one point of data it is a Gaussian with mean
+# t x_1 and standard deviation 1 - (1 - sigma_min) t, the band below. Points and velocities differ from the rectified
+# flow's by sigma_min times the noise, so the two are one as sigma_min goes to 0.
+#
+# ![Paths to one point: the rectified flow's lines, and conditional OT paths that meet them](conditional_paths.png)
+
+# %%
+noise = torch.randn(1000, 2, generator=torch.Generator().manual_seed(0))
+for sigma_min in (0.5, 0.1, 0.01):
+    point, slope = path_difference(sigma_min, noise, torch.zeros_like(noise))
+    print(f"sigma_min {sigma_min:<5} ends {point:.4f} from the line, its velocity differs by {slope:.4f}")
+(PICTURES / "conditional_paths.png").write_bytes(png(conditional_paths_figure((0.5, 0.1, 0.01))))
 
 # %% [markdown]
 # ## 2. Many lines cross; a field cannot

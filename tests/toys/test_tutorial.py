@@ -4,9 +4,11 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 TUTORIAL = Path(__file__).parents[2] / "docs/tutorial/straight_lines.py"
+PICTURES = ("straight_lines.png", "conditional_paths.png")
 SMALL = {"NUM_STEPS": "60", "NUM_PAIRS": "400", "NUM_SAMPLES": "300"}
 
 
@@ -23,8 +25,10 @@ def test_the_tutorial_runs_from_a_line_to_one_step(tmp_path: Path) -> None:
     assert distances.keys() == straightness.keys() == {"flow", "round1", "distilled"}
     assert straightness["round1"] < straightness["flow"]
     assert np.isfinite([value for values in distances.values() for value in values]).all()
-    assert np.asarray(Image.open(tmp_path / "straight_lines.png").convert("L")).std() > 1
+    for name in PICTURES:
+        assert np.asarray(Image.open(tmp_path / name).convert("L")).std() > 1, name
 
 
-def test_the_committed_picture_is_small() -> None:
-    assert TUTORIAL.with_suffix(".png").stat().st_size < 200_000
+@pytest.mark.parametrize("name", PICTURES)
+def test_the_committed_pictures_are_small(name: str) -> None:
+    assert TUTORIAL.with_name(name).stat().st_size < 200_000
