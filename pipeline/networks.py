@@ -5,15 +5,30 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from diffusers import ModelMixin, UNet2DModel
+from diffusers import ModelMixin
 
 from pipeline.config import MLPConfig, NoiseConfig, UNetConfig
 from pipeline.diffusers_layout import locate, read_json
 from pipeline.errors import StraightflowError
-from pipeline.velocity_mlp import VelocityMLP
 
-# A saved configuration names its class. Only these are opened; nothing is imported by a name from a file.
-NETWORKS: dict[str, type[ModelMixin]] = {"UNet2DModel": UNet2DModel, "VelocityMLP": VelocityMLP}
+KINDS = ("UNet2DModel", "VelocityMLP")
+
+
+def network_class(kind: str) -> type[ModelMixin]:
+    """The class of one of ``KINDS``, imported when it is asked for: a UNet's takes a second, which points do without.
+
+    Only these are opened; nothing is imported by a name from a file.
+    """
+    found: type[ModelMixin]
+    if kind == "VelocityMLP":
+        from pipeline.velocity_mlp import VelocityMLP
+
+        found = VelocityMLP
+    else:
+        from diffusers import UNet2DModel
+
+        found = UNet2DModel
+    return found
 
 
 def load_network(folder: Path) -> ModelMixin:
@@ -25,13 +40,13 @@ def load_network(folder: Path) -> ModelMixin:
     """
     location = locate(folder, "unet", "config.json")
     kind = read_json(location / "config.json").get("_class_name", "UNet2DModel")
-    if kind not in NETWORKS:
+    if kind not in KINDS:
         raise StraightflowError(
-            expected=f"one of {', '.join(NETWORKS)} in {location}", found=str(kind), mend="name another checkpoint"
+            expected=f"one of {', '.join(KINDS)} in {location}", found=str(kind), mend="name another checkpoint"
         )
     try:
         network: ModelMixin
-        network, loaded = NETWORKS[kind].from_pretrained(location, local_files_only=True, output_loading_info=True)
+        network, loaded = network_class(kind).from_pretrained(location, local_files_only=True, output_loading_info=True)
     except (OSError, ValueError, RuntimeError, TypeError) as error:
         raise StraightflowError(
             expected=f"a readable {kind} in {location}",
@@ -53,7 +68,22 @@ def build_network(config: UNetConfig | MLPConfig, shape: tuple[int, ...], seed: 
     """A fresh network of the configured architecture for samples of ``shape``, its weights drawn from ``seed``."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return _mlp(config, shape) if isinstance(config, MLPConfig) else _unet(config, shape)
+        if isinstance(config, MLPConfig):
+            from pipeline.velocity_mlp import build_mlp
+
+            return build_mlp(config, shape)
+        from pipeline.unet import build_unet
+
+        return build_unet(config, shape)
+
+
+def starting_network(network: ModelMixin) -> ModelMixin:
+    """The network that a student starts as: a UNet as :func:`pipeline.unet.velocity_unet`, others as they are."""
+    if type(network).__name__ != "UNet2DModel":
+        return network
+    from pipeline.unet import velocity_unet
+
+    return velocity_unet(network)
 
 
 def sample_shape(network: ModelMixin) -> tuple[int, ...]:
@@ -94,38 +124,10 @@ def set_noise(network: ModelMixin, noise: NoiseConfig) -> None:
     """
     if noise_of(network) == noise:
         return
-    if not isinstance(network, VelocityMLP):
+    if "noise_mean" not in network.config:
         raise StraightflowError(
             expected=f"noise N(0, I) for a {type(network).__name__}",
             found=f"mean {noise.mean}, std {noise.std}",
             mend="leave noise out; other distributions are for points",
         )
     network.register_to_config(noise_mean=noise.mean, noise_std=noise.std)
-
-
-def _unet(config: UNetConfig, shape: tuple[int, ...]) -> UNet2DModel:
-    down = ["AttnDownBlock2D" if attention else "DownBlock2D" for attention in config.attention]
-    up = ["AttnUpBlock2D" if attention else "UpBlock2D" for attention in reversed(config.attention)]
-    return UNet2DModel(
-        sample_size=shape[1],
-        in_channels=shape[0],
-        out_channels=shape[0],
-        layers_per_block=config.layers_per_block,
-        block_out_channels=config.block_out_channels,
-        norm_num_groups=config.norm_num_groups,
-        attention_head_dim=config.attention_head_dim,
-        dropout=config.dropout,
-        down_block_types=tuple(down),
-        up_block_types=tuple(up),
-    )
-
-
-def _mlp(config: MLPConfig, shape: tuple[int, ...]) -> VelocityMLP:
-    network: VelocityMLP = VelocityMLP(
-        in_channels=shape[0],
-        width=config.width,
-        num_layers=config.num_layers,
-        fourier_octaves=config.fourier_octaves,
-        longest_wavelength=config.longest_wavelength,
-    )
-    return network

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-from scipy.optimize import linear_sum_assignment
 
 
 def pair_by_optimal_transport(x_0: torch.Tensor, x_1: torch.Tensor) -> torch.Tensor:
@@ -19,6 +18,8 @@ def pair_by_optimal_transport(x_0: torch.Tensor, x_1: torch.Tensor) -> torch.Ten
     Returns:
         ``x_0`` with its rows reordered: row i belongs to image i.
     """
+    from scipy.optimize import linear_sum_assignment  # which trainings on given pairs need not wait for
+
     # ‖x_1 - x_0‖² differs from -2 x_1·x_0 by terms that no permutation changes.
     cost = -(x_1.flatten(1).double() @ x_0.flatten(1).double().T)
     _, columns = linear_sum_assignment(cost.numpy())

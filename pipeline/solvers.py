@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-import torchdiffeq
 
 from pipeline.config import SolverConfig
 from pipeline.time_grids import TIME_GRIDS
@@ -103,6 +102,8 @@ def dopri5(
 
     The step size is chosen for the batch as a whole, so ``nfe`` is that of every sample in it.
     """
+    import torchdiffeq  # with SciPy, which solvers of fixed steps do without
+
     counted = CountingField(field)
 
     def derivative(t: torch.Tensor, state: torch.Tensor) -> torch.Tensor:

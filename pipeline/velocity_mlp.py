@@ -4,13 +4,27 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import dataclass
 
 import torch
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from diffusers.models.embeddings import get_timestep_embedding
-from diffusers.models.unets.unet_2d import UNet2DOutput
+from diffusers.utils import BaseOutput
 from torch import nn
+
+from pipeline.config import MLPConfig
+
+
+@dataclass
+class VelocityMLPOutput(BaseOutput):
+    """What a network predicts.
+
+    Attributes:
+        sample: (batch, dim).
+    """
+
+    sample: torch.Tensor
 
 
 class VelocityMLP(ModelMixin, ConfigMixin):
@@ -56,7 +70,7 @@ class VelocityMLP(ModelMixin, ConfigMixin):
             layers += [nn.Linear(fan_in, fan_out), nn.SiLU()]
         self.layers = nn.Sequential(*layers, nn.Linear(widths[-1], in_channels))
 
-    def forward(self, sample: torch.Tensor, timestep: torch.Tensor | float) -> UNet2DOutput:
+    def forward(self, sample: torch.Tensor, timestep: torch.Tensor | float) -> VelocityMLPOutput:
         """The prediction, in ``.sample``.
 
         Args:
@@ -66,4 +80,16 @@ class VelocityMLP(ModelMixin, ConfigMixin):
         times = torch.as_tensor(timestep, device=sample.device).reshape(-1).expand(len(sample))
         waves = (sample.float()[..., None] * self._frequencies).flatten(1)
         seen = torch.cat([sample, waves.sin(), waves.cos(), get_timestep_embedding(times, self._time_features)], dim=1)
-        return UNet2DOutput(sample=self.layers(seen.to(sample.dtype)))
+        return VelocityMLPOutput(sample=self.layers(seen.to(sample.dtype)))
+
+
+def build_mlp(config: MLPConfig, shape: tuple[int, ...]) -> VelocityMLP:
+    """A fresh network for points of ``shape`` (dim,)."""
+    network: VelocityMLP = VelocityMLP(
+        in_channels=shape[0],
+        width=config.width,
+        num_layers=config.num_layers,
+        fourier_octaves=config.fourier_octaves,
+        longest_wavelength=config.longest_wavelength,
+    )
+    return network

@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from accelerate.tracking import DVCLiveTracker, GeneralTracker, TensorBoardTracker
-from torchvision.utils import save_image
 
 from pipeline.atomic import atomic_file
 from pipeline.compute import Runtime
@@ -60,6 +59,8 @@ class Watcher:
             images = self._preview(network).float().cpu()
         network.train()
         if self._runtime.is_main:
+            from torchvision.utils import save_image  # half a second that runs without pictures do without
+
             with atomic_file(self._folder / "samples" / f"step-{step:09d}.png") as temporary:
                 columns = round(len(images) ** 0.5)
                 save_image(images, temporary, format="png", nrow=columns, normalize=True, value_range=(-1, 1))

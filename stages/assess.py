@@ -1,4 +1,7 @@
-"""The gate before training: refuses a round's couplings or measures them, their FID among other things."""
+"""The gate before training: refuses a round's couplings or measures them, their FID among other things.
+
+Each kind of data imports what it alone needs: loading both costs seconds.
+"""
 
 from __future__ import annotations
 
@@ -14,15 +17,11 @@ from pipeline.config import ONE_PROCESS, Config
 from pipeline.couplings.manifest import MANIFEST, Manifest
 from pipeline.couplings.store import CouplingStore
 from pipeline.errors import StraightflowError
-from pipeline.evaluation.store_quality import measure_store
 from pipeline.fingerprint import fingerprint_file
 from pipeline.metrics.row import COUPLINGS_PREFIX, Row
 from pipeline.models import load_sampler
-from pipeline.toys.distributions import TOYS
-from pipeline.toys.measures import point_row
 from stages import paths
 from stages.entry import run, single_argument
-from stages.measuring import open_measure
 
 
 def main(config: Config, arguments: list[str]) -> None:
@@ -45,6 +44,9 @@ def main(config: Config, arguments: list[str]) -> None:
 
 def _couplings_row(config: Config, name: str, store: CouplingStore, runtime: Runtime) -> dict[str, Any]:
     """The row of a round's couplings of images."""
+    from pipeline.evaluation.store_quality import measure_store
+    from stages.measuring import open_measure
+
     extractor, reference = open_measure(config, runtime)
     num_samples = min(len(store), config.evaluate.num_samples)
     row = Row(
@@ -60,6 +62,9 @@ def _couplings_row(config: Config, name: str, store: CouplingStore, runtime: Run
 
 def _points_row(config: Config, name: str, store: CouplingStore) -> dict[str, Any]:
     """The row of a round's couplings of points."""
+    from pipeline.toys.distributions import TOYS
+    from pipeline.toys.measures import point_row
+
     points = store.x_1(np.arange(min(len(store), config.evaluate.num_samples))).numpy()
     cell = _cell(name, store.manifest)
     return asdict(point_row(points, TOYS[config.data.source], config.evaluate, **cell, seconds=None))

@@ -17,9 +17,9 @@ from pipeline.config import DISTILLED, ONE_PROCESS, Config, SolverConfig
 from pipeline.errors import StraightflowError
 from pipeline.metrics.moments import moments_of
 from pipeline.models import Sampler
-from pipeline.networks import load_network, noise_of, num_classes, sample_shape
+from pipeline.networks import load_network, noise_of, num_classes, sample_shape, starting_network
 from pipeline.sampling import sample_images
-from pipeline.student import save_student, starting_network
+from pipeline.student import save_student
 from stages import paths
 from stages.entry import run
 from stages.measuring import open_measure

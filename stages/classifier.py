@@ -5,25 +5,32 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.atomic import write_json
-from pipeline.config import Config
-from pipeline.image_set import open_images
-from pipeline.metrics.classifier import train_classifier
-from pipeline.metrics.features import save_classifier
+from pipeline.config import ClassifierConfig, Config
 from stages import paths
 from stages.entry import run
 
 
 def main(config: Config, arguments: list[str]) -> None:
-    """Writes models/classifier and metrics/classifier.json; both empty of content with Inception features."""
+    """Writes models/classifier and metrics/classifier.json; both empty of content with other features."""
     del arguments
     accuracy = None
     if config.features.name == "classifier":
-        heldout = open_images(paths.IMAGES, "heldout")
-        network, accuracy = train_classifier(open_images(paths.IMAGES, "train"), heldout, config.features.classifier)
-        save_classifier(network, paths.CLASSIFIER)
+        accuracy = _train(config.features.classifier)
     else:
         write_json(paths.CLASSIFIER / "unused.json", {"features": config.features.name})
     write_json(Path("metrics/classifier.json"), {"accuracy_heldout": accuracy})
+
+
+def _train(settings: ClassifierConfig) -> float:
+    """Writes models/classifier; accuracy on held-out images. Imports torch, which runs with other features need not."""
+    from pipeline.image_set import open_images
+    from pipeline.metrics.classifier import train_classifier
+    from pipeline.metrics.features import save_classifier
+
+    heldout = open_images(paths.IMAGES, "heldout")
+    network, accuracy = train_classifier(open_images(paths.IMAGES, "train"), heldout, settings)
+    save_classifier(network, paths.CLASSIFIER)
+    return accuracy
 
 
 if __name__ == "__main__":

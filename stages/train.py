@@ -11,9 +11,9 @@ from pipeline.dropout import set_dropout
 from pipeline.errors import StraightflowError
 from pipeline.fingerprint import fingerprint_file, fingerprint_folder
 from pipeline.heldout import heldout_split
-from pipeline.networks import load_network, num_classes, set_noise
+from pipeline.networks import load_network, num_classes, set_noise, starting_network
 from pipeline.objectives import build_distillation, build_velocity_regression
-from pipeline.student import save_student, starting_network
+from pipeline.student import save_student
 from pipeline.training import train
 from pipeline.training_set import Subset
 from stages import paths

@@ -11,9 +11,10 @@ from diffusers import DDPMPipeline, DiffusionPipeline, UNet2DModel
 from pipeline.config import SolverConfig, TrainingConfig
 from pipeline.losses import l2
 from pipeline.models import load_sampler
+from pipeline.networks import starting_network
 from pipeline.noise import sample_noise, stream_key
 from pipeline.objectives import VelocityRegression
-from pipeline.student import predict_velocity, save_student, starting_network
+from pipeline.student import predict_velocity, save_student
 from pipeline.timesteps import fixed
 from pipeline.training import train
 
