@@ -42,11 +42,10 @@ from pipeline.image_set import open_images
 from pipeline.metrics.features import FeatureExtractor, open_extractor
 from pipeline.metrics.moments import moments_of
 from pipeline.models import Sampler
-from pipeline.networks import build_network, load_network, num_classes, sample_shape
+from pipeline.networks import build_network, load_network, num_classes, sample_shape, starting_network
 from pipeline.objectives import build_velocity_regression
 from pipeline.progress import Progress
 from pipeline.sampling import sample_images
-from pipeline.student import starting_network
 from pipeline.training import train
 from pipeline.training_set import Subset
 from stages import paths
