@@ -15,7 +15,7 @@ from PIL import Image
 from pipeline.report.theme import Theme, cycle
 from pipeline.toys.distributions import Toy
 
-FRAME_MILLISECONDS, LAST_MILLISECONDS = 60, 1500
+FRAME_TIMES, FRAME_MILLISECONDS, LAST_MILLISECONDS = 2, 80, 1500
 SHOWN_POINTS, SHOWN_TRAILS = 300, 60
 
 
@@ -25,7 +25,7 @@ def path_gif(times: np.ndarray, models: Mapping[str, np.ndarray], toy: Toy, them
     In one dimension a point runs to the right as t grows and leaves its trajectory behind.
 
     Args:
-        times: (T,), common to all models.
+        times: (T,), common to all models; every ``FRAME_TIMES``-th and the last become frames.
         models: Trajectories by name, (num, T, dim); the first ``SHOWN_POINTS`` are shown.
         toy: Bounds of the panels.
         theme: Colours.
@@ -37,7 +37,7 @@ def path_gif(times: np.ndarray, models: Mapping[str, np.ndarray], toy: Toy, them
         axes = figure.add_subplot(1, len(models), column, facecolor=theme.ground)
         panels.append(_Panel(axes, name, times, states[:SHOWN_POINTS], toy, theme))
     frames = []
-    for at in range(len(times)):
+    for at in sorted({*range(0, len(times), FRAME_TIMES), len(times) - 1}):
         for panel in panels:
             panel.show(at)
         canvas.draw()  # type: ignore[no-untyped-call]
