@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 from accelerate import Accelerator
 
+from pipeline.allocator import keep_freed_memory
 from pipeline.config import ComputeConfig, LaunchConfig
 from pipeline.errors import StraightflowError
 
@@ -62,13 +63,15 @@ class Runtime:
 
 
 def open_runtime(compute: ComputeConfig, launch: LaunchConfig) -> Runtime:
-    """Joins the process group and resolves every ``auto``.
+    """Joins the process group and resolves every ``auto``; on CPUs the process keeps the memory it frees.
 
     Raises:
         StraightflowError: If the launch command started another number of processes than configured;
             ``accelerate launch`` on CPUs does so without saying. If one process is to shard.
     """
     gpu = torch.cuda.is_available()
+    if not gpu:
+        keep_freed_memory()
     precision = compute.precision
     if precision == "auto":
         has_bf16 = torch.cuda.is_bf16_supported() if gpu else torch.cpu.get_capabilities().get("avx512_bf16", False)
