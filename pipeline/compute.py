@@ -69,6 +69,9 @@ def open_runtime(compute: ComputeConfig, launch: LaunchConfig) -> Runtime:
         StraightflowError: If the launch command started another number of processes than configured;
             ``accelerate launch`` on CPUs does so without saying. If one process is to shard.
     """
+    # Until a number of threads is set, MKL may take fewer from call to call (MKL_DYNAMIC); its condition for equal bits
+    # from run to run is that it does not.
+    torch.set_num_threads(torch.get_num_threads())
     gpu = torch.cuda.is_available()
     if not gpu:
         keep_freed_memory()
