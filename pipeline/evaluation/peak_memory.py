@@ -7,6 +7,8 @@ from pathlib import Path
 
 import torch
 
+from pipeline.allocator import release_freed_memory
+
 _MIB = 2**20
 
 
@@ -15,6 +17,7 @@ def reset_peak_memory(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     elif Path("/proc/self/clear_refs").exists():
+        release_freed_memory()
         Path("/proc/self/clear_refs").write_text("5")  # proc(5): resets the peak of the resident set
 
 
