@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 from diffusers import UNet2DModel
+from small_unet import small_unet
 
 from pipeline.compute import Runtime, open_runtime
 from pipeline.config import ONE_PROCESS, ComputeConfig
@@ -19,18 +20,7 @@ def runtime() -> Runtime:
 
 @pytest.fixture
 def tiny_unet() -> UNet2DModel:
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return UNet2DModel(
-            sample_size=8,
-            in_channels=1,
-            out_channels=1,
-            layers_per_block=1,
-            block_out_channels=(8, 16),
-            norm_num_groups=4,
-            down_block_types=("DownBlock2D", "DownBlock2D"),
-            up_block_types=("UpBlock2D", "UpBlock2D"),
-        ).eval()
+    return small_unet()
 
 
 @pytest.fixture

@@ -12,20 +12,17 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import torch
 from safetensors.torch import save_file
+from small_training import OBJECTIVE, Pairs, training_config
 
 import pipeline.training as training
 from pipeline.compute import Runtime, open_runtime
 from pipeline.config import ComputeConfig, CouplingsConfig, LaunchConfig, SolverConfig, TrainingConfig
 from pipeline.couplings.generation import generate_couplings
 from pipeline.learning_rate import learning_rate_at
-from pipeline.losses import l2
 from pipeline.models import load_sampler
 from pipeline.networks import load_network
-from pipeline.objectives import VelocityRegression
-from pipeline.timesteps import uniform
 
 COUPLINGS = CouplingsConfig(
     source="round1",
@@ -36,42 +33,16 @@ COUPLINGS = CouplingsConfig(
     dtype="uint8",
     seed=7,
 )
-TRAINING = TrainingConfig(
+TRAINING = training_config(
     num_steps=8,
     batch_size=6,
-    learning_rate=1e-3,
-    lr_decay="linear",
-    warmup_steps=2,
-    weight_decay=0.0,
-    gradient_clip_norm=1.0,
     ema_halflife_images=20,
     ema_rampup_ratio=0.5,
     ema_other_halflives_images=(6,),
-    log_every_steps=4,
     checkpoint_every_steps=3,
     heldout_items=20,
     heldout_every_steps=4,
-    seed=0,
 )
-
-
-class FixedPairs:
-    """Twenty pairs that every process makes alike."""
-
-    def __init__(self) -> None:
-        self.x_0, self.x_1 = torch.randn(2, 20, 1, 8, 8, generator=torch.Generator().manual_seed(1))
-
-    def __len__(self) -> int:
-        return 20
-
-    def load(self, indices: np.ndarray) -> dict[str, torch.Tensor]:
-        return {"x_0": self.x_0[indices], "x_1": self.x_1[indices]}
-
-    def locate(self, index: int) -> str:
-        return f"pair {index}"
-
-
-OBJECTIVE = VelocityRegression(uniform, l2)
 
 
 def work(folder: Path, runtime: Runtime) -> None:
@@ -140,7 +111,7 @@ def train_once(name: str, config: TrainingConfig, folder: Path, runtime: Runtime
     """Writes, after :func:`run_name`, weights as safetensors, and as JSON each row's and each average's losses."""
     run = run_name(name, runtime)
     unet = load_network(folder / "student")
-    result = training.train(unet, FixedPairs(), OBJECTIVE, config, runtime, folder / run, name, heldout=FixedPairs())
+    result = training.train(unet, Pairs(), OBJECTIVE, config, runtime, folder / run, name, heldout=Pairs())
     if runtime.is_main:
         save_file(unet.cpu().state_dict(), folder / f"{run}.safetensors")
         (folder / f"{run}.json").write_text(

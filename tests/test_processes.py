@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
-from process_worker import OBJECTIVE, TRAINING, FixedPairs, dying_in_step, train_once, work
+from process_worker import TRAINING, dying_in_step, train_once, work
+from project_folders import launch
 from safetensors.torch import load_file
+from small_training import OBJECTIVE, Pairs
 
 import pipeline.training as training
 from pipeline.compute import open_runtime
@@ -21,18 +20,6 @@ from pipeline.fingerprint import fingerprint_folder
 from pipeline.networks import load_network
 from pipeline.student import save_student
 
-ROOT = Path(__file__).parent.parent
-
-
-def launch(folder: Path, num_processes: int, *more: str) -> None:
-    command = [
-        *(sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={num_processes}"),
-        *(str(ROOT / "tests/process_worker.py"), str(folder), str(num_processes), *more),
-    ]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-
 
 @pytest.fixture
 def folder(tiny_unet, runtime, tmp_path: Path) -> Path:
@@ -40,7 +27,7 @@ def folder(tiny_unet, runtime, tmp_path: Path) -> Path:
     save_student(tiny_unet, tmp_path / "student")
 
     with dying_in_step(5), pytest.raises(InterruptedError):
-        training.train(tiny_unet, FixedPairs(), OBJECTIVE, TRAINING, runtime, tmp_path / "interrupted", "interrupted")
+        training.train(tiny_unet, Pairs(), OBJECTIVE, TRAINING, runtime, tmp_path / "interrupted", "interrupted")
     assert [item.name for item in (tmp_path / "interrupted").iterdir()] == ["step-000000003"]
     return tmp_path
 
@@ -66,7 +53,7 @@ def test_several_processes_make_the_same_couplings_and_the_same_student(runtime,
     require_same_training(folder, "whole-1", "continued-1")
     require_same_training(folder, "whole-1", "accumulated-1")
     for count in (2, 3):
-        launch(folder, count)
+        launch("process_worker.py", folder, count)
         # Each process wrote its own mark, and was refused if there were not as many as it was told.
         assert len(list(folder.glob(f"finished-{count}-*"))) == count
         assert fingerprint_folder(folder / f"store-{count}") == fingerprint_folder(folder / "store-1")
@@ -79,7 +66,7 @@ def test_several_processes_make_the_same_couplings_and_the_same_student(runtime,
 def test_sharded_processes_make_the_same_student_and_go_on_from_any_checkpoint(runtime, folder: Path) -> None:
     train_once("whole", TRAINING, folder, runtime)
     # Three processes: neither the channels nor the last held-out batch divide evenly.
-    launch(folder, 3, "sharded")
+    launch("process_worker.py", folder, 3, "sharded")
     assert len(list(folder.glob("finished-sharded-3-*"))) == 3
     for name in ("whole", "accumulated", "continued"):
         require_same_training(folder, "whole-1", f"{name}-sharded-3")

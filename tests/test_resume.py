@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-import yaml
+from project_folders import OF_THIS_PROJECT, ROOT, bare_project, call
 from test_config import composed
 
 from pipeline.config import DataConfig, load_config
@@ -18,7 +16,6 @@ from pipeline.data import prepare_images
 from pipeline.fingerprint import fingerprint_folder
 from stages.teacher import main
 
-ROOT = Path(__file__).parent.parent
 GRAPH = {
     "stages": {
         "teacher": {
@@ -35,19 +32,9 @@ def project(folder: Path) -> Path:
         "preset=smoke", "compute.precision=fp32", "teacher.train.num_steps=14", "teacher.train.checkpoint_every_steps=4"
     )
     params["teacher"]["unet"]["dropout"] = 0.1
-    folder.mkdir()
-    (folder / "params.yaml").write_text(yaml.safe_dump(params))
-    (folder / "dvc.yaml").write_text(yaml.safe_dump(GRAPH))
+    bare_project(folder, params, GRAPH)
     prepare_images(DataConfig.model_validate(params["data"]), folder / "data/images")
-    for command in (["git", "init", "-q"], [sys.executable, "-m", "dvc", "init", "-q"]):
-        subprocess.run(command, cwd=folder, check=True)
     return folder
-
-
-def repro(folder: Path) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    command = [sys.executable, "-m", "dvc", "repro"]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
 def checkpoints(folder: Path) -> list[str]:
@@ -65,16 +52,16 @@ def test_dvc_repro_goes_on_after_a_kill_and_after_sigterm_and_ends_as_if_neither
     main(load_config(Path("params.yaml")), [])
 
     (interrupted / "die_at").write_text(f"6 {int(signal.SIGKILL)}")
-    assert repro(interrupted).returncode != 0
+    assert call(interrupted, "dvc", "repro", **OF_THIS_PROJECT).returncode != 0
     assert checkpoints(interrupted) == ["step-000000004"]
 
     (interrupted / "die_at").write_text(f"9 {int(signal.SIGTERM)}")
-    stopped = repro(interrupted)
+    stopped = call(interrupted, "dvc", "repro", **OF_THIS_PROJECT)
     assert "exited with 75" in stopped.stderr + stopped.stdout
     assert "saved step 10 of 14; run the same command again to go on" in stopped.stderr
     assert checkpoints(interrupted) == ["step-000000008", "step-000000010"]
 
-    done = repro(interrupted)
+    done = call(interrupted, "dvc", "repro", **OF_THIS_PROJECT)
     assert done.returncode == 0, done.stderr
     assert fingerprint_folder(interrupted / "models/teacher") == fingerprint_folder(whole / "models/teacher")
     curves = [(folder / "metrics/training/teacher.csv").read_text() for folder in (whole, interrupted)]

@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from diffusers import DDPMPipeline, DiffusionPipeline, UNet2DModel
+from diffusers import DDPMPipeline, DiffusionPipeline
+from small_training import training_config
+from small_unet import small_unet
 
-from pipeline.config import SolverConfig, TrainingConfig
+from pipeline.config import SolverConfig
 from pipeline.losses import l2
 from pipeline.models import load_sampler
 from pipeline.networks import starting_network
@@ -17,16 +19,6 @@ from pipeline.objectives import VelocityRegression
 from pipeline.student import predict_velocity, save_student
 from pipeline.timesteps import fixed
 from pipeline.training import train
-
-SMALL = {
-    "sample_size": 8,
-    "in_channels": 3,
-    "layers_per_block": 1,
-    "block_out_channels": (8, 16),
-    "norm_num_groups": 4,
-    "down_block_types": ("DownBlock2D", "DownBlock2D"),
-    "up_block_types": ("UpBlock2D", "UpBlock2D"),
-}
 
 
 def test_stock_diffusers_at_one_step_equals_one_euler_step_to_the_bit(tiny_unet, runtime, tmp_path: Path) -> None:
@@ -50,9 +42,7 @@ def test_time_runs_from_noise_to_image(tiny_unet) -> None:
 
 
 def test_of_a_learned_variance_head_a_student_keeps_the_mean() -> None:
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        teacher = UNet2DModel(**SMALL, out_channels=6)
+    teacher = small_unet(3, out_channels=6)
     student = starting_network(teacher)
     x, t = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0)), torch.tensor([3.0, 700.0])
     with torch.no_grad():
@@ -61,7 +51,7 @@ def test_of_a_learned_variance_head_a_student_keeps_the_mean() -> None:
 
 
 def test_a_student_of_a_variance_exploding_teacher_keeps_all_weights_but_its_time_input() -> None:
-    teacher = UNet2DModel(**SMALL, out_channels=3, time_embedding_type="fourier", center_input_sample=True)
+    teacher = small_unet(3, time_embedding_type="fourier", center_input_sample=True)
     student = starting_network(teacher)
     theirs, ours = teacher.state_dict(), student.state_dict()
     changed = {name for name in ours if not torch.equal(ours[name], theirs.get(name, torch.empty(0)))}
@@ -90,22 +80,15 @@ def test_training_conditions_on_the_pairs_classes(runtime, tmp_path: Path) -> No
         def locate(self, index: int) -> str:
             return str(index)
 
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        unet = UNet2DModel(**SMALL, out_channels=3, num_class_embeds=2)
-    config = TrainingConfig(
+    unet = small_unet(3, num_class_embeds=2)
+    config = training_config(
         num_steps=100,
         batch_size=32,
         learning_rate=3e-3,
-        lr_decay="linear",
         warmup_steps=5,
-        weight_decay=0.0,
-        gradient_clip_norm=1.0,
         ema_halflife_images=100,
-        ema_rampup_ratio=0.1,
         log_every_steps=100,
         checkpoint_every_steps=1000,
-        seed=0,
     )
     objective = VelocityRegression(partial(fixed, t=0.0), l2)
     train(unet, TwoClasses(), objective, config, runtime, tmp_path / "run", "conditional")

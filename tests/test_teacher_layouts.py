@@ -15,23 +15,13 @@ from diffusers import (
     PNDMScheduler,
     ScoreSdeVePipeline,
     ScoreSdeVeScheduler,
-    UNet2DModel,
 )
+from small_unet import small_unet
 
 from pipeline.config import SolverConfig
 from pipeline.models import load_sampler
 from pipeline.teacher_training import adopt_pretrained
 
-UNET = {
-    "sample_size": 8,
-    "in_channels": 3,
-    "out_channels": 3,
-    "layers_per_block": 1,
-    "block_out_channels": (8, 16),
-    "norm_num_groups": 4,
-    "down_block_types": ("DownBlock2D", "DownBlock2D"),
-    "up_block_types": ("UpBlock2D", "UpBlock2D"),
-}
 FOURIER = {"time_embedding_type": "fourier", "center_input_sample": True}
 ZERO_SNR = {"prediction_type": "v_prediction", "rescale_betas_zero_snr": True}
 TEACHERS = {
@@ -48,9 +38,7 @@ TEACHERS = {
 @pytest.mark.parametrize("solver", ["ddim", "dpmpp_2m", "unipc", "heun"])
 def test_a_saved_pipeline_is_a_teacher(name: str, solver: str, runtime, tmp_path: Path) -> None:
     pipeline_class, scheduler, changes = TEACHERS[name]
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        unet = UNet2DModel(**UNET | changes).eval()
+    unet = small_unet(3, **changes)
     pipeline_class(unet=unet, scheduler=scheduler).save_pretrained(tmp_path / "theirs")
     adopt_pretrained(str(tmp_path / "theirs"), (3, 8, 8), tmp_path / "teacher")
     theirs, ours = (load_sampler(tmp_path / folder, runtime) for folder in ("theirs", "teacher"))

@@ -13,6 +13,7 @@ import pytest
 import torch
 from accelerate.utils import DistributedType
 from diffusers import UNet2DModel
+from small_training import OBJECTIVE, Pairs, training_config
 
 import pipeline.training as training
 from pipeline.batches import BatchOrder
@@ -27,47 +28,8 @@ from pipeline.memory import training_needs
 from pipeline.noise import step_generator
 from pipeline.objectives import VelocityRegression
 from pipeline.preflight import require_whole_parameters
-from pipeline.timesteps import fixed, uniform
+from pipeline.timesteps import fixed
 from pipeline.training_set import StepBatches, Subset
-
-
-def config(**changes: object) -> TrainingConfig:
-    values = {
-        "num_steps": 12,
-        "batch_size": 8,
-        "learning_rate": 1e-3,
-        "lr_decay": "linear",
-        "warmup_steps": 2,
-        "weight_decay": 0.0,
-        "gradient_clip_norm": 1.0,
-        "ema_halflife_images": 50,
-        "ema_rampup_ratio": 0.1,
-        "log_every_steps": 4,
-        "checkpoint_every_steps": 5,
-        "seed": 0,
-    }
-    return TrainingConfig.model_validate(values | changes)
-
-
-class Pairs:
-    """Twenty fixed pairs."""
-
-    def __init__(self, scale: float = 1.0) -> None:
-        generator = torch.Generator().manual_seed(1)
-        self.x_0 = torch.randn(20, 1, 8, 8, generator=generator)
-        self.x_1 = scale * torch.randn(20, 1, 8, 8, generator=generator)
-
-    def __len__(self) -> int:
-        return 20
-
-    def load(self, indices: np.ndarray) -> dict[str, torch.Tensor]:
-        return {"x_0": self.x_0[indices], "x_1": self.x_1[indices]}
-
-    def locate(self, index: int) -> str:
-        return f"pair {index}"
-
-
-OBJECTIVE = VelocityRegression(uniform, l2)
 
 
 class Killed(BaseException):
@@ -101,7 +63,7 @@ def test_a_run_killed_and_resumed_ends_with_the_same_weights(
 ) -> None:
     set_dropout(tiny_unet, dropout)
     whole, resumed = copy.deepcopy(tiny_unet), copy.deepcopy(tiny_unet)
-    settings = config(ema_other_halflives_images=(20,), heldout_items=20, heldout_every_steps=6)
+    settings = training_config(ema_other_halflives_images=(20,), heldout_items=20, heldout_every_steps=6)
     arguments = (Pairs(), OBJECTIVE, settings, runtime)
     result = training.train(whole, *arguments, tmp_path / "whole", "whole", heldout=Pairs())
     monkeypatch.setattr(training, "learning_rate_at", at_step(killed_at, die))
@@ -117,16 +79,16 @@ def test_a_run_killed_and_resumed_ends_with_the_same_weights(
 
 def test_sigterm_saves_the_step_and_says_resume(tiny_unet, runtime, tmp_path: Path, monkeypatch) -> None:
     whole, resumed = copy.deepcopy(tiny_unet), copy.deepcopy(tiny_unet)
-    result = training.train(whole, Pairs(), OBJECTIVE, config(), runtime, tmp_path / "whole", "whole")
+    result = training.train(whole, Pairs(), OBJECTIVE, training_config(), runtime, tmp_path / "whole", "whole")
     before = signal.getsignal(signal.SIGTERM)
     monkeypatch.setattr(training, "learning_rate_at", at_step(6, lambda: os.kill(os.getpid(), signal.SIGTERM)))
     with pytest.raises(InterruptedRunError, match="saved step 7 of 12"):
-        training.train(resumed, Pairs(), OBJECTIVE, config(), runtime, tmp_path / "asked", "asked")
+        training.train(resumed, Pairs(), OBJECTIVE, training_config(), runtime, tmp_path / "asked", "asked")
     monkeypatch.undo()
     assert signal.getsignal(signal.SIGTERM) is before
     assert (tmp_path / "asked/step-000000007").is_dir()
     resumed = copy.deepcopy(tiny_unet)
-    again = training.train(resumed, Pairs(), OBJECTIVE, config(), runtime, tmp_path / "asked", "again")
+    again = training.train(resumed, Pairs(), OBJECTIVE, training_config(), runtime, tmp_path / "asked", "again")
     require_equal(whole, resumed)
     assert again == result
 
@@ -134,15 +96,17 @@ def test_sigterm_saves_the_step_and_says_resume(tiny_unet, runtime, tmp_path: Pa
 def test_training_draws_nothing_from_the_global_generator(tiny_unet, runtime, tmp_path: Path) -> None:
     set_dropout(tiny_unet, 0.3)
     before = torch.get_rng_state()
-    training.train(tiny_unet, Pairs(), OBJECTIVE, config(num_steps=2), runtime, tmp_path, "x")
+    training.train(tiny_unet, Pairs(), OBJECTIVE, training_config(num_steps=2), runtime, tmp_path, "x")
     assert torch.equal(torch.get_rng_state(), before)
 
 
 @pytest.mark.parametrize("change", [{"gradient_accumulation_steps": 4}, {"gradient_checkpointing": True}])
 def test_saving_memory_changes_nothing_but_rounding(tiny_unet, runtime, tmp_path: Path, change) -> None:
     plain, saving = copy.deepcopy(tiny_unet), copy.deepcopy(tiny_unet)
-    one = training.train(plain, Pairs(), OBJECTIVE, config(), runtime, tmp_path / "plain", "plain")
-    other = training.train(saving, Pairs(), OBJECTIVE, config(**change), runtime, tmp_path / "saving", "saving")
+    one = training.train(plain, Pairs(), OBJECTIVE, training_config(), runtime, tmp_path / "plain", "plain")
+    other = training.train(
+        saving, Pairs(), OBJECTIVE, training_config(**change), runtime, tmp_path / "saving", "saving"
+    )
     assert [row.loss for row in other.history] == pytest.approx([row.loss for row in one.history], rel=1e-5)
     for name, value in plain.state_dict().items():
         if not name.endswith("to_k.bias"):  # its gradient is rounding alone, which Adam scales up
@@ -153,7 +117,7 @@ def test_of_several_averages_the_one_of_lowest_heldout_loss_becomes_the_model(
     tiny_unet, runtime, tmp_path: Path
 ) -> None:
     # Half-lives from one step to far beyond the run: short ones have learned these pairs, the longest hardly.
-    settings = config(
+    settings = training_config(
         num_steps=60,
         ema_halflife_images=10**6,
         ema_rampup_ratio=1.0,
@@ -172,7 +136,7 @@ def test_of_several_averages_the_one_of_lowest_heldout_loss_becomes_the_model(
 
 def test_recorded_losses_by_time_average_to_the_loss(tiny_unet, runtime, tmp_path: Path) -> None:
     objective = VelocityRegression(partial(fixed, t=0.35), l2)
-    history = training.train(tiny_unet, Pairs(), objective, config(), runtime, tmp_path, "x").history
+    history = training.train(tiny_unet, Pairs(), objective, training_config(), runtime, tmp_path, "x").history
     for row in history:
         assert row.loss_by_time[3] == pytest.approx(row.loss)
         assert [loss for bucket, loss in enumerate(row.loss_by_time) if bucket != 3] == [None] * 9
@@ -180,7 +144,7 @@ def test_recorded_losses_by_time_average_to_the_loss(tiny_unet, runtime, tmp_pat
 
 
 def test_training_lowers_the_loss(tiny_unet, runtime, tmp_path: Path) -> None:
-    settings = config(num_steps=150, log_every_steps=50)
+    settings = training_config(num_steps=150, log_every_steps=50)
     result = training.train(tiny_unet, Pairs(), OBJECTIVE, settings, runtime, tmp_path, "fit")
     assert result.history[-1].loss < 0.8 * result.history[0].loss
 
@@ -189,7 +153,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_says_where(tiny_unet, runti
     poisoned = Pairs()
     poisoned.x_1[13] = float("nan")
     # One checkpoint a step, so that the last good one is that of the step before.
-    settings = config(checkpoint_every_steps=1, log_every_steps=12, batch_size=4)
+    settings = training_config(checkpoint_every_steps=1, log_every_steps=12, batch_size=4)
     order = BatchOrder(settings.seed, 4, 20)
     bad_step = next(step for step in range(5) if 13 in order(step))
     t = OBJECTIVE.draw(torch.empty(4, 1, 8, 8), step_generator(settings.seed, bad_step))["t"]
@@ -209,7 +173,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_says_where(tiny_unet, runti
 )
 def test_a_run_that_cannot_end_well_is_refused(tiny_unet, runtime, tmp_path: Path, changes, message: str) -> None:
     with pytest.raises(StraightflowError, match=message):
-        training.train(tiny_unet, Pairs(), OBJECTIVE, config(**changes), runtime, tmp_path, "refused")
+        training.train(tiny_unet, Pairs(), OBJECTIVE, training_config(**changes), runtime, tmp_path, "refused")
 
 
 def test_sharded_parameters_are_refused() -> None:
@@ -223,28 +187,30 @@ def test_images_of_another_shape_and_an_empty_set_are_refused(tiny_unet, runtime
     other = Pairs()
     other.x_1 = torch.zeros(20, 1, 4, 4)
     with pytest.raises(StraightflowError, match=r"\(1, 8, 8\)(.|\n)*found: \(1, 4, 4\)"):
-        training.train(tiny_unet, other, OBJECTIVE, config(), runtime, tmp_path, "refused")
+        training.train(tiny_unet, other, OBJECTIVE, training_config(), runtime, tmp_path, "refused")
     with pytest.raises(StraightflowError, match="samples to train refused on"):
-        training.train(tiny_unet, Subset(Pairs(), np.arange(0)), OBJECTIVE, config(), runtime, tmp_path, "refused")
+        training.train(
+            tiny_unet, Subset(Pairs(), np.arange(0)), OBJECTIVE, training_config(), runtime, tmp_path, "refused"
+        )
 
 
 def test_memory_is_foretold(tiny_unet, runtime) -> None:
     tiny_unet.train()
     num = sum(parameter.numel() for parameter in tiny_unet.parameters())
-    needs = training_needs(tiny_unet, config(ema_other_halflives_images=(3,), heldout_items=1), runtime)
+    needs = training_needs(tiny_unet, training_config(ema_other_halflives_images=(3,), heldout_items=1), runtime)
     assert needs.state_bytes == 4 * num * 6
     assert needs.checkpoint_bytes == 4 * num * 5
-    twice = training_needs(tiny_unet, config(batch_size=16), runtime)
+    twice = training_needs(tiny_unet, training_config(batch_size=16), runtime)
     assert twice.activation_bytes == 2 * needs.activation_bytes
     # Between what the first convolution alone must keep and a hundred copies of the widest feature map.
     assert 8 * 8 * 8 * 4 < needs.activation_bytes / 8 < 100 * 16 * 8 * 8 * 4
     tiny_unet.enable_gradient_checkpointing()
-    assert training_needs(tiny_unet, config(), runtime).activation_bytes < 0.7 * needs.activation_bytes
+    assert training_needs(tiny_unet, training_config(), runtime).activation_bytes < 0.7 * needs.activation_bytes
 
 
 def test_processes_share_a_step_and_draw_different_times() -> None:
-    whole = StepBatches(Pairs(), OBJECTIVE, config(), 0, 1)[5]
-    shares = [StepBatches(Pairs(), OBJECTIVE, config(), rank, 2)[5] for rank in range(2)]
+    whole = StepBatches(Pairs(), OBJECTIVE, training_config(), 0, 1)[5]
+    shares = [StepBatches(Pairs(), OBJECTIVE, training_config(), rank, 2)[5] for rank in range(2)]
     for name, values in whole.items():
         assert torch.equal(torch.cat([share[name] for share in shares]), values)
     assert not torch.equal(shares[0]["t"], shares[1]["t"])
@@ -279,7 +245,7 @@ def test_no_process_of_any_number_trains_on_a_held_out_sample(num_processes: int
     items = Pairs()
     trained_on, heldout = heldout_split(20, 6, seed=0)
     shares = [
-        StepBatches(Subset(items, trained_on), OBJECTIVE, config(), rank, num_processes)
+        StepBatches(Subset(items, trained_on), OBJECTIVE, training_config(), rank, num_processes)
         for rank in range(num_processes)
     ]
     seen = torch.cat([share[step]["x_1"] for share in shares for step in range(12)]).flatten(1).tolist()
@@ -291,7 +257,7 @@ def test_no_process_of_any_number_trains_on_a_held_out_sample(num_processes: int
 
 
 def test_learning_rate_course() -> None:
-    settings = config(num_steps=10, warmup_steps=2)
+    settings = training_config(num_steps=10, warmup_steps=2)
     rates = [learning_rate_at(step, settings) / settings.learning_rate for step in range(10)]
     assert rates == pytest.approx([0.5, 1.0, *[1 - k / 8 for k in range(8)]])
 

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import re
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,33 +12,13 @@ import pytest
 import torch
 import yaml
 from diffusers import DiffusionPipeline
-from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf
 from PIL import Image
+from project_folders import call, fresh_copy, run
+from test_config import composed
 
 from pipeline.couplings.store import CouplingStore
 
 ROOT = Path(__file__).parent.parent
-
-
-def fresh_copy(folder: Path) -> None:
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    for name in filter(None, listed.split("\0")):
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(ROOT / name, folder / name)
-    subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
-
-
-def call(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    command = [sys.executable, "-m", *arguments]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-
-
-def run(folder: Path, *arguments: str) -> str:
-    done = call(folder, *arguments)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 def assert_the_report_shows_the_cells(folder: Path, rows: list[dict[str, str]]) -> None:
@@ -76,8 +52,7 @@ def summary_steps(rows: list[dict[str, str]]) -> str:
 
 def test_smoke_runs_from_nothing_to_the_table_and_then_rests(tmp_path: Path) -> None:
     fresh_copy(tmp_path)
-    with initialize_config_dir(str(tmp_path / "configs"), version_base=None):
-        params = OmegaConf.to_container(compose("config", overrides=["preset=smoke"]), resolve=True)
+    params = composed("preset=smoke")
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     run(tmp_path, "dvc", "repro")
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 from coupling_models import couplings, student_sampler
-from diffusers import UNet2DModel
 from pydantic import ValidationError
+from small_unet import small_unet
 
 from pipeline.checks.couplings import check_couplings
 from pipeline.config import GateConfig, ImageToNoiseConfig, MLPConfig, SolverConfig
@@ -35,21 +35,9 @@ def real() -> ImageSet:
 
 @pytest.fixture
 def conditional(runtime, tmp_path: Path) -> Sampler:
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        unet = UNet2DModel(
-            sample_size=8,
-            in_channels=1,
-            out_channels=1,
-            layers_per_block=1,
-            block_out_channels=(8, 16),
-            norm_num_groups=4,
-            down_block_types=("DownBlock2D", "DownBlock2D"),
-            up_block_types=("UpBlock2D", "UpBlock2D"),
-            num_class_embeds=3,
-        )
-        with torch.no_grad():
-            unet.class_embedding.weight.mul_(20)  # so that classes are far apart
+    unet = small_unet(num_class_embeds=3)
+    with torch.no_grad():
+        unet.class_embedding.weight.mul_(20)  # so that classes are far apart
     return student_sampler(unet, runtime, tmp_path / "conditional")
 
 

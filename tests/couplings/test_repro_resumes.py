@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-import yaml
+from project_folders import OF_THIS_PROJECT, bare_project, call
 from test_config import composed
 
 from pipeline.config import load_config
@@ -18,7 +16,6 @@ from pipeline.fingerprint import fingerprint_folder
 from pipeline.models import load_sampler
 from pipeline.teacher_training import save_teacher, training_scheduler
 
-ROOT = Path(__file__).parent.parent.parent
 GRAPH = {
     "stages": {
         "couplings": {
@@ -30,23 +27,14 @@ GRAPH = {
 }
 
 
-def repro(folder: Path) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    command = [sys.executable, "-m", "dvc", "repro"]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-
-
 @pytest.mark.usefixtures("one_thread")
 def test_dvc_repro_goes_on_with_the_shards_of_a_killed_one(tiny_unet, runtime, tmp_path: Path) -> None:
     params = composed("preset=smoke", "compute.precision=fp32")
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
-    (tmp_path / "dvc.yaml").write_text(yaml.safe_dump(GRAPH))
+    bare_project(tmp_path, params, GRAPH)
     save_teacher(tiny_unet, training_scheduler(), tmp_path / "models/teacher")
-    for command in (["git", "init", "-q"], [sys.executable, "-m", "dvc", "init", "-q"]):
-        subprocess.run(command, cwd=tmp_path, check=True)
 
     (tmp_path / "die_in_shard").write_text("1")
-    killed = repro(tmp_path)
+    killed = call(tmp_path, "dvc", "repro", **OF_THIS_PROJECT)
     # DVC sees the signal where its shell became the stage, and the shell's word for it where the shell stayed beside.
     assert killed.stderr.rstrip().endswith((f"exited with {-signal.SIGKILL}", f"exited with {128 + signal.SIGKILL}"))
     assert killed.returncode != 0
@@ -54,7 +42,7 @@ def test_dvc_repro_goes_on_with_the_shards_of_a_killed_one(tiny_unet, runtime, t
     (work,) = (tmp_path / "runs").iterdir()
     assert [path.name for path in work.glob("shard*.json")] == ["shard-000000.safetensors.json"]
 
-    finished = repro(tmp_path)
+    finished = call(tmp_path, "dvc", "repro", **OF_THIS_PROJECT)
     assert finished.returncode == 0, finished.stderr
     assert (tmp_path / "shards_made").read_text().split() == ["0", "1", "2"]  # shard 0 once, before the kill
     config = load_config(tmp_path / "params.yaml").rounds["round1"].couplings

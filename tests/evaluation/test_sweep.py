@@ -1,15 +1,13 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from project_folders import launch
 from sweep_setting import EXTRACTOR, NUM_FEATURES, comparable, config, extract, reference, run_sweep
 
 from pipeline.config import SolverConfig
@@ -105,13 +103,7 @@ def test_two_processes_measure_what_one_does_to_the_bit(folder: Path, runtime) -
     one = comparable(run_sweep(folder, runtime))
     shutil.rmtree(folder / "cells")
     shutil.rmtree(folder / "references")
-    command = [
-        *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"),
-        *(str(ROOT / "tests/evaluation/sweep_setting.py"), str(folder), "2"),
-    ]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    launch("evaluation/sweep_setting.py", folder, 2)
     # Each wrote its own file, and was refused if there were not two.
     assert [json.loads((folder / f"rows-{index}.json").read_text()) for index in (0, 1)] == [one, one]
 

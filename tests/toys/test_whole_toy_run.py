@@ -4,44 +4,21 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import yaml
-from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf
 from PIL import Image
-
-ROOT = Path(__file__).parents[2]
-
-
-def repro(folder: Path) -> str:
-    environment = os.environ | {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "OMP_NUM_THREADS": "1",
-    }
-    command = [sys.executable, "-m", "dvc", "repro"]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+from project_folders import fresh_copy, run
+from test_config import composed
 
 
 def test_a_toy_runs_from_nothing_to_the_report_and_then_rests(tmp_path: Path) -> None:
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    for name in filter(None, listed.split("\0")):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(ROOT / name, tmp_path / name)
-    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
-    with initialize_config_dir(str(tmp_path / "configs"), version_base=None):
-        params = OmegaConf.to_container(compose("config", overrides=["preset=toy_smoke"]), resolve=True)
-    assert isinstance(params, dict)
+    fresh_copy(tmp_path)
+    params = composed("preset=toy_smoke")
     del params["rounds"]["round2"]  # every stage of it costs seconds of imports, and none is of another kind
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
-    repro(tmp_path)
+    run(tmp_path, "dvc", "repro", OMP_NUM_THREADS="1")
 
     with (tmp_path / "metrics/few_step.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
@@ -58,4 +35,4 @@ def test_a_toy_runs_from_nothing_to_the_report_and_then_rests(tmp_path: Path) ->
     assert Image.open(tmp_path / "report/figures/paths.gif").n_frames > 10
     assert page.count("data:image/") == 2 * 7  # for light and for dark ground
     assert page.count("(prefers-color-scheme: dark)") == 1 + 7
-    assert "Data and pipelines are up to date" in repro(tmp_path)
+    assert "Data and pipelines are up to date" in run(tmp_path, "dvc", "repro", OMP_NUM_THREADS="1")
