@@ -1,7 +1,7 @@
 """Speed of the training loop, as ratios measured in one run.
 
-    python benchmarks/training.py                              # digits UNet, batch 128
-    python benchmarks/training.py --unet cifar --batch-size 16
+    python -m benchmarks.training                              # digits UNet, batch 128
+    python -m benchmarks.training --unet cifar --batch-size 16
     pip install --no-deps torchcfm pot                         # to have TorchCFM among the peers
 
 Contenders take turns, round by round, so that a machine that slows down slows all of them; a ratio is the median over
@@ -27,8 +27,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import UNet2DModel
-from training_peers import bare, diffusers_example, timed, torchcfm_example
 
+from benchmarks.training_peers import bare, diffusers_example, timed, torchcfm_example
 from pipeline.compute import Runtime, open_runtime
 from pipeline.config import ComputeConfig, LaunchConfig, TrainingConfig, UNetConfig
 from pipeline.losses import l2
@@ -172,7 +172,8 @@ def processes(arguments: argparse.Namespace) -> None:
     """Prints the rate of one process of two threads and of two processes of one thread each."""
     rates = []
     for count in (1, 2):
-        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}", __file__]
+        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
+        command += ["-m", "benchmarks.training"]
         command += ["--worker", str(count), "--unet", arguments.unet, "--batch-size", str(arguments.batch_size)]
         command += ["--precision", arguments.precision, "--block-steps", str(arguments.block_steps)]
         environment = os.environ | {"OMP_NUM_THREADS": str(2 // count), "CUDA_VISIBLE_DEVICES": ""}
