@@ -37,7 +37,7 @@ def distance_figure(rows: Sequence[PointRow], theme: Theme = LIGHT) -> Figure:
     axes.axhline(
         models[0].sliced_wasserstein_floor, color=theme.text, linestyle="--", linewidth=1, label="fresh points"
     )
-    step_axis(axes, sorted({row.num_steps for row in models}))
+    step_axis(axes, sorted({row.num_steps for row in models if row.num_steps is not None}))
     log_axis(axes, "y", [row.sliced_wasserstein for row in models])
     axes.set_xlabel("steps", color=theme.text)
     axes.set_ylabel("sliced Wasserstein distance", color=theme.text)

@@ -21,8 +21,8 @@ FRESH_STREAM = 1  # floors take the streams that follow; the one before is of pi
 
 
 def point_row(
-    points: np.ndarray, toy: Toy, config: EvaluateConfig, *, model: str, solver: str, num_steps: int, nfe: int | None,
-    seed: int, seconds: float | None,
+    points: np.ndarray, toy: Toy, config: EvaluateConfig, *, model: str, solver: str, num_steps: int | None,
+    nfe: int | None, seed: int, seconds: float | None,
 ) -> PointRow:  # fmt: skip
     """Measures points (num, dim) against as many fresh ones."""
     fresh, *others = (

@@ -12,7 +12,7 @@ class PointRow:
     Attributes:
         model: Model, or ``couplings@<round>``.
         solver: Solver of the ODE.
-        num_steps: Its steps.
+        num_steps: Its steps; None for an adaptive one.
         nfe: Counted network calls per point; None for couplings.
         sliced_wasserstein: Distance to as many fresh points, see :mod:`pipeline.metrics.points`.
         sliced_wasserstein_floor: The same between two sets of fresh points, mean over several pairs of them: what
@@ -27,7 +27,7 @@ class PointRow:
 
     model: str
     solver: str
-    num_steps: int
+    num_steps: int | None
     nfe: int | None
     sliced_wasserstein: float
     sliced_wasserstein_floor: float
