@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from pipeline.atomic import atomic_file
 from pipeline.metrics.row import COLUMNS, Row
 from pipeline.report.reading import load_csv, parse_csv
 
 
-def write_few_step_csv(path: Path, rows: Iterable[Row]) -> None:
-    """Writes rows as CSV with the columns ``COLUMNS``, atomically; None becomes an empty field."""
+def write_cells(path: Path, columns: Sequence[str], cells: Iterable[Mapping[str, Any]]) -> None:
+    """Writes cells as CSV, atomically; None becomes an empty field."""
     with atomic_file(path) as temporary, temporary.open("w", newline="") as stream:
-        writer = csv.DictWriter(stream, COLUMNS)
+        writer = csv.DictWriter(stream, columns)
         writer.writeheader()
-        writer.writerows(asdict(row) | {"nfe": None if row.nfe is None else f"{row.nfe:g}"} for row in rows)
+        writer.writerows(cells)
+
+
+def write_few_step_csv(path: Path, rows: Iterable[Row]) -> None:
+    """Writes the cells of an image run, with the columns ``COLUMNS``."""
+    write_cells(path, COLUMNS, (asdict(row) | {"nfe": None if row.nfe is None else f"{row.nfe:g}"} for row in rows))
 
 
 def read_few_step_csv(path: Path) -> tuple[Row, ...]:

@@ -16,7 +16,7 @@ from pipeline.toys.distributions import TOYS
 def prepare_points(config: DataConfig, folder: Path) -> None:
     """Draws the configured points from ``config.seed`` and writes both splits to ``folder``, atomically.
 
-    They are opened with :func:`pipeline.data.open_images`, float32 of shape (num, dim).
+    They are opened with :func:`pipeline.image_set.open_images`, float32 of shape (num, dim).
     """
     assert config.num_points is not None  # the configuration guarantees it
     points = TOYS[config.source].sample(config.num_points, torch.Generator().manual_seed(config.seed)).numpy()

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from pipeline.config import EvaluateConfig
-from pipeline.metrics.trajectories import measure_trajectories
+from pipeline.evaluation.trajectories import measure_model_trajectories
 from pipeline.models import Sampler
-from pipeline.noise import sample_noise, stream_key
+from pipeline.noise import stream_key
 from pipeline.toys.distributions import Toy
 from pipeline.toys.field_error import field_error
 from pipeline.toys.measures import sweep_points
@@ -38,18 +38,16 @@ def evaluate_points(
         dimension, ``field`` (T, FIELD_POINTS) at ``positions``.
     """
     rows, arrays = sweep_points(sampler, model, toy, config)
-    settings, field = config.straightness, sampler.velocity_field()
-    key = stream_key("evaluation", config.seed)
-    start, end = sampler.time_range()
-    x_0 = sample_noise(key, range(settings.num_samples), sampler.shape, sampler.noise)
-    with torch.inference_mode():
-        curve = measure_trajectories(field, x_0, tuple(np.linspace(start, end, settings.num_steps + 1).tolist()))
-        arrays |= _drawn(sampler, toy, x_0[:DRAWN_TRAJECTORIES])
+    settings = config.straightness
+    curve = measure_model_trajectories(sampler, config)
+    num_drawn = min(DRAWN_TRAJECTORIES, settings.num_samples)
+    arrays |= _drawn(sampler, toy, sampler.draw(stream_key("evaluation", config.seed), range(num_drawn))[0])
     error = None
     if toy.mixture is not None and is_first_flow:
         error = field_error(
-            field, toy.mixture, sampler.noise, num_samples=FIELD_SAMPLES, num_likelihoods=LIKELIHOODS, seed=config.seed
-        )
+            sampler.velocity_field(), toy.mixture, sampler.noise,
+            num_samples=FIELD_SAMPLES, num_likelihoods=LIKELIHOODS, seed=config.seed,
+        )  # fmt: skip
     content = {
         "model": model,
         "rows": [asdict(row) for row in rows],
@@ -60,6 +58,7 @@ def evaluate_points(
     return content, arrays
 
 
+@torch.inference_mode()
 def _drawn(sampler: Sampler, toy: Toy, x: torch.Tensor) -> dict[str, np.ndarray]:
     field = sampler.velocity_field()
     times = np.linspace(*sampler.time_range(), DRAWN_STEPS + 1, dtype=np.float32)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import importlib.resources
 import json
 from collections.abc import Mapping
@@ -18,9 +17,10 @@ from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from pipeline.atomic import atomic_file
+from pipeline.atomic import atomic_file, write_json
 from pipeline.config import STANDARD_NOISE, Config
 from pipeline.errors import StraightflowError
+from pipeline.report.few_step_csv import write_cells
 from pipeline.report.html import Picture, definitions, picture, style_sheet, table
 from pipeline.report.provenance import collect_provenance, parameters
 from pipeline.toys.distributions import TOYS
@@ -93,9 +93,8 @@ def write_point_report(root: Path, config: Config, *, table_path: Path, summary_
     if config.teacher.flow is not None:
         noise = config.teacher.flow.noise
     drawn = draw_pictures(results.rows, results.arrays, TOYS[config.data.source], noise, flow)
-    _write_csv(table_path, results.rows)
-    with atomic_file(summary_path) as temporary:
-        temporary.write_text(json.dumps(summarise(results), indent=2) + "\n")
+    write_cells(table_path, POINT_COLUMNS, map(asdict, results.rows))
+    write_json(summary_path, summarise(results))
     for name, item in drawn.items():
         with atomic_file(folder / "figures" / f"{name}.{item.kind}") as temporary:
             temporary.write_bytes(item.light)
@@ -139,10 +138,3 @@ def _records(caption: str, records: Mapping[str, Mapping[str, float]]) -> str:
     return table(
         caption, head, [(name, *(f"{value:.4g}" for value in item.values())) for name, item in records.items()]
     )
-
-
-def _write_csv(path: Path, rows: list[PointRow]) -> None:
-    with atomic_file(path) as temporary, temporary.open("w", newline="") as stream:
-        writer = csv.DictWriter(stream, POINT_COLUMNS)
-        writer.writeheader()
-        writer.writerows(asdict(row) for row in rows)
