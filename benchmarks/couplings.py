@@ -1,7 +1,8 @@
 """How fast couplings are made and read, as ratios within one run.
 
     python -m benchmarks.couplings                 # the digits UNet, minutes on a CPU
-    python -m benchmarks.couplings --unet cifar    # 35.7 M parameters; on a GPU with --batch 1000 --pairs 20000
+    python -m benchmarks.couplings --unet cifar    # 35.7 M parameters; on a GPU with --batch 1000 --pairs 20000,
+                                                   # on two CPU cores with --batch 8 --pairs 16 --steps 4
 
 Prints, each measured in turn with the others so that a busy machine disturbs all alike:
 
@@ -179,7 +180,7 @@ def compare_reading(setting: Setting) -> None:
     sampler = load_sampler(setting.teacher, runtime_of("fp32", fast=False))
     unet = UNet2DModel.from_pretrained(setting.teacher / "unet").to(sampler.runtime.device)
     optimizer = torch.optim.AdamW(unet.parameters(), fused=True)
-    batch, steps = 128, 5
+    batch, steps = min(setting.config.batch_size, 128), 5
     x = torch.zeros(batch, *setting.shape, device=sampler.runtime.device)
 
     def train() -> None:
@@ -237,10 +238,10 @@ def main() -> None:
     """Runs what the arguments ask for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--unet", choices=UNETS, default="digits")
-    parser.add_argument("--pairs", type=int, default=1000)
+    parser.add_argument("--pairs", type=int, default=2000)
     parser.add_argument("--batch", type=int, default=250)
     parser.add_argument("--steps", type=int, default=16)
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--skip-memory", action="store_true", help="leave out the minute that a million pairs take")
     parser.add_argument("--store-peak", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
