@@ -24,7 +24,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from diffusers import ModelMixin
 
 from benchmarks.choices_tables import NUM_STEPS, Average, Student, averages_table, choices_table, write_page
@@ -34,21 +33,18 @@ from pipeline.config import ONE_PROCESS, TEACHER, Config, FlowTrainingConfig, So
 from pipeline.couplings.store import CouplingStore
 from pipeline.dropout import set_dropout
 from pipeline.errors import EXIT_RESUME, InterruptedRunError, StraightflowError
-from pipeline.evaluation.quality import num_kept
-from pipeline.evaluation.reference import Reference, open_reference
+from pipeline.evaluation.few_step_fid import FewStepFid
 from pipeline.fingerprint import fingerprint_file, fingerprint_folder, fingerprint_json
 from pipeline.heldout import heldout_split
-from pipeline.image_set import open_images
-from pipeline.metrics.features import FeatureExtractor, open_extractor
-from pipeline.metrics.moments import moments_of
 from pipeline.models import Sampler
 from pipeline.networks import build_network, load_network, num_classes, sample_shape, starting_network
+from pipeline.noise import stream_key
 from pipeline.objectives import build_velocity_regression
 from pipeline.progress import Progress
-from pipeline.sampling import sample_images
 from pipeline.training import train
 from pipeline.training_set import Subset
 from stages import paths
+from stages.measuring import open_measure
 
 HELDOUT_ITEMS = 1000
 BASE = {"loss": {"name": "pseudo_huber", "c": 0.03}, "timesteps": {"name": "u_shaped", "a": 4.0}}
@@ -90,44 +86,25 @@ class Setting:
     round_name: str
     store: CouplingStore
     runtime: Runtime
-    extractor: FeatureExtractor
-    reference: Reference
-    num_samples: int
+    fid_of: FewStepFid
 
     def fids(self, network: ModelMixin, label: str) -> list[float]:
         """FID at each of :data:`NUM_STEPS` Euler steps, from the noise of the evaluation seed."""
-        shape, seed = sample_shape(network), self.config.evaluate.seed
-        sampler = Sampler(shape, label, None, network, self.runtime, num_classes=num_classes(network))
-        found = []
-        with Progress(f"FID of {label}", len(NUM_STEPS) * self.num_samples, "images") as progress:
-            for num_steps in NUM_STEPS:
-                solver, features = SolverConfig(name="euler", num_steps=num_steps), []
-                for images in sample_images(sampler, solver, seed, self.num_samples, self.config.evaluate.batch_size):
-                    features.append(self.extractor.all(images, len(images)))
-                    progress.advance(len(images))
-                found.append(self.reference.frechet.distance(moments_of(np.concatenate(features))))
-        return found
+        sampler = Sampler(sample_shape(network), label, None, network, self.runtime, num_classes=num_classes(network))
+        with Progress(f"FID of {label}", len(NUM_STEPS) * self.fid_of.num_samples, "images") as progress:
+            return [self.fid_of(sampler, SolverConfig(name="euler", num_steps=n), progress) for n in NUM_STEPS]
 
 
 def open_setting(folder: Path, round_name: str, num_samples: int) -> Setting:
     """Opens what a finished run left in ``folder``."""
     config = load_config(folder / "params.yaml")
     runtime = open_runtime(config.compute, ONE_PROCESS)
-    images, heldout = (open_images(folder / paths.IMAGES, split) for split in ("train", "heldout"))
-    extractor = open_extractor(config.features, folder / paths.CLASSIFIER, images.shape, runtime.device)
-    reference = open_reference(
-        images,
-        heldout,
-        config.features.reference,
-        extractor,
-        runtime,
-        num_features_kept=num_kept(config.evaluate),
-        batch_size=config.features.batch_size,
-        folder=folder / paths.REFERENCES,
-    )
+    extractor, reference = open_measure(config, runtime, folder)
     store = CouplingStore(folder / paths.couplings(round_name))
-    reference.check(store.manifest.shape, num_samples, config.evaluate.neighbours.k)
-    return Setting(folder, config, round_name, store, runtime, extractor, reference, num_samples)
+    reference.check(store.manifest.shape, num_samples, "--num-samples")
+    key, batch_size = stream_key("evaluation", config.evaluate.seed), config.evaluate.batch_size
+    fid_of = FewStepFid(extractor, reference, key, num_samples, batch_size)
+    return Setting(folder, config, round_name, store, runtime, fid_of)
 
 
 def training_settings(
@@ -150,8 +127,8 @@ def result_file(setting: Setting, name: str, settings: FlowTrainingConfig, cache
     inputs = [
         [fingerprint_folder(teacher), fingerprint_file(manifest), len(setting.store), CHOICES[name].warm_start],
         [settings.model_dump(mode="json"), setting.runtime.precision],
-        [setting.extractor.fingerprint, setting.reference.fingerprint],
-        [setting.num_samples, setting.config.evaluate.seed],
+        [setting.fid_of.extractor.fingerprint, setting.fid_of.reference.fingerprint],
+        [setting.fid_of.num_samples, setting.config.evaluate.seed],
     ]
     return cache / f"{name}-{settings.seed}-{fingerprint_json(inputs)[:16]}.json"
 
@@ -205,12 +182,13 @@ def compare(setting: Setting, options: argparse.Namespace, cache: Path) -> None:
 
 def page(found: Sequence[Student], setting: Setting, settings: FlowTrainingConfig) -> list[str]:
     """How it was measured, the choices, and the averages; ``settings`` are those of any student."""
-    seed, limit = setting.config.evaluate.seed, settings.ema_rampup_ratio * settings.num_steps * settings.batch_size
+    fid_of, seed = setting.fid_of, setting.config.evaluate.seed
+    limit = settings.ema_rampup_ratio * settings.num_steps * settings.batch_size
     lines = [
         f"Every student: {settings.num_steps:,} steps of {settings.batch_size} on the couplings of "
         f"{setting.round_name} ({len(setting.store):,} pairs, {settings.heldout_items:,} of them held out), "
-        f"{setting.runtime.precision}. FID: {setting.extractor.name} features, {setting.num_samples:,} Euler samples "
-        f"from the noise of seed {seed}, {setting.reference.split} split as reference. Mean over training seeds, and "
+        f"{setting.runtime.precision}. FID: {fid_of.extractor.name} features, {fid_of.num_samples:,} Euler samples "
+        f"from the noise of seed {seed}, {fid_of.reference.split} split as reference. Mean over training seeds, and "
         "the least and largest.",
         "",
         *choices_table(found, {name: choice.description for name, choice in CHOICES.items()}),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
@@ -31,9 +31,17 @@ def sample_images(
     """
     for start in range(0, num_images, batch_size):
         indices = range(start, min(start + batch_size, num_images))
-        x_0, labels = sampler.draw(stream_key("evaluation", seed), indices)
-        images = sampler.sample(x_0, solver, labels).x
-        yield _pixels(images)
+        yield draw_images(sampler, solver, stream_key("evaluation", seed), indices)
+
+
+def draw_images(sampler: Sampler, solver: SolverConfig, key: int, indices: Iterable[int]) -> np.ndarray:
+    """uint8 images (len(indices), C, H, W) from the noises of these indices under ``key``.
+
+    Raises:
+        StraightflowError: If an image is not finite.
+    """
+    x_0, labels = sampler.draw(key, indices)
+    return _pixels(sampler.sample(x_0, solver, labels).x)
 
 
 @torch.inference_mode()

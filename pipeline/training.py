@@ -11,6 +11,7 @@ from pathlib import Path
 from diffusers import ModelMixin
 from torch.utils.data import DataLoader
 
+from pipeline.cadence import is_due
 from pipeline.checkpoint import CheckpointFolder, TrainingState
 from pipeline.compute import Runtime
 from pipeline.config import TrainingConfig
@@ -147,11 +148,11 @@ def train(
 
                 # Everything above runs without waiting for the device; everything below is done now and then.
                 last = state.step == config.num_steps
-                measuring = heldout is not None and (last or _due(state.step, config.heldout_every_steps))
-                recording = last or measuring or _due(state.step, config.log_every_steps)
+                measuring = heldout is not None and (last or is_due(state.step, config.heldout_every_steps))
+                recording = last or measuring or is_due(state.step, config.log_every_steps)
                 stopping = not last and stop.made(state.step)
-                saving = stopping or (not last and _due(state.step, config.checkpoint_every_steps))
-                note = None
+                saving = stopping or (not last and is_due(state.step, config.checkpoint_every_steps))
+                notes: list[str | None] = []
                 if recording or saving:
                     require_finite(meter, batches, objective, items, label)
                 if recording:
@@ -165,15 +166,15 @@ def train(
                         measure(emas[0]) if measuring else None,
                     )
                     state.history.append(row)
-                    note = f"loss {row.loss:.4g}"
+                    notes.append(f"loss {row.loss:.4g}")
                     if watcher is not None:
                         watcher.record(row, config.batch_size)
-                if watcher is not None and _due(state.step, watcher.samples_every_steps):
+                if watcher is not None and watcher.looks_at(state.step):
                     with emas[0].in_place():
-                        watcher.draw(network, state.step)
+                        notes.append(watcher.look(network, state.step))
                 if saving:
                     checkpoints.save(state)
-                progress.advance(note=note)
+                progress.advance(note=", ".join(filter(None, notes)) or None)
                 if stopping:
                     raise InterruptedRunError(
                         f"{label} was asked to stop and saved step {state.step} of {config.num_steps}"
@@ -205,7 +206,3 @@ def _loader(batches: StepBatches, first_step: int, runtime: Runtime) -> Iterator
     )
     for batch in loader:
         yield {name: values.to(runtime.device, non_blocking=True) for name, values in batch.items()}
-
-
-def _due(step: int, every_steps: int | None) -> bool:
-    return every_steps is not None and step % every_steps == 0

@@ -1,4 +1,4 @@
-"""Watching a training run: numbers into TensorBoard and DVCLive, images drawn on the way."""
+"""Watching a training run: numbers and quick FIDs into TensorBoard and DVCLive, images drawn on the way."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import importlib.util
 import resource
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 from accelerate.tracking import DVCLiveTracker, GeneralTracker, TensorBoardTracker
 
 from pipeline.atomic import atomic_file
+from pipeline.cadence import is_due
 from pipeline.compute import Runtime
 from pipeline.config import WatchConfig
 from pipeline.errors import StraightflowError
@@ -22,6 +24,19 @@ Preview = Callable[[torch.nn.Module], torch.Tensor]
 """Images (num, channels, height, width) in [-1, 1] drawn with a network, from the same noises every time."""
 
 
+@dataclass(frozen=True)
+class QuickFid:
+    """A measure of a network in training.
+
+    Attributes:
+        name: What trackers call it.
+        measure: FID of images drawn with a network, from the same noises every time; every process must call it.
+    """
+
+    name: str
+    measure: Callable[[torch.nn.Module], float]
+
+
 class Watcher:
     """Receives what one run records.
 
@@ -29,15 +44,23 @@ class Watcher:
         config: What to keep.
         folder: Where; numbers in ``tensorboard/`` and ``dvclive/``, images in ``samples/``.
         preview: Draws the images.
+        quick_fid: Measures FID, needed if the configuration asks for it.
         runtime: Only its main process writes.
 
     Raises:
         StraightflowError: If a tracker's package is not installed.
     """
 
-    def __init__(self, config: WatchConfig, folder: Path, preview: Preview, runtime: Runtime) -> None:
-        self.samples_every_steps = config.samples_every_steps
-        self._folder, self._preview, self._runtime = folder, preview, runtime
+    def __init__(
+        self,
+        config: WatchConfig,
+        folder: Path,
+        preview: Preview,
+        runtime: Runtime,
+        quick_fid: QuickFid | None = None,
+    ) -> None:
+        self._config, self._folder, self._runtime = config, folder, runtime
+        self._preview, self._quick_fid = preview, quick_fid
         self._trackers = [_open_tracker(name, folder / name) for name in config.trackers] if runtime.is_main else []
         self._last: tuple[int, float] | None = None
 
@@ -52,12 +75,38 @@ class Watcher:
         for tracker in self._trackers:
             tracker.log(values, step=row.step)
 
-    def draw(self, network: torch.nn.Module, step: int) -> None:
-        """Draws images with ``network`` and writes them as one grid; every process must call it."""
+    def looks_at(self, step: int) -> bool:
+        """Whether :meth:`look` has something to do after this step."""
+        return is_due(step, self._config.samples_every_steps) or is_due(step, self._config.fid_every_steps)
+
+    def look(self, network: torch.nn.Module, step: int) -> str | None:
+        """Draws images with ``network``, and measures FID, as far as they are due; every process must call it.
+
+        Args:
+            network: The averaged weights, as wrapped for training; left in training mode.
+            step: Steps done.
+
+        Returns:
+            What the progress shows of it.
+        """
+        note, began = None, time.monotonic()
         network.eval()
-        with torch.no_grad(), self._runtime.autocast():
-            images = self._preview(network).float().cpu()
+        with torch.no_grad():
+            if is_due(step, self._config.samples_every_steps):
+                self._draw(network, step)
+            if self._quick_fid is not None and is_due(step, self._config.fid_every_steps):
+                fid = self._quick_fid.measure(network)
+                for tracker in self._trackers:
+                    tracker.log({self._quick_fid.name: fid}, step=step)
+                note = f"FID {fid:.4g}"
         network.train()
+        if self._last is not None:  # not a second of training
+            self._last = self._last[0], self._last[1] + time.monotonic() - began
+        return note
+
+    def _draw(self, network: torch.nn.Module, step: int) -> None:
+        with self._runtime.autocast():
+            images = self._preview(network).float().cpu()
         if self._runtime.is_main:
             from torchvision.utils import save_image  # half a second that runs without pictures do without
 

@@ -1,7 +1,8 @@
 """Few-step FID of the checkpoints of a student in training: ``python -m stages.checkpoints round1 --out models/best``.
 
 Measures every weight average of every checkpoint in ``runs/``, while the training runs or after it was stopped, so that
-step and half-life can be chosen by FID without training again.
+step and half-life can be chosen by FID without training again. The noises are not those of evaluation, so that what is
+chosen is not measured on what it was chosen by.
 """
 
 from __future__ import annotations
@@ -9,20 +10,20 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import numpy as np
-
 from pipeline.checkpoint import load_average, saved_averages
 from pipeline.compute import open_runtime
 from pipeline.config import DISTILLED, ONE_PROCESS, Config, SolverConfig
 from pipeline.errors import StraightflowError
-from pipeline.metrics.moments import moments_of
+from pipeline.evaluation.few_step_fid import FewStepFid
 from pipeline.models import Sampler
 from pipeline.networks import load_network, noise_of, num_classes, sample_shape, starting_network
-from pipeline.sampling import sample_images
+from pipeline.noise import stream_key
 from pipeline.student import save_student
 from stages import paths
 from stages.entry import run
 from stages.measuring import open_measure
+
+BATCH_SIZE = 250
 
 
 def main(config: Config, arguments: list[str]) -> None:
@@ -34,22 +35,18 @@ def main(config: Config, arguments: list[str]) -> None:
         )
     settings = config.distill if options.model == DISTILLED else config.rounds[options.model].train
     runtime = open_runtime(config.compute, ONE_PROCESS)
-    extractor, reference = open_measure(config, runtime)
     network = runtime.place(starting_network(load_network(paths.model(settings.init))))
     sampler = Sampler(
         sample_shape(network), options.model, None, network, runtime, noise_of(network), num_classes(network)
     )
-    reference.check(sampler.shape, options.num_samples, config.evaluate.neighbours.k)
-    print(f"FID: {extractor.name} features, {options.num_samples} samples, {reference.split} split as reference")
+    extractor, reference = open_measure(config, runtime)
+    reference.check(sampler.shape, options.num_samples, "--num-samples")
+    fid_of = FewStepFid(extractor, reference, stream_key("training", 0), options.num_samples, BATCH_SIZE)
+    print(f"FID: {fid_of.describe()}")
     measured: list[tuple[list[float], Path]] = []
     for file in _averages(options.model):
         load_average(file, network)
-        row = []
-        for num_steps in options.steps:
-            solver = SolverConfig(name="euler", num_steps=num_steps)
-            batches = sample_images(sampler, solver, config.evaluate.seed, options.num_samples, 250)
-            features = [extractor.all(images, len(images)) for images in batches]
-            row.append(reference.frechet.distance(moments_of(np.concatenate(features))))
+        row = [fid_of(sampler, SolverConfig(name="euler", num_steps=num_steps)) for num_steps in options.steps]
         measured.append((row, file))
         cells = ", ".join(f"{fid:.3f} at {steps}" for fid, steps in zip(row, options.steps, strict=True))
         print(f"{file.parent.name} {file.stem}: {cells}", flush=True)

@@ -13,7 +13,8 @@ from pipeline.student import save_student
 from pipeline.training import train
 from stages import paths
 from stages.entry import run, single_argument
-from stages.training_outputs import heldout_data, run_folder, watching, write_training
+from stages.training_outputs import heldout_data, run_folder, write_training
+from stages.watching import watching
 
 
 def main(config: Config, arguments: list[str]) -> None:
@@ -27,7 +28,7 @@ def main(config: Config, arguments: list[str]) -> None:
     inputs = [data.fingerprint, architecture.model_dump(mode="json"), settings.model_dump(mode="json")]
     run = run_folder(name, [*inputs, runtime.precision])
     solver = SolverConfig(name="euler", num_steps=16)
-    with watching(config.watch, name, network, None, solver, runtime) as watcher:
+    with watching(config, name, network, None, solver, runtime) as watcher:
         result = train(
             network,
             data,

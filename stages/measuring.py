@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pipeline.compute import Runtime
 from pipeline.config import Config
 from pipeline.evaluation.quality import num_kept
@@ -11,10 +13,10 @@ from pipeline.metrics.features import FeatureExtractor, open_extractor
 from stages import paths
 
 
-def open_measure(config: Config, runtime: Runtime) -> tuple[FeatureExtractor, Reference]:
-    """The configured features, and the reference split under them."""
-    train, heldout = (open_images(paths.IMAGES, split) for split in ("train", "heldout"))
-    extractor = open_extractor(config.features, paths.CLASSIFIER, train.shape, runtime.device)
+def open_measure(config: Config, runtime: Runtime, project: Path = paths.PROJECT) -> tuple[FeatureExtractor, Reference]:
+    """The configured features, and the reference split under them, of a run in the folder ``project``."""
+    train, heldout = (open_images(project / paths.IMAGES, split) for split in ("train", "heldout"))
+    extractor = open_extractor(config.features, project / paths.CLASSIFIER, train.shape, runtime.device)
     reference = open_reference(
         train,
         heldout,
@@ -23,6 +25,6 @@ def open_measure(config: Config, runtime: Runtime) -> tuple[FeatureExtractor, Re
         runtime,
         num_features_kept=num_kept(config.evaluate),
         batch_size=config.features.batch_size,
-        folder=paths.REFERENCES,
+        folder=project / paths.REFERENCES,
     )
     return extractor, reference

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+PROJECT = Path()
 DATA_INPUT = Path("inputs/data.json")
 TEACHER_INPUT = Path("inputs/teacher.json")
 IMAGES = Path("data/images")

@@ -15,7 +15,8 @@ from pipeline.teacher_training import adopt_pretrained, save_teacher, training_s
 from pipeline.training import train
 from stages import paths
 from stages.entry import run
-from stages.training_outputs import heldout_data, run_folder, watching, write_training
+from stages.training_outputs import heldout_data, run_folder, write_training
+from stages.watching import watching
 
 
 def main(config: Config, arguments: list[str]) -> None:
@@ -40,7 +41,7 @@ def main(config: Config, arguments: list[str]) -> None:
     else:
         set_noise(network, teacher.flow.noise)
         noise_schedule, solver = None, SolverConfig(name="euler", num_steps=16)
-    with watching(config.watch, TEACHER, network, noise_schedule, solver, runtime) as watcher:
+    with watching(config, TEACHER, network, noise_schedule, solver, runtime) as watcher:
         result = train(
             network,
             images,

@@ -18,7 +18,8 @@ from pipeline.training import train
 from pipeline.training_set import Subset
 from stages import paths
 from stages.entry import run, single_argument
-from stages.training_outputs import run_folder, watching, write_training
+from stages.training_outputs import run_folder, write_training
+from stages.watching import watching
 
 
 def main(config: Config, arguments: list[str]) -> None:
@@ -55,7 +56,7 @@ def main(config: Config, arguments: list[str]) -> None:
     )
     trained_on, heldout = heldout_split(len(store), settings.heldout_items, store.manifest.seed)
     solver = SolverConfig(name="euler", num_steps=1 if name == DISTILLED else 4)
-    with watching(config.watch, name, unet, None, solver, runtime) as watcher:
+    with watching(config, name, unet, None, solver, runtime) as watcher:
         result = train(
             unet,
             Subset(store, trained_on),

@@ -13,8 +13,8 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 GRAPH = ROOT / "dvc.yaml"
 
-# Code that cannot change a stage's results: it validates, reports, names places or makes writing atomic.
-# What the configuration says reaches the graph as params.
+# Code that cannot change a stage's results: it validates, reports, watches, names places or makes writing atomic.
+# Neither can what only such code imports. What the configuration says reaches the graph as params.
 WITHOUT_EFFECT = (
     "pipeline/config/",
     "pipeline/errors.py",
@@ -25,6 +25,7 @@ WITHOUT_EFFECT = (
     "pipeline/nonfinite.py",
     "pipeline/interruption.py",
     "pipeline/watching.py",
+    "stages/watching.py",
     "pipeline/couplings/unfinished.py",
     "stages/paths.py",
     "stages/entry.py",
@@ -38,12 +39,16 @@ def code_dependencies(stage_module: str) -> list[str]:
     waiting = [ROOT / "stages" / f"{stage_module}.py"]
     while waiting:
         path = waiting.pop()
-        if path not in reached:
+        if path not in reached and not has_no_effect(path):
             reached.add(path)
             waiting += imported_files(path)
     reached |= {item for path in reached for item in named_files(path)}
-    names = sorted(path.relative_to(ROOT).as_posix() for path in reached)
-    return [name for name in names if not any(part in name for part in WITHOUT_EFFECT)]
+    return sorted(path.relative_to(ROOT).as_posix() for path in reached)
+
+
+def has_no_effect(path: Path) -> bool:
+    """Whether a file is of ``WITHOUT_EFFECT``."""
+    return any(part in path.relative_to(ROOT).as_posix() for part in WITHOUT_EFFECT)
 
 
 @cache

@@ -13,16 +13,25 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+from diffusers import ModelMixin
 from safetensors.torch import save_file
 from small_training import OBJECTIVE, Pairs, training_config
 
 import pipeline.training as training
 from pipeline.compute import Runtime, open_runtime
-from pipeline.config import ComputeConfig, CouplingsConfig, LaunchConfig, SolverConfig, TrainingConfig
+from pipeline.config import ComputeConfig, CouplingsConfig, LaunchConfig, SolverConfig, TrainingConfig, WatchConfig
 from pipeline.couplings.generation import generate_couplings
+from pipeline.evaluation.few_step_fid import FewStepFid
+from pipeline.evaluation.reference import open_reference
+from pipeline.image_set import ImageSet
 from pipeline.learning_rate import learning_rate_at
+from pipeline.metrics.features import FeatureExtractor
 from pipeline.models import load_sampler
 from pipeline.networks import load_network
+from pipeline.noise import stream_key
+from pipeline.pixels import to_uint8
+from pipeline.watching import QuickFid, Watcher
+from stages.watching import as_wrapped, preview_of
 
 COUPLINGS = CouplingsConfig(
     source="round1",
@@ -33,6 +42,7 @@ COUPLINGS = CouplingsConfig(
     dtype="uint8",
     seed=7,
 )
+PARTS = ((Pairs().x_1, "train"), (Pairs().x_0, "heldout"))
 TRAINING = training_config(
     num_steps=8,
     batch_size=6,
@@ -108,18 +118,46 @@ def run_name(name: str, runtime: Runtime) -> str:
 
 
 def train_once(name: str, config: TrainingConfig, folder: Path, runtime: Runtime) -> None:
-    """Writes, after :func:`run_name`, weights as safetensors, and as JSON each row's and each average's losses."""
+    """Writes, after :func:`run_name`, weights as safetensors, and as JSON each row's and each average's losses.
+
+    Last in the JSON is the FID that was measured in training, after step 6.
+    """
     run = run_name(name, runtime)
     unet = load_network(folder / "student")
-    result = training.train(unet, Pairs(), OBJECTIVE, config, runtime, folder / run, name, heldout=Pairs())
+    fids: list[float] = []
+    watcher = watcher_of(unet, folder, run, runtime, fids)
+    result = training.train(
+        unet, Pairs(), OBJECTIVE, config, runtime, folder / run, name, heldout=Pairs(), watcher=watcher
+    )
+    watcher.finish()
     if runtime.is_main:
         save_file(unet.cpu().state_dict(), folder / f"{run}.safetensors")
         (folder / f"{run}.json").write_text(
             json.dumps(
                 [(row.step, row.loss, row.heldout_loss) for row in result.history]
                 + list(result.heldout_loss_by_halflife.items())
+                + [(6, *fids)]
             )
         )
+
+
+def watcher_of(unet: ModelMixin, folder: Path, run: str, runtime: Runtime, fids: list[float]) -> Watcher:
+    """A watcher that draws and measures every sixth step, and appends to ``fids``; features are the rows' means."""
+    extractor = FeatureExtractor("rows", "0", lambda images: images.float().mean(dim=(1, 3)).numpy())
+    train, heldout = (ImageSet(to_uint8(part).numpy(), None, name) for part, name in PARTS)
+    reference = open_reference(
+        train, heldout, "train", extractor, runtime, num_features_kept=4, batch_size=9, folder=folder / "references"
+    )
+    fid_of = FewStepFid(extractor, reference, stream_key("training", 0), num_samples=20, batch_size=3)
+    solver = SolverConfig(name="euler", num_steps=2)
+    sampler = as_wrapped(unet, None, runtime)
+
+    def measure(network: torch.nn.Module) -> float:
+        fids.append(fid_of(sampler(network), solver))
+        return fids[-1]
+
+    config = WatchConfig(trackers=("tensorboard",), samples_every_steps=6, fid_every_steps=6)
+    return Watcher(config, folder / f"{run}-watch", preview_of(sampler, solver), runtime, QuickFid("fid", measure))
 
 
 def main(folder: Path, num_processes: int, sharded: bool) -> None:

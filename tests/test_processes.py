@@ -33,10 +33,11 @@ def folder(tiny_unet, runtime, tmp_path: Path) -> Path:
 
 
 def require_same_training(folder: Path, one: str, other: str) -> None:
-    """Equal to rounding: losses, held-out losses, weights."""
+    """Equal to rounding: losses, held-out losses, weights, and FID, whose images are rounded to pixels."""
     rows = [json.loads((folder / f"{name}.json").read_text()) for name in (one, other)]
-    assert [row[0] for row in rows[0]] == [4, 8, 20, 6]  # two records, and two half-lives
-    assert rows[1] == [pytest.approx(row, rel=1e-5) for row in rows[0]]
+    assert [row[0] for row in rows[0]] == [4, 8, 20, 6, 6]  # two records, two half-lives, and FID
+    assert rows[1][:-1] == [pytest.approx(row, rel=1e-5) for row in rows[0][:-1]]
+    assert rows[1][-1] == pytest.approx(rows[0][-1], rel=1e-3)
     weights = [load_file(folder / f"{name}.safetensors") for name in (one, other)]
     # A key's bias shifts all scores of a query alike and softmax undoes that, so its gradient is rounding
     # alone, which Adam scales up.

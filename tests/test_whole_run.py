@@ -6,6 +6,7 @@ import csv
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,9 +15,11 @@ import yaml
 from diffusers import DiffusionPipeline
 from PIL import Image
 from project_folders import call, fresh_copy, run
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from test_config import composed
 
 from pipeline.couplings.store import CouplingStore
+from pipeline.fingerprint import fingerprint_folder
 
 ROOT = Path(__file__).parent.parent
 
@@ -44,6 +47,22 @@ def assert_the_report_shows_the_cells(folder: Path, rows: list[dict[str, str]]) 
         (row["model"], float(row["fid"])) for row in rows
     ]
     assert "metrics/training/round1.csv" in plots
+
+
+def assert_watching_changes_nothing(folder: Path, params: dict[str, Any]) -> None:
+    trained = fingerprint_folder(folder / "models/round1")
+    rested = (folder / "params.yaml").read_text()
+    watch = {"trackers": ["tensorboard"], "samples_every_steps": 10, "fid_every_steps": 10, "fid_num_samples": 70}
+    (folder / "params.yaml").write_text(yaml.safe_dump(params | {"watch": watch}))
+    run(folder, "stages.train", "round1")
+    (folder / "params.yaml").write_text(rested)
+    assert fingerprint_folder(folder / "models/round1") == trained
+    steps = range(10, params["rounds"]["round1"]["train"]["num_steps"] + 1, 10)
+    watched = folder / "watch/round1"
+    assert {item.name for item in (watched / "samples").iterdir()} == {f"step-{step:09d}.png" for step in steps}
+    events = EventAccumulator(str(watched / "tensorboard")).Reload().Scalars("fid/classifier/train/70_samples/euler_4")
+    assert [event.step for event in events] == list(steps)
+    assert all(event.value > 0 for event in events)
 
 
 def summary_steps(rows: list[dict[str, str]]) -> str:
@@ -74,6 +93,7 @@ def test_smoke_runs_from_nothing_to_the_table_and_then_rests(tmp_path: Path) -> 
     assert image.size == (8, 8)
     assert "Data and pipelines are up to date" in run(tmp_path, "dvc", "repro")
 
+    assert_watching_changes_nothing(tmp_path, params)
     good = (tmp_path / "params.yaml").read_text()
     params["teacher"]["pretrained"] = "no/such/teacher"
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))

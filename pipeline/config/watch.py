@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
+
+from pydantic import model_validator
 
 from pipeline.config.section import PositiveInt, Section
 
@@ -15,7 +17,18 @@ class WatchConfig(Section):
             both come with ``pip install -e '.[watch]'``.
         samples_every_steps: Steps between two grids of images drawn with the averaged weights from the same noises;
             null draws none.
+        fid_every_steps: Steps between two FIDs of the averaged weights into the trackers, for watching: of few images,
+            from the same noises, with the configured features and reference; null measures none.
+        fid_num_samples: Images of each.
     """
 
     trackers: tuple[Literal["tensorboard", "dvclive"], ...] = ()
     samples_every_steps: PositiveInt | None = None
+    fid_every_steps: PositiveInt | None = None
+    fid_num_samples: PositiveInt = 1000
+
+    @model_validator(mode="after")
+    def _fid_is_tracked(self) -> Self:
+        if self.fid_every_steps is not None and not self.trackers:
+            raise ValueError("fid_every_steps needs trackers to write to, as in watch.trackers: [tensorboard]")
+        return self

@@ -18,7 +18,7 @@ from pipeline.image_set import ImageSet
 from pipeline.metrics.features import FeatureExtractor
 from pipeline.metrics.frechet import FrechetReference
 from pipeline.metrics.moments import Moments, moments_of
-from pipeline.metrics.neighbours import nearest_distances, require_neighbours
+from pipeline.metrics.neighbours import nearest_distances
 
 MEMORISATION_IMAGES = 500
 
@@ -52,17 +52,16 @@ class Reference:
         """Median distance in pixels of a held-out image to its nearest training image; compared when first asked."""
         return float(nearest_distances(self.some_heldout, self.training).median())
 
-    def check(self, shape: tuple[int, ...], num_samples: int, k: int) -> None:
+    def check(self, shape: tuple[int, ...], num_samples: int, setting: str = "evaluate.num_samples") -> None:
         """Refuses what cannot be measured: images of another shape, or too few of them.
 
         Args:
             shape: Of an image.
             num_samples: Images to be measured.
-            k: Neighbours that a ball reaches to.
+            setting: What says how many, for the error.
 
         Raises:
-            StraightflowError: If the shape is another one, if there are fewer images than features, or if they or the
-                reference are no more than ``k``.
+            StraightflowError: If the shape is another one, or if there are fewer images than features.
         """
         if shape != self.shape:
             raise StraightflowError(
@@ -75,9 +74,8 @@ class Reference:
             raise StraightflowError(
                 expected=f"at least as many samples as features ({num_features}), or covariances have no full rank",
                 found=f"{num_samples}",
-                mend="raise evaluate.num_samples (and num_pairs of couplings), or take features with fewer dimensions",
+                mend=f"raise {setting}, or take features with fewer dimensions",
             )
-        require_neighbours(num_samples, len(self.features), k)
 
 
 def open_reference(

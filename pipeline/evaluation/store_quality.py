@@ -11,6 +11,7 @@ from pipeline.evaluation.quality import Quality, measure_quality, num_kept
 from pipeline.evaluation.reference import Reference
 from pipeline.evaluation.stretches import divide, measure_stretch, parts_per_stretch
 from pipeline.metrics.features import FeatureExtractor
+from pipeline.metrics.neighbours import require_neighbours
 from pipeline.solvers import Solution
 
 
@@ -22,7 +23,8 @@ def measure_store(
     Raises:
         StraightflowError: If the store does not fit the reference.
     """
-    reference.check(store.manifest.shape, num_samples, config.neighbours.k)
+    reference.check(store.manifest.shape, num_samples, "evaluate.num_samples and the couplings' num_pairs")
+    require_neighbours(num_samples, len(reference.features), config.neighbours.k)
     stretches = divide(num_samples, config.batch_size)
     measured = [
         measure_stretch(

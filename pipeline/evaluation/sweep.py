@@ -16,6 +16,7 @@ from pipeline.evaluation.quality import measure_quality, num_kept
 from pipeline.evaluation.reference import Reference
 from pipeline.evaluation.stretches import Stretch, divide, measure_stretch, parts_per_stretch
 from pipeline.metrics.features import FeatureExtractor
+from pipeline.metrics.neighbours import require_neighbours
 from pipeline.metrics.row import Row
 from pipeline.models import Sampler
 from pipeline.noise import stream_key
@@ -47,7 +48,8 @@ def sweep(
         StraightflowError: If the model does not fit the reference or makes images that are not finite. Cells
             measured before stay.
     """
-    reference.check(sampler.shape, config.num_samples, config.neighbours.k)
+    reference.check(sampler.shape, config.num_samples)
+    require_neighbours(config.num_samples, len(reference.features), config.neighbours.k)
     runtime = sampler.runtime
     solvers = config.solvers(teacher=sampler.noise_schedule is not None)
     cells = [Cell(solver, seed) for solver in solvers for seed in config.seeds(solver)]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from project_folders import launch
-from sweep_setting import EXTRACTOR, NUM_FEATURES, comparable, config, extract, reference, run_sweep
+from sweep_setting import EXTRACTOR, NUM_FEATURES, comparable, config, extract, few_step_fid, reference, run_sweep
 
 from pipeline.config import SolverConfig
 from pipeline.errors import StraightflowError
@@ -100,12 +100,12 @@ def test_an_adaptive_solver_reports_the_mean_of_what_it_took(folder: Path, runti
 
 
 def test_two_processes_measure_what_one_does_to_the_bit(folder: Path, runtime) -> None:
-    one = comparable(run_sweep(folder, runtime))
+    one = {"rows": comparable(run_sweep(folder, runtime)), "few_step_fid": few_step_fid(folder, runtime)}
     shutil.rmtree(folder / "cells")
     shutil.rmtree(folder / "references")
     launch("evaluation/sweep_setting.py", folder, 2)
     # Each wrote its own file, and was refused if there were not two.
-    assert [json.loads((folder / f"rows-{index}.json").read_text()) for index in (0, 1)] == [one, one]
+    assert [json.loads((folder / f"found-{index}.json").read_text()) for index in (0, 1)] == [one, one]
 
 
 def test_images_that_are_not_finite_are_named_and_finished_cells_stay(folder: Path, runtime, monkeypatch) -> None:

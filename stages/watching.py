@@ -1,0 +1,101 @@
+"""How the training stages are watched; nothing that is trained depends on it, as it draws from streams of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from diffusers import ModelMixin
+
+from pipeline.compute import Runtime
+from pipeline.config import Config, SolverConfig
+from pipeline.errors import StraightflowError
+from pipeline.models import Sampler
+from pipeline.networks import noise_of, num_classes, sample_shape
+from pipeline.noise import stream_key
+from pipeline.noise_schedule import NoiseSchedule
+from pipeline.watching import Preview, QuickFid, Watcher
+from stages import paths
+
+PREVIEW_IMAGES = 64
+KEY = stream_key("training", 0)
+"""Noises of previews and quick FIDs: not evaluation's, by which nothing may be chosen."""
+
+Wrapped = Callable[[torch.nn.Module], Sampler]
+"""The sampler of a network as wrapped for training."""
+
+
+@contextmanager
+def watching(
+    config: Config,
+    name: str,
+    network: ModelMixin,
+    noise_schedule: NoiseSchedule | None,
+    solver: SolverConfig,
+    runtime: Runtime,
+) -> Iterator[Watcher]:
+    """A watcher of the training of ``network``, called ``name``.
+
+    Args:
+        config: What to keep, and the features and reference of quick FIDs.
+        name: Of the model.
+        network: What is trained; says its samples' shape, distribution of noise and number of classes.
+        noise_schedule: Of a diffusion model; None for a flow.
+        solver: What its ODE is solved with.
+        runtime: What it runs on.
+
+    Raises:
+        StraightflowError: If there is nothing to draw or measure images of, features are not there, or a tracker is
+            not installed.
+    """
+    shape = sample_shape(network)
+    for key in ("samples_every_steps", "fid_every_steps"):
+        if getattr(config.watch, key) is not None and len(shape) != 3:
+            raise StraightflowError(
+                expected=f"images, for watch.{key}",
+                found=f"samples of shape {shape}",
+                mend=f"set watch.{key}: null",
+            )
+    wrapped = as_wrapped(network, noise_schedule, runtime)
+    quick_fid = None if config.watch.fid_every_steps is None else quick_fid_of(config, shape, wrapped, solver, runtime)
+    watcher = Watcher(config.watch, paths.watched(name), preview_of(wrapped, solver), runtime, quick_fid)
+    try:
+        yield watcher
+    finally:
+        watcher.finish()
+
+
+def as_wrapped(network: ModelMixin, noise_schedule: NoiseSchedule | None, runtime: Runtime) -> Wrapped:
+    """Samplers of ``network`` in training: of its samples' shape, its distribution of noise and its classes."""
+    shape, noise, classes = sample_shape(network), noise_of(network), num_classes(network)
+    return lambda training: Sampler(shape, "in training", noise_schedule, training, runtime, noise, classes)
+
+
+def preview_of(wrapped: Wrapped, solver: SolverConfig) -> Preview:
+    """Draws from the same noises and classes every time."""
+
+    def preview(network: torch.nn.Module) -> torch.Tensor:
+        sampler = wrapped(network)
+        x_0, labels = sampler.draw(KEY, range(PREVIEW_IMAGES))
+        return sampler.sample(x_0, solver, labels).x
+
+    return preview
+
+
+def quick_fid_of(
+    config: Config, shape: tuple[int, ...], wrapped: Wrapped, solver: SolverConfig, runtime: Runtime
+) -> QuickFid:
+    """FID of images of ``shape`` by the configured features and reference, from the same noises and classes."""
+    # Trainings that measure nothing do without what this loads.
+    from pipeline.evaluation.few_step_fid import FewStepFid
+    from stages.measuring import open_measure
+
+    extractor, reference = open_measure(config, runtime)
+    num_samples, batch_size = config.watch.fid_num_samples, config.evaluate.batch_size
+    reference.check(shape, num_samples, "watch.fid_num_samples")
+    fid_of = FewStepFid(extractor, reference, KEY, num_samples, batch_size)
+    return QuickFid(
+        name=f"fid/{extractor.name}/{reference.split}/{num_samples}_samples/{solver.name}_{solver.num_steps}",
+        measure=lambda network: fid_of(wrapped(network), solver),
+    )
