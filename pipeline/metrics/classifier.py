@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -9,7 +10,6 @@ from pipeline.config import ClassifierConfig
 from pipeline.errors import StraightflowError
 from pipeline.image_set import ImageSet
 from pipeline.noise import step_generator
-from pipeline.pixels import to_float
 from pipeline.progress import Progress
 
 
@@ -58,7 +58,7 @@ def train_classifier(train: ImageSet, heldout: ImageSet, config: ClassifierConfi
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
         network = ImageClassifier(train.shape[0], train.shape[1], num_classes, config.num_features)
-    images, labels = to_float(torch.from_numpy(train.images[:])), torch.from_numpy(train.labels)
+    images, labels = train.load(np.arange(len(train)))["x_1"], torch.from_numpy(train.labels)
     optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=0.01)
     with Progress("classifier", config.num_steps, "steps") as progress:
         for step in range(config.num_steps):
@@ -81,5 +81,5 @@ def train_classifier(train: ImageSet, heldout: ImageSet, config: ClassifierConfi
 
 @torch.inference_mode()
 def _accuracy(network: ImageClassifier, images: ImageSet) -> float:
-    predicted = network(to_float(torch.from_numpy(images.images[:]))).argmax(dim=1)
+    predicted = network(images.load(np.arange(len(images)))["x_1"]).argmax(dim=1)
     return float((predicted == torch.from_numpy(images.labels)).double().mean())
