@@ -17,13 +17,13 @@ from pipeline.config.nearest import nearest
 from pipeline.errors import StraightflowError, validation_problems
 from pipeline.models import Sampler, load_sampler
 from pipeline.progress import Progress
+from pipeline.report.gif import encode_gif
 from pipeline.report.samples import mosaic
 from pipeline.sampling import TRAJECTORY_SOLVERS, sample_images, sample_trajectories
 from stages import paths
 from stages.entry import run
 
-GIF_MILLISECONDS = 120
-GIF_LAST_MILLISECONDS = 1500
+FRAME_MILLISECONDS = 120
 
 
 def main(config: Config, arguments: list[str]) -> None:
@@ -100,9 +100,8 @@ def _write_trajectory(sampler: Sampler, solver: SolverConfig, options: argparse.
         return
     columns = math.ceil(math.sqrt(options.num))
     frames = [Image.fromarray(mosaic(images, columns, scale=4, gap=2, gap_value=128)) for images in states]
-    durations = [GIF_MILLISECONDS] * (len(frames) - 1) + [GIF_LAST_MILLISECONDS]
     with atomic_file(options.out) as temporary:
-        frames[0].save(temporary, "GIF", save_all=True, append_images=frames[1:], duration=durations, loop=0)
+        temporary.write_bytes(encode_gif(frames, FRAME_MILLISECONDS))
 
 
 def _save(pixels: np.ndarray, path: Path) -> None:

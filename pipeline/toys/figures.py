@@ -5,6 +5,7 @@ Every function returns a new ``matplotlib.figure.Figure`` and measures nothing.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -22,6 +23,7 @@ from pipeline.toys.row import PointRow
 
 DPI = 110
 SHOWN_LINES = 60
+TIME_TICKS = (0, 0.5, 1)
 Arrays = Mapping[str, np.ndarray]
 
 
@@ -47,11 +49,12 @@ def distance_figure(rows: Sequence[PointRow], theme: Theme = LIGHT) -> Figure:
 
 def trajectories_figure(models: Mapping[str, Arrays], toy: Toy, noise: NoiseConfig, theme: Theme = LIGHT) -> Figure:
     """The straight lines of independent pairs, which cross, and each model's trajectories beside them."""
-    figure, grid = _panels(1, 1 + len(models), theme)
+    figure, grid = _panels(1, 1 + len(models), theme, shared=True)
     times = np.linspace(0, 1, 21, dtype=np.float32)
-    _draw_paths(grid[0][0], times, independent_paths(toy, noise, times, SHOWN_LINES), theme, "independent pairs")
-    for axes, (name, arrays) in zip(grid[0][1:], models.items(), strict=True):
-        _draw_paths(axes, arrays["times"], arrays["trajectories"][:SHOWN_LINES], theme, name)
+    paths = {"independent pairs": (times, independent_paths(toy, noise, times, SHOWN_LINES))}
+    paths |= {name: (arrays["times"], arrays["trajectories"][:SHOWN_LINES]) for name, arrays in models.items()}
+    for axes, (name, (at, states)) in zip(grid[0], paths.items(), strict=True):
+        _draw_paths(axes, at, states, toy, theme, name)
     return figure
 
 
@@ -84,10 +87,11 @@ def path_density_figure(models: Mapping[str, Arrays], toy: Toy, noise: NoiseConf
     paths = {"independent pairs": (times, independent_paths(toy, noise, times, 4000))}
     paths |= {name: (arrays["times"], arrays["trajectories"]) for name, arrays in models.items()}
     if toy.dim == 1:
-        figure, grid = _panels(1, len(paths), theme)
+        figure, grid = _panels(1, len(paths), theme, shared=True)
         for axes, (name, (at, states)) in zip(grid[0], paths.items(), strict=True):
             t = np.broadcast_to(at, states.shape[:2])
             axes.hist2d(t.ravel(), states[..., 0].ravel(), bins=(len(at), 60), range=((0, 1), toy.extent), cmap="magma")
+            axes.set_xticks(TIME_TICKS)
             _title(axes, name, theme)
         return figure
     moments = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -100,7 +104,7 @@ def path_density_figure(models: Mapping[str, Arrays], toy: Toy, noise: NoiseConf
 
 def field_figure(models: Mapping[str, Arrays], toy: Toy, theme: Theme = LIGHT) -> Figure:
     """Velocity over (t, x) in one dimension, red up and blue down, with trajectories on it; one panel a model."""
-    figure, grid = _panels(1, len(models), theme, side=2.4)
+    figure, grid = _panels(1, len(models), theme, side=2.4, shared=True)
     limit = max(float(np.abs(arrays["field"]).max()) for arrays in models.values())
     for axes, (name, arrays) in zip(grid[0], models.items(), strict=True):
         _draw_field(axes, arrays["times"], arrays["positions"], arrays["field"], limit, theme, name)
@@ -115,7 +119,7 @@ def exact_field_figure(flow: Arrays, toy: Toy, noise: NoiseConfig, theme: Theme 
     positions, times = torch.from_numpy(flow["positions"]), torch.from_numpy(flow["times"])
     rows = [toy.mixture.velocity(positions[:, None], t.expand(len(positions)), noise)[:, 0] for t in times]
     exact = torch.stack(rows).numpy()
-    figure, grid = _panels(1, 3, theme, side=2.4)
+    figure, grid = _panels(1, 3, theme, side=2.4, shared=True)
     panels = {"learned": flow["field"], "exact": exact, "learned − exact": flow["field"] - exact}
     for axes, (name, values) in zip(grid[0], panels.items(), strict=True):
         _draw_field(axes, flow["times"], flow["positions"], values, float(np.abs(exact).max()), theme, name)
@@ -131,38 +135,42 @@ def independent_paths(toy: Toy, noise: NoiseConfig, times: np.ndarray, num: int)
 
 
 def _panels(
-    rows: int, columns: int, theme: Theme, *, side: float = 2.0, width: float | None = None
+    rows: int, columns: int, theme: Theme, *, side: float = 2.0, width: float | None = None, shared: bool = False
 ) -> tuple[Figure, list[list[Axes]]]:
+    """A grid of panels; ``shared`` gives all of them the same axes, numbered at the left and at the bottom alone."""
     size = (width or side * columns + 0.4, side * rows + 0.4)
     figure = Figure(figsize=size, dpi=DPI, facecolor=theme.ground, layout="constrained")
-    axes = [figure.add_subplot(rows, columns, at + 1) for at in range(rows * columns)]
-    for item in axes:
-        item.set_facecolor(theme.ground)
-        item.spines[:].set_color(theme.grid)
-        item.tick_params(color=theme.grid, labelcolor=theme.text, labelsize=6)
-    return figure, [axes[start : start + columns] for start in range(0, len(axes), columns)]
+    grid = figure.subplots(rows, columns, sharex=shared, sharey=shared, squeeze=False).tolist()
+    for axes in itertools.chain.from_iterable(grid):
+        axes.set_facecolor(theme.ground)
+        axes.spines[:].set_color(theme.grid)
+        axes.tick_params(color=theme.grid, labelcolor=theme.text, labelsize=6)
+    return figure, grid
 
 
 def _title(axes: Axes, text: str, theme: Theme) -> None:
     axes.set_title(text, color=theme.text, fontsize=7)
 
 
-def _draw_paths(axes: Axes, times: np.ndarray, states: np.ndarray, theme: Theme, title: str) -> None:
+def _draw_paths(axes: Axes, times: np.ndarray, states: np.ndarray, toy: Toy, theme: Theme, title: str) -> None:
     """Trajectories (num, T, dim): over t in one dimension, in the plane in two, noise grey and data coloured."""
     colour, grey = cycle(theme.students, 0), theme.colours([TEACHER])[TEACHER]
-    if states.shape[2] == 1:
+    if toy.dim == 1:
         axes.plot(times, states[..., 0].T, color=colour, linewidth=0.6, alpha=0.6)
+        axes.set(xlim=(0, 1), xticks=TIME_TICKS, ylim=toy.extent)
     else:
         axes.plot(states[..., 0].T, states[..., 1].T, color=colour, linewidth=0.5, alpha=0.6)
         axes.scatter(states[:, 0, 0], states[:, 0, 1], s=4, color=grey, zorder=3)
         axes.scatter(states[:, -1, 0], states[:, -1, 1], s=4, color=cycle(theme.students, 1), zorder=3)
-        axes.set_aspect("equal")
+        axes.set(xlim=toy.extent, ylim=toy.extent, aspect="equal")
     _title(axes, title, theme)
 
 
 def _draw_density(axes: Axes, points: np.ndarray, toy: Toy, theme: Theme, title: str) -> None:
     if toy.dim == 1:
-        axes.hist(points[:, 0], bins=60, range=toy.extent, density=True, color=cycle(theme.students, 0))
+        axes.hist(
+            points[:, 0], bins=60, range=toy.extent, density=True, histtype="stepfilled", color=cycle(theme.students, 0)
+        )
         if toy.mixture is not None:
             x = torch.linspace(*toy.extent, 200)
             axes.plot(x, toy.mixture.log_prob(x[:, None]).exp(), color=theme.text, linewidth=0.8)
@@ -178,6 +186,7 @@ def _draw_field(
     axes: Axes, times: np.ndarray, positions: np.ndarray, values: np.ndarray, limit: float, theme: Theme, title: str
 ) -> None:
     axes.pcolormesh(times, positions, values.T, cmap="RdBu_r", vmin=-limit, vmax=limit, shading="nearest")
+    axes.set(xlim=(0, 1), xticks=TIME_TICKS)
     axes.set_xlabel("t", color=theme.text, fontsize=7)
     axes.set_ylabel("x", color=theme.text, fontsize=7)
     _title(axes, title, theme)

@@ -5,13 +5,15 @@ import itertools
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from pipeline.config import STANDARD_NOISE
-from pipeline.report.theme import DARK, LIGHT
-from pipeline.toys.animation import FRAME_TIMES
+from pipeline.report.drawing import draw_both, png
+from pipeline.report.theme import DARK, LIGHT, Theme
+from pipeline.toys.animation import FRAME_TIMES, path_gif
 from pipeline.toys.distributions import TOYS
-from pipeline.toys.figures import independent_paths
+from pipeline.toys.figures import independent_paths, trajectories_figure
 from pipeline.toys.page import PointResults, summarise
 from pipeline.toys.pictures import draw_pictures
 from pipeline.toys.row import PointRow
@@ -67,6 +69,39 @@ def test_the_animation_has_frames_up_to_the_last_time_and_points_that_move() -> 
         animation.seek(at)
         frames.append(np.asarray(animation.convert("L")).astype(int))
     assert all(np.abs(after - before).mean() > 0.1 for before, after in itertools.pairwise(frames))
+
+
+@pytest.mark.parametrize("theme", [LIGHT, DARK])
+def test_every_frame_of_the_animation_has_the_colours_of_its_theme(theme: Theme) -> None:
+    arrays = results("bimodal_1d").arrays["flow"]
+    animation = Image.open(io.BytesIO(path_gif(TIMES, {"flow": arrays["trajectories"]}, TOYS["bimodal_1d"], theme)))
+    for at in range(animation.n_frames):
+        animation.seek(at)
+        pixels = np.asarray(animation.convert("RGB")).reshape(-1, 3)
+        colours = {"#" + colour.tobytes().hex() for colour in np.unique(pixels, axis=0)}
+        assert {theme.ground, theme.grid, theme.students[1]} <= colours
+
+
+@pytest.mark.parametrize("source", ["checkerboard", "bimodal_1d"])
+def test_panels_of_trajectories_share_their_axes(source: str) -> None:
+    figure = trajectories_figure(results(source).arrays, TOYS[source], STANDARD_NOISE)
+    assert len(figure.axes) == 3
+    assert {axes.get_ylim() for axes in figure.axes} == {TOYS[source].extent}
+    assert {axes.get_xlim() for axes in figure.axes} == {(0, 1) if source == "bimodal_1d" else TOYS[source].extent}
+
+
+def test_a_figure_that_takes_over_the_layout_of_another_is_the_same_to_the_bit() -> None:
+    """With a title and a legend outside of the axes, which the layout places as well."""
+
+    def draw(theme: Theme) -> Figure:
+        figure = trajectories_figure(results("bimodal_1d").arrays, TOYS["bimodal_1d"], STANDARD_NOISE, theme)
+        figure.suptitle("Trajectories", color=theme.text)
+        figure.axes[0].plot([], label="path")
+        figure.legend(loc="outside lower center")
+        return figure
+
+    drawn = draw_both("", draw)
+    assert (drawn.light, drawn.dark) == (png(draw(LIGHT)), png(draw(DARK)))
 
 
 def test_the_summary_names_every_cell() -> None:
