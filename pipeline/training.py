@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from diffusers import ModelMixin
-from torch.utils.data import DataLoader
 
 from pipeline.cadence import is_due
 from pipeline.checkpoint import CheckpointFolder, TrainingState
@@ -25,7 +25,7 @@ from pipeline.memory import training_needs
 from pipeline.meter import Meter, Row
 from pipeline.mirror import Mirrored
 from pipeline.nonfinite import require_finite
-from pipeline.objectives import Batch, Objective
+from pipeline.objectives import Objective
 from pipeline.preflight import (
     require_divisible_batch,
     require_matching_images,
@@ -33,6 +33,7 @@ from pipeline.preflight import (
     require_whole_parameters,
 )
 from pipeline.progress import Progress
+from pipeline.step_loader import batches_from, num_workers_for
 from pipeline.training_context import training_context
 from pipeline.training_set import StepBatches, TrainingSet
 from pipeline.training_step import training_step
@@ -92,7 +93,7 @@ def train(
             being finite; the last checkpoint before that is kept.
         InterruptedRunError: If SIGTERM came; a checkpoint of the last finished step is saved.
     """
-    accelerator = runtime.accelerator
+    accelerator, device = runtime.accelerator, runtime.device
     require_whole_parameters(accelerator)
     require_divisible_batch(config, accelerator.num_processes)
     if config.horizontal_flips:
@@ -133,8 +134,11 @@ def train(
                     network, heldout, objective, runtime, batch_size=config.batch_size, seed=config.seed
                 )
 
-        with Progress(label, config.num_steps, "steps", done=state.step, enabled=runtime.is_main) as progress:
-            for batch in _loader(batches, state.step, runtime):
+        with (
+            Progress(label, config.num_steps, "steps", done=state.step, enabled=runtime.is_main) as progress,
+            closing(batches_from(batches, state.step, device, num_workers=num_workers_for(device))) as loaded,
+        ):
+            for batch in loaded:
                 learning_rate = learning_rate_at(state.step, config)
                 if drops:
                     seed_dropout(config.seed, state.step, accelerator.process_index)
@@ -192,17 +196,3 @@ def _choose_average(state: TrainingState, measure: Callable[[Ema], float | None]
     chosen = min(state.emas, key=lambda ema: measured[ema.halflife_images]) if measured else state.emas[0]
     chosen.copy_to_parameters()
     return measured, chosen
-
-
-def _loader(batches: StepBatches, first_step: int, runtime: Runtime) -> Iterator[Batch]:
-    """Batches of the steps from ``first_step`` on, on the device."""
-    on_gpu = runtime.device.type == "cuda"
-    loader = DataLoader(
-        batches,
-        batch_size=None,
-        sampler=range(first_step, len(batches)),
-        num_workers=4 if on_gpu else 0,
-        pin_memory=on_gpu,
-    )
-    for batch in loader:
-        yield {name: values.to(runtime.device, non_blocking=True) for name, values in batch.items()}
