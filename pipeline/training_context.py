@@ -24,7 +24,7 @@ def training_context(
     accelerator has forgotten both objects.
     """
     on_gpu = runtime.device.type == "cuda"
-    if runtime.channels_last:
+    if runtime.channels_last and not runtime.sharded:  # only contiguous weights can be sharded
         unet.to(memory_format=torch.channels_last)
     if runtime.sharded:
         network = sharded_copy(unet, runtime.device, runtime.accelerator.num_processes)

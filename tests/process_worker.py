@@ -162,7 +162,8 @@ def watcher_of(unet: ModelMixin, folder: Path, run: str, runtime: Runtime, fids:
 
 def main(folder: Path, num_processes: int, sharded: bool) -> None:
     torch.set_num_threads(1)
-    compute = ComputeConfig(precision="fp32", compile="off", channels_last="off")
+    # Sharded as on GPUs, where channels_last is on.
+    compute = ComputeConfig(precision="fp32", compile="off", channels_last="on" if sharded else "off")
     runtime = open_runtime(compute, LaunchConfig(command="torchrun", num_processes=num_processes, sharded=sharded))
     (work_sharded if sharded else work)(folder, runtime)
     (folder / f"{run_name('finished', runtime)}-{runtime.accelerator.process_index}").write_text("")

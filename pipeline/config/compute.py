@@ -32,7 +32,8 @@ class ComputeConfig(Section):
         precision: Autocast type of network calls. ``auto``: bf16 on GPUs and on CPUs with bf16 units,
             otherwise fp32. Weights, noise, losses and ODE states are float32 always.
         compile: Whether networks go through ``torch.compile``. ``auto``: on GPUs only.
-        channels_last: Memory format of networks and images. ``auto``: on GPUs only.
+        channels_last: Memory format of networks and images. ``auto``: on GPUs only. Sharded weights keep the ordinary
+            one while they are trained.
     """
 
     precision: Literal["auto", "fp32", "bf16"]
