@@ -63,11 +63,11 @@ def _couplings_row(config: Config, name: str, store: CouplingStore, runtime: Run
 def _points_row(config: Config, name: str, store: CouplingStore) -> dict[str, Any]:
     """The row of a round's couplings of points."""
     from pipeline.toys.distributions import TOYS
-    from pipeline.toys.measures import point_row
+    from pipeline.toys.measures import draw_fresh_points, point_row
 
     points = store.x_1(np.arange(min(len(store), config.evaluate.num_samples))).numpy()
-    cell = _cell(name, store.manifest)
-    return asdict(point_row(points, TOYS[config.data.source], config.evaluate, **cell, seconds=None))
+    fresh = draw_fresh_points(TOYS[config.data.source], len(points), config.evaluate.seed)
+    return asdict(point_row(points, fresh, **_cell(name, store.manifest), seconds=None))
 
 
 def _cell(name: str, manifest: Manifest) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import torch
-import torchdiffeq
 
 from pipeline.config import STANDARD_NOISE, NoiseConfig
 from pipeline.solvers import Field
@@ -34,6 +33,7 @@ def log_likelihood(
     Returns:
         Natural logarithm of the density, (batch,).
     """
+    import torchdiffeq  # with SciPy, which what samples alone does without
 
     def dynamics(t: torch.Tensor, state: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
         return velocity_and_divergence(field, state[0], t.to(state[0]).expand(len(state[0])))

@@ -7,7 +7,10 @@ import io
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 from pydantic import TypeAdapter, ValidationError
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
 
 from pipeline.errors import StraightflowError, validation_problems
 
@@ -23,6 +26,14 @@ def load_json(path: Path, kind: type[Loaded]) -> Loaded:
     try:
         return TypeAdapter(kind).validate_json(path.read_bytes())
     except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
+
+
+def load_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Arrays of a safetensors file by name; the same errors as :func:`load_json`."""
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
         raise _unreadable(path, error) from error
 
 

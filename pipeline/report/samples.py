@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
 
 from pipeline.errors import StraightflowError
+from pipeline.report.reading import load_arrays
 
 
 @dataclass(frozen=True)
@@ -72,15 +71,15 @@ def mosaic(images: np.ndarray, columns: int, *, scale: int = 1, gap: int = 0, ga
 
 
 def _load_model(path: Path, model: str) -> list[SampleCell]:
+    arrays, cells = load_arrays(path), []
     try:
-        cells = []
-        for key, images in load_file(path).items():
+        for key, images in arrays.items():
             solver, steps = key.split("/")
             cells.append(SampleCell(model, solver, None if steps == "adaptive" else int(steps), images))
-        return sorted(cells, key=lambda cell: (cell.solver, cell.num_steps or 0))
-    except (OSError, ValueError, SafetensorError) as error:
+    except ValueError as error:
         raise StraightflowError(
             expected=f"sample grids keyed <solver>/<num_steps> in {path}",
             found=str(error),
             mend=f"run `dvc repro evaluate@{model}`",
         ) from error
+    return sorted(cells, key=lambda cell: (cell.solver, cell.num_steps or 0))

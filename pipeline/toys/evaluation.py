@@ -13,6 +13,7 @@ from pipeline.config import EvaluateConfig
 from pipeline.evaluation.trajectories import measure_model_trajectories
 from pipeline.models import Sampler
 from pipeline.noise import stream_key
+from pipeline.solvers import euler
 from pipeline.toys.distributions import Toy
 from pipeline.toys.field_error import field_error
 from pipeline.toys.measures import sweep_points
@@ -47,6 +48,7 @@ def evaluate_points(
         error = field_error(
             sampler.velocity_field(), toy.mixture, sampler.noise,
             num_samples=FIELD_SAMPLES, num_likelihoods=LIKELIHOODS, seed=config.seed,
+            device=sampler.runtime.device,
         )  # fmt: skip
     content = {
         "model": model,
@@ -59,15 +61,15 @@ def evaluate_points(
 
 
 @torch.inference_mode()
-def _drawn(sampler: Sampler, toy: Toy, x: torch.Tensor) -> dict[str, np.ndarray]:
-    field = sampler.velocity_field()
+def _drawn(sampler: Sampler, toy: Toy, x_0: torch.Tensor) -> dict[str, np.ndarray]:
+    device, field = sampler.runtime.device, sampler.velocity_field()
     times = np.linspace(*sampler.time_range(), DRAWN_STEPS + 1, dtype=np.float32)
-    states = [x]
-    for begin, end in itertools.pairwise(times.tolist()):
-        states.append(states[-1] + (end - begin) * field(states[-1], x.new_full((len(x),), begin)))
-    arrays = {"times": times, "trajectories": torch.stack(states, dim=1).float().numpy()}
+    states = [x_0.to(device)]
+    for start, end in itertools.pairwise(times.tolist()):
+        states.append(euler(field, states[-1], (start, end)).x)
+    arrays = {"times": times, "trajectories": torch.stack(states, dim=1).float().cpu().numpy()}
     if toy.dim == 1:
-        positions = torch.linspace(*toy.extent, FIELD_POINTS)
-        values = [field(positions[:, None], torch.full((FIELD_POINTS,), t))[:, 0] for t in times.tolist()]
-        arrays |= {"positions": positions.numpy(), "field": torch.stack(values).float().numpy()}
+        positions = torch.linspace(*toy.extent, FIELD_POINTS, device=device)
+        values = [field(positions[:, None], positions.new_full((FIELD_POINTS,), t))[:, 0] for t in times.tolist()]
+        arrays |= {"positions": positions.cpu().numpy(), "field": torch.stack(values).float().cpu().numpy()}
     return arrays

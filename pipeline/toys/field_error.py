@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 
 from pipeline.config import NoiseConfig
@@ -11,47 +9,34 @@ from pipeline.interpolation import linear_path
 from pipeline.metrics.likelihood import log_likelihood
 from pipeline.noise import place_noise, step_generator
 from pipeline.solvers import Field
+from pipeline.toys.field_measures import FieldMeasures
 from pipeline.toys.gaussian_mixture import GaussianMixture
 
 FIELD_STREAM = 0  # below those of pipeline.toys.measures
 
 
-@dataclass(frozen=True)
-class FieldError:
-    """A learned first flow against the closed form of a mixture.
-
-    Attributes:
-        velocity_error: sqrt(E‖v - v*‖² / E‖v*‖²) over the times and densities of the path: relative L2.
-        log_likelihood_error: Mean of |log p - log p*| at fresh points, in nats.
-        log_likelihood: Mean of log p at fresh points.
-        exact_log_likelihood: Mean of log p* there.
-        num_samples: Points of the velocity error.
-        num_likelihoods: Points of the likelihoods.
-    """
-
-    velocity_error: float
-    log_likelihood_error: float
-    log_likelihood: float
-    exact_log_likelihood: float
-    num_samples: int
-    num_likelihoods: int
-
-
 def field_error(
-    field: Field, mixture: GaussianMixture, noise: NoiseConfig, *, num_samples: int, num_likelihoods: int, seed: int
-) -> FieldError:
-    """Compares a field that was matched to independent pairs with the mixture's own, see :class:`FieldError`."""
+    field: Field,
+    mixture: GaussianMixture,
+    noise: NoiseConfig,
+    *,
+    num_samples: int,
+    num_likelihoods: int,
+    seed: int,
+    device: torch.device,
+) -> FieldMeasures:
+    """Compares a field on ``device`` that was matched to independent pairs with the mixture's own."""
     generator = step_generator(seed, -1 - FIELD_STREAM)
     x_1 = mixture.sample(num_samples, generator)
     x_0 = place_noise(torch.randn(x_1.shape, generator=generator), noise)
     t = torch.rand(num_samples, generator=generator)
-    x_t = linear_path(x_0, x_1, t)
+    x_t, t = linear_path(x_0, x_1, t).to(device), t.to(device)
     exact = mixture.velocity(x_t, t, noise)
     with torch.no_grad():
         difference = field(x_t, t) - exact
-    fresh = mixture.sample(num_likelihoods, generator)
+    fresh = mixture.sample(num_likelihoods, generator).to(device)
     found, known = log_likelihood(field, fresh, noise, rtol=1e-4, atol=1e-4), mixture.log_prob(fresh)
-    return FieldError(
+    return FieldMeasures(
         velocity_error=float((difference.square().sum() / exact.square().sum()).sqrt()),
         log_likelihood_error=float((found - known).abs().mean()),
         log_likelihood=float(found.mean()),

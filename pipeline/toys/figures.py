@@ -6,6 +6,7 @@ Every function returns a new ``matplotlib.figure.Figure`` and measures nothing.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -28,14 +29,21 @@ Arrays = Mapping[str, np.ndarray]
 
 
 def distance_figure(rows: Sequence[PointRow], theme: Theme = LIGHT) -> Figure:
-    """Sliced Wasserstein distance (log) by steps (log2), a line for each model; dashed: what sampling alone leaves."""
+    """Sliced Wasserstein distance (log) by steps (log2): a line for each model and solver.
+
+    Horizontal are adaptive solvers, which choose their steps (dotted), and what sampling alone leaves (dashed).
+    """
     models = [row for row in rows if row.nfe is not None]
     figure, ((axes,),) = _panels(1, 1, theme, side=3.6, width=5.2)
     style(axes, theme)
     colours = theme.colours(row.model for row in models)
     for model, solver in dict.fromkeys((row.model, row.solver) for row in models):
         cells = [(r.num_steps, r.sliced_wasserstein) for r in models if (r.model, r.solver) == (model, solver)]
-        axes.plot(*zip(*cells, strict=True), marker="o", color=colours[model], label=f"{model} · {solver}")
+        colour, label = colours[model], f"{model} · {solver}"
+        if cells[0][0] is None:
+            axes.axhline(cells[0][1], color=colour, linestyle=":", label=label)
+        else:
+            axes.plot(*zip(*cells, strict=True), color=colour, marker="o", label=label)
     axes.axhline(
         models[0].sliced_wasserstein_floor, color=theme.text, linestyle="--", linewidth=1, label="fresh points"
     )
@@ -60,10 +68,7 @@ def trajectories_figure(models: Mapping[str, Arrays], toy: Toy, noise: NoiseConf
 
 def histogram_figure(models: Mapping[str, Arrays], toy: Toy, theme: Theme = LIGHT) -> Figure:
     """Samples at each step count: a row for each model and solver, the data below."""
-    cells = {
-        name: sorted((key for key in arrays if "/" in key), key=lambda key: (key.split("/")[0], int(key.split("/")[1])))
-        for name, arrays in models.items()
-    }
+    cells = {name: sorted((key for key in arrays if "/" in key), key=_order) for name, arrays in models.items()}
     columns = max(len(keys) for keys in cells.values())
     figure, grid = _panels(len(models) + 1, columns, theme, side=1.5)
     for row, (name, keys) in enumerate(cells.items()):
@@ -79,6 +84,12 @@ def histogram_figure(models: Mapping[str, Arrays], toy: Toy, theme: Theme = LIGH
     for axes in unused:
         axes.set_axis_off()
     return figure
+
+
+def _order(key: str) -> tuple[str, float]:
+    """By solver, then by steps."""
+    solver, steps = key.split("/")
+    return solver, math.inf if steps == "adaptive" else int(steps)
 
 
 def path_density_figure(models: Mapping[str, Arrays], toy: Toy, noise: NoiseConfig, theme: Theme = LIGHT) -> Figure:

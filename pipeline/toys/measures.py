@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -20,26 +21,49 @@ FLOOR_REPEATS = 10
 FRESH_STREAM = 1  # floors take the streams that follow; the one before is of pipeline.toys.field_error
 
 
-def point_row(
-    points: np.ndarray, toy: Toy, config: EvaluateConfig, *, model: str, solver: str, num_steps: int | None,
-    nfe: int | None, seed: int, seconds: float | None,
-) -> PointRow:  # fmt: skip
-    """Measures points (num, dim) against as many fresh ones."""
-    fresh, *others = (
-        toy.sample(len(points), step_generator(config.seed, -1 - FRESH_STREAM - stream)).numpy()
+@dataclass(frozen=True)
+class FreshPoints:
+    """What models of points are measured against.
+
+    Attributes:
+        toy: Distribution of the points.
+        points: Independent draws, (num, dim).
+        sliced_wasserstein_floor: Mean distance of further pairs of such sets.
+        seed: Seed of all of them and of the distance's directions.
+    """
+
+    toy: Toy
+    points: np.ndarray
+    sliced_wasserstein_floor: float
+    seed: int
+
+
+def draw_fresh_points(toy: Toy, num: int, seed: int) -> FreshPoints:
+    """Draws ``num`` points, and as many for each set of ``FLOOR_REPEATS`` pairs."""
+    points, *others = (
+        toy.sample(num, step_generator(seed, -1 - FRESH_STREAM - stream)).numpy()
         for stream in range(2 * FLOOR_REPEATS + 1)
     )
     pairs = zip(others[::2], others[1::2], strict=True)
-    sliced = {"num_projections": NUM_PROJECTIONS, "seed": config.seed}
+    floors = [sliced_wasserstein(x, y, num_projections=NUM_PROJECTIONS, seed=seed) for x, y in pairs]
+    return FreshPoints(toy, points, float(np.mean(floors)), seed)
+
+
+def point_row(
+    points: np.ndarray, fresh: FreshPoints, *, model: str, solver: str, num_steps: int | None, nfe: int | None,
+    seed: int, seconds: float | None,
+) -> PointRow:  # fmt: skip
+    """Measures points (num, dim) against as many fresh ones."""
+    inside = fresh.toy.inside
     return PointRow(
         model=model,
         solver=solver,
         num_steps=num_steps,
         nfe=nfe,
-        sliced_wasserstein=sliced_wasserstein(points, fresh, **sliced),
-        sliced_wasserstein_floor=float(np.mean([sliced_wasserstein(x, y, **sliced) for x, y in pairs])),
-        energy_distance=energy_distance(points, fresh),
-        inside_share=None if toy.inside is None else float(toy.inside(torch.from_numpy(points)).double().mean()),
+        sliced_wasserstein=sliced_wasserstein(points, fresh.points, num_projections=NUM_PROJECTIONS, seed=fresh.seed),
+        sliced_wasserstein_floor=fresh.sliced_wasserstein_floor,
+        energy_distance=energy_distance(points, fresh.points),
+        inside_share=None if inside is None else float(inside(torch.from_numpy(points)).double().mean()),
         num_samples=len(points),
         num_projections=NUM_PROJECTIONS,
         seed=seed,
@@ -50,25 +74,25 @@ def point_row(
 def sweep_points(
     sampler: Sampler, model: str, toy: Toy, config: EvaluateConfig
 ) -> tuple[list[PointRow], dict[str, np.ndarray]]:
-    """Measures a model at every solver and step count, all from the same noise.
+    """Measures a model with every solver and step count, all from the same noise.
 
     Returns:
-        Rows, and the points of each ``<solver>/<num_steps>``.
+        Rows, and the points of each ``<solver>/<num_steps or adaptive>``.
     """
     rows, kept = [], {}
-    cells = [solver for solver in config.solvers(teacher=sampler.noise_schedule is not None) if solver.num_steps]
+    solvers = config.solvers(teacher=sampler.noise_schedule is not None)
+    fresh = draw_fresh_points(toy, config.num_samples, config.seed)
     x_0 = sample_noise(stream_key("evaluation", config.seed), range(config.num_samples), sampler.shape, sampler.noise)
-    with Progress(f"evaluating {model}", sum(solver.num_steps or 0 for solver in cells), "steps") as progress:
-        for solver in cells:
-            assert solver.num_steps is not None
+    with Progress(f"evaluating {model}", sum(solver.num_steps or 1 for solver in solvers), "steps") as progress:
+        for solver in solvers:
             start = time.perf_counter()
             solution = sampler.sample(x_0, solver)
             points = solution.x.float().cpu().numpy()
             seconds = time.perf_counter() - start
-            kept[f"{solver.label}/{solver.num_steps}"] = points
+            kept[f"{solver.label}/{solver.num_steps or 'adaptive'}"] = points
             rows.append(
-                point_row(points, toy, config, model=model, solver=solver.label, num_steps=solver.num_steps,
+                point_row(points, fresh, model=model, solver=solver.label, num_steps=solver.num_steps,
                           nfe=int(solution.nfe), seed=config.seed, seconds=seconds)
             )  # fmt: skip
-            progress.advance(solver.num_steps)
+            progress.advance(solver.num_steps or 1)
     return rows, kept

@@ -18,7 +18,7 @@ def test_the_exact_field_has_no_error_and_a_scaled_one_that_scale(source: str, n
     def exact(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         return mixture.velocity(x, t, noise)
 
-    counts = {"num_samples": 2000, "num_likelihoods": 32, "seed": 0}
+    counts = {"num_samples": 2000, "num_likelihoods": 32, "seed": 0, "device": torch.device("cpu")}
     found = field_error(exact, mixture, noise, **counts)
     assert found.velocity_error == 0
     assert found.log_likelihood_error < 0.01

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
+from small_point_results import point_model
 
 from pipeline.config import STANDARD_NOISE
 from pipeline.report.drawing import draw_both, png
@@ -14,9 +15,8 @@ from pipeline.report.theme import DARK, LIGHT, Theme
 from pipeline.toys.animation import FRAME_TIMES, path_gif
 from pipeline.toys.distributions import TOYS
 from pipeline.toys.figures import independent_paths, trajectories_figure
-from pipeline.toys.page import PointResults, summarise
 from pipeline.toys.pictures import draw_pictures
-from pipeline.toys.row import PointRow
+from pipeline.toys.results import PointResults
 
 TIMES = np.linspace(0, 1, 9, dtype=np.float32)
 
@@ -26,19 +26,12 @@ def results(source: str) -> PointResults:
     toy = TOYS[source]
     paths = independent_paths(toy, STANDARD_NOISE, TIMES, 300)
     arrays = {"times": TIMES, "trajectories": paths, "euler/1": paths[:, -1], "euler/2": paths[:, -1]}
+    arrays |= {"dopri5-0.001/adaptive": paths[:, -1]}
     if toy.dim == 1:
         positions = np.linspace(*toy.extent, 11, dtype=np.float32)
         arrays |= {"positions": positions, "field": np.tile(-positions, (len(TIMES), 1))}
-    rows = [
-        PointRow(
-            model=name, solver="euler", num_steps=steps, nfe=steps, sliced_wasserstein=0.1 * steps,
-            sliced_wasserstein_floor=0.05, energy_distance=0.1, inside_share=0.5, num_samples=300, num_projections=8,
-            seed=0, seconds_per_1000=1.0,
-        )
-        for name in ("flow", "round1") for steps in (1, 2)
-    ]  # fmt: skip
-    model = {"trajectories": {"straightness": 0.25}, "field_error": None}
-    return PointResults(rows, {"flow": model, "round1": model}, {"flow": arrays, "round1": arrays})
+    models = tuple(point_model(name) for name in ("flow", "round1"))
+    return PointResults((), models, {model.model: arrays for model in models})
 
 
 @pytest.mark.parametrize("source", ["checkerboard", "bimodal_1d"])
@@ -102,10 +95,3 @@ def test_a_figure_that_takes_over_the_layout_of_another_is_the_same_to_the_bit()
 
     drawn = draw_both("", draw)
     assert (drawn.light, drawn.dark) == (png(draw(LIGHT)), png(draw(DARK)))
-
-
-def test_the_summary_names_every_cell() -> None:
-    numbers = summarise(results("checkerboard"))
-    assert numbers["round1_2_sliced_wasserstein"] == pytest.approx(0.2)
-    assert numbers["flow_1_inside_share"] == 0.5
-    assert numbers["straightness_round1"] == 0.25
