@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from pipeline.atomic import atomic_file
 from pipeline.config import Config
 from pipeline.couplings.manifest import Manifest
 from pipeline.couplings.picture import draw_pairs
 from pipeline.couplings.store import CouplingStore
 from pipeline.couplings.unfinished import unfinished_stores
+from pipeline.evenly_spaced import evenly_spaced
 from stages import paths
 from stages.entry import run, single_argument
 
@@ -34,7 +33,7 @@ def main(config: Config, arguments: list[str]) -> None:
         print(f"{name:<20} {value}")
     print(f"{'hashes':<20} all {len(store.manifest.shards)} shards match; the noise check matches")
     name = folder.resolve().parent.name if folder.name == "store" else folder.name
-    picture = draw_pairs(store.load(np.unique(np.linspace(0, len(store) - 1, GRID_PAIRS).astype(int))))
+    picture = draw_pairs(store.load(evenly_spaced(len(store), GRID_PAIRS)))
     target = paths.RUNS / "inspect" / f"{name}.png"
     with atomic_file(target) as temporary:
         picture.save(temporary, "png")

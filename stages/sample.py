@@ -16,9 +16,9 @@ from pipeline.config import ONE_PROCESS, STUDENT_SOLVERS, TEACHER_SOLVERS, Confi
 from pipeline.config.nearest import nearest
 from pipeline.errors import StraightflowError, validation_problems
 from pipeline.models import Sampler, load_sampler
+from pipeline.mosaic import mosaic
 from pipeline.progress import Progress
 from pipeline.report.gif import encode_gif
-from pipeline.report.samples import mosaic
 from pipeline.sampling import TRAJECTORY_SOLVERS, sample_images, sample_trajectories
 from stages import paths
 from stages.entry import run

@@ -13,6 +13,7 @@ import torch
 from pipeline.config import CouplingsConfig, GateConfig
 from pipeline.couplings.store import CouplingStore
 from pipeline.errors import StraightflowError
+from pipeline.evenly_spaced import evenly_spaced
 from pipeline.models import Sampler
 from pipeline.progress import Progress
 
@@ -138,7 +139,7 @@ def _reintegration_error(
     """Mean relative L2 distance between stored images and the source's images of the same noise."""
     if not len(candidates) or source.shape != store.manifest.shape:
         return None
-    chosen = candidates[np.unique(np.linspace(0, len(candidates) - 1, limits.reintegrated_pairs).astype(int))]
+    chosen = candidates[evenly_spaced(len(candidates), limits.reintegrated_pairs)]
     pairs = store.load(chosen)
     drawn = source.sample(pairs["x_0"], store.manifest.solver, pairs.get("labels")).x.float().cpu()
     if store.manifest.dtype == "uint8":

@@ -6,11 +6,11 @@ import io
 from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
 from pipeline.config import DataConfig
 from pipeline.errors import StraightflowError, one_line
+from pipeline.evenly_spaced import evenly_spaced
 from pipeline.fingerprint import fingerprint_json
 from pipeline.hub import hub_revision
 from pipeline.image_shape import UNREADABLE, image_problem, unreadable_image
@@ -77,7 +77,7 @@ def _check_folder(folder: Path, data: DataConfig) -> list[Path]:
             found="none",
             mend="correct data.location",
         )
-    for index in np.unique(np.linspace(0, len(files) - 1, OPENED_IMAGES).astype(int)):
+    for index in evenly_spaced(len(files), OPENED_IMAGES):
         _check_one(files[index], str(files[index]), data)
     return files
 

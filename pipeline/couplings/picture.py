@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from PIL import Image
 
+from pipeline.mosaic import mosaic
 from pipeline.pixels import to_uint8
 
-_GAP = 2
+_GAP = 8
 _NOISE_RANGE = 3.0
 
 
@@ -20,18 +20,6 @@ def draw_pairs(pairs: dict[str, torch.Tensor], *, columns: int = 8, side: int = 
         columns: Pairs in a row.
         side: Smallest side of a drawn image in pixels; small images are enlarged by a whole factor.
     """
-    noise, images = to_uint8(pairs["x_0"] / _NOISE_RANGE).numpy(), to_uint8(pairs["x_1"]).numpy()
-    scale = max(1, -(-side // images.shape[-1]))
-    tiles = [_tile(left, right, scale) for left, right in zip(noise, images, strict=True)]
-    blank = np.full_like(tiles[0], 255)
-    tiles += [blank] * (-len(tiles) % columns)
-    rows = [np.concatenate(tiles[start : start + columns], axis=1) for start in range(0, len(tiles), columns)]
-    return Image.fromarray(np.concatenate(rows))
-
-
-def _tile(noise: np.ndarray, image: np.ndarray, scale: int) -> np.ndarray:
-    """RGB, (height, width, 3): both enlarged, with white gaps around."""
-    both = np.concatenate([noise, image], axis=2).transpose(1, 2, 0)
-    both = np.repeat(both, 3, axis=2) if both.shape[2] == 1 else both
-    large = both.repeat(scale, axis=0).repeat(scale, axis=1)
-    return np.pad(large, ((_GAP, _GAP), (_GAP, 3 * _GAP), (0, 0)), constant_values=255)
+    both = torch.cat([to_uint8(pairs["x_0"] / _NOISE_RANGE), to_uint8(pairs["x_1"])], dim=3)
+    scale = max(1, -(-side // pairs["x_1"].shape[3]))
+    return Image.fromarray(mosaic(both.numpy(), columns, scale=scale, gap=_GAP, gap_value=255))

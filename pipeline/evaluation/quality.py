@@ -11,6 +11,7 @@ import torch
 from pipeline.config import EvaluateConfig
 from pipeline.evaluation.reference import MEMORISATION_IMAGES, Reference
 from pipeline.evaluation.stretches import Stretch
+from pipeline.evenly_spaced import evenly_spaced
 from pipeline.metrics.kernel_distance import kernel_distance
 from pipeline.metrics.moments import merge_moments
 from pipeline.metrics.neighbours import nearest_distances, neighbour_measures
@@ -49,7 +50,7 @@ def measure_quality(stretches: Sequence[Stretch], reference: Reference, config: 
     num_neighbours = min(config.neighbours.num_samples, len(features), len(reference.features))
     neighbours = neighbour_measures(
         torch.from_numpy(features[:num_neighbours]),
-        reference.features[_evenly(len(reference.features), num_neighbours)],
+        reference.features[evenly_spaced(len(reference.features), num_neighbours)],
         config.neighbours.k,
     )
     kid = kernel_distance(
@@ -72,7 +73,3 @@ def measure_quality(stretches: Sequence[Stretch], reference: Reference, config: 
         coverage=neighbours.coverage,
         nearest_train_ratio=nearest / reference.heldout_nearest if reference.heldout_nearest > 0 else None,
     )
-
-
-def _evenly(length: int, count: int) -> np.ndarray:
-    return np.linspace(0, length - 1, count).round().astype(int)

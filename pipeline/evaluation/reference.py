@@ -13,6 +13,7 @@ from safetensors.numpy import load_file, save_file
 from pipeline.atomic import atomic_file
 from pipeline.compute import Runtime
 from pipeline.errors import StraightflowError
+from pipeline.evenly_spaced import evenly_spaced
 from pipeline.fingerprint import fingerprint_json
 from pipeline.image_set import ImageSet
 from pipeline.metrics.features import FeatureExtractor
@@ -126,7 +127,7 @@ def _measure(images: ImageSet, extractor: FeatureExtractor, num_kept: int, batch
     features = extractor.all(images.images, batch_size)
     moments = moments_of(features)
     # Sources order images by class, so the first ones would not speak for all.
-    chosen = np.linspace(0, len(features) - 1, min(num_kept, len(features))).round().astype(int)
+    chosen = evenly_spaced(len(features), num_kept)
     content = {"mean": moments.mean, "scatter": moments.scatter, "features": np.ascontiguousarray(features[chosen])}
     with atomic_file(path) as temporary:
         save_file(content | {"count": np.array([moments.count], dtype=np.int64)}, temporary)

@@ -12,20 +12,20 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from pipeline.config import TEACHER
 from pipeline.metrics.row import COUPLINGS_PREFIX, Row
+from pipeline.mosaic import mosaic
 from pipeline.report.axes import log_axis, step_axis, style
 from pipeline.report.comparisons import SPREADS
 from pipeline.report.results import LossPoint, ModelResult
-from pipeline.report.samples import SampleCell, mosaic
+from pipeline.report.samples import SampleCell
+from pipeline.report.series import series_of
 from pipeline.report.summary import describe_measure, steps_in_words
-from pipeline.report.theme import LIGHT, Theme, cycle
+from pipeline.report.theme import LIGHT, Theme
 
 WIDTH_INCHES = 5.2
 DPI = 200
 GRID_DPI = 100
 TITLE_CHARACTERS = 64
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 
 def fid_by_steps_figure(rows: Sequence[Row], theme: Theme = LIGHT) -> Figure:
@@ -40,19 +40,12 @@ def fid_by_steps_figure(rows: Sequence[Row], theme: Theme = LIGHT) -> Figure:
     figure = Figure(figsize=(WIDTH_INCHES, 4.6), dpi=DPI, facecolor=theme.ground, layout="constrained")
     axes = figure.add_subplot()
     style(axes, theme)
-    series = list(dict.fromkeys((row.model, row.solver) for row in models))
-    teachers = itertools.count()
-    for at, (model, solver) in enumerate(series):
-        cells = sorted(
-            (row.num_steps or 0, row.fid, SPREADS * (row.fid_std or 0.0))
-            for row in models
-            if (row.model, row.solver) == (model, solver)
-        )
-        colour = cycle(theme.teacher, next(teachers)) if model == TEACHER else colours[model]
-        label = f"{model} · {solver}"
+    for series in series_of(models, theme):
+        cells = sorted((row.num_steps or 0, row.fid, SPREADS * (row.fid_std or 0.0)) for row in series.rows)
         steps, fids, errors = zip(*cells, strict=True)
+        colour, marker = series.colour, series.marker
         axes.errorbar(
-            steps, fids, yerr=errors, capsize=2.5, color=colour, marker=cycle(MARKERS, at), markersize=5, label=label
+            steps, fids, yerr=errors, capsize=2.5, color=colour, marker=marker, markersize=5, label=series.label
         )
     for row in rows:
         if row.is_couplings:

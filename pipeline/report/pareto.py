@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Sequence
 
 from matplotlib.figure import Figure
 
-from pipeline.config import TEACHER
 from pipeline.metrics.row import Row
 from pipeline.report.axes import log_axis, style
-from pipeline.report.figures import DPI, MARKERS, WIDTH_INCHES
-from pipeline.report.theme import LIGHT, Theme, cycle
+from pipeline.report.figures import DPI, WIDTH_INCHES
+from pipeline.report.series import series_of
+from pipeline.report.theme import LIGHT, Theme
 
 
 def quality_by_seconds_figure(rows: Sequence[Row], theme: Theme = LIGHT) -> Figure:
@@ -24,22 +23,15 @@ def quality_by_seconds_figure(rows: Sequence[Row], theme: Theme = LIGHT) -> Figu
         theme: Colours.
     """
     timed = [(row, row.seconds_per_1000) for row in rows if row.seconds_per_1000 is not None and row.fid > 0]
-    colours = theme.colours(row.model for row, _ in timed)
     figure = Figure(figsize=(WIDTH_INCHES, 4.6), dpi=DPI, facecolor=theme.ground, layout="constrained")
     axes = figure.add_subplot()
     style(axes, theme)
-    teachers = itertools.count()
-    for at, (model, solver) in enumerate(dict.fromkeys((row.model, row.solver) for row, _ in timed)):
-        cells = sorted(
-            (seconds, row.fid, row.num_steps or "adaptive")
-            for row, seconds in timed
-            if (row.model, row.solver) == (model, solver)
-        )
-        colour = cycle(theme.teacher, next(teachers)) if model == TEACHER else colours[model]
-        seconds_of, fids, counts = zip(*cells, strict=True)
-        label = f"{model} · {solver}"
-        axes.plot(seconds_of, fids, color=colour, marker=cycle(MARKERS, at), markersize=4.5, linewidth=1.2, label=label)
-        for seconds, fid, count in zip(seconds_of, fids, counts, strict=True):
+    for series in series_of([row for row, _ in timed], theme):
+        cells = sorted((row.seconds_per_1000 or 0.0, row.fid, row.num_steps or "adaptive") for row in series.rows)
+        seconds_of, fids, _ = zip(*cells, strict=True)
+        colour, marker, label = series.colour, series.marker, series.label
+        axes.plot(seconds_of, fids, color=colour, marker=marker, markersize=4.5, linewidth=1.2, label=label)
+        for seconds, fid, count in cells:
             axes.annotate(
                 str(count), (seconds, fid), (0, 5), textcoords="offset points", ha="center", color=colour, fontsize=7.5
             )

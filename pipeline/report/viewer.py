@@ -9,8 +9,9 @@ import itertools
 from collections.abc import Mapping, Sequence
 from html import escape
 
+from pipeline.mosaic import mosaic
 from pipeline.report.html import encode_png, image_uri
-from pipeline.report.samples import SampleCell, mosaic
+from pipeline.report.samples import SampleCell
 from pipeline.report.summary import format_fid, steps_in_words
 
 COLUMNS = 8

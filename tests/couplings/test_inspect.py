@@ -32,7 +32,7 @@ def test_a_store_is_described_and_drawn(store: Path, tmp_path: Path, monkeypatch
     ):
         assert expected in printed
     with Image.open("runs/inspect/round1.png") as picture:
-        assert picture.width == 8 * (2 * 64 + 8)
+        assert picture.width == 8 * (2 * 64 + 8) - 8
     (tmp_path / "couplings/round1/store/shard-000001.safetensors").write_bytes(b"")
     with pytest.raises(StraightflowError, match="shard-000001"):
         inspect.main(None, ["couplings/round1/store"])
@@ -69,5 +69,5 @@ def test_unfinished_stores_are_listed_with_the_round_that_goes_on_with_them(
 def test_noise_is_left_of_its_image() -> None:
     pairs = {"x_0": torch.full((1, 3, 2, 2), -3.0), "x_1": torch.ones(1, 3, 2, 2)}
     pixels = np.asarray(draw_pairs(pairs, columns=1, side=2))
-    assert pixels[2:4, 2:4].max() == 0
-    assert pixels[2:4, 4:6].min() == 255
+    assert pixels[:, :2].max() == 0
+    assert pixels[:, 2:].min() == 255

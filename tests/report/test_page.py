@@ -11,10 +11,11 @@ import pytest
 from PIL import Image
 from test_results import FID, MODELS, NUM_NOISES, SIZE, STEPS, grey_level, write_run
 
+from pipeline.mosaic import mosaic
 from pipeline.report.drawing import png
 from pipeline.report.figures import sample_grid_figure
 from pipeline.report.provenance import collect_provenance, git_revision
-from pipeline.report.samples import SampleCell, load_samples, mosaic
+from pipeline.report.samples import SampleCell, load_samples
 from pipeline.report.theme import DARK, LIGHT
 
 HOSTILE = "<script>alert(1)</script>"
