@@ -75,7 +75,7 @@ def test_params_name_every_section_that_a_stage_reads(module: str) -> None:
 def test_exactly_the_stages_that_are_launched_expect_the_configured_process_count(name: str) -> None:
     command = STAGES[name]["cmd"]
     reads_launch = "launch" in sections_read(ROOT / f"stages/{stage_module(command)}.py")
-    assert command.startswith("${launch.command} " if reads_launch else "python ")
+    assert command.startswith("${launch.command} " if reads_launch else "${launch.python} ")
 
 
 def test_training_waits_for_the_gate() -> None:

@@ -8,16 +8,19 @@ from pipeline.config.section import PositiveInt, Section
 
 
 class LaunchConfig(Section):
-    """How stages that use several processes are started.
+    """How stages are started.
 
     Attributes:
-        command: Put before ``-m stages.<name>``: ``python``, ``accelerate launch …`` or ``torchrun …``.
+        command: Put before ``-m stages.<name>`` of stages that use several processes: ``python``, ``accelerate
+            launch …`` or ``torchrun …``.
+        python: The same of stages that run in one process.
         num_processes: The number of processes the command must yield; another number is an error.
         sharded: Whether processes that train divide the weights, their averages and Adam's moments among them, see
             :mod:`pipeline.sharding`; otherwise each holds all.
     """
 
     command: str
+    python: str = "python"
     num_processes: PositiveInt
     sharded: bool = False
 
