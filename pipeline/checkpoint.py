@@ -18,11 +18,13 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from pipeline.atomic import publish_folder, write_json
 from pipeline.ema import Ema
-from pipeline.errors import StraightflowError
+from pipeline.errors import StraightflowError, one_line
 from pipeline.fingerprint import fingerprint_file
 from pipeline.meter import Meter, Row
 
@@ -30,6 +32,8 @@ _NAME = re.compile(r"^step-(\d{9})$")
 _TEMPORARY = re.compile(r"^\.step-\d{9}\.tmp$")
 _RECORD = "checkpoint.json"
 _PROGRESS = "progress.json"
+# Of torch.save's messages where its zip archive cannot be written: at once, in between, at its end.
+_TORCH_WRITING = ("StreamWriter", "inline_container", "iostream")
 
 
 @dataclass
@@ -73,10 +77,12 @@ class CheckpointFolder:
         temporary = self._folder / f".{final.name}.tmp"
         try:
             self._write(temporary, final, state)
-        except OSError as error:
+        except (OSError, RuntimeError, SafetensorError) as error:
+            if not _is_of_writing(error):
+                raise
             raise StraightflowError(
                 expected=f"room for a checkpoint in {self._folder}",
-                found=str(error),
+                found=one_line(error),
                 mend="free disk space and start again; the run continues from the checkpoint before",
             ) from error
 
@@ -95,12 +101,14 @@ class CheckpointFolder:
             write_json(temporary / _PROGRESS, {"step": state.step, "history": state.history, "sums": sums})
             write_json(temporary / _RECORD, _hashes(temporary))
             publish_folder(temporary, final)
-            self._drop_old()
+            self._drop_old(state.step)
         self._accelerator.wait_for_everyone()
 
-    def _drop_old(self) -> None:
+    def _drop_old(self, step: int) -> None:
         unmarked = [item for item in self._newest_first() if not self._is_marked(item)]
-        for old in unmarked[self._kept :]:
+        # A run that passed over damaged checkpoints comes to their steps again: kept, they would count as the newest.
+        damaged = [item for item in unmarked if _step(item) > step]
+        for old in damaged + unmarked[len(damaged) + self._kept :]:
             shutil.rmtree(old)
 
     def _is_marked(self, checkpoint: Path) -> bool:
@@ -113,22 +121,39 @@ class CheckpointFolder:
             Whether one was restored.
         """
         self._clear_temporaries()
-        for candidate in self._newest_first():
-            damage = _damage(candidate)
-            if damage is None:
-                self._accelerator.load_state(str(candidate))
-                for ema in state.emas:
-                    ema.load_state_dict(load_file(_average(candidate, ema)))
-                progress = json.loads((candidate / _PROGRESS).read_text())
-                state.step = int(progress["step"])
-                state.meter.load_state_dict(progress["sums"])
-                state.history = [
-                    Row(step, loss, rate, norm, tuple(by_time), heldout)
-                    for step, loss, rate, norm, by_time, heldout in progress["history"]
-                ]
-                return True
-            self._accelerator.print(f"checkpoint {candidate} is damaged ({damage}); trying the one before it")
-        return False
+        chosen = self._newest_whole()
+        if chosen is None:
+            return False
+        if not chosen.is_dir():
+            raise StraightflowError(
+                expected=f"every process to see {chosen}, from which the main process goes on",
+                found="no such folder on this machine",
+                mend="keep the project on a file system that all machines share",
+            )
+        self._accelerator.load_state(str(chosen))
+        for ema in state.emas:
+            ema.load_state_dict(load_file(_average(chosen, ema)))
+        progress = json.loads((chosen / _PROGRESS).read_text())
+        state.step = int(progress["step"])
+        state.meter.load_state_dict(progress["sums"])
+        state.history = [
+            Row(step, loss, rate, norm, tuple(by_time), heldout)
+            for step, loss, rate, norm, by_time, heldout in progress["history"]
+        ]
+        return True
+
+    def _newest_whole(self) -> Path | None:
+        """What the main process finds, for all: were each to look for itself, they could go on from different steps."""
+        found: list[str | None] = [None]
+        if self._accelerator.is_main_process:
+            for candidate in self._newest_first():
+                damage = _damage(candidate)
+                if damage is None:
+                    found = [candidate.name]
+                    break
+                print(f"checkpoint {candidate} is damaged ({damage}); trying the one before it")
+        name = broadcast_object_list(found)[0]
+        return None if name is None else self._folder / name
 
     def _clear_temporaries(self) -> None:
         if self._accelerator.is_main_process and self._folder.is_dir():
@@ -169,6 +194,11 @@ def load_average(file: Path, network: torch.nn.Module) -> None:
         parameter.copy_(averages[str(position)])
 
 
+def _is_of_writing(error: Exception) -> bool:
+    """Whether a file could not be written; ``torch.save`` says so in a RuntimeError, among other things it may say."""
+    return not isinstance(error, RuntimeError) or any(part in str(error) for part in _TORCH_WRITING)
+
+
 def _step(checkpoint: Path) -> int:
     return int(checkpoint.name.removeprefix("step-"))
 
@@ -186,9 +216,9 @@ def _damage(checkpoint: Path) -> str | None:
     """What is wrong with a checkpoint; None if it is whole."""
     try:
         expected = json.loads((checkpoint / _RECORD).read_text())
+        found = _hashes(checkpoint)
     except (OSError, ValueError) as error:
-        return f"{_RECORD}: {error}"
-    found = _hashes(checkpoint)
+        return f"unreadable: {error}"
     for name in sorted(expected.keys() | found.keys()):
         if expected.get(name) != found.get(name):
             return f"{name} is not what was saved"

@@ -96,10 +96,12 @@ class Meter:
         self._steps = int(state["steps"])
 
     def first_bad_step(self) -> int | None:
-        """The first step with a loss or gradient that was not finite, if there was one on this process."""
-        step = int(self._first_bad_step)
-        return None if step < 0 else step
+        """The first step with a loss or gradient that was not finite on any process; every process must call it."""
+        steps = [step for step in self._accelerator.gather(self._first_bad_step).reshape(-1).tolist() if step >= 0]
+        return min(steps, default=None)
 
-    def bad_rows(self) -> list[int]:
+    def bad_rows(self, step: int) -> list[int]:
         """This process's rows of that step whose own loss was not finite."""
+        if int(self._first_bad_step) != step:
+            return []
         return torch.nonzero(~torch.isfinite(self._bad_losses)).flatten().tolist()

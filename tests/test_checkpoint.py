@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import resource
 import shutil
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import pipeline.checkpoint as checkpoint
 from pipeline.checkpoint import CheckpointFolder, TrainingState, load_average, saved_averages
 from pipeline.ema import Ema
 from pipeline.errors import StraightflowError
+from pipeline.fingerprint import fingerprint_file
 from pipeline.meter import Meter, Row
 
 
@@ -155,21 +157,60 @@ def test_newest_and_marked_checkpoints_are_kept(tmp_path: Path) -> None:
     assert names(tmp_path) == [f"step-{step:09d}" for step in (3, 6, 7, 8)]
 
 
-def test_a_full_disk_is_said_and_costs_no_earlier_checkpoint(tmp_path: Path, monkeypatch) -> None:
+@contextmanager
+def no_file_larger_than(num_bytes: int) -> Iterator[None]:
+    """Writing beyond fails as on a full disk, whoever writes, but for the number of the error."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_is_said_and_costs_no_earlier_checkpoint(tmp_path: Path) -> None:
     run = Run(tmp_path)
     run.save_at(1)
-
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "save_file", full)
-        with pytest.raises(StraightflowError, match="free disk space"):
+    sizes = sorted({item.stat().st_size for item in (tmp_path / "step-000000001").iterdir()})
+    assert len(sizes) > 3
+    for size in sizes:  # every kind of file is the first that does not fit, once
+        with no_file_larger_than(size - 1), pytest.raises(StraightflowError, match="free disk space"):
             run.save_at(2)
+        run.state.history.pop()
     again = Run(tmp_path)
     assert again.folder.load_newest(again.state)
     assert again.state.step == 1
     again.require_whole()
+
+
+def test_damaged_checkpoints_that_were_passed_over_do_not_take_the_place_of_good_ones(tmp_path: Path) -> None:
+    run = Run(tmp_path, kept=1)
+    for step in range(1, 10):
+        run.save_at(step)
+    assert names(tmp_path) == ["step-000000009"]
+    (tmp_path / "step-000000009/progress.json").write_text("{}")
+    again = Run(tmp_path, kept=1)
+    assert not again.folder.load_newest(again.state)
+    again.save_at(1)
+    assert names(tmp_path) == ["step-000000001"]
+
+
+def test_a_checkpoint_that_cannot_be_read_is_damaged(tmp_path: Path, monkeypatch, capsys) -> None:
+    run = Run(tmp_path)
+    run.save_at(1)
+    run.save_at(2)
+
+    def unreadable(path: Path) -> str:
+        if path.parent.name == "step-000000002":
+            raise OSError(errno.EIO, "Input/output error")
+        return fingerprint_file(path)
+
+    monkeypatch.setattr(checkpoint, "fingerprint_file", unreadable)
+    again = Run(tmp_path)
+    assert again.folder.load_newest(again.state)
+    again.require_whole()
+    assert again.state.step == 1
+    assert "Input/output error" in capsys.readouterr().out
 
 
 def test_averages_of_whole_checkpoints_can_be_loaded_into_a_network(tmp_path: Path) -> None:
