@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from accelerate.tracking import DVCLiveTracker, GeneralTracker, TensorBoardTracker
+from PIL import Image
 
 from pipeline.atomic import atomic_file
 from pipeline.cadence import is_due
@@ -19,6 +20,8 @@ from pipeline.compute import Runtime
 from pipeline.config import WatchConfig
 from pipeline.errors import StraightflowError
 from pipeline.meter import TIME_BUCKETS, Row
+from pipeline.mosaic import mosaic
+from pipeline.pixels import to_uint8
 
 Preview = Callable[[torch.nn.Module], torch.Tensor]
 """Images (num, channels, height, width) in [-1, 1] drawn with a network, from the same noises every time."""
@@ -106,13 +109,11 @@ class Watcher:
 
     def _draw(self, network: torch.nn.Module, step: int) -> None:
         with self._runtime.autocast():
-            images = self._preview(network).float().cpu()
+            images = to_uint8(self._preview(network)).cpu().numpy()
         if self._runtime.is_main:
-            from torchvision.utils import save_image  # half a second that runs without pictures do without
-
+            grid = Image.fromarray(mosaic(images, round(len(images) ** 0.5), gap=2))
             with atomic_file(self._folder / "samples" / f"step-{step:09d}.png") as temporary:
-                columns = round(len(images) ** 0.5)
-                save_image(images, temporary, format="png", nrow=columns, normalize=True, value_range=(-1, 1))
+                grid.save(temporary, format="png")
 
     def finish(self) -> None:
         """Closes the trackers."""
