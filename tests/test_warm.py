@@ -98,6 +98,14 @@ class Project:
         return bytes.fromhex(self.popen("address").communicate()[0])
 
 
+@pytest.fixture(autouse=True)
+def heeded_interrupts() -> Iterator[None]:
+    """Background jobs of a shell start with SIGINT ignored, and so does what they start."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Iterator[Project]:
     found = Project(tmp_path)
