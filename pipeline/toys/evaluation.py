@@ -18,7 +18,7 @@ from pipeline.toys.distributions import Toy
 from pipeline.toys.field_error import field_error
 from pipeline.toys.measures import sweep_points
 
-DRAWN_TRAJECTORIES, DRAWN_STEPS, FIELD_POINTS = 400, 50, 61
+DRAWN_TRAJECTORIES, DRAWN_STEPS, FIELD_POINTS = 2000, 50, 61
 FIELD_SAMPLES, LIKELIHOODS = 20_000, 256
 
 
@@ -41,7 +41,7 @@ def evaluate_points(
     rows, arrays = sweep_points(sampler, model, toy, config)
     settings = config.straightness
     curve = measure_model_trajectories(sampler, config)
-    num_drawn = min(DRAWN_TRAJECTORIES, settings.num_samples)
+    num_drawn = min(DRAWN_TRAJECTORIES, config.num_samples)
     arrays |= _drawn(sampler, toy, sampler.draw(stream_key("evaluation", config.seed), range(num_drawn))[0])
     error = None
     if toy.mixture is not None and is_first_flow:
