@@ -8,7 +8,7 @@ from pipeline.config import NoiseConfig
 from pipeline.report.drawing import draw_both
 from pipeline.report.html import Picture
 from pipeline.report.theme import DARK, LIGHT
-from pipeline.toys import figures
+from pipeline.toys import field_figures, figures
 from pipeline.toys.animation import path_gif
 from pipeline.toys.distributions import Toy
 from pipeline.toys.figures import Arrays
@@ -49,18 +49,18 @@ def draw_pictures(
     if toy.dim == 1:
         drawn["velocity_field"] = draw_both(
             f"Velocity over time and place, with trajectories on it, a panel each for {models}.",
-            lambda theme: figures.field_figure(arrays, toy, theme),
+            lambda theme: field_figures.field_figure(arrays, toy, theme),
         )
         if toy.mixture is not None and flow is not None:
             drawn["exact_velocity"] = draw_both(
                 f"Velocity over time and place: of {flow}, in closed form, and their difference.",
-                lambda theme: figures.exact_field_figure(arrays[flow], toy, noise, theme),
+                lambda theme: field_figures.exact_field_figure(flow, arrays[flow], toy, noise, theme),
             )
     # A diffusion teacher is defined between other times, so its points do not move in step with the others.
     together = {name: item for name, item in arrays.items() if item["times"][0] == 0 and item["times"][-1] == 1}
     if together:
-        times = next(iter(together.values()))["times"]
-        moving = {name: item["trajectories"] for name, item in together.items()}
-        light, dark = (path_gif(times, moving, toy, theme) for theme in (LIGHT, DARK))
-        drawn["paths"] = Picture(f"Points of {', '.join(moving)} on their way from noise to data.", light, dark, "gif")
+        light, dark = (path_gif(together, toy, theme) for theme in (LIGHT, DARK))
+        ground = " over their velocity" if toy.dim == 1 else ""
+        alt = f"Points of {', '.join(together)} on their way from noise to data{ground}."
+        drawn["paths"] = Picture(alt, light, dark, "gif")
     return drawn

@@ -14,7 +14,8 @@ from pipeline.report.drawing import draw_both, png
 from pipeline.report.theme import DARK, LIGHT, Theme
 from pipeline.toys.animation import FRAME_TIMES, path_gif
 from pipeline.toys.distributions import TOYS
-from pipeline.toys.figures import independent_paths, trajectories_figure
+from pipeline.toys.field_figures import exact_field_figure, field_figure
+from pipeline.toys.figures import independent_paths, path_density_figure, trajectories_figure
 from pipeline.toys.pictures import draw_pictures
 from pipeline.toys.results import PointResults
 
@@ -65,14 +66,51 @@ def test_the_animation_has_frames_up_to_the_last_time_and_points_that_move() -> 
 
 
 @pytest.mark.parametrize("theme", [LIGHT, DARK])
-def test_every_frame_of_the_animation_has_the_colours_of_its_theme(theme: Theme) -> None:
-    arrays = results("bimodal_1d").arrays["flow"]
-    animation = Image.open(io.BytesIO(path_gif(TIMES, {"flow": arrays["trajectories"]}, TOYS["bimodal_1d"], theme)))
+@pytest.mark.parametrize("source", ["checkerboard", "bimodal_1d"])
+def test_every_frame_of_the_animation_has_the_colours_of_its_theme(source: str, theme: Theme) -> None:
+    """In one dimension points are black, on the blue and red of the field below them."""
+    found = results(source)
+    animation = Image.open(io.BytesIO(path_gif({"flow": found.arrays["flow"]}, TOYS[source], theme)))
     for at in range(animation.n_frames):
         animation.seek(at)
         pixels = np.asarray(animation.convert("RGB")).reshape(-1, 3)
         colours = {"#" + colour.tobytes().hex() for colour in np.unique(pixels, axis=0)}
-        assert {theme.ground, theme.grid, theme.students[1]} <= colours
+        if source == "checkerboard":
+            assert {theme.ground, theme.grid, theme.students[0]} <= colours
+        else:
+            assert {theme.ground, theme.grid, "#000000", "#67001f", "#053061"} <= colours
+
+
+def test_a_few_extreme_velocities_do_not_pale_the_heat_map_of_all_others() -> None:
+    arrays = dict(results("bimodal_1d").arrays["flow"])
+    field = arrays["field"].copy()
+    field[0, 0] = 1000.0
+    figure = field_figure({"flow": arrays, "teacher": arrays | {"field": field}}, TOYS["bimodal_1d"])
+    limits = {axes.collections[0].get_clim() for axes in figure.axes[:2]}
+    assert limits == {(-4.0, 4.0)}
+
+
+def test_axes_over_time_and_place_are_named_and_the_scale_of_colours_as_well() -> None:
+    toy, arrays = TOYS["bimodal_1d"], results("bimodal_1d").arrays
+    exact = exact_field_figure("flow", arrays["flow"], toy, STANDARD_NOISE)
+    for figure in (field_figure(arrays, toy), exact):
+        *row, bar = figure.axes
+        assert bar.get_ylabel() == "velocity dx/dt"
+        assert row[0].get_ylabel() == "x"
+        assert {axes.get_xlabel() for axes in row} == {"t"}
+        assert {axes.get_ylim() for axes in row} == {toy.extent}
+    learned, known, difference = (axes.collections[0].get_array() for axes in exact.axes[:3])
+    np.testing.assert_allclose(difference, learned - known, atol=1e-6)
+    for figure in (
+        trajectories_figure(arrays, toy, STANDARD_NOISE), path_density_figure(arrays, toy, STANDARD_NOISE)
+    ):  # fmt: skip
+        assert figure.axes[0].get_ylabel() == "x"
+        assert {axes.get_xlabel() for axes in figure.axes} == {"t"}
+
+
+def test_in_the_plane_starts_and_ends_of_trajectories_are_named() -> None:
+    (legend,) = trajectories_figure(results("checkerboard").arrays, TOYS["checkerboard"], STANDARD_NOISE).legends
+    assert [text.get_text() for text in legend.get_texts()] == ["start", "end"]
 
 
 @pytest.mark.parametrize("source", ["checkerboard", "bimodal_1d"])
