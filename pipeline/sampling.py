@@ -27,7 +27,7 @@ def sample_images(
     drawn again.
 
     Raises:
-        StraightflowError: If an image is not finite.
+        StraightflowError: If an image is not finite, or the model's samples are points.
     """
     for start in range(0, num_images, batch_size):
         indices = range(start, min(start + batch_size, num_images))
@@ -38,8 +38,9 @@ def draw_images(sampler: Sampler, solver: SolverConfig, key: int, indices: Itera
     """uint8 images (len(indices), C, H, W) from the noises of these indices under ``key``.
 
     Raises:
-        StraightflowError: If an image is not finite.
+        StraightflowError: If an image is not finite, or the model's samples are points.
     """
+    _require_images(sampler)
     x_0, labels = sampler.draw(key, indices)
     return _pixels(sampler.sample(x_0, solver, labels).x)
 
@@ -53,8 +54,10 @@ def sample_trajectories(
     A teacher's trajectory is that of its velocity field, over the times that its noise schedule covers.
 
     Raises:
-        StraightflowError: If the solver keeps more than the state from one step to the next, or a state is not finite.
+        StraightflowError: If the solver keeps more than the state from one step to the next, a state is not finite, or
+            the model's samples are points.
     """
+    _require_images(sampler)
     if solver.name not in TRAJECTORY_SOLVERS:
         raise StraightflowError(
             expected=f"one of {', '.join(TRAJECTORY_SOLVERS)} for a trajectory",
@@ -72,6 +75,15 @@ def sample_trajectories(
             x = step(field, x, (start, end)).x
             states.append((end, _pixels(x)))
     return states
+
+
+def _require_images(sampler: Sampler) -> None:
+    if len(sampler.shape) != 3:
+        raise StraightflowError(
+            expected="a model of images, (channels, height, width)",
+            found=f"one of points of shape {sampler.shape}",
+            mend="see report/figures for its points; samples/<model>.safetensors holds those that were measured",
+        )
 
 
 def _pixels(images: torch.Tensor) -> np.ndarray:

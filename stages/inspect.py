@@ -1,4 +1,4 @@
-"""Prints what a store of couplings holds, checks its hashes and draws a grid of its pairs.
+"""Prints what a store of couplings holds, checks its hashes and draws a grid of its pairs, if they are images.
 
 ``python -m stages.inspect couplings/round1`` writes the grid to runs/inspect/round1.png. Without a folder it lists the
 unfinished stores in runs/, and which round each belongs to.
@@ -32,6 +32,9 @@ def main(config: Config, arguments: list[str]) -> None:
     for name, value in describe(store.manifest).items():
         print(f"{name:<20} {value}")
     print(f"{'hashes':<20} all {len(store.manifest.shards)} shards match; the noise check matches")
+    if len(store.manifest.shape) != 3:
+        print(f"{'picture':<20} none of points; report/figures shows them")
+        return
     name = folder.resolve().parent.name if folder.name == "store" else folder.name
     picture = draw_pairs(store.load(evenly_spaced(len(store), GRID_PAIRS)))
     target = paths.RUNS / "inspect" / f"{name}.png"

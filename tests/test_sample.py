@@ -8,9 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
-from pipeline.config import SolverConfig, load_config
+from pipeline.config import MLPConfig, SolverConfig, load_config
 from pipeline.errors import StraightflowError
 from pipeline.models import load_sampler
+from pipeline.networks import build_network
 from pipeline.noise import sample_noise, stream_key
 from pipeline.pixels import to_uint8
 from pipeline.sampling import sample_trajectories
@@ -88,3 +89,12 @@ def test_a_trajectory_runs_from_the_noise_to_the_sample(student: Path, tmp_path:
 def test_what_cannot_be_drawn_is_refused(student: Path, tmp_path: Path, options: tuple[str, ...], message: str) -> None:
     with pytest.raises(StraightflowError, match=message):
         run(student, tmp_path / "x.png", *options)
+
+
+@pytest.mark.parametrize("options", [(), ("--trajectory",)])
+def test_models_of_points_are_refused(tmp_path: Path, options: tuple[str, ...]) -> None:
+    architecture = MLPConfig(width=8, num_layers=1, fourier_octaves=0, longest_wavelength=1.0)
+    save_student(build_network(architecture, (2,), 0), tmp_path / "flow")
+    with pytest.raises(StraightflowError, match=r"points of shape \(2,\)"):
+        run(tmp_path / "flow", tmp_path / "grid.png", "--num", "4", *options)
+    assert not (tmp_path / "grid.png").exists()

@@ -9,7 +9,7 @@ from pathlib import Path
 from pipeline.errors import StraightflowError
 from pipeline.metrics.row import Row
 from pipeline.report.comparisons import Comparison
-from pipeline.report.few_step_csv import parse_few_step_csv, read_few_step_csv
+from pipeline.report.few_step_csv import parse_few_step_csv
 from pipeline.report.summary import format_fid
 
 FEW_STEP = "metrics/few_step.csv"
@@ -25,11 +25,11 @@ def load_run(name: str, repository: Path) -> tuple[Row, ...]:
         repository: Where revisions are looked up.
 
     Raises:
-        StraightflowError: If there is no such table.
+        StraightflowError: If there is no such table, or it is one of points, which have no FID.
     """
     path = Path(name) / FEW_STEP
     if path.is_file():
-        return read_few_step_csv(path)
+        return _parse(path.read_text(), str(path))
     # DVC keeps experiments as refs/exps/<two digits>/<baseline>/<name>.
     experiments = _git(repository, "for-each-ref", "--format=%(refname)", "refs/exps").stdout.split()
     revision = next((ref for ref in experiments if ref.rsplit("/", 1)[1] == name), name)
@@ -40,7 +40,17 @@ def load_run(name: str, repository: Path) -> tuple[Row, ...]:
             found=f"{name!r}: {shown.stderr.strip()}",
             mend="name a folder where the pipeline ran, or a revision in which its metrics are committed",
         )
-    return parse_few_step_csv(shown.stdout, f"{name}:{FEW_STEP}")
+    return _parse(shown.stdout, f"{name}:{FEW_STEP}")
+
+
+def _parse(text: str, origin: str) -> tuple[Row, ...]:
+    if "sliced_wasserstein" in text.partition("\n")[0].strip().split(","):
+        raise StraightflowError(
+            expected=f"a table of FIDs in {origin}",
+            found="one of points, which have none",
+            mend="compare runs on points with `dvc metrics diff A B`, or `dvc exp show`",
+        )
+    return parse_few_step_csv(text, origin)
 
 
 def _git(repository: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

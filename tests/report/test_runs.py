@@ -8,8 +8,9 @@ import pytest
 
 from pipeline.errors import StraightflowError
 from pipeline.metrics.row import Row
-from pipeline.report.few_step_csv import write_few_step_csv
+from pipeline.report.few_step_csv import write_cells, write_few_step_csv
 from pipeline.report.runs import FEW_STEP, comparison_table, load_run
+from pipeline.toys.row import POINT_COLUMNS
 
 ROW = Row(
     model="distilled",
@@ -68,3 +69,12 @@ def test_cells_are_judged_by_spread_and_only_under_one_measure(other: Row, verdi
 def test_cells_of_one_run_alone_are_named() -> None:
     text = comparison_table("A", [ROW], "B", [ROW, COUPLINGS])
     assert text.splitlines()[-1] == "only in B: couplings@round1 dopri5 adaptive"
+
+
+def test_a_run_on_points_is_told_from_a_damaged_table(tmp_path: Path) -> None:
+    write_cells(tmp_path / FEW_STEP, POINT_COLUMNS, [])
+    with pytest.raises(StraightflowError, match="points"):
+        load_run(str(tmp_path), Path())
+    (tmp_path / FEW_STEP).write_text("model,solver\nflow,euler\n")
+    with pytest.raises(StraightflowError, match="Field required"):
+        load_run(str(tmp_path), Path())

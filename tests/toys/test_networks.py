@@ -33,6 +33,7 @@ from pipeline.student import save_student
 from pipeline.toys.data import prepare_points
 from pipeline.toys.distributions import TOYS
 from pipeline.training import train
+from stages import inspect
 
 MLP = MLPConfig(width=32, num_layers=2, fourier_octaves=2, longest_wavelength=8.0)
 UNET = UNetConfig(
@@ -86,7 +87,7 @@ def test_points_become_a_data_set_whose_shape_the_configuration_knows(source: st
     assert np.array_equal(whole, TOYS[source].sample(400, torch.Generator().manual_seed(3)).numpy())
 
 
-def test_noise_away_from_the_origin_goes_the_whole_road(tmp_path: Path, runtime: Runtime) -> None:
+def test_noise_away_from_the_origin_goes_the_whole_road(tmp_path: Path, runtime: Runtime, capsys) -> None:
     """From N((0, -5), I) to N((5, 0), I): every place that draws x_0 must draw this one."""
     noise = NoiseConfig(mean=(0.0, -5.0))
     sizes = {"resolution": None, "channels": None, "num_points": 4000}
@@ -116,6 +117,8 @@ def test_noise_away_from_the_origin_goes_the_whole_road(tmp_path: Path, runtime:
     assert store.manifest.noise == noise
     limits = GateConfig(max_clipped_fraction=0.0, max_reintegration_error=1e-3, reintegrated_pairs=32)
     check_couplings(store, couplings, limits, sampler)
+    inspect.main(None, [str(tmp_path / "store")])
+    assert "picture              none of points" in capsys.readouterr().out
     pairs = store.load(np.arange(600))
     five_errors = 5 / 600**0.5
     assert (pairs["x_0"].mean(dim=0) - torch.tensor([0.0, -5.0])).abs().max() < five_errors
