@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pipeline.config import Config
 from pipeline.report.few_step_csv import read_few_step_csv
+from pipeline.report.reading import load_csv
 from pipeline.report.summary import headline, text_table
+from pipeline.toys.row import PointRow
+from pipeline.toys.text_table import text_table_of_points
 from stages import paths
 from stages.entry import run
 
@@ -13,7 +16,8 @@ def main(config: Config, arguments: list[str]) -> None:
     """Reads metrics/few_step.csv."""
     del arguments
     if config.data.is_points:
-        print(f"{paths.FEW_STEP.read_text()}\nreport: {(paths.REPORT / 'index.html').resolve()}")
+        cells = load_csv(paths.FEW_STEP, PointRow)
+        print(f"{text_table_of_points(cells)}\n\nreport: {(paths.REPORT / 'index.html').resolve()}")
         return
     rows = read_few_step_csv(paths.FEW_STEP)
     print(text_table(rows))

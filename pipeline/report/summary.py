@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from pipeline.metrics.row import Row
 from pipeline.report.comparisons import compare, headline_cells
@@ -78,20 +78,30 @@ def describe_measure(rows: Iterable[Row]) -> str:
 
 def text_table(rows: Sequence[Row]) -> str:
     """FID of every model and solver (down) at every step count (across), fixed width, couplings below."""
-    models = [row for row in rows if not row.is_couplings]
-    counts: list[int | None] = [*sorted({row.num_steps for row in models if row.num_steps is not None})]
-    if any(row.num_steps is None for row in models):
-        counts.append(None)
-    fid = {(row.model, row.solver, row.num_steps): format_fid(row.fid) for row in models}
-    series = list(dict.fromkeys((row.model, row.solver) for row in models))
-    lines = [("model", "solver", *("adaptive" if count is None else str(count) for count in counts))]
-    lines += [(model, solver, *(fid.get((model, solver, count), "-") for count in counts)) for model, solver in series]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(counts) + 2)]
-    table = ["  ".join(_align(cell, width, at) for at, (cell, width) in enumerate(zip(line, widths, strict=True)))
-             for line in lines]  # fmt: skip
+    fids = {(row.model, row.solver, row.num_steps): format_fid(row.fid) for row in rows if not row.is_couplings}
     stores = [f"{row.model} ({describe_solver(row)}): {format_fid(row.fid)}" for row in rows if row.is_couplings]
     title = f"FID by steps, lower is better: {describe_measure(rows)}"
-    return "\n".join([title, "", table[0], "-" * len(table[0]), *table[1:], "", *stores]).rstrip()
+    return "\n".join([title, "", *lines_by_steps(fids), "", *stores]).rstrip()
+
+
+def lines_by_steps(cells: Mapping[tuple[str, str, int | None], str]) -> list[str]:
+    """Lines of a table of fixed width, every model and solver down, every step count across.
+
+    Args:
+        cells: What is shown of each (model, solver, number of steps, None for an adaptive solver).
+    """
+    counts: list[int | None] = [*sorted({count for _, _, count in cells if count is not None})]
+    if any(count is None for _, _, count in cells):
+        counts.append(None)
+    series = list(dict.fromkeys((model, solver) for model, solver, _ in cells))
+    lines = [("model", "solver", *("adaptive" if count is None else str(count) for count in counts))]
+    lines += [
+        (model, solver, *(cells.get((model, solver, count), "-") for count in counts)) for model, solver in series
+    ]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(counts) + 2)]
+    head, *body = ["  ".join(_align(cell, width, at) for at, (cell, width) in enumerate(zip(line, widths, strict=True)))
+                   for line in lines]  # fmt: skip
+    return [head, "-" * len(head), *body]
 
 
 def describe_solver(row: Row) -> str:

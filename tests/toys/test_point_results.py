@@ -17,6 +17,7 @@ from pipeline.config import Config, load_config
 from pipeline.errors import StraightflowError
 from pipeline.toys.figures import distance_figure
 from pipeline.toys.results import load_point_results, summarise
+from pipeline.toys.text_table import text_table_of_points
 
 COUPLINGS = point_row("couplings@round1", "dopri5-0.001", None, None)
 
@@ -73,3 +74,12 @@ def test_adaptive_solvers_are_horizontal_in_the_figure_of_distances(tmp_path: Pa
     assert [list(line.get_ydata()) for line in axes.lines] == [
         pytest.approx(distances) for distances in ([0.1, 0.2], [5.6, 5.6], [0.05, 0.05])
     ]
+
+
+def test_the_table_for_the_terminal_has_distances_and_shares_of_every_cell(tmp_path: Path, config: Config) -> None:
+    lines = [line.split() for line in text_table_of_points(load_point_results(tmp_path, config).rows).splitlines()]
+    assert lines.count(["model", "solver", "1", "2", "adaptive"]) == 2
+    assert ["flow", "euler", "0.100", "0.200", "-"] in lines
+    assert ["flow", "dopri5-0.001", "-", "-", "5.600"] in lines
+    assert ["flow", "euler", "0.500", "0.500", "-"] in lines
+    assert ["couplings@round1", "(dopri5-0.001):", "0.100"] in lines
