@@ -44,8 +44,8 @@ class GaussianMixture:
 
         Given component k, x_t = (1 - t) x_0 + t x_1 is N((1 - t) m + t μ_k, V_k I), V_k = (1 - t)² σ² + t² s_k², and
         its mean velocity is linear in x_t: μ_k - m + c_k (x_t - E x_t) with c_k = (t s_k² - (1 - t) σ²) / V_k; the
-        components are averaged by their posterior weights (Lipman et al. 2023, eq. 8; Albergo & Vanden-Eijnden 2023,
-        app. A).
+        components are averaged by their posterior weights (Lipman et al. 2023, eq. 8; Albergo, Boffi & Vanden-Eijnden
+        2023, app. A, on Gaussian mixtures).
 
         Args:
             x_t: (batch, dim).
