@@ -11,7 +11,7 @@ from safetensors.numpy import save_file
 
 from pipeline.atomic import atomic_file, write_json
 from pipeline.compute import Runtime, open_runtime
-from pipeline.config import TEACHER, Config
+from pipeline.config import Config, learns_mean_velocity
 from pipeline.models import load_sampler
 from stages import paths
 from stages.entry import run, single_argument
@@ -58,8 +58,8 @@ def _evaluate_points(config: Config, name: str, runtime: Runtime) -> None:
     from pipeline.toys.evaluation import evaluate_points
 
     sampler = load_sampler(paths.model(name), runtime)
-    first = name in config.flows or name == TEACHER
-    content, arrays = evaluate_points(sampler, name, TOYS[config.data.source], config.evaluate, is_first_flow=first)
+    exact = learns_mean_velocity(config, name)
+    content, arrays = evaluate_points(sampler, name, TOYS[config.data.source], config.evaluate, has_exact_target=exact)
     with atomic_file(paths.samples(name)) as temporary:
         save_file(arrays, temporary)
     write_json(paths.evaluation(name), content | {"device": runtime.describe(), "precision": runtime.precision})

@@ -8,7 +8,7 @@ import yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from pipeline.config import load_config, parse_config
+from pipeline.config import learns_mean_velocity, load_config, parse_config
 from pipeline.errors import StraightflowError
 
 ROOT = Path(__file__).parent.parent
@@ -95,10 +95,36 @@ def test_a_sweep_that_cannot_be_measured_is_refused(change: dict[str, Any], mess
         parse_config(content, origin="test")
 
 
-def test_points_are_not_stored_in_eight_bits() -> None:
-    content = composed("preset=toy_smoke", "rounds.round1.couplings.dtype=uint8")
-    with pytest.raises(StraightflowError, match=r"rounds\.round1\.couplings\.dtype uint8"):
-        parse_config(content, origin="test")
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("rounds.round1.couplings.dtype=uint8", r"rounds\.round1\.couplings\.dtype uint8"),
+        ("distill.loss={name: lpips_huber, c: 0.1}", r"distill\.loss lpips_huber compares images"),
+        ("data.num_points=0", r"data\.num_points.*greater than 0"),
+        ("data.resolution=8", "takes num_points, and null for resolution"),
+        ("data.source=digits", "takes resolution and channels"),
+        ("features.name=classifier", "features.name must be 'points'"),
+        ("+flows.flow.noise={mean: [0.0, 1.0]}", r"flows\.flow\.noise\.mean has 2 entries"),
+    ],
+)
+def test_what_does_not_fit_points_is_refused(override: str, message: str) -> None:
+    with pytest.raises(StraightflowError, match=message):
+        parse_config(composed("preset=toy_smoke", override), origin="test")
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("flows.flow.coupling=independent", True),
+        ("flows.flow.coupling=minibatch_ot", False),
+        ("+flows.flow.path={name: conditional_ot, sigma_min: 0.1}", False),
+        ("flows.flow.loss={name: pseudo_huber, c: 0.1}", False),
+    ],
+)
+def test_closed_forms_are_those_of_plain_flows_and_of_diffusion(override: str, expected: bool) -> None:
+    config = parse_config(composed("preset=toy_smoke", override), origin="test")
+    models = ("teacher", "flow", "round1", "distilled")
+    assert [learns_mean_velocity(config, model) for model in models] == [True, expected, False, False]
 
 
 def test_solvers_are_given_by_name_or_with_their_settings() -> None:

@@ -19,7 +19,7 @@ from pipeline.config.evaluation import (
     SweepSolverConfig,
 )
 from pipeline.config.gate import GateConfig
-from pipeline.config.graph import DISTILLED, TEACHER, Config, RoundConfig
+from pipeline.config.graph import DISTILLED, TEACHER, Config, RoundConfig, learns_mean_velocity
 from pipeline.config.loading import load_config, parse_config
 from pipeline.config.noise import STANDARD_NOISE, NoiseConfig
 from pipeline.config.section import Section
@@ -78,6 +78,7 @@ __all__ = [
     "UNetConfig",
     "VelocityConfig",
     "WatchConfig",
+    "learns_mean_velocity",
     "load_config",
     "parse_config",
 ]

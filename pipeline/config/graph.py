@@ -58,6 +58,15 @@ class Config(Section):
         return self
 
 
+def learns_mean_velocity(config: Config, model: str) -> bool:
+    """Whether ``model`` should learn E[x_1 - x_0 | x_t] of independent pairs, whose closed form mixtures have.
+
+    Plain flows do, and a diffusion teacher on the straight time axis; students of couplings do not.
+    """
+    flow = config.flows.get(model, config.teacher.flow if model == TEACHER else None)
+    return model == TEACHER if flow is None else flow.is_plain
+
+
 def _graph_problems(config: Config) -> Iterable[str]:
     """Yields what is wrong with the references between rounds, distillation and evaluation."""
     if not config.rounds:
@@ -128,6 +137,12 @@ def _shape_problems(config: Config) -> Iterable[str]:
     for name, item in config.rounds.items():
         if points and item.couplings.dtype == "uint8":
             yield f"rounds.{name}.couplings.dtype uint8 keeps [-1, 1] alone; give float32 or float16 for points"
+    losses = {f"flows.{name}.loss": flow.loss for name, flow in config.flows.items()}
+    losses |= {f"rounds.{name}.train.loss": item.train.loss for name, item in config.rounds.items()}
+    losses |= {"distill.loss": config.distill.loss}
+    for key, loss in losses.items():
+        if points and loss.name == "lpips_huber":
+            yield f"{key} lpips_huber compares images; give l2 or pseudo_huber for points"
     flows = {f"flows.{name}": flow.noise for name, flow in config.flows.items()}
     if config.teacher.is_flow and config.teacher.flow is not None:
         flows["teacher.flow"] = config.teacher.flow.noise

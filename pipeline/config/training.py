@@ -176,6 +176,11 @@ class FlowMatchingConfig(VelocityConfig):
     coupling: Literal["independent", "minibatch_ot"]
     noise: NoiseConfig = STANDARD_NOISE
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether E[x_1 - x_0 | x_t] of independent pairs is its minimiser: of straight lines, by squared error."""
+        return self.coupling == "independent" and self.path.name == "linear" and self.loss.name == "l2"
+
 
 class FlowConfig(TrainingConfig, FlowMatchingConfig):
     """A flow matched to the data beside the teacher, of the teacher's architecture, with fresh weights."""

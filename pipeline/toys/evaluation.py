@@ -23,7 +23,7 @@ FIELD_SAMPLES, LIKELIHOODS = 20_000, 256
 
 
 def evaluate_points(
-    sampler: Sampler, model: str, toy: Toy, config: EvaluateConfig, *, is_first_flow: bool
+    sampler: Sampler, model: str, toy: Toy, config: EvaluateConfig, *, has_exact_target: bool
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Measures a model.
 
@@ -32,7 +32,7 @@ def evaluate_points(
         model: Its name.
         toy: What it should generate.
         config: Settings of the sweep.
-        is_first_flow: Whether it was matched to independent pairs, so that a mixture's closed form is its target.
+        has_exact_target: Whether it should learn the mean velocity of independent pairs, a mixture's closed form.
 
     Returns:
         Numbers, and arrays to draw: points of each cell, ``times`` (T,), ``trajectories`` (num, T, dim) and, in one
@@ -44,7 +44,7 @@ def evaluate_points(
     num_drawn = min(DRAWN_TRAJECTORIES, config.num_samples)
     arrays |= _drawn(sampler, toy, sampler.draw(stream_key("evaluation", config.seed), range(num_drawn))[0])
     error = None
-    if toy.mixture is not None and is_first_flow:
+    if toy.mixture is not None and has_exact_target:
         error = field_error(
             sampler.velocity_field(), toy.mixture, sampler.noise,
             num_samples=FIELD_SAMPLES, num_likelihoods=LIKELIHOODS, seed=config.seed,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class FieldMeasures:
-    """A learned first flow against the closed form of a mixture.
+    """A learned mean velocity of independent pairs against the closed form of a mixture.
 
     Attributes:
         velocity_error: sqrt(E‖v - v*‖² / E‖v*‖²) over the times and densities of the path: relative L2.

@@ -12,7 +12,7 @@ from string import Template
 import yaml
 
 from pipeline.atomic import atomic_file, write_json
-from pipeline.config import STANDARD_NOISE, Config
+from pipeline.config import STANDARD_NOISE, Config, NoiseConfig, learns_mean_velocity
 from pipeline.report.few_step_csv import write_cells
 from pipeline.report.html import Picture, definitions, picture, style_sheet, table
 from pipeline.report.provenance import collect_provenance, parameters
@@ -25,11 +25,8 @@ from pipeline.toys.row import POINT_COLUMNS
 def write_point_report(root: Path, config: Config, *, table_path: Path, summary_path: Path, folder: Path) -> None:
     """Writes the table, the headline numbers, the figures and the page of a run on points."""
     results = load_point_results(root, config)
-    flow = next((name for name in config.flows if name in results.arrays), None)
-    noise = config.flows[flow].noise if flow is not None else STANDARD_NOISE
-    if config.teacher.flow is not None:
-        noise = config.teacher.flow.noise
-    drawn = draw_pictures(results.rows, results.arrays, TOYS[config.data.source], noise, flow)
+    flow = _first_flow(config, results)
+    drawn = draw_pictures(results.rows, results.arrays, TOYS[config.data.source], _noise_of_flows(config, flow), flow)
     write_cells(table_path, POINT_COLUMNS, map(asdict, results.rows))
     write_json(summary_path, summarise(results))
     for name, item in drawn.items():
@@ -37,6 +34,19 @@ def write_point_report(root: Path, config: Config, *, table_path: Path, summary_
             temporary.write_bytes(item.light)
     with atomic_file(folder / "index.html") as temporary:
         temporary.write_text(_page(results, drawn, config, root), "utf-8")
+
+
+def _first_flow(config: Config, results: PointResults) -> str | None:
+    """The first measured flow that closed forms can be compared with."""
+    return next((name for name in config.flows if name in results.arrays and learns_mean_velocity(config, name)), None)
+
+
+def _noise_of_flows(config: Config, flow: str | None) -> NoiseConfig:
+    """Where ``flow`` starts; without one, where flows of the run do."""
+    if flow is not None:
+        return config.flows[flow].noise
+    settings = next(iter(config.flows.values()), config.teacher.flow)
+    return STANDARD_NOISE if settings is None else settings.noise
 
 
 def _page(results: PointResults, drawn: Mapping[str, Picture], config: Config, root: Path) -> str:

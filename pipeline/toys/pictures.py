@@ -24,8 +24,8 @@ def draw_pictures(
         rows: Every measured cell.
         arrays: What each model left to draw, see :func:`pipeline.toys.evaluation.evaluate_points`.
         toy: What the models should generate.
-        noise: Distribution of x_0 of the first flow.
-        flow: Name of the first flow, which closed forms are compared with; None if there is none.
+        noise: Distribution of x_0 of the flows.
+        flow: Name of the flow that closed forms are compared with; None if there is none.
     """
     models = ", ".join(arrays)
     drawn = {

@@ -23,7 +23,7 @@ class PointModelResult:
         model: Name of the model.
         rows: Its cells, one for each solver and step count.
         trajectories: The shape of its trajectories.
-        field_error: Of a first flow to a mixture; None for others.
+        field_error: Against the closed form, where the model's target has one; None for others.
     """
 
     model: str
