@@ -67,7 +67,10 @@ class Ema:
     def state_dict(self) -> dict[str, torch.Tensor]:
         """The whole averages by position, for a checkpoint; every process must call it."""
         pairs = zip(self.averages, self._parameters, strict=True)
-        return {str(position): whole(average, parameter) for position, (average, parameter) in enumerate(pairs)}
+        # Contiguous, as safetensors takes nothing else: channels_last weights are not.
+        return {
+            str(position): whole(average, parameter).contiguous() for position, (average, parameter) in enumerate(pairs)
+        }
 
     def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
         """Restores averages in place."""

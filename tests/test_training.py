@@ -17,7 +17,8 @@ from small_training import OBJECTIVE, Pairs, training_config
 
 import pipeline.training as training
 from pipeline.batches import BatchOrder
-from pipeline.config import TrainingConfig
+from pipeline.compute import open_runtime
+from pipeline.config import ONE_PROCESS, ComputeConfig, TrainingConfig
 from pipeline.dropout import set_dropout
 from pipeline.ema import Ema
 from pipeline.errors import InterruptedRunError, StraightflowError
@@ -75,6 +76,21 @@ def test_a_run_killed_and_resumed_ends_with_the_same_weights(
     require_equal(whole, resumed)
     assert [row.step for row in result.history] == [4, 6, 8, 12]
     assert again == result
+
+
+def test_weights_stored_channels_last_are_saved_and_go_on(tiny_unet, tmp_path: Path, monkeypatch) -> None:
+    runtime = open_runtime(ComputeConfig(precision="fp32", compile="off", channels_last="on"), ONE_PROCESS)
+    whole, resumed = copy.deepcopy(tiny_unet), copy.deepcopy(tiny_unet)
+    arguments = (Pairs(), OBJECTIVE, training_config(), runtime)
+    training.train(whole, *arguments, tmp_path / "whole", "whole")
+    assert not all(parameter.is_contiguous() for parameter in whole.parameters())
+    monkeypatch.setattr(training, "learning_rate_at", at_step(8, die))
+    with pytest.raises(Killed):
+        training.train(copy.deepcopy(tiny_unet), *arguments, tmp_path / "killed", "killed")
+    monkeypatch.undo()
+    assert [item.name for item in (tmp_path / "killed").iterdir()] == ["step-000000005"]
+    training.train(resumed, *arguments, tmp_path / "killed", "resumed")
+    require_equal(whole, resumed)
 
 
 def test_sigterm_saves_the_step_and_says_resume(tiny_unet, runtime, tmp_path: Path, monkeypatch) -> None:
