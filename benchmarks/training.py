@@ -80,13 +80,14 @@ class SeededPairs:
 class Stopwatch:
     """Takes the place of a run's watcher: notes when each block of steps was recorded."""
 
-    samples_every_steps = None
-
     def __init__(self) -> None:
         self.times: list[float] = []
 
     def record(self, row: Row, batch_size: int) -> None:  # noqa: ARG002
         self.times.append(time.perf_counter())
+
+    def looks_at(self, step: int) -> bool:  # noqa: ARG002
+        return False
 
 
 def ours(unet: UNet2DModel, images: torch.Tensor, batch_size: int, runtime: Runtime, blocks: int, steps: int) -> list:
