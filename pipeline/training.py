@@ -156,8 +156,9 @@ def train(
                 recording = last or measuring or is_due(state.step, config.log_every_steps)
                 stopping = not last and stop.made(state.step)
                 saving = stopping or (not last and is_due(state.step, config.checkpoint_every_steps))
+                looking = watcher is not None and watcher.looks_at(state.step)
                 notes: list[str | None] = []
-                if recording or saving:
+                if recording or saving or looking:
                     require_finite(meter, batches, objective, items, label)
                 if recording:
                     reading = meter.read()
@@ -173,7 +174,7 @@ def train(
                     notes.append(f"loss {row.loss:.4g}")
                     if watcher is not None:
                         watcher.record(row, config.batch_size)
-                if watcher is not None and watcher.looks_at(state.step):
+                if watcher is not None and looking:
                     with emas[0].in_place():
                         notes.append(watcher.look(network, state.step))
                 if saving:

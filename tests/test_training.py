@@ -18,7 +18,7 @@ from small_training import OBJECTIVE, Pairs, training_config
 import pipeline.training as training
 from pipeline.batches import BatchOrder
 from pipeline.compute import open_runtime
-from pipeline.config import ONE_PROCESS, ComputeConfig, TrainingConfig
+from pipeline.config import ONE_PROCESS, ComputeConfig, TrainingConfig, WatchConfig
 from pipeline.dropout import set_dropout
 from pipeline.ema import Ema
 from pipeline.errors import InterruptedRunError, StraightflowError
@@ -31,6 +31,7 @@ from pipeline.objectives import VelocityRegression
 from pipeline.preflight import require_whole_parameters
 from pipeline.timesteps import fixed
 from pipeline.training_set import StepBatches, Subset
+from pipeline.watching import QuickFid, Watcher
 
 
 class Killed(BaseException):
@@ -178,6 +179,16 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_says_where(tiny_unet, runti
     with pytest.raises(StraightflowError, match=where):
         training.train(tiny_unet, poisoned, OBJECTIVE, settings, runtime, tmp_path, "nan")
     assert max(item.name for item in tmp_path.iterdir()) == f"step-{bad_step:09d}"
+
+
+def test_a_run_that_broke_down_is_not_looked_at(tiny_unet, runtime, tmp_path: Path) -> None:
+    poisoned = Pairs()
+    poisoned.x_1[:] = float("nan")
+    fid = QuickFid("fid", lambda _: pytest.fail("measured on weights that are not finite"))
+    watcher = Watcher(WatchConfig(trackers=("tensorboard",), fid_every_steps=1), tmp_path, lambda _: None, runtime, fid)
+    with pytest.raises(StraightflowError, match="step 1: 8 losses are not finite"):
+        training.train(tiny_unet, poisoned, OBJECTIVE, training_config(), runtime, tmp_path, "nan", watcher=watcher)
+    watcher.finish()
 
 
 @pytest.mark.parametrize(
