@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from pathlib import Path
 
@@ -57,14 +58,22 @@ def require_matching_images(unet: ModelMixin, items: TrainingSet, label: str) ->
         )
 
 
-def require_room(folder: Path, needs: TrainingNeeds, kept: int) -> None:
-    """Raises StraightflowError if the disk cannot hold the kept checkpoints and the one being written."""
+def require_room(folder: Path, needs: TrainingNeeds, config: TrainingConfig) -> None:
+    """Raises StraightflowError if the disk cannot hold all checkpoints that are to be kept and the one being written.
+
+    Those of a run that goes on are there already, and what a kill left of another gives its place back.
+    """
+    count = config.kept_checkpoints + 1
+    if config.marked_checkpoint_every_steps is not None:
+        marked_every_steps = math.lcm(config.checkpoint_every_steps, config.marked_checkpoint_every_steps)
+        count += (config.num_steps - 1) // marked_every_steps
     existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.is_dir())
-    wanted = (kept + 1) * needs.checkpoint_bytes
     free = shutil.disk_usage(existing).free
-    if free < wanted:
+    held = sum(item.stat().st_size for item in folder.rglob("*") if item.is_file())
+    wanted = count * needs.checkpoint_bytes
+    if free + held < wanted:
         raise StraightflowError(
-            expected=f"{wanted / 1e6:,.0f} MB free for {kept + 1} checkpoints in {folder}",
-            found=f"{free / 1e6:,.0f} MB",
-            mend="free disk space, or lower kept_checkpoints",
+            expected=f"{wanted / 1e6:,.0f} MB free for {count} checkpoints in {folder}",
+            found=f"{free / 1e6:,.0f} MB" + (f" and {held / 1e6:,.0f} MB of checkpoints already there" if held else ""),
+            mend="free disk space, lower kept_checkpoints, or raise marked_checkpoint_every_steps",
         )

@@ -103,7 +103,7 @@ def train(
     if config.gradient_checkpointing:
         unet.enable_gradient_checkpointing()
     needs = training_needs(unet, config, runtime)
-    require_room(run_folder, needs, config.kept_checkpoints)
+    require_room(run_folder, needs, config)
     if runtime.is_main:
         print(f"{label}: {needs.describe()}", file=sys.stderr)
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import os
+import shutil
 import signal
 from collections.abc import Callable
 from functools import partial
@@ -25,10 +26,10 @@ from pipeline.errors import InterruptedRunError, StraightflowError
 from pipeline.heldout import heldout_loss, heldout_split
 from pipeline.learning_rate import learning_rate_at
 from pipeline.losses import l2
-from pipeline.memory import training_needs
+from pipeline.memory import TrainingNeeds, training_needs
 from pipeline.noise import step_generator
 from pipeline.objectives import VelocityRegression
-from pipeline.preflight import require_whole_parameters
+from pipeline.preflight import require_room, require_whole_parameters
 from pipeline.timesteps import fixed
 from pipeline.training_set import StepBatches, Subset
 from pipeline.watching import QuickFid, Watcher
@@ -201,6 +202,26 @@ def test_a_run_that_broke_down_is_not_looked_at(tiny_unet, runtime, tmp_path: Pa
 def test_a_run_that_cannot_end_well_is_refused(tiny_unet, runtime, tmp_path: Path, changes, message: str) -> None:
     with pytest.raises(StraightflowError, match=message):
         training.train(tiny_unet, Pairs(), OBJECTIVE, training_config(**changes), runtime, tmp_path, "refused")
+
+
+def test_room_is_that_of_every_checkpoint_to_be_kept_and_of_those_there_already(tmp_path: Path, monkeypatch) -> None:
+    needs = TrainingNeeds(num_parameters=1, state_bytes=1, activation_bytes=1, checkpoint_bytes=1000)
+    free = SimpleNamespace(free=0)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: free)  # noqa: ARG005
+    # Saved at 5, 10, 15, …, 35; of them 15 and 30 are marked, two more are kept and one is being written.
+    settings = training_config(num_steps=40, checkpoint_every_steps=5, marked_checkpoint_every_steps=3)
+    free.free = 4999
+    with pytest.raises(StraightflowError, match="free for 5 checkpoints"):
+        require_room(tmp_path / "run", needs, settings)
+    free.free = 5000
+    require_room(tmp_path / "run", needs, settings)
+    (tmp_path / "run/step-000000005").mkdir(parents=True)
+    (tmp_path / "run/step-000000005/weights").write_bytes(bytes(1000))
+    free.free = 4000
+    require_room(tmp_path / "run", needs, settings)
+    free.free = 3999
+    with pytest.raises(StraightflowError, match="and 0 MB of checkpoints already there"):
+        require_room(tmp_path / "run", needs, settings)
 
 
 def test_sharded_parameters_are_refused() -> None:
