@@ -25,7 +25,7 @@ def main(config: Config, arguments: list[str]) -> None:
     data = open_images(paths.IMAGES, "train")
     network = build_network(architecture, data.shape, settings.seed)
     set_noise(network, settings.noise)
-    inputs = [data.fingerprint, architecture.model_dump(mode="json"), settings.model_dump(mode="json")]
+    inputs = [data.fingerprint, architecture.model_dump(mode="json"), settings.of_result()]
     run = run_folder(name, [*inputs, runtime.precision])
     solver = SolverConfig(name="euler", num_steps=16)
     with watching(config, name, network, None, solver, runtime) as watcher:

@@ -35,7 +35,8 @@ def main(config: Config, arguments: list[str]) -> None:
         NoisePrediction(scheduler) if teacher.flow is None else build_flow_matching(teacher.flow, runtime.device)
     )
     network = build_network(teacher.network, images.shape, teacher.train.seed)
-    run = run_folder(TEACHER, [images.fingerprint, teacher.model_dump(mode="json"), runtime.precision])
+    settings = teacher.model_dump(mode="json") | {"train": teacher.train.of_result()}
+    run = run_folder(TEACHER, [images.fingerprint, settings, runtime.precision])
     if teacher.flow is None:
         noise_schedule, solver = read_noise_schedule(dict(scheduler.config)), SolverConfig(name="unipc", num_steps=16)
     else:

@@ -50,7 +50,7 @@ def main(config: Config, arguments: list[str]) -> None:
         [
             fingerprint_folder(start),
             fingerprint_file(paths.couplings(round_name) / "manifest.json"),
-            settings.model_dump(mode="json"),
+            settings.of_result(),
             runtime.precision,
         ],
     )

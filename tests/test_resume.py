@@ -11,9 +11,11 @@ import pytest
 from project_folders import OF_THIS_PROJECT, ROOT, bare_project, call
 from test_config import composed
 
-from pipeline.config import DataConfig, load_config
+import pipeline.training as training
+from pipeline.config import DataConfig, TrainingConfig, load_config
 from pipeline.data import prepare_images
 from pipeline.fingerprint import fingerprint_folder
+from pipeline.learning_rate import learning_rate_at
 from stages.teacher import main
 
 GRAPH = {
@@ -67,3 +69,38 @@ def test_dvc_repro_goes_on_after_a_kill_and_after_sigterm_and_ends_as_if_neither
     curves = [(folder / "metrics/training/teacher.csv").read_text() for folder in (whole, interrupted)]
     assert curves[0] == curves[1]
     assert checkpoints(interrupted) == []
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_run_goes_on_when_what_changed_is_not_of_its_result(tmp_path: Path, monkeypatch) -> None:
+    asked: list[int] = []
+    fatal = {5}
+
+    def rate(step: int, settings: TrainingConfig) -> float:
+        asked.append(step)
+        if step in fatal:
+            fatal.clear()
+            raise InterruptedError
+        return learning_rate_at(step, settings)
+
+    monkeypatch.chdir(project(tmp_path / "project"))
+    monkeypatch.setattr(training, "learning_rate_at", rate)
+    config = load_config(Path("params.yaml"))
+    with pytest.raises(InterruptedError):
+        main(config, [])
+
+    def changed(**changes: object) -> list[int]:
+        """Steps that are done with other settings of the training."""
+        asked.clear()
+        train = config.teacher.train.model_copy(update=changes)
+        teacher = config.teacher.model_copy(update={"train": train})
+        main(config.model_copy(update={"teacher": teacher}), [])
+        return asked
+
+    kept = Path("kept")
+    shutil.copytree("runs", kept)
+    saving_memory = {"gradient_accumulation_steps": 4, "gradient_checkpointing": True}
+    assert changed(**saving_memory, checkpoint_every_steps=5, kept_checkpoints=1) == list(range(4, 14))
+    shutil.rmtree("runs")
+    kept.rename("runs")
+    assert changed(learning_rate=1e-4) == list(range(14))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -21,6 +21,15 @@ from pipeline.config.section import (
 
 WeightingName = Literal["uniform", "cosmap", "image_error"]
 Probability = Annotated[float, Field(ge=0, lt=1)]
+
+
+_NOT_OF_RESULT = {
+    "gradient_accumulation_steps",
+    "gradient_checkpointing",
+    "checkpoint_every_steps",
+    "kept_checkpoints",
+    "marked_checkpoint_every_steps",
+}
 
 
 class TrainingConfig(Section):
@@ -71,6 +80,10 @@ class TrainingConfig(Section):
     kept_checkpoints: PositiveInt = 2
     marked_checkpoint_every_steps: PositiveInt | None = None
     seed: NonNegativeInt
+
+    def of_result(self) -> dict[str, Any]:
+        """The settings that the result depends on beyond rounding; a run may go on when the others have changed."""
+        return self.model_dump(mode="json", exclude=_NOT_OF_RESULT)
 
     @property
     def halflives_images(self) -> tuple[int, ...]:
