@@ -40,6 +40,16 @@ def require_divisible_batch(config: TrainingConfig, num_processes: int) -> None:
         )
 
 
+def require_gradient_checkpointing(unet: ModelMixin, label: str) -> None:
+    """Raises StraightflowError unless the network can compute its activations twice."""
+    if not unet._supports_gradient_checkpointing:
+        raise StraightflowError(
+            expected=f"a network that can compute activations twice, as gradient_checkpointing asks of {label}",
+            found=type(unet).__name__,
+            mend="set gradient_checkpointing: false, or raise gradient_accumulation_steps to save memory",
+        )
+
+
 def require_matching_images(unet: ModelMixin, items: TrainingSet, label: str) -> None:
     """Raises StraightflowError if the samples are not of the network's shape, or there are none."""
     if len(items) == 0:

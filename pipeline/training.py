@@ -28,6 +28,7 @@ from pipeline.nonfinite import require_finite
 from pipeline.objectives import Objective
 from pipeline.preflight import (
     require_divisible_batch,
+    require_gradient_checkpointing,
     require_matching_images,
     require_room,
     require_whole_parameters,
@@ -101,6 +102,7 @@ def train(
     require_matching_images(unet, items, label)
     unet.train()
     if config.gradient_checkpointing:
+        require_gradient_checkpointing(unet, label)
         unet.enable_gradient_checkpointing()
     needs = training_needs(unet, config, runtime)
     require_room(run_folder, needs, config)

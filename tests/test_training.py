@@ -32,6 +32,7 @@ from pipeline.objectives import VelocityRegression
 from pipeline.preflight import require_room, require_whole_parameters
 from pipeline.timesteps import fixed
 from pipeline.training_set import StepBatches, Subset
+from pipeline.velocity_mlp import VelocityMLP
 from pipeline.watching import QuickFid, Watcher
 
 
@@ -229,6 +230,15 @@ def test_sharded_parameters_are_refused() -> None:
         require_whole_parameters(SimpleNamespace(distributed_type=kind))
     with pytest.raises(StraightflowError, match="FSDP"):
         require_whole_parameters(SimpleNamespace(distributed_type=DistributedType.FSDP))
+
+
+def test_gradient_checkpointing_of_a_network_that_cannot_is_refused(runtime, tmp_path: Path) -> None:
+    network = VelocityMLP(in_channels=2, width=4, num_layers=1, fourier_octaves=0)
+    points = Pairs()
+    points.x_0, points.x_1 = torch.zeros(20, 2), torch.zeros(20, 2)
+    settings = training_config(gradient_checkpointing=True)
+    with pytest.raises(StraightflowError, match=r"VelocityMLP(.|\n)*gradient_checkpointing: false"):
+        training.train(network, points, OBJECTIVE, settings, runtime, tmp_path, "refused")
 
 
 def test_images_of_another_shape_and_an_empty_set_are_refused(tiny_unet, runtime, tmp_path: Path) -> None:
