@@ -43,32 +43,43 @@ def main(config: Config, arguments: list[str]) -> None:
     reference.check(sampler.shape, options.num_samples, "--num-samples")
     fid_of = FewStepFid(extractor, reference, stream_key("training", 0), options.num_samples, BATCH_SIZE)
     print(f"FID: {fid_of.describe()}")
-    measured: list[tuple[list[float], Path]] = []
+    best: tuple[float, str] | None = None
     for file in _averages(options.model):
-        load_average(file, network)
+        try:
+            load_average(file, network)
+        except FileNotFoundError:
+            print(f"{file.parent.name} {file.stem}: dropped by the training meanwhile", flush=True)
+            continue
         row = [fid_of(sampler, SolverConfig(name="euler", num_steps=num_steps)) for num_steps in options.steps]
-        measured.append((row, file))
+        name = f"{file.parent.name} {file.stem}"
         cells = ", ".join(f"{fid:.3f} at {steps}" for fid, steps in zip(row, options.steps, strict=True))
-        print(f"{file.parent.name} {file.stem}: {cells}", flush=True)
-    best_row, best = min(measured, key=lambda item: item[0][0])
-    print(f"best at {options.steps[0]} step(s): {best.parent.name} {best.stem}, {best_row[0]:.3f}")
-    if options.out is not None:
-        load_average(best, network)
-        save_student(network.cpu(), options.out)
+        print(f"{name}: {cells}", flush=True)
+        if best is None or row[0] < best[0]:
+            best = row[0], name
+            if options.out is not None:  # at once, as a training under way drops its checkpoints
+                save_student(network, options.out)
+    if best is None:
+        raise _none_found(options.model)
+    print(f"best at {options.steps[0]} step(s): {best[1]}, {best[0]:.3f}")
 
 
 def _averages(model: str) -> list[Path]:
     """Files of weight averages of the newest run that trains ``model``, oldest checkpoint first."""
-    runs = sorted(paths.RUNS.glob(f"train-{model}-*"), key=lambda folder: folder.stat().st_mtime)
+    # Not those of a model whose name goes on with a dash.
+    runs = sorted(paths.RUNS.glob(f"train-{model}-{'[0-9a-f]' * 16}"), key=lambda folder: folder.stat().st_mtime)
     found = saved_averages(runs[-1]) if runs else []
     if not found:
-        raise StraightflowError(
-            expected=f"checkpoints of {model} in {paths.RUNS}",
-            found="none",
-            mend="call this while it trains or after it was stopped; a finished run is in models/ and its checkpoints "
-            "are gone",
-        )
+        raise _none_found(model)
     return found
+
+
+def _none_found(model: str) -> StraightflowError:
+    return StraightflowError(
+        expected=f"checkpoints of {model} in {paths.RUNS}",
+        found="none",
+        mend="call this while it trains or after it was stopped; a finished run is in models/ and its checkpoints "
+        "are gone",
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
