@@ -113,18 +113,22 @@ def train(
     batches = StepBatches(items, objective, config, accelerator.process_index, accelerator.num_processes)
     meter = Meter(accelerator, config.batch_size // accelerator.num_processes)
     stop = StopRequest(accelerator)
-    with training_context(unet, config, runtime) as (network, optimizer), stop.listening():
+    checkpoints = CheckpointFolder(
+        accelerator,
+        run_folder,
+        kept=config.kept_checkpoints,
+        marked_every_steps=config.marked_checkpoint_every_steps,
+    )
+    with (
+        checkpoints.held(),
+        training_context(unet, config, runtime) as (network, optimizer),
+        stop.listening(),
+    ):
         emas = [
             Ema(network.parameters(), halflife_images=halflife, rampup_ratio=config.ema_rampup_ratio)
             for halflife in config.halflives_images
         ]
         state = TrainingState(emas, meter)
-        checkpoints = CheckpointFolder(
-            accelerator,
-            run_folder,
-            kept=config.kept_checkpoints,
-            marked_every_steps=config.marked_checkpoint_every_steps,
-        )
         checkpoints.load_newest(state)
         first_step, began = state.step, time.monotonic()
 

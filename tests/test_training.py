@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import fcntl
 import os
 import shutil
 import signal
@@ -16,6 +17,7 @@ from accelerate.utils import DistributedType
 from diffusers import UNet2DModel
 from small_training import OBJECTIVE, Pairs, training_config
 
+import pipeline.checkpoint as checkpoint
 import pipeline.training as training
 from pipeline.batches import BatchOrder
 from pipeline.compute import open_runtime
@@ -230,6 +232,17 @@ def test_sharded_parameters_are_refused() -> None:
         require_whole_parameters(SimpleNamespace(distributed_type=kind))
     with pytest.raises(StraightflowError, match="FSDP"):
         require_whole_parameters(SimpleNamespace(distributed_type=DistributedType.FSDP))
+
+
+def test_a_folder_that_another_training_works_in_is_refused(tiny_unet, runtime, tmp_path: Path, monkeypatch) -> None:
+    arguments = (Pairs(), OBJECTIVE, training_config(), runtime, tmp_path, "second")
+    monkeypatch.setattr(checkpoint, "_FREED_WITHIN_SECONDS", 0.3)
+    other = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(other, fcntl.LOCK_EX)
+    with pytest.raises(StraightflowError, match="no other training at work"):
+        training.train(tiny_unet, *arguments)
+    os.close(other)
+    training.train(tiny_unet, *arguments)
 
 
 def test_gradient_checkpointing_of_a_network_that_cannot_is_refused(runtime, tmp_path: Path) -> None:
