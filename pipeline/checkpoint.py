@@ -9,14 +9,11 @@ needs saving beyond the step.
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import re
 import shutil
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,6 +26,7 @@ from safetensors.torch import load_file, save_file
 from pipeline.atomic import publish_folder, write_json
 from pipeline.ema import Ema
 from pipeline.errors import StraightflowError, one_line
+from pipeline.file_lock import file_lock
 from pipeline.fingerprint import fingerprint_file
 from pipeline.meter import Meter, Row
 
@@ -36,8 +34,6 @@ _NAME = re.compile(r"^step-(\d{9})$")
 _TEMPORARY = re.compile(r"^\.step-\d{9}\.tmp$")
 _RECORD = "checkpoint.json"
 _PROGRESS = "progress.json"
-# How long a folder may stay taken: a loader's workers look every five seconds whether their training is alive.
-_FREED_WITHIN_SECONDS = 10.0
 # Of torch.save's messages where its zip archive cannot be written: at once, in between, at its end.
 _TORCH_WRITING = ("StreamWriter", "inline_container", "iostream")
 
@@ -73,43 +69,23 @@ class CheckpointFolder:
         self._accelerator, self._folder = accelerator, folder
         self._kept, self._marked_every_steps = kept, marked_every_steps
 
-    @contextmanager
-    def held(self) -> Iterator[None]:
+    def held(self) -> AbstractContextManager[None]:
         """Keeps the folder from other trainings, as two that save alike would clear away each other's checkpoints.
 
         A training outlives the command that started it, where that alone was killed.
 
         Raises:
-            StraightflowError: If another training has it.
+            StraightflowError: On entry, if another training has it.
         """
         if not self._accelerator.is_main_process:
-            yield
-            return
+            return nullcontext()
         self._folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self._folder, os.O_RDONLY)
-        try:
-            self._take(descriptor)
-            yield
-        finally:
-            os.close(descriptor)
-
-    def _take(self, descriptor: int) -> None:
-        until = time.monotonic() + _FREED_WITHIN_SECONDS
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                if time.monotonic() >= until:
-                    raise StraightflowError(
-                        expected=f"no other training at work in {self._folder}",
-                        found="one that was started before and still runs",
-                        mend="let it end, or end it, and start again; the run continues from its newest checkpoint",
-                    ) from error
-                time.sleep(0.2)
-            except OSError:
-                return  # not every file system that machines share locks folders
-            else:
-                return
+        busy = StraightflowError(
+            expected=f"no other training at work in {self._folder}",
+            found="one that was started before and still runs",
+            mend="let it end, or end it, and start again; the run continues from its newest checkpoint",
+        )
+        return file_lock(self._folder / ".lock", busy=busy)
 
     def save(self, state: TrainingState) -> None:
         """Saves the run at ``state.step`` and drops the checkpoints that need not be kept.

@@ -9,10 +9,10 @@ import contextlib
 import json
 import shutil
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+from at_step import Killed, at_step, die
 from diffusers import ModelMixin
 from safetensors.torch import save_file
 from small_training import OBJECTIVE, Pairs, training_config
@@ -24,7 +24,6 @@ from pipeline.couplings.generation import generate_couplings
 from pipeline.evaluation.few_step_fid import FewStepFid
 from pipeline.evaluation.reference import open_reference
 from pipeline.image_set import ImageSet
-from pipeline.learning_rate import learning_rate_at
 from pipeline.metrics.features import FeatureExtractor
 from pipeline.models import load_sampler
 from pipeline.networks import load_network
@@ -88,28 +87,12 @@ def work_sharded(folder: Path, runtime: Runtime) -> None:
         shutil.copytree(folder / "interrupted", folder / run)
     runtime.accelerator.wait_for_everyone()
     train_once("continued", TRAINING, folder, runtime)
-    with dying_in_step(5), contextlib.suppress(InterruptedError):
+    with at_step(5, die), contextlib.suppress(Killed):
         train_once("killed", TRAINING, folder, runtime)
     if runtime.is_main:
         shutil.copytree(folder / run_name("killed", runtime), folder / "interrupted-sharded")
     runtime.accelerator.wait_for_everyone()
     train_once("killed", TRAINING, folder, runtime)
-
-
-@contextlib.contextmanager
-def dying_in_step(fatal: int) -> Iterator[None]:
-    """Trainings inside raise InterruptedError when step ``fatal``, from 0, begins."""
-
-    def dies(step: int, settings: TrainingConfig) -> float:
-        if step == fatal:
-            raise InterruptedError
-        return learning_rate_at(step, settings)
-
-    training.learning_rate_at = dies
-    try:
-        yield
-    finally:
-        training.learning_rate_at = learning_rate_at
 
 
 def run_name(name: str, runtime: Runtime) -> str:

@@ -9,11 +9,10 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from at_step import at_step
 from safetensors.torch import save_file
 from small_training import OBJECTIVE, Pairs, training_config
 from small_unet import small_unet
@@ -21,9 +20,8 @@ from small_unet import small_unet
 import pipeline.checkpoint as checkpoint
 import pipeline.training as training
 from pipeline.compute import Runtime, open_runtime
-from pipeline.config import ComputeConfig, LaunchConfig, TrainingConfig
+from pipeline.config import ComputeConfig, LaunchConfig
 from pipeline.errors import InterruptedRunError, StraightflowError
-from pipeline.learning_rate import learning_rate_at
 
 SETTINGS = training_config(num_steps=14, log_every_steps=100, checkpoint_every_steps=100)
 POISONED = 13
@@ -62,22 +60,6 @@ def break_down(folder: Path, runtime: Runtime) -> None:
         training.train(small_unet(), items, OBJECTIVE, settings, runtime, folder / "broken", "broken")
     except StraightflowError as error:
         (folder / f"broken-{runtime.accelerator.process_index}").write_text(error.found)
-
-
-@contextmanager
-def at_step(step: int, act: Callable[[], None]) -> Iterator[None]:
-    """Trainings inside call ``act`` when step ``step``, from 0, begins."""
-
-    def rate(asked: int, settings: TrainingConfig) -> float:
-        if asked == step:
-            act()
-        return learning_rate_at(asked, settings)
-
-    training.learning_rate_at = rate
-    try:
-        yield
-    finally:
-        training.learning_rate_at = learning_rate_at
 
 
 def main(folder: Path, num_processes: int) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from process_worker import TRAINING, dying_in_step, train_once, work
+from at_step import Killed, at_step, die
+from process_worker import TRAINING, train_once, work
 from project_folders import launch
 from safetensors.torch import load_file
 from small_training import OBJECTIVE, Pairs
@@ -26,9 +27,9 @@ def folder(tiny_unet, runtime, tmp_path: Path) -> Path:
     """A student, and the checkpoints of a run of one process that ended after its fifth step."""
     save_student(tiny_unet, tmp_path / "student")
 
-    with dying_in_step(5), pytest.raises(InterruptedError):
+    with at_step(5, die), pytest.raises(Killed):
         training.train(tiny_unet, Pairs(), OBJECTIVE, TRAINING, runtime, tmp_path / "interrupted", "interrupted")
-    assert [item.name for item in (tmp_path / "interrupted").iterdir()] == ["step-000000003"]
+    assert [item.name for item in (tmp_path / "interrupted").glob("step-*")] == ["step-000000003"]
     return tmp_path
 
 
@@ -74,7 +75,7 @@ def test_sharded_processes_make_the_same_student_and_go_on_from_any_checkpoint(r
     for suffix in ("safetensors", "json"):
         killed, whole = ((folder / f"{name}-sharded-3.{suffix}").read_bytes() for name in ("killed", "whole"))
         assert killed == whole
-    assert [item.name for item in (folder / "interrupted-sharded").iterdir()] == ["step-000000003"]
+    assert [item.name for item in (folder / "interrupted-sharded").glob("step-*")] == ["step-000000003"]
     (folder / "interrupted-sharded").rename(folder / "unsharded-1")
     train_once("unsharded", TRAINING, folder, runtime)
     require_same_training(folder, "whole-1", "unsharded-1")

@@ -1,11 +1,9 @@
 from __future__ import annotations
 
 import copy
-import fcntl
 import os
 import shutil
 import signal
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,14 +12,15 @@ import numpy as np
 import pytest
 import torch
 from accelerate.utils import DistributedType
+from at_step import Killed, at_step, die
 from diffusers import UNet2DModel
+from lock_holder import held_by_another
 from small_training import OBJECTIVE, Pairs, training_config
 
-import pipeline.checkpoint as checkpoint
 import pipeline.training as training
 from pipeline.batches import BatchOrder
 from pipeline.compute import open_runtime
-from pipeline.config import ONE_PROCESS, ComputeConfig, TrainingConfig, WatchConfig
+from pipeline.config import ONE_PROCESS, ComputeConfig, WatchConfig
 from pipeline.dropout import set_dropout
 from pipeline.ema import Ema
 from pipeline.errors import InterruptedRunError, StraightflowError
@@ -38,25 +37,6 @@ from pipeline.velocity_mlp import VelocityMLP
 from pipeline.watching import QuickFid, Watcher
 
 
-class Killed(BaseException):
-    pass
-
-
-def at_step(step: int, act: Callable[[], None]) -> Callable[[int, TrainingConfig], float]:
-    """The learning rate, but ``act`` is called when that of ``step`` (from 0) is asked for."""
-
-    def rate(asked: int, settings: TrainingConfig) -> float:
-        if asked == step:
-            act()
-        return learning_rate_at(asked, settings)
-
-    return rate
-
-
-def die() -> None:
-    raise Killed
-
-
 def require_equal(one: UNet2DModel, other: UNet2DModel) -> None:
     for name, value in one.state_dict().items():
         assert torch.equal(value, other.state_dict()[name]), name
@@ -65,17 +45,15 @@ def require_equal(one: UNet2DModel, other: UNet2DModel) -> None:
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
 @pytest.mark.parametrize("killed_at", [4, 8])
 def test_a_run_killed_and_resumed_ends_with_the_same_weights(
-    tiny_unet, runtime, tmp_path: Path, monkeypatch, killed_at: int, dropout: float
+    tiny_unet, runtime, tmp_path: Path, killed_at: int, dropout: float
 ) -> None:
     set_dropout(tiny_unet, dropout)
     whole, resumed = copy.deepcopy(tiny_unet), copy.deepcopy(tiny_unet)
     settings = training_config(ema_other_halflives_images=(20,), heldout_items=20, heldout_every_steps=6)
     arguments = (Pairs(), OBJECTIVE, settings, runtime)
     result = training.train(whole, *arguments, tmp_path / "whole", "whole", heldout=Pairs())
-    monkeypatch.setattr(training, "learning_rate_at", at_step(killed_at, die))
-    with pytest.raises(Killed):
+    with at_step(killed_at, die), pytest.raises(Killed):
         training.train(resumed, *arguments, tmp_path / "killed", "killed", heldout=Pairs())
-    monkeypatch.undo()
     resumed = copy.deepcopy(tiny_unet)
     again = training.train(resumed, *arguments, tmp_path / "killed", "resumed", heldout=Pairs())
     require_equal(whole, resumed)
@@ -83,29 +61,28 @@ def test_a_run_killed_and_resumed_ends_with_the_same_weights(
     assert again == result
 
 
-def test_weights_stored_channels_last_are_saved_and_go_on(tiny_unet, tmp_path: Path, monkeypatch) -> None:
+def test_weights_stored_channels_last_are_saved_and_go_on(tiny_unet, tmp_path: Path) -> None:
     runtime = open_runtime(ComputeConfig(precision="fp32", compile="off", channels_last="on"), ONE_PROCESS)
     whole, resumed = copy.deepcopy(tiny_unet), copy.deepcopy(tiny_unet)
     arguments = (Pairs(), OBJECTIVE, training_config(), runtime)
     training.train(whole, *arguments, tmp_path / "whole", "whole")
     assert not all(parameter.is_contiguous() for parameter in whole.parameters())
-    monkeypatch.setattr(training, "learning_rate_at", at_step(8, die))
-    with pytest.raises(Killed):
+    with at_step(8, die), pytest.raises(Killed):
         training.train(copy.deepcopy(tiny_unet), *arguments, tmp_path / "killed", "killed")
-    monkeypatch.undo()
-    assert [item.name for item in (tmp_path / "killed").iterdir()] == ["step-000000005"]
+    assert [item.name for item in (tmp_path / "killed").glob("step-*")] == ["step-000000005"]
     training.train(resumed, *arguments, tmp_path / "killed", "resumed")
     require_equal(whole, resumed)
 
 
-def test_sigterm_saves_the_step_and_says_resume(tiny_unet, runtime, tmp_path: Path, monkeypatch) -> None:
+def test_sigterm_saves_the_step_and_says_resume(tiny_unet, runtime, tmp_path: Path) -> None:
     whole, resumed = copy.deepcopy(tiny_unet), copy.deepcopy(tiny_unet)
     result = training.train(whole, Pairs(), OBJECTIVE, training_config(), runtime, tmp_path / "whole", "whole")
     before = signal.getsignal(signal.SIGTERM)
-    monkeypatch.setattr(training, "learning_rate_at", at_step(6, lambda: os.kill(os.getpid(), signal.SIGTERM)))
-    with pytest.raises(InterruptedRunError, match="saved step 7 of 12"):
+    with (
+        at_step(6, lambda: os.kill(os.getpid(), signal.SIGTERM)),
+        pytest.raises(InterruptedRunError, match="saved step 7 of 12"),
+    ):
         training.train(resumed, Pairs(), OBJECTIVE, training_config(), runtime, tmp_path / "asked", "asked")
-    monkeypatch.undo()
     assert signal.getsignal(signal.SIGTERM) is before
     assert (tmp_path / "asked/step-000000007").is_dir()
     resumed = copy.deepcopy(tiny_unet)
@@ -234,14 +211,11 @@ def test_sharded_parameters_are_refused() -> None:
         require_whole_parameters(SimpleNamespace(distributed_type=DistributedType.FSDP))
 
 
-def test_a_folder_that_another_training_works_in_is_refused(tiny_unet, runtime, tmp_path: Path, monkeypatch) -> None:
+def test_a_folder_that_another_training_works_in_is_refused(tiny_unet, runtime, tmp_path: Path) -> None:
     arguments = (Pairs(), OBJECTIVE, training_config(), runtime, tmp_path, "second")
-    monkeypatch.setattr(checkpoint, "_FREED_WITHIN_SECONDS", 0.3)
-    other = os.open(tmp_path, os.O_RDONLY)
-    fcntl.flock(other, fcntl.LOCK_EX)
-    with pytest.raises(StraightflowError, match="no other training at work"):
+    refused = pytest.raises(StraightflowError, match="no other training at work")
+    with held_by_another(tmp_path / ".lock"), refused:
         training.train(tiny_unet, *arguments)
-    os.close(other)
     training.train(tiny_unet, *arguments)
 
 

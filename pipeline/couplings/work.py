@@ -7,11 +7,9 @@ is whole, whatever interrupted the run.
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ from pipeline.atomic import write_json
 from pipeline.couplings.manifest import Direction, shard_name
 from pipeline.couplings.shard import write_shard
 from pipeline.errors import StraightflowError, one_line
+from pipeline.file_lock import file_lock
 from pipeline.fingerprint import fingerprint_file
 
 PREFIX = "couplings-"
@@ -136,23 +135,18 @@ class Work:
         Raises:
             StraightflowError: If another process holds it.
         """
-        try:
-            descriptor = os.open(self.folder / f".{shard_name(shard)}.lock", os.O_CREAT | os.O_RDWR)
-        except OSError as error:
-            raise _not_writable(self.folder, f"shard {shard_name(shard)}", error) from error
-        try:
+        busy = StraightflowError(
+            expected=f"to be the only writer of shard {shard_name(shard)} in {self.folder}",
+            found="another process is making it",
+            mend="wait for that process or end it; workers that share a store need the same --workers and "
+            "different --worker. Finished shards are kept",
+        )
+        with ExitStack() as stack:
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise StraightflowError(
-                    expected=f"to be the only writer of shard {shard_name(shard)} in {self.folder}",
-                    found="another process is making it",
-                    mend="wait for that process or end it; workers that share a store need the same --workers and "
-                    "different --worker. Finished shards are kept",
-                ) from error
+                stack.enter_context(file_lock(self.folder / f".{shard_name(shard)}.lock", busy=busy))
+            except OSError as error:
+                raise _not_writable(self.folder, f"shard {shard_name(shard)}", error) from error
             yield
-        finally:
-            os.close(descriptor)
 
     def _record(self, shard: int) -> Path:
         return self.folder / f"{shard_name(shard)}.json"

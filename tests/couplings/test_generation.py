@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import shutil
 import signal
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from coupling_models import couplings
+from lock_holder import held_by_another
 
 import pipeline.couplings.work as work_module
 from pipeline.couplings.generation import generate_couplings, make_shards, open_run, publish
@@ -134,10 +134,9 @@ def test_more_pairs_are_added_to_the_shards_of_an_unfinished_store(sampler: Samp
 
 def test_a_second_writer_is_refused(sampler: Sampler, tmp_path: Path) -> None:
     run = open_run(sampler, couplings(), tmp_path / "runs")
-    with (run.work.folder / ".shard-000001.safetensors.lock").open("w") as other:
-        fcntl.flock(other, fcntl.LOCK_EX)
-        with pytest.raises(StraightflowError, match=r"only writer of shard shard-000001(.|\n)*another process"):
-            make_shards(run, Worker(0, 1))
+    refused = pytest.raises(StraightflowError, match=r"only writer of shard shard-000001(.|\n)*another process")
+    with held_by_another(run.work.folder / ".shard-000001.safetensors.lock"), refused:
+        make_shards(run, Worker(0, 1))
     assert run.finished(0) is not None
     make_shards(run, Worker(0, 1))
     assert run.finished(1) is not None
