@@ -100,6 +100,11 @@ def test_a_sweep_that_cannot_be_measured_is_refused(change: dict[str, Any], mess
     [
         ("rounds.round1.couplings.dtype=uint8", r"rounds\.round1\.couplings\.dtype uint8"),
         ("distill.loss={name: lpips_huber, c: 0.1}", r"distill\.loss lpips_huber compares images"),
+        (
+            "+teacher.flow={coupling: independent, loss: {name: lpips_huber, c: 0.1}, "
+            "timesteps: {name: uniform, a: null}}",
+            r"teacher\.flow\.loss lpips_huber compares images",
+        ),
         ("data.num_points=0", r"data\.num_points.*greater than 0"),
         ("data.resolution=8", "takes num_points, and null for resolution"),
         ("data.source=digits", "takes resolution and channels"),

@@ -140,6 +140,8 @@ def _shape_problems(config: Config) -> Iterable[str]:
     losses = {f"flows.{name}.loss": flow.loss for name, flow in config.flows.items()}
     losses |= {f"rounds.{name}.train.loss": item.train.loss for name, item in config.rounds.items()}
     losses |= {"distill.loss": config.distill.loss}
+    if config.teacher.flow is not None:
+        losses["teacher.flow.loss"] = config.teacher.flow.loss
     for key, loss in losses.items():
         if points and loss.name == "lpips_huber":
             yield f"{key} lpips_huber compares images; give l2 or pseudo_huber for points"
