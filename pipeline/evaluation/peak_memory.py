@@ -10,21 +10,28 @@ import torch
 from pipeline.allocator import release_freed_memory
 
 _MIB = 2**20
+_RESET = Path("/proc/self/clear_refs")  # of Linux, where its kernel is built with it
+
+
+def can_reset_peak_memory() -> bool:
+    """Whether this system counts a process's peak anew when asked to; elsewhere it is that since its start."""
+    return _RESET.exists()
 
 
 def reset_peak_memory(device: torch.device) -> None:
     """Starts counting anew."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    elif Path("/proc/self/clear_refs").exists():
+    elif can_reset_peak_memory():
         release_freed_memory()
-        Path("/proc/self/clear_refs").write_text("5")  # proc(5): resets the peak of the resident set
+        _RESET.write_text("5")  # proc(5): resets the peak of the resident set
 
 
 def peak_memory_mib(device: torch.device) -> float | None:
     """MiB at the peak since :func:`reset_peak_memory`; None where the system does not tell."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / _MIB
-    status = Path("/proc/self/status")
-    found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text()) if status.exists() else None
+    if not can_reset_peak_memory():
+        return None
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
     return int(found[1]) / 1024 if found else None
