@@ -27,22 +27,26 @@ from typing import Any
 from diffusers import ModelMixin
 
 from benchmarks.choices_tables import NUM_STEPS, Average, Student, averages_table, choices_table, write_page
-from pipeline.atomic import write_json
-from pipeline.compute import Runtime, open_runtime
-from pipeline.config import ONE_PROCESS, TEACHER, Config, FlowTrainingConfig, SolverConfig, load_config
+from pipeline.config.compute import ONE_PROCESS
+from pipeline.config.graph import TEACHER, Config
+from pipeline.config.loading import load_config
+from pipeline.config.solver import SolverConfig
+from pipeline.config.training import FlowTrainingConfig
 from pipeline.couplings.store import CouplingStore
-from pipeline.dropout import set_dropout
-from pipeline.errors import EXIT_RESUME, InterruptedRunError, StraightflowError
 from pipeline.evaluation.few_step_fid import FewStepFid
-from pipeline.fingerprint import fingerprint_file, fingerprint_folder, fingerprint_json
-from pipeline.heldout import heldout_split
-from pipeline.models import Sampler
-from pipeline.networks import build_network, load_network, num_classes, sample_shape, starting_network
-from pipeline.noise import stream_key
-from pipeline.objectives import build_velocity_regression
-from pipeline.progress import Progress
-from pipeline.training import train
-from pipeline.training_set import Subset
+from pipeline.flow.noise import stream_key
+from pipeline.models.networks import build_network, load_network, num_classes, sample_shape, starting_network
+from pipeline.models.runtime import Runtime, open_runtime
+from pipeline.models.sampler import Sampler
+from pipeline.system.atomic import write_json
+from pipeline.system.errors import EXIT_RESUME, InterruptedRunError, StraightflowError
+from pipeline.system.fingerprint import fingerprint_file, fingerprint_folder, fingerprint_json
+from pipeline.system.progress import Progress
+from pipeline.training.dropout import set_dropout
+from pipeline.training.heldout import heldout_split
+from pipeline.training.loop import train
+from pipeline.training.objectives import build_velocity_regression
+from pipeline.training.samples import Subset
 from stages import paths
 from stages.measuring import open_measure
 

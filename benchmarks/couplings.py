@@ -30,16 +30,19 @@ import torch
 from diffusers import DDIMPipeline, DDIMScheduler, UNet2DModel
 
 import pipeline.couplings.work as work_module
-from pipeline.batches import BatchOrder
-from pipeline.compute import Runtime, open_runtime
-from pipeline.config import ONE_PROCESS, ComputeConfig, CouplingsConfig, SolverConfig, UNetConfig
+from pipeline.config.compute import ONE_PROCESS, ComputeConfig
+from pipeline.config.couplings import CouplingsConfig
+from pipeline.config.solver import SolverConfig
+from pipeline.config.teacher import UNetConfig
 from pipeline.couplings.generation import generate_couplings
 from pipeline.couplings.store import CouplingStore
-from pipeline.models import Sampler, load_sampler
-from pipeline.networks import build_network
-from pipeline.noise import sample_noise, stream_key
-from pipeline.solvers import Solution
-from pipeline.teacher_training import save_teacher, training_scheduler
+from pipeline.data.order import BatchOrder
+from pipeline.flow.noise import sample_noise, stream_key
+from pipeline.flow.solvers import Solution
+from pipeline.models.networks import build_network
+from pipeline.models.pretrained import save_teacher, training_scheduler
+from pipeline.models.runtime import Runtime, open_runtime
+from pipeline.models.sampler import Sampler, load_sampler
 
 UNETS = {
     "digits": (

@@ -23,21 +23,24 @@ import numpy as np
 import torch
 from cleanfid.fid import frechet_distance as cleanfid_distance
 
-from pipeline.compute import open_runtime
-from pipeline.config import ONE_PROCESS, Config, SolverConfig, load_config
+from pipeline.config.compute import ONE_PROCESS
+from pipeline.config.graph import Config
+from pipeline.config.loading import load_config
+from pipeline.config.solver import SolverConfig
+from pipeline.data.image_set import ImageSet
+from pipeline.data.pixels import to_uint8
 from pipeline.evaluation.quality import num_kept
 from pipeline.evaluation.reference import open_reference
 from pipeline.evaluation.sweep import sweep
-from pipeline.image_set import ImageSet
+from pipeline.flow.noise import sample_noise, stream_key
 from pipeline.metrics.classifier import ImageClassifier
 from pipeline.metrics.features import FeatureExtractor, open_extractor, save_classifier
 from pipeline.metrics.frechet import frechet_distance
 from pipeline.metrics.moments import Moments, moments_of
-from pipeline.models import Sampler, load_sampler
-from pipeline.networks import build_network
-from pipeline.noise import sample_noise, stream_key
-from pipeline.pixels import to_uint8
-from pipeline.student import save_student
+from pipeline.models.networks import build_network
+from pipeline.models.runtime import open_runtime
+from pipeline.models.sampler import Sampler, load_sampler
+from pipeline.models.student import save_student
 
 ROOT = Path(__file__).parent.parent
 

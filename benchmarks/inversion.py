@@ -12,13 +12,14 @@ from pathlib import Path
 
 import torch
 
-from pipeline.compute import open_runtime
-from pipeline.config import ONE_PROCESS, ComputeConfig, SolverConfig
-from pipeline.image_set import open_images
-from pipeline.models import load_sampler
-from pipeline.noise import sample_noise, stream_key
-from pipeline.noise_normality import noise_normality
-from pipeline.pixels import to_float
+from pipeline.config.compute import ONE_PROCESS, ComputeConfig
+from pipeline.config.solver import SolverConfig
+from pipeline.couplings.noise_normality import noise_normality
+from pipeline.data.image_set import open_images
+from pipeline.data.pixels import to_float
+from pipeline.flow.noise import sample_noise, stream_key
+from pipeline.models.runtime import open_runtime
+from pipeline.models.sampler import load_sampler
 
 BACK = SolverConfig(name="unipc", num_steps=100, grid="quadratic")
 SOLVERS = (

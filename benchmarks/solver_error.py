@@ -16,11 +16,12 @@ from pathlib import Path
 
 import torch
 
-from pipeline.compute import open_runtime
-from pipeline.config import ONE_PROCESS, ComputeConfig, SolverConfig
-from pipeline.models import Sampler, load_sampler
-from pipeline.noise import sample_noise, stream_key
-from pipeline.progress import Progress
+from pipeline.config.compute import ONE_PROCESS, ComputeConfig
+from pipeline.config.solver import SolverConfig
+from pipeline.flow.noise import sample_noise, stream_key
+from pipeline.models.runtime import open_runtime
+from pipeline.models.sampler import Sampler, load_sampler
+from pipeline.system.progress import Progress
 
 REFERENCE = SolverConfig(name="dopri5", rtol=1e-6, atol=1e-6)
 DDIM_1000 = SolverConfig(name="ddim", num_steps=1000)

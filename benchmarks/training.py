@@ -29,16 +29,18 @@ import torch
 from diffusers import UNet2DModel
 
 from benchmarks.training_peers import bare, diffusers_example, timed, torchcfm_example
-from pipeline.compute import Runtime, open_runtime
-from pipeline.config import ComputeConfig, LaunchConfig, TrainingConfig, UNetConfig
-from pipeline.losses import l2
-from pipeline.meter import Row
-from pipeline.networks import build_network
-from pipeline.noise import sample_noise, stream_key
-from pipeline.objectives import VelocityRegression
-from pipeline.pixels import to_float
-from pipeline.timesteps import uniform
-from pipeline.training import train
+from pipeline.config.compute import ComputeConfig, LaunchConfig
+from pipeline.config.teacher import UNetConfig
+from pipeline.config.training import TrainingConfig
+from pipeline.data.pixels import to_float
+from pipeline.flow.losses import l2
+from pipeline.flow.noise import sample_noise, stream_key
+from pipeline.flow.timesteps import uniform
+from pipeline.models.networks import build_network
+from pipeline.models.runtime import Runtime, open_runtime
+from pipeline.training.loop import train
+from pipeline.training.meter import Row
+from pipeline.training.objectives import VelocityRegression
 
 NUM_IMAGES = 10_000
 DIGITS = UNetConfig(

@@ -20,7 +20,7 @@ coupling
     papers' counting a student of a deterministic teacher's couplings is a "2-rectified flow", so
     ``roundK`` here is the (K + 1)-rectified flow there.
 
-Time runs from noise (0) to image (1). diffusers runs the other way; :mod:`pipeline.student` is the
+Time runs from noise (0) to image (1). diffusers runs the other way; :mod:`pipeline.models.student` is the
 only place that knows it.
 
 Data flows one way: ``stages/`` read the configuration and call ``pipeline/``; ``pipeline/`` never

@@ -10,16 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.atomic import write_json
-from pipeline.checks.couplings import check_couplings
-from pipeline.compute import Runtime, open_runtime
-from pipeline.config import ONE_PROCESS, Config
+from pipeline.config.compute import ONE_PROCESS
+from pipeline.config.graph import Config
+from pipeline.couplings.gate import check_couplings
 from pipeline.couplings.manifest import MANIFEST, Manifest
 from pipeline.couplings.store import CouplingStore
-from pipeline.errors import StraightflowError
-from pipeline.fingerprint import fingerprint_file
 from pipeline.metrics.row import COUPLINGS_PREFIX, Row
-from pipeline.models import load_sampler
+from pipeline.models.runtime import Runtime, open_runtime
+from pipeline.models.sampler import load_sampler
+from pipeline.system.atomic import write_json
+from pipeline.system.errors import StraightflowError
+from pipeline.system.fingerprint import fingerprint_file
 from stages import paths
 from stages.entry import run, single_argument
 
@@ -62,8 +63,8 @@ def _couplings_row(config: Config, name: str, store: CouplingStore, runtime: Run
 
 def _points_row(config: Config, name: str, store: CouplingStore) -> dict[str, Any]:
     """The row of a round's couplings of points."""
+    from pipeline.evaluation.point_sweep import draw_fresh_points, point_row
     from pipeline.toys.distributions import TOYS
-    from pipeline.toys.measures import draw_fresh_points, point_row
 
     points = store.x_1(np.arange(min(len(store), config.evaluate.num_samples))).numpy()
     fresh = draw_fresh_points(TOYS[config.data.source], len(points), config.evaluate.seed)

@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from pipeline.atomic import write_json
-from pipeline.checks.images import check_images
-from pipeline.checks.teacher import check_teacher
-from pipeline.config import Config
+from pipeline.config.graph import Config
+from pipeline.data.check import check_images
+from pipeline.models.check import check_teacher
+from pipeline.system.atomic import write_json
 from stages import paths
 from stages.entry import run
 

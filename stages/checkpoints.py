@@ -10,15 +10,17 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pipeline.checkpoint import load_average, saved_averages
-from pipeline.compute import open_runtime
-from pipeline.config import DISTILLED, ONE_PROCESS, Config, SolverConfig
-from pipeline.errors import StraightflowError
+from pipeline.config.compute import ONE_PROCESS
+from pipeline.config.graph import DISTILLED, Config
+from pipeline.config.solver import SolverConfig
 from pipeline.evaluation.few_step_fid import FewStepFid
-from pipeline.models import Sampler
-from pipeline.networks import load_network, noise_of, num_classes, sample_shape, starting_network
-from pipeline.noise import stream_key
-from pipeline.student import save_student
+from pipeline.flow.noise import stream_key
+from pipeline.models.networks import load_network, noise_of, num_classes, sample_shape, starting_network
+from pipeline.models.runtime import open_runtime
+from pipeline.models.sampler import Sampler
+from pipeline.models.student import save_student
+from pipeline.system.errors import StraightflowError
+from pipeline.training.checkpoint import load_average, saved_averages
 from stages import paths
 from stages.entry import run
 from stages.measuring import open_measure

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.atomic import write_json
-from pipeline.config import ClassifierConfig, Config
+from pipeline.config.evaluation import ClassifierConfig
+from pipeline.config.graph import Config
+from pipeline.system.atomic import write_json
 from stages import paths
 from stages.entry import run
 
@@ -23,7 +24,7 @@ def main(config: Config, arguments: list[str]) -> None:
 
 def _train(settings: ClassifierConfig) -> float:
     """Writes models/classifier; accuracy on held-out images. Imports torch, which runs with other features need not."""
-    from pipeline.image_set import open_images
+    from pipeline.data.image_set import open_images
     from pipeline.metrics.classifier import train_classifier
     from pipeline.metrics.features import save_classifier
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.config import Config
-from pipeline.errors import StraightflowError
+from pipeline.config.graph import Config
 from pipeline.report.runs import comparison_table, load_run
+from pipeline.system.errors import StraightflowError
 from stages.entry import run
 
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import argparse
 
-from pipeline.compute import open_runtime
-from pipeline.config import Config
+from pipeline.config.graph import Config
 from pipeline.couplings.generation import generate_couplings, make_shards, open_run
 from pipeline.couplings.unfinished import unfinished_stores
 from pipeline.couplings.work import Worker
-from pipeline.errors import StraightflowError
-from pipeline.image_set import open_images
-from pipeline.models import load_sampler
+from pipeline.data.image_set import open_images
+from pipeline.models.runtime import open_runtime
+from pipeline.models.sampler import load_sampler
+from pipeline.system.errors import StraightflowError
 from stages import paths
 from stages.entry import run
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.config import Config
+from pipeline.config.graph import Config
 from stages import paths
 from stages.entry import run
 
@@ -11,11 +11,11 @@ def main(config: Config, arguments: list[str]) -> None:
     """Writes data/images. Each kind of data imports what it alone needs: loading both costs seconds."""
     del arguments
     if config.data.is_points:
-        from pipeline.toys.data import prepare_points
+        from pipeline.data.points import prepare_points
 
         prepare_points(config.data, paths.IMAGES)
     else:
-        from pipeline.data import prepare_images
+        from pipeline.data.images import prepare_images
 
         prepare_images(config.data, paths.IMAGES)
 

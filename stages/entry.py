@@ -7,8 +7,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from pipeline.config import Config, load_config
-from pipeline.errors import EXIT_RESUME, InterruptedRunError, StraightflowError
+from pipeline.config.graph import Config
+from pipeline.config.loading import load_config
+from pipeline.system.errors import EXIT_RESUME, InterruptedRunError, StraightflowError
 
 PARAMS = Path("params.yaml")
 

@@ -9,10 +9,10 @@ from dataclasses import asdict
 
 from safetensors.numpy import save_file
 
-from pipeline.atomic import atomic_file, write_json
-from pipeline.compute import Runtime, open_runtime
-from pipeline.config import Config, learns_mean_velocity
-from pipeline.models import load_sampler
+from pipeline.config.graph import Config, learns_mean_velocity
+from pipeline.models.runtime import Runtime, open_runtime
+from pipeline.models.sampler import load_sampler
+from pipeline.system.atomic import atomic_file, write_json
 from stages import paths
 from stages.entry import run, single_argument
 
@@ -54,8 +54,8 @@ def _evaluate_images(config: Config, name: str, runtime: Runtime) -> None:
 
 
 def _evaluate_points(config: Config, name: str, runtime: Runtime) -> None:
+    from pipeline.evaluation.points import evaluate_points
     from pipeline.toys.distributions import TOYS
-    from pipeline.toys.evaluation import evaluate_points
 
     sampler = load_sampler(paths.model(name), runtime)
     exact = learns_mean_velocity(config, name)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shutil
 
-from pipeline.compute import open_runtime
-from pipeline.config import Config, SolverConfig
-from pipeline.image_set import open_images
-from pipeline.networks import build_network, set_noise
-from pipeline.objectives import build_flow_matching
-from pipeline.student import save_student
-from pipeline.training import train
+from pipeline.config.graph import Config
+from pipeline.config.solver import SolverConfig
+from pipeline.data.image_set import open_images
+from pipeline.models.networks import build_network, set_noise
+from pipeline.models.runtime import open_runtime
+from pipeline.models.student import save_student
+from pipeline.training.loop import train
+from pipeline.training.objectives import build_flow_matching
 from stages import paths
 from stages.entry import run, single_argument
 from stages.training_outputs import heldout_data, run_folder, write_training

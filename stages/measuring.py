@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.compute import Runtime
-from pipeline.config import Config
+from pipeline.config.graph import Config
+from pipeline.data.image_set import open_images
 from pipeline.evaluation.quality import num_kept
 from pipeline.evaluation.reference import Reference, open_reference
-from pipeline.image_set import open_images
 from pipeline.metrics.features import FeatureExtractor, open_extractor
+from pipeline.models.runtime import Runtime
 from stages import paths
 
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import fields
 from pathlib import Path
 
-from pipeline.atomic import atomic_file, write_json
-from pipeline.config import Config
-from pipeline.report.few_step_csv import write_few_step_csv
-from pipeline.report.page import render_page
-from pipeline.report.pictures import draw_pictures
+from pipeline.config.graph import Config
+from pipeline.report.images.few_step_csv import write_few_step_csv
+from pipeline.report.images.page import render_page
+from pipeline.report.images.pictures import draw_pictures
+from pipeline.report.images.results import few_step_rows, load_results
+from pipeline.report.images.samples import load_samples
+from pipeline.report.images.summary import summary
 from pipeline.report.provenance import collect_provenance, parameters
-from pipeline.report.results import few_step_rows, load_results
-from pipeline.report.samples import load_samples
-from pipeline.report.summary import summary
+from pipeline.system.atomic import atomic_file, write_json
 from stages import paths
 from stages.entry import run
 
@@ -24,7 +24,7 @@ def main(config: Config, arguments: list[str]) -> None:
     """Writes metrics/few_step.csv, metrics/summary.json and report/ with the figures and index.html."""
     del arguments
     if config.data.is_points:
-        from pipeline.toys.page import write_point_report  # brings torch along, which images do without here
+        from pipeline.report.points.page import write_point_report  # brings torch along, which images do without here
 
         write_point_report(HERE, config, table_path=paths.FEW_STEP, summary_path=paths.SUMMARY, folder=paths.REPORT)
         return

@@ -10,16 +10,17 @@ import numpy as np
 from PIL import Image
 from pydantic import ValidationError
 
-from pipeline.atomic import atomic_file
-from pipeline.compute import open_runtime
-from pipeline.config import ONE_PROCESS, STUDENT_SOLVERS, TEACHER_SOLVERS, Config, SolverConfig
-from pipeline.config.nearest import nearest
-from pipeline.errors import StraightflowError, validation_problems
-from pipeline.models import Sampler, load_sampler
-from pipeline.mosaic import mosaic
-from pipeline.progress import Progress
+from pipeline.config.compute import ONE_PROCESS
+from pipeline.config.graph import Config
+from pipeline.config.solver import STUDENT_SOLVERS, TEACHER_SOLVERS, SolverConfig
+from pipeline.data.pixels import mosaic
+from pipeline.models.runtime import open_runtime
+from pipeline.models.sampler import Sampler, load_sampler
+from pipeline.models.sampling import TRAJECTORY_SOLVERS, sample_images, sample_trajectories
 from pipeline.report.gif import encode_gif
-from pipeline.sampling import TRAJECTORY_SOLVERS, sample_images, sample_trajectories
+from pipeline.system.atomic import atomic_file
+from pipeline.system.errors import StraightflowError, nearest, validation_problems
+from pipeline.system.progress import Progress
 from stages import paths
 from stages.entry import run
 

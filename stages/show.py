@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pipeline.config import Config
-from pipeline.report.few_step_csv import read_few_step_csv
+from pipeline.config.graph import Config
+from pipeline.metrics.point_row import PointRow
+from pipeline.report.images.few_step_csv import read_few_step_csv
+from pipeline.report.images.summary import headline, text_table
+from pipeline.report.points.text_table import text_table_of_points
 from pipeline.report.reading import load_csv
-from pipeline.report.summary import headline, text_table
-from pipeline.toys.row import PointRow
-from pipeline.toys.text_table import text_table_of_points
 from stages import paths
 from stages.entry import run
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import shutil
 
-from pipeline.compute import open_runtime
-from pipeline.config import TEACHER, Config, SolverConfig
-from pipeline.image_set import open_images
-from pipeline.networks import build_network, set_noise
-from pipeline.noise_schedule import read_noise_schedule
-from pipeline.objectives import NoisePrediction, build_flow_matching
-from pipeline.student import save_student
-from pipeline.teacher_training import adopt_pretrained, save_teacher, training_scheduler
-from pipeline.training import train
+from pipeline.config.graph import TEACHER, Config
+from pipeline.config.solver import SolverConfig
+from pipeline.data.image_set import open_images
+from pipeline.diffusion.noise_schedule import read_noise_schedule
+from pipeline.models.networks import build_network, set_noise
+from pipeline.models.pretrained import adopt_pretrained, save_teacher, training_scheduler
+from pipeline.models.runtime import open_runtime
+from pipeline.models.student import save_student
+from pipeline.training.loop import train
+from pipeline.training.objectives import NoisePrediction, build_flow_matching
 from stages import paths
 from stages.entry import run
 from stages.training_outputs import heldout_data, run_folder, write_training

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import shutil
 
-from pipeline.compute import open_runtime
-from pipeline.config import DISTILLED, Config, DistillConfig, FlowTrainingConfig, SolverConfig
+from pipeline.config.graph import DISTILLED, Config
+from pipeline.config.solver import SolverConfig
+from pipeline.config.training import DistillConfig, FlowTrainingConfig
 from pipeline.couplings.store import CouplingStore
-from pipeline.dropout import set_dropout
-from pipeline.errors import StraightflowError
-from pipeline.fingerprint import fingerprint_file, fingerprint_folder
-from pipeline.heldout import heldout_split
-from pipeline.networks import load_network, num_classes, set_noise, starting_network
-from pipeline.objectives import build_distillation, build_velocity_regression
-from pipeline.student import save_student
-from pipeline.training import train
-from pipeline.training_set import Subset
+from pipeline.models.networks import load_network, num_classes, set_noise, starting_network
+from pipeline.models.runtime import open_runtime
+from pipeline.models.student import save_student
+from pipeline.system.errors import StraightflowError
+from pipeline.system.fingerprint import fingerprint_file, fingerprint_folder
+from pipeline.training.dropout import set_dropout
+from pipeline.training.heldout import heldout_split
+from pipeline.training.loop import train
+from pipeline.training.objectives import build_distillation, build_velocity_regression
+from pipeline.training.samples import Subset
 from stages import paths
 from stages.entry import run, single_argument
 from stages.training_outputs import run_folder, write_training

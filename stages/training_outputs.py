@@ -6,14 +6,14 @@ import csv
 from pathlib import Path
 from typing import Any
 
-from pipeline.atomic import atomic_file, write_json
-from pipeline.errors import StraightflowError
-from pipeline.fingerprint import fingerprint_json
-from pipeline.heldout import heldout_split
-from pipeline.image_set import open_images
-from pipeline.meter import TIME_BUCKETS
-from pipeline.training import TrainingResult
-from pipeline.training_set import Subset
+from pipeline.data.image_set import open_images
+from pipeline.system.atomic import atomic_file, write_json
+from pipeline.system.errors import StraightflowError
+from pipeline.system.fingerprint import fingerprint_json
+from pipeline.training.heldout import heldout_split
+from pipeline.training.loop import TrainingResult
+from pipeline.training.meter import TIME_BUCKETS
+from pipeline.training.samples import Subset
 from stages import paths
 
 HELDOUT_DATA_SEED = 0
@@ -41,7 +41,7 @@ def heldout_data(wanted: int, key: str) -> Subset | None:
 def write_training(name: str, result: TrainingResult | None) -> None:
     """Writes what a training leaves to read: its curve, and what it cost; both empty for None, a model brought along.
 
-    The curve is CSV with a column per field of :class:`pipeline.meter.Row`, losses by t spread out.
+    The curve is CSV with a column per field of :class:`pipeline.training.meter.Row`, losses by t spread out.
     """
     history = [] if result is None else result.history
     by_time = [f"loss_t{bucket / TIME_BUCKETS:.1f}" for bucket in range(TIME_BUCKETS)]

@@ -8,14 +8,15 @@ from contextlib import contextmanager
 import torch
 from diffusers import ModelMixin
 
-from pipeline.compute import Runtime
-from pipeline.config import Config, SolverConfig
-from pipeline.errors import StraightflowError
-from pipeline.models import Sampler
-from pipeline.networks import noise_of, num_classes, sample_shape
-from pipeline.noise import stream_key
-from pipeline.noise_schedule import NoiseSchedule
-from pipeline.watching import Preview, QuickFid, Watcher
+from pipeline.config.graph import Config
+from pipeline.config.solver import SolverConfig
+from pipeline.diffusion.noise_schedule import NoiseSchedule
+from pipeline.flow.noise import stream_key
+from pipeline.models.networks import noise_of, num_classes, sample_shape
+from pipeline.models.runtime import Runtime
+from pipeline.models.sampler import Sampler
+from pipeline.system.errors import StraightflowError
+from pipeline.training.watching import Preview, QuickFid, Watcher
 from stages import paths
 
 PREVIEW_IMAGES = 64

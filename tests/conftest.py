@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import pytest
 import torch
 from diffusers import UNet2DModel
-from small_unet import small_unet
+from helpers.small_unet import small_unet
 
-from pipeline.compute import Runtime, open_runtime
-from pipeline.config import ONE_PROCESS, ComputeConfig
+from pipeline.config.compute import ONE_PROCESS, ComputeConfig
+from pipeline.models.runtime import Runtime, open_runtime
 
 
 @pytest.fixture

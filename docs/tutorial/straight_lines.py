@@ -13,34 +13,31 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 
-from pipeline.compute import open_runtime
-from pipeline.config import (
-    ONE_PROCESS,
-    STANDARD_NOISE,
-    ComputeConfig,
-    CouplingsConfig,
-    FlowConfig,
-    MLPConfig,
-    SolverConfig,
-)
+from pipeline.config.compute import ONE_PROCESS, ComputeConfig
+from pipeline.config.couplings import CouplingsConfig
+from pipeline.config.noise import STANDARD_NOISE
+from pipeline.config.solver import SolverConfig
+from pipeline.config.teacher import MLPConfig
+from pipeline.config.training import FlowConfig
 from pipeline.couplings.generation import generate_couplings
 from pipeline.couplings.store import CouplingStore
-from pipeline.interpolation import linear_path, linear_velocity
-from pipeline.losses import l2
+from pipeline.flow.losses import l2
+from pipeline.flow.noise import sample_noise, stream_key
+from pipeline.flow.paths import linear_path, linear_velocity
+from pipeline.flow.solvers import uniform_grid
+from pipeline.flow.timesteps import fixed
 from pipeline.metrics.points import sliced_wasserstein
 from pipeline.metrics.trajectories import measure_trajectories
-from pipeline.models import Sampler, load_sampler
-from pipeline.networks import build_network
-from pipeline.noise import sample_noise, stream_key
-from pipeline.objectives import VelocityRegression, build_flow_matching, build_velocity_regression
+from pipeline.models.networks import build_network
+from pipeline.models.runtime import open_runtime
+from pipeline.models.sampler import Sampler, load_sampler
+from pipeline.models.student import save_student
 from pipeline.report.drawing import png
-from pipeline.student import save_student
-from pipeline.time_grids import uniform_grid
-from pipeline.timesteps import fixed
-from pipeline.toys.conditional_paths import conditional_paths_figure, path_difference
+from pipeline.report.points.conditional_paths import conditional_paths_figure, path_difference
+from pipeline.report.points.figures import trajectories_figure
 from pipeline.toys.distributions import TOYS
-from pipeline.toys.figures import trajectories_figure
-from pipeline.training import train
+from pipeline.training.loop import train
+from pipeline.training.objectives import VelocityRegression, build_flow_matching, build_velocity_regression
 
 NUM_STEPS = 3000
 NUM_PAIRS = 20000

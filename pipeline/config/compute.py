@@ -16,7 +16,7 @@ class LaunchConfig(Section):
         python: The same of stages that run in one process.
         num_processes: The number of processes the command must yield; another number is an error.
         sharded: Whether processes that train divide the weights, their averages and Adam's moments among them, see
-            :mod:`pipeline.sharding`; otherwise each holds all.
+            :mod:`pipeline.training.sharding`; otherwise each holds all.
     """
 
     command: str

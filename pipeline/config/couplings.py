@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from pipeline.config.section import ModelName, NonNegativeInt, PositiveInt, Section
+from pipeline.config.section import ModelName, NonNegativeFloat, NonNegativeInt, PositiveInt, Section
 from pipeline.config.solver import SolverConfig
 
 
@@ -60,3 +60,18 @@ class CouplingsConfig(Section):
                 f"not fill whole shards of {self.shard_pairs}; change shard_pairs or the share"
             )
         return self
+
+
+class GateConfig(Section):
+    """Limits that a store of couplings must keep.
+
+    Attributes:
+        max_clipped_fraction: Largest share of image entries that lay clearly outside [-1, 1].
+        max_reintegration_error: Largest mean of ‖x̂_1 - x_1‖/‖x_1‖, x̂_1 the source's image of the same noise, drawn
+            anew.
+        reintegrated_pairs: Pairs drawn anew, spread evenly over the store.
+    """
+
+    max_clipped_fraction: Annotated[float, Field(ge=0, le=1)]
+    max_reintegration_error: NonNegativeFloat
+    reintegrated_pairs: PositiveInt

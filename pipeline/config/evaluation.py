@@ -67,7 +67,7 @@ class SweepSolverConfig(Section):
     """A solver that models are measured with; in YAML its bare name will do.
 
     Attributes:
-        name: Solver; see :class:`pipeline.config.SolverConfig` for it and the next three.
+        name: Solver; see :class:`pipeline.config.solver.SolverConfig` for it and the next three.
         grid: Times of the fixed steps.
         rtol: Relative tolerance of ``dopri5``.
         atol: Absolute tolerance of ``dopri5``.

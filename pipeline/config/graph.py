@@ -7,17 +7,16 @@ from collections.abc import Iterable, Mapping
 from pydantic import model_validator
 
 from pipeline.config.compute import ComputeConfig, LaunchConfig
-from pipeline.config.couplings import CouplingsConfig
+from pipeline.config.couplings import CouplingsConfig, GateConfig
 from pipeline.config.data import DataConfig
 from pipeline.config.evaluation import EvaluateConfig, FeaturesConfig
-from pipeline.config.gate import GateConfig
-from pipeline.config.nearest import nearest
 from pipeline.config.noise import STANDARD_NOISE
 from pipeline.config.section import ModelName, Section
 from pipeline.config.solver import STUDENT_SOLVERS, TEACHER_SOLVERS
 from pipeline.config.teacher import TeacherConfig
 from pipeline.config.training import DistillConfig, FlowConfig, FlowTrainingConfig
 from pipeline.config.watch import WatchConfig
+from pipeline.system.errors import nearest
 
 TEACHER = "teacher"
 DISTILLED = "distilled"

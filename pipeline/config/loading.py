@@ -10,9 +10,8 @@ import yaml
 from pydantic import ValidationError
 
 from pipeline.config.graph import Config
-from pipeline.config.nearest import nearest
 from pipeline.config.section import Section
-from pipeline.errors import StraightflowError, one_line
+from pipeline.system.errors import StraightflowError, nearest, one_line
 
 
 def load_config(path: Path) -> Config:

@@ -46,7 +46,7 @@ class UNetConfig(Section):
 
 
 class MLPConfig(Section):
-    """Architecture of a :class:`pipeline.velocity_mlp.VelocityMLP` trained here, for points.
+    """Architecture of a :class:`pipeline.models.velocity_mlp.VelocityMLP` trained here, for points.
 
     Attributes:
         width: Units of each hidden layer.

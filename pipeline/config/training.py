@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from pipeline.config.choice import Choice
 from pipeline.config.noise import STANDARD_NOISE, NoiseConfig
 from pipeline.config.section import (
     FiniteFloat,
@@ -18,6 +18,32 @@ from pipeline.config.section import (
     Section,
     UnitFloat,
 )
+
+
+class Choice(Section):
+    """Base of the sections that pick one function by ``name``.
+
+    A subclass declares ``name`` as a literal, one optional field per parameter, and in ``PARAMETERS`` which of them
+    each name takes; the others must be absent or null.
+    """
+
+    PARAMETERS: ClassVar[Mapping[str, tuple[str, ...]]]
+    name: str
+
+    def parameters(self) -> dict[str, float]:
+        """Keyword arguments of the chosen function."""
+        return {key: getattr(self, key) for key in self.PARAMETERS[self.name]}
+
+    @model_validator(mode="after")
+    def _parameters_match_name(self) -> Choice:
+        wanted = set(self.PARAMETERS[self.name])
+        given = {key for key in type(self).model_fields if key != "name" and getattr(self, key) is not None}
+        problems = [f"needs {key}" for key in sorted(wanted - given)]
+        problems += [f"takes no {key} (set it to null)" for key in sorted(given - wanted)]
+        if problems:
+            raise ValueError(f"{self.name} {' and '.join(problems)}")
+        return self
+
 
 WeightingName = Literal["uniform", "cosmap", "image_error"]
 Probability = Annotated[float, Field(ge=0, lt=1)]
@@ -102,7 +128,7 @@ class TrainingConfig(Section):
 
 
 class LossConfig(Choice):
-    """Regression loss on velocities, see :mod:`pipeline.losses`.
+    """Regression loss on velocities, see :mod:`pipeline.flow.losses`.
 
     Attributes:
         name: ``l2``, ``pseudo_huber``, or ``lpips_huber``: pseudo-Huber plus LPIPS / (1 - t) (Lee et al. 2024), which
@@ -117,7 +143,7 @@ class LossConfig(Choice):
 
 
 class TimestepsConfig(Choice):
-    """Distribution of t while training, see :mod:`pipeline.timesteps`.
+    """Distribution of t while training, see :mod:`pipeline.flow.timesteps`.
 
     Attributes:
         name: ``uniform``, ``u_shaped``, ``exponential``, ``logit_normal`` or ``fixed``.
@@ -149,7 +175,7 @@ class TimestepsConfig(Choice):
 
 
 class PathConfig(Choice):
-    """Path between noise and image while training, see :mod:`pipeline.interpolation`.
+    """Path between noise and image while training, see :mod:`pipeline.flow.paths`.
 
     Attributes:
         name: ``linear``, the rectified flow's, or ``conditional_ot``.
@@ -167,7 +193,7 @@ class VelocityConfig(Section):
     Attributes:
         loss: Regression loss.
         timesteps: Distribution of t.
-        weighting: Weight of the loss by t, see :mod:`pipeline.weightings`.
+        weighting: Weight of the loss by t, see :mod:`pipeline.flow.weightings`.
         path: Path between noise and image.
     """
 

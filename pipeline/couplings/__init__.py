@@ -1,7 +1,7 @@
 """The store of couplings: seed-addressed noise, images in hashed shards, one manifest.
 
 A pair is (index, image). The noise of a pair made from noise is never stored: pair i's x_0 is
-:func:`pipeline.noise.sample_noise` of the store's seed and i. A shard of pairs made from images carries the noise
+:func:`pipeline.flow.noise.sample_noise` of the store's seed and i. A shard of pairs made from images carries the noise
 they were inverted to. A shard is one safetensors file; the manifest names every shard with its hash, and carries a
 noise check value, so that a changed generator is caught before training.
 

@@ -9,21 +9,21 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pipeline.atomic import publish_folder, write_json
-from pipeline.config import CouplingsConfig
+from pipeline.config.couplings import CouplingsConfig
 from pipeline.couplings.manifest import FORMAT, MANIFEST, VERSION, Manifest, ShardRecord, StoredNoise, shard_name
+from pipeline.couplings.noise_normality import noise_normality
 from pipeline.couplings.pair_filter import write_pair_filter
 from pipeline.couplings.pairs import Pairs, drawn_ahead, pair_source
 from pipeline.couplings.shard import IMAGES, LABELS, NOISE
 from pipeline.couplings.work import PREFIX, FinishedShard, Work, Worker
-from pipeline.errors import StraightflowError, one_line
-from pipeline.fingerprint import fingerprint_json
-from pipeline.image_set import ImageSet
-from pipeline.models import Sampler
-from pipeline.noise import noise_check, stream_key
-from pipeline.noise_normality import noise_normality
-from pipeline.pixels import to_float, to_uint8
-from pipeline.progress import Progress
+from pipeline.data.image_set import ImageSet
+from pipeline.data.pixels import to_float, to_uint8
+from pipeline.flow.noise import noise_check, stream_key
+from pipeline.models.sampler import Sampler
+from pipeline.system.atomic import publish_folder, write_json
+from pipeline.system.errors import StraightflowError, one_line
+from pipeline.system.fingerprint import fingerprint_json
+from pipeline.system.progress import Progress
 
 # Distance outside [-1, 1], of a range of 2, from which an entry counts as clipped: about 6 of 255 grey levels. Less is
 # the solver's ripple around exact black and white.

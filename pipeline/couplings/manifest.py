@@ -10,10 +10,12 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from pipeline.config import STANDARD_NOISE, ImageToNoiseConfig, NoiseConfig, SolverConfig
-from pipeline.errors import StraightflowError, one_line
-from pipeline.fingerprint import fingerprint_file
-from pipeline.noise_normality import NoiseNormality
+from pipeline.config.couplings import ImageToNoiseConfig
+from pipeline.config.noise import STANDARD_NOISE, NoiseConfig
+from pipeline.config.solver import SolverConfig
+from pipeline.couplings.noise_normality import NoiseNormality
+from pipeline.system.errors import StraightflowError, one_line
+from pipeline.system.fingerprint import fingerprint_file
 
 FORMAT: Literal["straightflow-couplings"] = "straightflow-couplings"
 VERSION: Literal[2] = 2
@@ -95,7 +97,7 @@ class Manifest(BaseModel):
         dtype: Stored type of images; ``uint8`` is u / 127.5 - 1.
         seed: Store seed; noise is a function of it and a pair's index.
         noise: Distribution of x_0.
-        noise_check: :func:`pipeline.noise.noise_check` of the seed.
+        noise_check: :func:`pipeline.flow.noise.noise_check` of the seed.
         source: Model that made the pairs.
         source_fingerprint: Of its folder.
         solver: Its solver with its settings.

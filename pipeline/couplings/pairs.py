@@ -13,13 +13,14 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from pipeline.batches import EndlessOrder
-from pipeline.config import CouplingsConfig, SolverConfig
+from pipeline.config.couplings import CouplingsConfig
+from pipeline.config.solver import SolverConfig
 from pipeline.couplings.manifest import Direction
-from pipeline.errors import StraightflowError
-from pipeline.image_set import ImageSet
-from pipeline.models import Sampler
-from pipeline.noise import sample_noise, stream_key
+from pipeline.data.image_set import ImageSet
+from pipeline.data.order import EndlessOrder
+from pipeline.flow.noise import sample_noise, stream_key
+from pipeline.models.sampler import Sampler
+from pipeline.system.errors import StraightflowError
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ class FromImages:
     """Pair i's image is a real one, its noise what the sampler takes it to.
 
     Images are visited in the order of a permutation by the store's seed, each once before any comes again. The
-    noise that each is given at the start (:mod:`pipeline.inversion`) is a function of the seed and i.
+    noise that each is given at the start (:mod:`pipeline.models.inversion`) is a function of the seed and i.
     """
 
     sampler: Sampler

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from safetensors.torch import save
 
-from pipeline.atomic import atomic_file
 from pipeline.couplings.manifest import Manifest, ShardRecord, damaged
+from pipeline.system.atomic import atomic_file
 
 IMAGES, NOISE, LABELS = "images", "noise", "labels"
 NOISE_TYPE = "float16"

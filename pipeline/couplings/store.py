@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pipeline.config import STANDARD_NOISE, NoiseConfig
+from pipeline.config.noise import STANDARD_NOISE, NoiseConfig
 from pipeline.couplings.manifest import check_files, damaged, read_manifest
 from pipeline.couplings.pair_filter import read_kept_indices
 from pipeline.couplings.shard import IMAGES, LABELS, NOISE, map_shard
-from pipeline.noise import noise_check, sample_noise, stream_key
-from pipeline.pixels import to_float
+from pipeline.data.pixels import to_float
+from pipeline.flow.noise import noise_check, sample_noise, stream_key
 
 # A map holds a file descriptor, of which a process usually has 1,024.
 MAPPED_SHARDS = 256

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.config import CouplingsConfig, SolverConfig
+from pipeline.config.couplings import CouplingsConfig
+from pipeline.config.solver import SolverConfig
 from pipeline.couplings.work import PREFIX, SETTINGS
 
 

@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipeline.atomic import write_json
 from pipeline.couplings.manifest import Direction, shard_name
 from pipeline.couplings.shard import write_shard
-from pipeline.errors import StraightflowError, one_line
-from pipeline.file_lock import file_lock
-from pipeline.fingerprint import fingerprint_file
+from pipeline.system.atomic import write_json
+from pipeline.system.errors import StraightflowError, one_line
+from pipeline.system.file_lock import file_lock
+from pipeline.system.fingerprint import fingerprint_file
 
 PREFIX = "couplings-"
 SETTINGS = "settings.json"

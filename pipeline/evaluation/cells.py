@@ -13,10 +13,10 @@ from pydantic import TypeAdapter
 from safetensors.numpy import load_file, save_file
 
 import pipeline
-from pipeline.atomic import atomic_folder, write_json
-from pipeline.config import SolverConfig
+from pipeline.config.solver import SolverConfig
 from pipeline.evaluation.quality import Quality
-from pipeline.fingerprint import fingerprint_file, fingerprint_json
+from pipeline.system.atomic import atomic_folder, write_json
+from pipeline.system.fingerprint import fingerprint_file, fingerprint_json
 
 RESULT, IMAGES = "result.json", "images.safetensors"
 CODE_WITHOUT_EFFECT = ("config", "report", "checks", "toys")  # cells of points are not kept

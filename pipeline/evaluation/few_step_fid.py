@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from accelerate.utils import gather_object
 
-from pipeline.config import SolverConfig
+from pipeline.config.solver import SolverConfig
 from pipeline.evaluation.reference import Reference
 from pipeline.metrics.features import FeatureExtractor
 from pipeline.metrics.moments import Moments, merge_moments, moments_of
-from pipeline.models import Sampler
-from pipeline.progress import Progress
-from pipeline.sampling import draw_images
+from pipeline.models.sampler import Sampler
+from pipeline.models.sampling import draw_images
+from pipeline.system.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class FewStepFid:
     Attributes:
         extractor: Features.
         reference: What images are compared with.
-        key: Stream of the noises, from :func:`pipeline.noise.stream_key`.
+        key: Stream of the noises, from :func:`pipeline.flow.noise.stream_key`.
         num_samples: Images.
         batch_size: Images per call of the network and of the features.
     """

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from pipeline.allocator import release_freed_memory
+from pipeline.system.allocator import release_freed_memory
 
 _MIB = 2**20
 _RESET = Path("/proc/self/clear_refs")  # of Linux, where its kernel is built with it

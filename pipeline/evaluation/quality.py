@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from pipeline.config import EvaluateConfig
+from pipeline.config.evaluation import EvaluateConfig
+from pipeline.data.order import evenly_spaced
 from pipeline.evaluation.reference import MEMORISATION_IMAGES, Reference
 from pipeline.evaluation.stretches import Stretch
-from pipeline.evenly_spaced import evenly_spaced
 from pipeline.metrics.kernel_distance import kernel_distance
 from pipeline.metrics.moments import merge_moments
 from pipeline.metrics.neighbours import nearest_distances, neighbour_measures

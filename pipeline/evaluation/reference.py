@@ -10,16 +10,16 @@ import numpy as np
 import torch
 from safetensors.numpy import load_file, save_file
 
-from pipeline.atomic import atomic_file
-from pipeline.compute import Runtime
-from pipeline.errors import StraightflowError
-from pipeline.evenly_spaced import evenly_spaced
-from pipeline.fingerprint import fingerprint_json
-from pipeline.image_set import ImageSet
+from pipeline.data.image_set import ImageSet
+from pipeline.data.order import evenly_spaced
 from pipeline.metrics.features import FeatureExtractor
 from pipeline.metrics.frechet import FrechetReference
 from pipeline.metrics.moments import Moments, moments_of
 from pipeline.metrics.neighbours import nearest_distances
+from pipeline.models.runtime import Runtime
+from pipeline.system.atomic import atomic_file
+from pipeline.system.errors import StraightflowError
+from pipeline.system.fingerprint import fingerprint_json
 
 MEMORISATION_IMAGES = 500
 

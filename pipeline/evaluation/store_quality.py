@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from pipeline.config import EvaluateConfig
+from pipeline.config.evaluation import EvaluateConfig
 from pipeline.couplings.store import CouplingStore
 from pipeline.evaluation.quality import Quality, measure_quality, num_kept
 from pipeline.evaluation.reference import Reference
 from pipeline.evaluation.stretches import divide, measure_stretch, parts_per_stretch
+from pipeline.flow.solvers import Solution
 from pipeline.metrics.features import FeatureExtractor
 from pipeline.metrics.neighbours import require_neighbours
-from pipeline.solvers import Solution
 
 
 def measure_store(

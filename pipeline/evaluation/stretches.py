@@ -13,12 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from pipeline.errors import StraightflowError
+from pipeline.data.pixels import to_uint8
 from pipeline.evaluation.peak_memory import peak_memory_mib, reset_peak_memory
+from pipeline.flow.solvers import Solution
 from pipeline.metrics.features import FeatureExtractor
 from pipeline.metrics.moments import Moments, merge_moments, moments_of
-from pipeline.pixels import to_uint8
-from pipeline.solvers import Solution
+from pipeline.system.errors import StraightflowError
 
 NUM_PARTS = 20
 

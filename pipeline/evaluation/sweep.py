@@ -9,19 +9,20 @@ from pathlib import Path
 import numpy as np
 from accelerate.utils import broadcast_object_list, gather_object
 
-from pipeline.config import EvaluateConfig, SolverConfig
-from pipeline.errors import StraightflowError
+from pipeline.config.evaluation import EvaluateConfig
+from pipeline.config.solver import SolverConfig
 from pipeline.evaluation.cells import Cell, CellCache, CellResult
 from pipeline.evaluation.quality import measure_quality, num_kept
 from pipeline.evaluation.reference import Reference
 from pipeline.evaluation.stretches import Stretch, divide, measure_stretch, parts_per_stretch
+from pipeline.flow.noise import stream_key
+from pipeline.flow.solvers import Solution
 from pipeline.metrics.features import FeatureExtractor
 from pipeline.metrics.neighbours import require_neighbours
 from pipeline.metrics.row import Row
-from pipeline.models import Sampler
-from pipeline.noise import stream_key
-from pipeline.progress import Progress
-from pipeline.solvers import Solution
+from pipeline.models.sampler import Sampler
+from pipeline.system.errors import StraightflowError
+from pipeline.system.progress import Progress
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pipeline.atomic import write_json
-from pipeline.config import EvaluateConfig
+from pipeline.config.evaluation import EvaluateConfig
 from pipeline.evaluation.cells import code_fingerprint
-from pipeline.fingerprint import fingerprint_json
+from pipeline.flow.noise import stream_key
 from pipeline.metrics.trajectories import measure_trajectories
 from pipeline.metrics.trajectory_measures import TrajectoryMeasures
-from pipeline.models import Sampler
-from pipeline.noise import stream_key
+from pipeline.models.sampler import Sampler
+from pipeline.system.atomic import write_json
+from pipeline.system.fingerprint import fingerprint_json
 
 
 @torch.inference_mode()

@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from pipeline.config import ClassifierConfig
-from pipeline.errors import StraightflowError
-from pipeline.image_set import ImageSet
-from pipeline.noise import step_generator
-from pipeline.progress import Progress
+from pipeline.config.evaluation import ClassifierConfig
+from pipeline.data.image_set import ImageSet
+from pipeline.flow.noise import step_generator
+from pipeline.system.errors import StraightflowError
+from pipeline.system.progress import Progress
 
 
 class ImageClassifier(nn.Module):

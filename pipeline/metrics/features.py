@@ -11,12 +11,12 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from pipeline.atomic import atomic_folder
-from pipeline.config import FeaturesConfig
-from pipeline.errors import StraightflowError, one_line
-from pipeline.fingerprint import fingerprint_file, fingerprint_json
+from pipeline.config.evaluation import FeaturesConfig
+from pipeline.data.pixels import to_float
 from pipeline.metrics.classifier import ImageClassifier
-from pipeline.pixels import to_float
+from pipeline.system.atomic import atomic_folder
+from pipeline.system.errors import StraightflowError, one_line
+from pipeline.system.fingerprint import fingerprint_file, fingerprint_json
 
 
 @dataclass(frozen=True)

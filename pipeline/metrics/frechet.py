@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.linalg import LinAlgError, cholesky, eigh, eigvalsh
 
-from pipeline.errors import StraightflowError
 from pipeline.metrics.moments import Moments
+from pipeline.system.errors import StraightflowError
 
 
 class FrechetReference:

@@ -16,9 +16,9 @@ from cleanfid.downloads_helper import inception_url
 from cleanfid.features import InceptionV3, InceptionV3W
 from cleanfid.resize import build_resizer
 
-from pipeline.config import InceptionConfig
-from pipeline.errors import StraightflowError, one_line
-from pipeline.fingerprint import fingerprint_file
+from pipeline.config.evaluation import InceptionConfig
+from pipeline.system.errors import StraightflowError, one_line
+from pipeline.system.fingerprint import fingerprint_file
 
 Mode = Literal["clean", "legacy_tensorflow", "legacy_pytorch"]
 NUM_FEATURES = 2048

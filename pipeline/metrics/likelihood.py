@@ -6,8 +6,8 @@ import math
 
 import torch
 
-from pipeline.config import STANDARD_NOISE, NoiseConfig
-from pipeline.solvers import Field
+from pipeline.config.noise import STANDARD_NOISE, NoiseConfig
+from pipeline.flow.solvers import Field
 
 
 def log_likelihood(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.errors import StraightflowError
+from pipeline.system.errors import StraightflowError
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 import torch
 
+from pipeline.flow.solvers import Field, euler
 from pipeline.metrics.trajectory_measures import TrajectoryMeasures
-from pipeline.solvers import Field, euler
 
 
 def measure_trajectories(field: Field, x_0: torch.Tensor, times: Sequence[float]) -> TrajectoryMeasures:

@@ -33,7 +33,7 @@ class Picture:
 
 def style_sheet() -> str:
     """The style of every page, for light and for dark ground."""
-    return importlib.resources.files("pipeline.report").joinpath("page.css").read_text("utf-8")
+    return (importlib.resources.files(__package__) / "page.css").read_text("utf-8")
 
 
 def picture(item: Picture) -> str:

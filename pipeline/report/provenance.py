@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.config import Config
+from pipeline.config.graph import Config
 
 PACKAGES = (
     "torch", "torchvision", "diffusers", "accelerate", "datasets", "torchdiffeq", "clean-fid", "scipy", "numpy", "dvc",

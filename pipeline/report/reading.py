@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from pipeline.errors import StraightflowError, validation_problems
+from pipeline.system.errors import StraightflowError, validation_problems
 
 Loaded = TypeVar("Loaded")
 

@@ -6,11 +6,11 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.errors import StraightflowError
 from pipeline.metrics.row import Row
-from pipeline.report.comparisons import Comparison
-from pipeline.report.few_step_csv import parse_few_step_csv
-from pipeline.report.summary import format_fid
+from pipeline.report.images.comparisons import Comparison
+from pipeline.report.images.few_step_csv import parse_few_step_csv
+from pipeline.report.images.summary import format_fid
+from pipeline.system.errors import StraightflowError
 
 FEW_STEP = "metrics/few_step.csv"
 MEASURE = ("features", "num_samples", "reference")

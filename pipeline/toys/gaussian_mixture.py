@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from pipeline.config import STANDARD_NOISE, NoiseConfig
+from pipeline.config.noise import STANDARD_NOISE, NoiseConfig
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from coupling_models import couplings, student_sampler
+from helpers.coupling_models import couplings, student_sampler
 
 from pipeline.couplings.generation import generate_couplings
-from pipeline.models import Sampler
+from pipeline.models.sampler import Sampler
 
 
 @pytest.fixture

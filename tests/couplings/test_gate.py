@@ -6,15 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from coupling_models import couplings, rewrite_shard
+from helpers.coupling_models import couplings, rewrite_shard
 
 import pipeline.couplings.store as store_module
-from pipeline.checks.couplings import check_couplings
-from pipeline.config import CouplingsConfig, GateConfig
+from pipeline.config.couplings import CouplingsConfig, GateConfig
+from pipeline.couplings.gate import check_couplings
 from pipeline.couplings.generation import generate_couplings
 from pipeline.couplings.store import CouplingStore
-from pipeline.errors import StraightflowError
-from pipeline.models import Sampler
+from pipeline.models.sampler import Sampler
+from pipeline.system.errors import StraightflowError
 
 LIMITS = GateConfig(max_clipped_fraction=1.0, max_reintegration_error=0.05, reintegrated_pairs=12)
 

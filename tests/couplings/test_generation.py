@@ -9,18 +9,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from coupling_models import couplings
-from lock_holder import held_by_another
+from helpers.coupling_models import couplings
+from helpers.lock_holder import held_by_another
 
 import pipeline.couplings.work as work_module
 from pipeline.couplings.generation import generate_couplings, make_shards, open_run, publish
 from pipeline.couplings.store import CouplingStore
 from pipeline.couplings.work import Worker
-from pipeline.errors import StraightflowError
-from pipeline.fingerprint import fingerprint_folder
-from pipeline.models import Sampler
-from pipeline.noise import sample_noise, stream_key
-from pipeline.solvers import Solution
+from pipeline.flow.noise import sample_noise, stream_key
+from pipeline.flow.solvers import Solution
+from pipeline.models.sampler import Sampler
+from pipeline.system.errors import StraightflowError
+from pipeline.system.fingerprint import fingerprint_folder
 
 
 def test_pairs_are_the_samplers_own(sampler: Sampler, tmp_path: Path) -> None:

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 import yaml
-from test_config import composed
+from helpers.composition import composed
 
-from pipeline.config import load_config, parse_config
+from pipeline.config.loading import load_config, parse_config
 from pipeline.couplings.store import CouplingStore
-from pipeline.errors import StraightflowError
-from pipeline.teacher_training import save_teacher, training_scheduler
+from pipeline.models.pretrained import save_teacher, training_scheduler
+from pipeline.system.errors import StraightflowError
 from stages.couplings import main
 
 

@@ -7,20 +7,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from coupling_models import couplings, student_sampler
+from helpers.coupling_models import couplings, student_sampler
+from helpers.small_unet import small_unet
 from pydantic import ValidationError
-from small_unet import small_unet
 
-from pipeline.checks.couplings import check_couplings
-from pipeline.config import GateConfig, ImageToNoiseConfig, MLPConfig, SolverConfig
+from pipeline.config.couplings import GateConfig, ImageToNoiseConfig
+from pipeline.config.solver import SolverConfig
+from pipeline.config.teacher import MLPConfig
+from pipeline.couplings.gate import check_couplings
 from pipeline.couplings.generation import generate_couplings
 from pipeline.couplings.store import CouplingStore
-from pipeline.errors import StraightflowError
-from pipeline.fingerprint import fingerprint_folder
-from pipeline.image_set import ImageSet
-from pipeline.models import Sampler
-from pipeline.networks import build_network
-from pipeline.noise import sample_labels, sample_noise, stream_key
+from pipeline.data.image_set import ImageSet
+from pipeline.flow.noise import sample_labels, sample_noise, stream_key
+from pipeline.models.networks import build_network
+from pipeline.models.sampler import Sampler
+from pipeline.system.errors import StraightflowError
+from pipeline.system.fingerprint import fingerprint_folder
 
 BACKWARD = ImageToNoiseConfig(share=0.6, solver=SolverConfig(name="heun", num_steps=3))
 GATE = GateConfig(max_clipped_fraction=1.0, max_reintegration_error=10.0, reintegrated_pairs=8)

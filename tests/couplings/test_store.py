@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from coupling_models import couplings, rewrite_shard
+from helpers.coupling_models import couplings, rewrite_shard
 
-from pipeline.batches import BatchOrder
 from pipeline.couplings.generation import generate_couplings
 from pipeline.couplings.store import CouplingStore
-from pipeline.errors import StraightflowError
-from pipeline.mirror import Mirrored
-from pipeline.models import Sampler
-from pipeline.noise import sample_noise, stream_key
+from pipeline.data.order import BatchOrder
+from pipeline.flow.noise import sample_noise, stream_key
+from pipeline.models.sampler import Sampler
+from pipeline.system.errors import StraightflowError
+from pipeline.training.samples import Mirrored
 
 
 def test_a_pair_costs_its_bytes_and_little_more(sampler: Sampler, tmp_path: Path) -> None:

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from sweep_setting import EXTRACTOR, comparable, few_step_fid, reference, run_sweep
+from helpers.sweep_setting import EXTRACTOR, comparable, few_step_fid, reference, run_sweep
 
-from pipeline.config import SolverConfig
-from pipeline.errors import StraightflowError
+from pipeline.config.solver import SolverConfig
 from pipeline.evaluation.few_step_fid import FewStepFid
-from pipeline.models import load_sampler
-from pipeline.noise import stream_key
-from pipeline.student import save_student
+from pipeline.flow.noise import stream_key
+from pipeline.models.sampler import load_sampler
+from pipeline.models.student import save_student
+from pipeline.system.errors import StraightflowError
 
 TWO_STEPS = SolverConfig(name="euler", num_steps=2)
 

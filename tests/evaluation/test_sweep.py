@@ -7,22 +7,29 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from project_folders import launch
-from sweep_setting import EXTRACTOR, NUM_FEATURES, comparable, config, extract, few_step_fid, reference, run_sweep
+from helpers.project_folders import launch
+from helpers.sweep_setting import (
+    EXTRACTOR,
+    NUM_FEATURES,
+    comparable,
+    config,
+    extract,
+    few_step_fid,
+    reference,
+    run_sweep,
+)
 
-from pipeline.config import SolverConfig
-from pipeline.errors import StraightflowError
+from pipeline.config.solver import SolverConfig
+from pipeline.data.pixels import to_uint8
 from pipeline.evaluation.stretches import divide
 from pipeline.evaluation.sweep import sweep
+from pipeline.flow.noise import sample_noise, stream_key
+from pipeline.flow.solvers import Solution
 from pipeline.metrics.frechet import frechet_distance
 from pipeline.metrics.moments import moments_of
-from pipeline.models import Sampler, load_sampler
-from pipeline.noise import sample_noise, stream_key
-from pipeline.pixels import to_uint8
-from pipeline.solvers import Solution
-from pipeline.student import save_student
-
-ROOT = Path(__file__).parent.parent.parent
+from pipeline.models.sampler import Sampler, load_sampler
+from pipeline.models.student import save_student
+from pipeline.system.errors import StraightflowError
 
 
 @pytest.fixture
@@ -103,7 +110,7 @@ def test_two_processes_measure_what_one_does_to_the_bit(folder: Path, runtime) -
     one = {"rows": comparable(run_sweep(folder, runtime)), "few_step_fid": few_step_fid(folder, runtime)}
     shutil.rmtree(folder / "cells")
     shutil.rmtree(folder / "references")
-    launch("evaluation/sweep_setting.py", folder, 2)
+    launch("sweep_setting.py", folder, 2)
     # Each wrote its own file, and was refused if there were not two.
     assert [json.loads((folder / f"found-{index}.json").read_text()) for index in (0, 1)] == [one, one]
 

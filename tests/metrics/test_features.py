@@ -5,14 +5,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.project_folders import ROOT
 
-from pipeline.config import FeaturesConfig, load_config
-from pipeline.errors import StraightflowError
+from pipeline.config.evaluation import FeaturesConfig
+from pipeline.config.loading import load_config
 from pipeline.metrics.classifier import ImageClassifier
 from pipeline.metrics.features import open_extractor, save_classifier
+from pipeline.system.errors import StraightflowError
 
 CPU = torch.device("cpu")
-CONFIG: FeaturesConfig = load_config(Path(__file__).parent.parent.parent / "params.yaml").features
+CONFIG: FeaturesConfig = load_config(ROOT / "params.yaml").features
 
 
 def test_the_classifier_measures_in_batches_of_any_size(tmp_path: Path) -> None:

@@ -5,9 +5,9 @@ import pytest
 from cleanfid.fid import frechet_distance as cleanfid_distance
 from scipy.linalg import sqrtm
 
-from pipeline.errors import StraightflowError
 from pipeline.metrics.frechet import FrechetReference, frechet_distance
 from pipeline.metrics.moments import Moments, merge_moments, moments_of
+from pipeline.system.errors import StraightflowError
 
 
 def gaussian(mean: list[float], deviations: list[float], count: int = 10) -> Moments:

@@ -10,10 +10,10 @@ import pytest
 import torch
 import torchvision
 
-from pipeline.config import InceptionConfig
-from pipeline.errors import StraightflowError
-from pipeline.fingerprint import fingerprint_file
+from pipeline.config.evaluation import InceptionConfig
 from pipeline.metrics.inception import find_weights, load_inception
+from pipeline.system.errors import StraightflowError
+from pipeline.system.fingerprint import fingerprint_file
 
 CPU = torch.device("cpu")
 IMAGES = torch.randint(0, 256, (2, 3, 12, 12), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.errors import StraightflowError
 from pipeline.metrics.neighbours import nearest_distances, neighbour_measures
+from pipeline.system.errors import StraightflowError
 
 
 def test_measures_follow_their_definitions_point_by_point() -> None:

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
+from pipeline.flow.solvers import uniform_grid
 from pipeline.metrics.trajectories import measure_trajectories
-from pipeline.time_grids import uniform_grid
 
 
 def test_straight_lines_measure_zero_but_for_their_length() -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from test_page import HOSTILE
-from test_results import MODELS, ROUNDS, write_run
+from helpers.html_page import HOSTILE
+from helpers.small_image_results import MODELS, ROUNDS, write_run
 
-from pipeline.report.page import render_page
-from pipeline.report.pictures import draw_pictures
+from pipeline.report.images.page import render_page
+from pipeline.report.images.pictures import draw_pictures
+from pipeline.report.images.results import load_results
+from pipeline.report.images.samples import load_samples
 from pipeline.report.provenance import Provenance
-from pipeline.report.results import load_results
-from pipeline.report.samples import load_samples
 
 
 @pytest.fixture

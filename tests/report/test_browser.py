@@ -8,8 +8,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from test_page import Page
-from test_results import FID, STEPS
+from helpers.html_page import Page
+from helpers.small_image_results import FID, STEPS
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import StraightflowError
+from pipeline.metrics.point_row import POINT_COLUMNS
 from pipeline.metrics.row import Row
-from pipeline.report.few_step_csv import write_cells, write_few_step_csv
+from pipeline.report.images.few_step_csv import write_cells, write_few_step_csv
 from pipeline.report.runs import FEW_STEP, comparison_table, load_run
-from pipeline.toys.row import POINT_COLUMNS
+from pipeline.system.errors import StraightflowError
 
 ROW = Row(
     model="distilled",

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pipeline.config import STANDARD_NOISE, NoiseConfig
+from pipeline.config.noise import STANDARD_NOISE, NoiseConfig
+from pipeline.metrics.field_error import field_error
 from pipeline.toys.distributions import TOYS
-from pipeline.toys.field_error import field_error
 
 
 @pytest.mark.parametrize(

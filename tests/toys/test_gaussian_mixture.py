@@ -6,16 +6,15 @@ import math
 
 import pytest
 import torch
+from helpers.mixture_field import MixtureField
 
-from pipeline.config import STANDARD_NOISE, NoiseConfig
+from pipeline.config.noise import STANDARD_NOISE, NoiseConfig
+from pipeline.flow.noise import place_noise
+from pipeline.flow.solvers import dopri5, euler, heun, uniform_grid
 from pipeline.metrics.likelihood import log_likelihood, velocity_and_divergence
-from pipeline.noise import place_noise
-from pipeline.solvers import dopri5, euler, heun
-from pipeline.student import predict_velocity
-from pipeline.time_grids import uniform_grid
+from pipeline.models.student import predict_velocity
 from pipeline.toys.distributions import TOYS
 from pipeline.toys.gaussian_mixture import GaussianMixture
-from pipeline.toys.mixture_field import MixtureField
 
 SHIFTED = NoiseConfig(mean=(0.0, -5.0), std=0.7)
 

@@ -1,1 +1,0 @@
-"""What is verified before anything expensive starts."""

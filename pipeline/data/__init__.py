@@ -1,0 +1,1 @@
+"""Real images and points: checked, prepared, read and ordered."""

@@ -1,0 +1,35 @@
+"""Points drawn once and kept like images: the training split, and a held-out one to measure against."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pipeline.config.data import DataConfig
+from pipeline.system.atomic import atomic_folder, write_json
+from pipeline.toys.distributions import TOYS
+
+
+def prepare_points(config: DataConfig, folder: Path) -> None:
+    """Draws the configured points from ``config.seed`` and writes both splits to ``folder``, atomically.
+
+    They are opened with :func:`pipeline.data.image_set.open_images`, float32 of shape (num, dim).
+    """
+    assert config.num_points is not None  # the configuration guarantees it
+    points = TOYS[config.source].sample(config.num_points, torch.Generator().manual_seed(config.seed)).numpy()
+    num_heldout = round(len(points) * config.heldout_share)
+    splits = {"train": points[num_heldout:], "heldout": points[:num_heldout]}
+    with atomic_folder(folder) as temporary:
+        for name, values in splits.items():
+            np.save(temporary / f"{name}_images.npy", values)
+        info = {
+            "source": config.source,
+            "dim": points.shape[1],
+            "num_train": len(splits["train"]),
+            "num_heldout": num_heldout,
+            "fingerprint": hashlib.sha256(points.tobytes()).hexdigest(),
+        }
+        write_json(temporary / "info.json", info)

@@ -1,0 +1,1 @@
+"""Diffusion teachers as deterministic maps: their levels of noise, their solvers, their velocity."""

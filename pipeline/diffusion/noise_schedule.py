@@ -1,0 +1,214 @@
+"""A teacher's forward process: how much image and how much noise there is at each of its times.
+
+Every diffusion process here is x = alpha x_1 + sigma ε. With t = alpha / (alpha + sigma), the point
+x / (alpha + sigma) lies on the straight line (1 - t) ε + t x_1, so that one time axis serves them all
+(Lee et al. 2024, sec. 3).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from diffusers import DDPMScheduler
+
+from pipeline.system.errors import StraightflowError
+
+VARIANCE_EXPLODING = "ScoreSdeVeScheduler"
+PREDICTION_TYPES = ("epsilon", "v_prediction", "sample")
+
+
+@dataclass(frozen=True)
+class Node:
+    """A point of a solver's grid: x = alpha x_1 + sigma ε, and the time that the network is given there.
+
+    Attributes:
+        alpha: Share of the image.
+        sigma: Share of the noise.
+        log_ratio: log(alpha / sigma), finite for pure noise (:class:`NoiseSchedule`), infinite for the image.
+        time: Input of the network; not used at the image.
+    """
+
+    alpha: float
+    sigma: float
+    log_ratio: float
+    time: float
+
+    @property
+    def t(self) -> float:
+        """Time on the straight axis, alpha / (alpha + sigma)."""
+        return self.alpha / (self.alpha + self.sigma)
+
+
+IMAGE = Node(alpha=1.0, sigma=0.0, log_ratio=math.inf, time=math.nan)
+
+
+@dataclass(frozen=True)
+class NoiseSchedule:
+    """Levels of noise that a network was trained at, from the least (index 0) to the most.
+
+    Attributes:
+        alpha: Share of the image, (T,), float64.
+        sigma: Share of the noise, (T,), float64.
+        time: What the network is given: the index, or for variance-exploding networks the noise's scale.
+        log_ratio: log(alpha / sigma), (T,), finite: where alpha is 0 it goes on as between the two levels before.
+        prediction: What the network predicts; ``score`` is -ε / (noise scale).
+        exploding: Whether alpha stays 1 (variance exploding) instead of alpha² + sigma² (preserving).
+    """
+
+    alpha: np.ndarray
+    sigma: np.ndarray
+    time: np.ndarray
+    log_ratio: np.ndarray
+    prediction: Literal["epsilon", "v_prediction", "sample", "score"]
+    exploding: bool
+
+    @property
+    def initial_scale(self) -> float:
+        """Standard deviation of the state that sampling starts from."""
+        return float(self.sigma[-1]) if self.exploding else 1.0
+
+    @property
+    def time_range(self) -> tuple[float, float]:
+        """Smallest and largest t = alpha / (alpha + sigma) that the schedule covers."""
+        t = self.alpha / (self.alpha + self.sigma)
+        return float(t[-1]), float(t[0])
+
+    def node(self, index: int) -> Node:
+        """The grid point at a training index."""
+        return Node(*(float(values[index]) for values in (self.alpha, self.sigma, self.log_ratio, self.time)))
+
+    def nodes(self, num_steps: int, grid: str = "uniform") -> tuple[Node, ...]:
+        """num_steps + 1 grid points from the noisiest level to the image, which is the last.
+
+        Args:
+            num_steps: Steps.
+            grid: ``uniform`` in the training index, the ``trailing`` timesteps of Lin et al. 2024, table 2; or
+                ``quadratic`` from the noisiest to the least noisy level (Song et al. 2021, app. D.2).
+
+        Raises:
+            StraightflowError: If there are fewer training times than steps.
+        """
+        levels = len(self.alpha)
+        if grid == "quadratic":
+            indices = self._quadratic(num_steps)[::-1]
+        else:
+            self._require_levels(num_steps)
+            indices = np.round(np.arange(levels, 0, -levels / num_steps)).astype(int)[:num_steps] - 1
+        return (*(self.node(index) for index in indices), IMAGE)
+
+    def nodes_to_noise(self, num_steps: int, grid: str = "uniform") -> tuple[Node, ...]:
+        """num_steps + 1 grid points from the least to the most noisy level, on the same grids.
+
+        Raises:
+            StraightflowError: If there are fewer training times than points.
+        """
+        levels = self._require_levels(num_steps + 1)
+        uniform = np.linspace(0, levels - 1, num_steps + 1).round().astype(int)
+        return tuple(self.node(index) for index in (self._quadratic(num_steps + 1) if grid == "quadratic" else uniform))
+
+    def _quadratic(self, count: int) -> np.ndarray:
+        """``count`` distinct indices, rising with the square of their place up to the noisiest level."""
+        last = self._require_levels(count) - 1
+        places = np.arange(count)
+        squares = np.round(last * (places / (count - 1)) ** 2).astype(int) if count > 1 else np.array([last])
+        distinct: np.ndarray = np.maximum(squares, places)
+        return distinct
+
+    def _require_levels(self, wanted: int) -> int:
+        levels = len(self.alpha)
+        if wanted > levels:
+            raise StraightflowError(
+                expected=f"at most {levels} grid points, the levels of noise that the teacher was trained at",
+                found=str(wanted),
+                mend="lower num_steps",
+            )
+        return levels
+
+    def at(self, t: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Alpha, sigma and the network's time at straight-line times ``t``, each like ``t``.
+
+        Between two training times log(alpha / sigma) is interpolated linearly; outside them the network is
+        given the nearest.
+        """
+        scale = 1 / t if self.exploding else 1 / torch.hypot(t, 1 - t)
+        wanted = torch.special.logit(t.double()).cpu().numpy()
+        if self.exploding:
+            times = np.exp(np.interp(-wanted, -self.log_ratio, np.log(self.time)))
+        else:
+            times = np.interp(-wanted, -self.log_ratio, self.time)
+        return t * scale, (1 - t) * scale, torch.from_numpy(times).to(t)
+
+
+def read_noise_schedule(config: dict[str, Any]) -> NoiseSchedule:
+    """The forward process that a saved scheduler describes; its sampling settings are ignored.
+
+    Args:
+        config: Content of ``scheduler_config.json``: any scheduler with betas, or ``ScoreSdeVeScheduler``.
+
+    Raises:
+        StraightflowError: If the process or the prediction type is of a kind not supported, or the network
+            predicts noise where there is nothing else to see.
+    """
+    if config.get("_class_name") == VARIANCE_EXPLODING:
+        return _variance_exploding(config)
+    if not {"beta_schedule", "beta_start", "trained_betas"} & set(config):
+        raise StraightflowError(
+            expected=f"a scheduler with betas (DDPM, DDIM, PNDM, DPM-Solver, …) or {VARIANCE_EXPLODING}",
+            found=str(config.get("_class_name", "a scheduler without a name")),
+            mend="save the teacher with the scheduler it was trained with",
+        )
+    return _variance_preserving(config)
+
+
+def _variance_preserving(config: dict[str, Any]) -> NoiseSchedule:
+    prediction = config.get("prediction_type", "epsilon")
+    if prediction not in PREDICTION_TYPES:
+        raise StraightflowError(
+            expected=f"prediction_type {', '.join(PREDICTION_TYPES)}",
+            found=repr(prediction),
+            mend="correct scheduler_config.json to what the teacher predicts, or name another teacher",
+        )
+    alphas_cumprod = DDPMScheduler.from_config(config).alphas_cumprod.double().numpy()
+    alpha, sigma = np.sqrt(alphas_cumprod), np.sqrt(1 - alphas_cumprod)
+    if alpha[-1] == 0 and prediction == "epsilon":
+        raise StraightflowError(
+            expected="v_prediction or sample for betas rescaled to zero terminal signal-to-noise ratio",
+            found="epsilon, which says nothing about the image where alpha is 0 (Lin et al. 2024, sec. 3.2)",
+            mend="correct scheduler_config.json to what the teacher was trained with",
+        )
+    return NoiseSchedule(
+        alpha=alpha,
+        sigma=sigma,
+        time=np.arange(len(alpha), dtype=np.float64),
+        log_ratio=_finite_log_ratio(alpha, sigma),
+        prediction=prediction,
+        exploding=False,
+    )
+
+
+def _variance_exploding(config: dict[str, Any]) -> NoiseSchedule:
+    """Geometric noise scales on images in [0, 1] (Song et al. 2021, app. C); on [-1, 1] they are twice as large."""
+    low, high = float(config["sigma_min"]), float(config["sigma_max"])
+    scale = low * (high / low) ** np.linspace(0, 1, int(config["num_train_timesteps"]))
+    return NoiseSchedule(
+        alpha=np.ones_like(scale),
+        sigma=2 * scale,
+        time=scale,
+        log_ratio=-np.log(2 * scale),
+        prediction="score",
+        exploding=True,
+    )
+
+
+def _finite_log_ratio(alpha: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+    """log(alpha / sigma), continued linearly over a last level without any image in it."""
+    with np.errstate(divide="ignore"):
+        log_ratio = np.log(alpha) - np.log(sigma)
+    if np.isneginf(log_ratio[-1]):
+        log_ratio[-1] = 2 * log_ratio[-2] - log_ratio[-3]
+    result: np.ndarray = log_ratio
+    return result

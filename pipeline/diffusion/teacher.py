@@ -1,0 +1,93 @@
+"""Any diffusers teacher as a deterministic map from noise to image."""
+
+from __future__ import annotations
+
+import torch
+
+from pipeline.config.solver import SolverConfig
+from pipeline.diffusion.noise_schedule import Node, NoiseSchedule
+from pipeline.diffusion.solvers import ddim, dpmpp_2m, heun, unipc
+from pipeline.flow.paths import per_sample
+from pipeline.flow.solvers import Solution, dopri5
+
+GRID_SOLVERS = {"ddim": ddim, "dpmpp_2m": dpmpp_2m, "unipc": unipc, "heun": heun}
+
+
+class Teacher:
+    """A diffusion network read as an estimate of x_1, its calls counted in ``nfe``.
+
+    Args:
+        network: Epsilon-, v-, sample- or score-predicting UNet. Of a learned-variance head's 2 C channels the
+            first C, the mean, are used.
+        schedule: The forward process that it was trained on.
+        labels: Classes of the samples, (batch,); None for an unconditional network.
+    """
+
+    def __init__(self, network: torch.nn.Module, schedule: NoiseSchedule, labels: torch.Tensor | None = None) -> None:
+        self._network = network
+        self._classes = () if labels is None else (labels,)
+        self.schedule = schedule
+        self.nfe = 0
+
+    def estimate(self, x: torch.Tensor, node: Node) -> torch.Tensor:
+        """x̂_1 at the state ``x`` (batch, …) of a grid point."""
+        time = torch.full((len(x),), node.time, device=x.device)
+        return self._estimate(x, node.alpha, node.sigma, time)
+
+    def velocity(self, x_t: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        """dx_t/dt = x̂_1 - ε̂ on the straight axis at ``x_t`` (batch, …) and times ``t`` (batch,).
+
+        Outside the times that the schedule covers, where adaptive solvers probe, the nearest is taken.
+        """
+        t = t.clamp(*self.schedule.time_range)
+        alpha, sigma, time = (per_sample(values, x_t) for values in self.schedule.at(t))
+        estimate = self._estimate(x_t * (alpha + sigma), alpha, sigma, time.flatten())
+        return (estimate - x_t) / per_sample(1 - t, x_t)
+
+    def _estimate(
+        self, x: torch.Tensor, alpha: torch.Tensor | float, sigma: torch.Tensor | float, time: torch.Tensor
+    ) -> torch.Tensor:
+        self.nfe += 1
+        # Variance-exploding networks see images in [0, 1].
+        seen = (x + 1) / 2 if self.schedule.exploding else x
+        output: torch.Tensor = self._network(seen, time, *self._classes).sample[:, : x.shape[1]].to(x.dtype)
+        match self.schedule.prediction:
+            case "sample":
+                return output
+            case "epsilon":
+                return (x - sigma * output) / alpha
+            case "v_prediction":  # Salimans & Ho 2022, app. D
+                return alpha * x - sigma * output
+            case "score":  # of the image in [0, 1], whose noise has half of sigma
+                return x + 0.5 * sigma**2 * output
+
+
+def generate(
+    network: torch.nn.Module,
+    schedule: NoiseSchedule,
+    x_0: torch.Tensor,
+    solver: SolverConfig,
+    labels: torch.Tensor | None = None,
+) -> Solution:
+    """Solves the teacher's probability-flow ODE from noise to image.
+
+    Args:
+        network: The teacher's UNet.
+        schedule: Its forward process.
+        x_0: Standard normal noise, (batch, channels, height, width).
+        solver: A teacher's solver. ``dopri5`` runs between the least and the largest trained level of noise, on
+            the straight axis, and ends like the others with one estimate of x_1.
+        labels: Classes, (batch,); None for an unconditional network.
+
+    Returns:
+        Images, not clipped, and the network calls made.
+    """
+    teacher = Teacher(network, schedule, labels)
+    start = schedule.initial_scale * x_0
+    if solver.name == "dopri5":
+        first, last = schedule.node(-1), schedule.node(0)
+        z = start / (first.alpha + first.sigma)
+        z = dopri5(teacher.velocity, z, **solver.tolerances, times=schedule.time_range).x
+        return Solution(teacher.estimate(z * (last.alpha + last.sigma), last), teacher.nfe)
+    images = GRID_SOLVERS[solver.name](teacher.estimate, start, schedule.nodes(solver.steps, str(solver.grid)))
+    return Solution(images, teacher.nfe)

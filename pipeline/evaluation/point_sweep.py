@@ -1,0 +1,98 @@
+"""What is measured of models of points: every cell of the few-step table."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from pipeline.config.evaluation import EvaluateConfig
+from pipeline.flow.noise import sample_noise, step_generator, stream_key
+from pipeline.metrics.point_row import PointRow
+from pipeline.metrics.points import energy_distance, sliced_wasserstein
+from pipeline.models.sampler import Sampler
+from pipeline.system.progress import Progress
+from pipeline.toys.distributions import Toy
+
+NUM_PROJECTIONS = 128
+FLOOR_REPEATS = 10
+FRESH_STREAM = 1  # floors take the streams that follow; the one before is of pipeline.metrics.field_error
+
+
+@dataclass(frozen=True)
+class FreshPoints:
+    """What models of points are measured against.
+
+    Attributes:
+        toy: Distribution of the points.
+        points: Independent draws, (num, dim).
+        sliced_wasserstein_floor: Mean distance of further pairs of such sets.
+        seed: Seed of all of them and of the distance's directions.
+    """
+
+    toy: Toy
+    points: np.ndarray
+    sliced_wasserstein_floor: float
+    seed: int
+
+
+def draw_fresh_points(toy: Toy, num: int, seed: int) -> FreshPoints:
+    """Draws ``num`` points, and as many for each set of ``FLOOR_REPEATS`` pairs."""
+    points, *others = (
+        toy.sample(num, step_generator(seed, -1 - FRESH_STREAM - stream)).numpy()
+        for stream in range(2 * FLOOR_REPEATS + 1)
+    )
+    pairs = zip(others[::2], others[1::2], strict=True)
+    floors = [sliced_wasserstein(x, y, num_projections=NUM_PROJECTIONS, seed=seed) for x, y in pairs]
+    return FreshPoints(toy, points, float(np.mean(floors)), seed)
+
+
+def point_row(
+    points: np.ndarray, fresh: FreshPoints, *, model: str, solver: str, num_steps: int | None, nfe: int | None,
+    seed: int, seconds: float | None,
+) -> PointRow:  # fmt: skip
+    """Measures points (num, dim) against as many fresh ones."""
+    inside = fresh.toy.inside
+    return PointRow(
+        model=model,
+        solver=solver,
+        num_steps=num_steps,
+        nfe=nfe,
+        sliced_wasserstein=sliced_wasserstein(points, fresh.points, num_projections=NUM_PROJECTIONS, seed=fresh.seed),
+        sliced_wasserstein_floor=fresh.sliced_wasserstein_floor,
+        energy_distance=energy_distance(points, fresh.points),
+        inside_share=None if inside is None else float(inside(torch.from_numpy(points)).double().mean()),
+        num_samples=len(points),
+        num_projections=NUM_PROJECTIONS,
+        seed=seed,
+        seconds_per_1000=None if seconds is None else 1000 * seconds / len(points),
+    )
+
+
+def sweep_points(
+    sampler: Sampler, model: str, toy: Toy, config: EvaluateConfig
+) -> tuple[list[PointRow], dict[str, np.ndarray]]:
+    """Measures a model with every solver and step count, all from the same noise.
+
+    Returns:
+        Rows, and the points of each ``<solver>/<num_steps or adaptive>``.
+    """
+    rows, kept = [], {}
+    solvers = config.solvers(teacher=sampler.noise_schedule is not None)
+    fresh = draw_fresh_points(toy, config.num_samples, config.seed)
+    x_0 = sample_noise(stream_key("evaluation", config.seed), range(config.num_samples), sampler.shape, sampler.noise)
+    with Progress(f"evaluating {model}", sum(solver.num_steps or 1 for solver in solvers), "steps") as progress:
+        for solver in solvers:
+            start = time.perf_counter()
+            solution = sampler.sample(x_0, solver)
+            points = solution.x.float().cpu().numpy()
+            seconds = time.perf_counter() - start
+            kept[f"{solver.label}/{solver.num_steps or 'adaptive'}"] = points
+            rows.append(
+                point_row(points, fresh, model=model, solver=solver.label, num_steps=solver.num_steps,
+                          nfe=int(solution.nfe), seed=config.seed, seconds=seconds)
+            )  # fmt: skip
+            progress.advance(solver.num_steps or 1)
+    return rows, kept

@@ -1,0 +1,105 @@
+"""Regression losses, one value per sample."""
+
+from __future__ import annotations
+
+import importlib
+import math
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch.nn.functional import interpolate
+
+from pipeline.config.training import LossConfig
+from pipeline.system.errors import StraightflowError, one_line
+
+Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+def l2(prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Mean squared error over a sample's d entries.
+
+    Args:
+        prediction: (batch, …).
+        target: Same shape.
+
+    Returns:
+        (batch,).
+    """
+    return (prediction - target).square().flatten(1).mean(dim=1)
+
+
+def pseudo_huber(prediction: torch.Tensor, target: torch.Tensor, *, c: float) -> torch.Tensor:
+    """sqrt(‖p - y‖² + c'²) - c' with c' = c sqrt(d) (Song & Dhariwal 2023, eq. 7), divided by sqrt(d).
+
+    Quadratic for errors well below c per entry, linear above. Dividing by sqrt(d) makes the value
+    independent of image size. Their c' = 0.00054 sqrt(d) is c = 0.00054 here; the c' = 0.00054 d of
+    Lee et al. 2024 (sec. 4.2) is c = 0.00054 sqrt(d).
+
+    Args:
+        prediction: (batch, …), d entries a sample.
+        target: Same shape.
+        c: Scale per square root of dimension.
+
+    Returns:
+        (batch,).
+    """
+    error = (prediction - target).flatten(1)
+    dimensions = error.shape[1]
+    scale = c * math.sqrt(dimensions)
+    return ((error.square().sum(dim=1) + scale**2).sqrt() - scale) / math.sqrt(dimensions)
+
+
+LOSSES: dict[str, Callable[..., torch.Tensor]] = {
+    "l2": l2,
+    "pseudo_huber": pseudo_huber,
+    # Of velocities; its perceptual part compares images and is added by the objective.
+    "lpips_huber": pseudo_huber,
+}
+
+
+def build_loss(config: LossConfig) -> Loss:
+    """The configured loss as a function of prediction and target."""
+    return partial(LOSSES[config.name], **config.parameters())
+
+
+Perceptual = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""Two batches of images in [-1, 1], (batch, channels, height, width) → distances (batch,)."""
+
+SEEN_AT = 224
+
+
+def load_lpips(device: torch.device) -> Perceptual:
+    """LPIPS with a VGG trunk on images enlarged to 224×224, as consistency models are trained (Song et al. 2023).
+
+    Grey images are seen as colour images. The trunk's weights are fetched on first use.
+
+    Raises:
+        StraightflowError: If the package is not installed or the weights cannot be had.
+    """
+    try:
+        package = importlib.import_module("lpips")
+    except ImportError as error:
+        raise StraightflowError(
+            expected="the package lpips, for loss lpips_huber",
+            found=str(error),
+            mend="pip install -e '.[lpips]', or choose loss pseudo_huber",
+        ) from error
+    try:
+        network = package.LPIPS(net="vgg", verbose=False).to(device).requires_grad_(False)
+    except OSError as error:
+        raise StraightflowError(
+            expected="LPIPS' weights, fetched on first use",
+            found=one_line(error),
+            mend="run once with the network, or choose loss pseudo_huber",
+        ) from error
+
+    def seen(images: torch.Tensor) -> torch.Tensor:
+        colour = images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images
+        return interpolate(colour, size=(SEEN_AT, SEEN_AT), mode="bilinear", align_corners=False)
+
+    def distance(images: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
+        distances: torch.Tensor = network(seen(images), seen(others))
+        return distances.flatten()
+
+    return distance

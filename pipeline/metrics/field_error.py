@@ -1,0 +1,46 @@
+"""A learned velocity field against the closed form of a mixture: velocity and likelihood."""
+
+from __future__ import annotations
+
+import torch
+
+from pipeline.config.noise import NoiseConfig
+from pipeline.flow.noise import place_noise, step_generator
+from pipeline.flow.paths import linear_path
+from pipeline.flow.solvers import Field
+from pipeline.metrics.field_measures import FieldMeasures
+from pipeline.metrics.likelihood import log_likelihood
+from pipeline.toys.gaussian_mixture import GaussianMixture
+
+FIELD_STREAM = 0  # below those of pipeline.evaluation.point_sweep
+
+
+def field_error(
+    field: Field,
+    mixture: GaussianMixture,
+    noise: NoiseConfig,
+    *,
+    num_samples: int,
+    num_likelihoods: int,
+    seed: int,
+    device: torch.device,
+) -> FieldMeasures:
+    """Compares a field on ``device`` that was matched to independent pairs with the mixture's own."""
+    generator = step_generator(seed, -1 - FIELD_STREAM)
+    x_1 = mixture.sample(num_samples, generator)
+    x_0 = place_noise(torch.randn(x_1.shape, generator=generator), noise)
+    t = torch.rand(num_samples, generator=generator)
+    x_t, t = linear_path(x_0, x_1, t).to(device), t.to(device)
+    exact = mixture.velocity(x_t, t, noise)
+    with torch.no_grad():
+        difference = field(x_t, t) - exact
+    fresh = mixture.sample(num_likelihoods, generator).to(device)
+    found, known = log_likelihood(field, fresh, noise, rtol=1e-4, atol=1e-4), mixture.log_prob(fresh)
+    return FieldMeasures(
+        velocity_error=float((difference.square().sum() / exact.square().sum()).sqrt()),
+        log_likelihood_error=float((found - known).abs().mean()),
+        log_likelihood=float(found.mean()),
+        exact_log_likelihood=float(known.mean()),
+        num_samples=num_samples,
+        num_likelihoods=num_likelihoods,
+    )

@@ -1,0 +1,1 @@
+"""Networks on disk and on the device: opened, checked, sampled, inverted and saved."""

@@ -1,0 +1,40 @@
+"""A teacher of one's own: a DDPM trained with the loop the students use, or a checkpoint brought along."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from diffusers import DDPMPipeline, DDPMScheduler, ModelMixin, ScoreSdeVePipeline, ScoreSdeVeScheduler
+
+from pipeline.diffusion.noise_schedule import VARIANCE_EXPLODING, read_noise_schedule
+from pipeline.models.diffusers_layout import read_scheduler_config, require_shape
+from pipeline.models.networks import load_network, sample_shape
+from pipeline.system.atomic import atomic_folder
+from pipeline.system.hub import download_model
+
+
+def training_scheduler() -> DDPMScheduler:
+    """The forward process of teachers trained here: linear betas, 1,000 steps (Ho et al. 2020)."""
+    return DDPMScheduler(clip_sample=False)
+
+
+def save_teacher(network: ModelMixin, scheduler: DDPMScheduler | ScoreSdeVeScheduler, folder: Path) -> None:
+    """Saves a stock ``DDPMPipeline``, or ``ScoreSdeVePipeline`` by the scheduler's kind, atomically."""
+    kind = ScoreSdeVePipeline if isinstance(scheduler, ScoreSdeVeScheduler) else DDPMPipeline
+    with atomic_folder(folder) as temporary:
+        kind(unet=network, scheduler=scheduler).save_pretrained(temporary)
+
+
+def adopt_pretrained(name: str, shape: tuple[int, ...], folder: Path) -> None:
+    """Saves the checkpoint ``name``, a local folder or a hub id, as the teacher in ``folder``.
+
+    Raises:
+        StraightflowError: If it cannot be had, cannot be read, or makes images of another shape.
+    """
+    source = Path(name) if Path(name).is_dir() else download_model(name)
+    network = load_network(source)
+    require_shape(sample_shape(network), shape, name)
+    config = read_scheduler_config(source)
+    read_noise_schedule(config)  # refuses what cannot be sampled
+    kind = ScoreSdeVeScheduler if config.get("_class_name") == VARIANCE_EXPLODING else DDPMScheduler
+    save_teacher(network, kind.from_config(config), folder)

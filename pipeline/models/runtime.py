@@ -1,0 +1,102 @@
+"""Device, precision and processes, decided once per stage and passed on explicitly."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from accelerate import Accelerator
+
+from pipeline.config.compute import ComputeConfig, LaunchConfig
+from pipeline.system.allocator import keep_freed_memory
+from pipeline.system.errors import StraightflowError
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """What network calls run on.
+
+    Attributes:
+        accelerator: Processes, devices and checkpoints.
+        precision: Autocast type of network calls.
+        compile: Whether networks are compiled.
+        channels_last: Whether networks and images are stored channels last.
+        sharded: Whether training divides weights and optimizer among the processes.
+    """
+
+    accelerator: Accelerator
+    precision: Literal["fp32", "bf16"]
+    compile: bool
+    channels_last: bool
+    sharded: bool = False
+
+    @property
+    def device(self) -> torch.device:
+        """The device of this process."""
+        device: torch.device = self.accelerator.device
+        return device
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this is the process that writes shared files and shows progress."""
+        return bool(self.accelerator.is_main_process)
+
+    def autocast(self) -> AbstractContextManager[None]:
+        """The autocast region of network calls outside training."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
+
+    def place(self, network: torch.nn.Module) -> torch.nn.Module:
+        """Moves a network to the device, in the configured memory format, in evaluation mode."""
+        network = network.to(self.device).eval().requires_grad_(False)
+        if self.channels_last:
+            network = network.to(memory_format=torch.channels_last)
+        if self.compile:
+            network.compile()
+        return network
+
+    def describe(self) -> str:
+        """Process count and device in one line."""
+        name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "CPU"
+        return f"{self.accelerator.num_processes} x {name}"
+
+
+def open_runtime(compute: ComputeConfig, launch: LaunchConfig) -> Runtime:
+    """Joins the process group and resolves every ``auto``; on CPUs the process keeps the memory it frees.
+
+    Raises:
+        StraightflowError: If the launch command started another number of processes than configured;
+            ``accelerate launch`` on CPUs does so without saying. If one process is to shard.
+    """
+    # Until a number of threads is set, MKL may take fewer from call to call (MKL_DYNAMIC); its condition for equal bits
+    # from run to run is that it does not.
+    torch.set_num_threads(torch.get_num_threads())
+    gpu = torch.cuda.is_available()
+    if not gpu:
+        keep_freed_memory()
+    precision = compute.precision
+    if precision == "auto":
+        has_bf16 = torch.cuda.is_bf16_supported() if gpu else torch.cpu.get_capabilities().get("avx512_bf16", False)
+        precision = "bf16" if has_bf16 else "fp32"
+    accelerator = Accelerator(cpu=not gpu, mixed_precision="bf16" if precision == "bf16" else "no")
+    if accelerator.num_processes != launch.num_processes:
+        raise StraightflowError(
+            expected=f"{launch.num_processes} process(es), as launch.num_processes says",
+            found=f"{accelerator.num_processes}",
+            mend="correct launch.num_processes or launch.command; on CPUs use torchrun, since accelerate launch "
+            "starts one process there",
+        )
+    if launch.sharded and launch.num_processes == 1:
+        raise StraightflowError(
+            expected="several processes, as launch.sharded divides weights among them",
+            found="1",
+            mend="set launch.num_processes and a command that starts as many, or launch.sharded: false",
+        )
+    return Runtime(
+        accelerator=accelerator,
+        precision=precision,
+        compile=gpu if compute.compile == "auto" else compute.compile == "on",
+        channels_last=gpu if compute.channels_last == "auto" else compute.channels_last == "on",
+        sharded=launch.sharded,
+    )

@@ -1,0 +1,115 @@
+"""Saved models, teacher or student alike: load, sample, and train's starting weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from pipeline.config.noise import STANDARD_NOISE, NoiseConfig
+from pipeline.config.solver import SolverConfig
+from pipeline.diffusion.noise_schedule import NoiseSchedule, read_noise_schedule
+from pipeline.diffusion.teacher import Teacher, generate
+from pipeline.flow.noise import sample_labels, sample_noise
+from pipeline.flow.solvers import Field, Solution, solve
+from pipeline.models.diffusers_layout import read_scheduler_config
+from pipeline.models.inversion import invert_student, invert_teacher
+from pipeline.models.networks import load_network, noise_of, num_classes, sample_shape
+from pipeline.models.runtime import Runtime
+from pipeline.models.student import predict_velocity
+from pipeline.system.errors import StraightflowError
+from pipeline.system.fingerprint import fingerprint_folder
+
+FLOW_SCHEDULER = "FlowMatchEulerDiscreteScheduler"
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """A saved model as a map from noise to image.
+
+    Attributes:
+        shape: (channels, height, width) of its images, (dim,) of its points.
+        fingerprint: Of the saved folder.
+        noise_schedule: Forward process of a teacher; None for a student.
+        network: As placed.
+        runtime: What it runs on.
+        noise: Distribution of x_0.
+        num_classes: Classes of a class-conditional model; None for others.
+    """
+
+    shape: tuple[int, ...]
+    fingerprint: str
+    noise_schedule: NoiseSchedule | None
+    network: torch.nn.Module
+    runtime: Runtime
+    noise: NoiseConfig = STANDARD_NOISE
+    num_classes: int | None = None
+
+    @torch.inference_mode()
+    def sample(self, x_0: torch.Tensor, solver: SolverConfig, labels: torch.Tensor | None = None) -> Solution:
+        """Solves the model's ODE from ``x_0``, for ``labels`` if it is class-conditional; images are not clipped."""
+        x_0, labels = x_0.to(self.runtime.device), self._placed(labels)
+        with self.runtime.autocast():
+            if self.noise_schedule is not None:
+                return generate(self.network, self.noise_schedule, x_0, solver, labels)
+            return solve(self.velocity_field(labels), x_0, solver)
+
+    @torch.inference_mode()
+    def invert(
+        self, x_1: torch.Tensor, image_noise: torch.Tensor, solver: SolverConfig, labels: torch.Tensor | None = None
+    ) -> Solution:
+        """Solves the model's ODE from images ``x_1`` to noise; see :mod:`pipeline.models.inversion`."""
+        x_1, image_noise = x_1.to(self.runtime.device), image_noise.to(self.runtime.device)
+        labels = self._placed(labels)
+        with self.runtime.autocast():
+            if self.noise_schedule is not None:
+                return invert_teacher(self.network, self.noise_schedule, x_1, image_noise, solver, labels)
+            return invert_student(self.velocity_field(labels), x_1, image_noise, solver)
+
+    def labels(self, key: int, indices: Iterable[int]) -> torch.Tensor | None:
+        """Classes drawn for the noise of these indices, (len(indices),); None if the model has none."""
+        return None if self.num_classes is None else sample_labels(key, indices, self.num_classes)
+
+    def draw(self, key: int, indices: Iterable[int]) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Noise x_0 of these indices, and the classes that go with it."""
+        indices = list(indices)
+        return sample_noise(key, indices, self.shape, self.noise), self.labels(key, indices)
+
+    def velocity_field(self, labels: torch.Tensor | None = None) -> Field:
+        """dx_t/dt of the model's ODE, on the rectified-flow time axis for teachers as well."""
+        labels = self._placed(labels)
+        if self.noise_schedule is not None:
+            return Teacher(self.network, self.noise_schedule, labels).velocity
+        return lambda x_t, t: predict_velocity(self.network, x_t, t, labels)
+
+    def _placed(self, labels: torch.Tensor | None) -> torch.Tensor | None:
+        if (labels is None) != (self.num_classes is None):
+            raise StraightflowError(
+                expected="no labels" if self.num_classes is None else f"labels of {self.num_classes} classes",
+                found="labels" if labels is not None else "none",
+                mend="use couplings and models that are all class-conditional, or none",
+            )
+        return None if labels is None else labels.to(self.runtime.device)
+
+    def time_range(self) -> tuple[float, float]:
+        """Times between which :meth:`velocity_field` is defined."""
+        if self.noise_schedule is not None:
+            return self.noise_schedule.time_range
+        return 0.0, 1.0
+
+
+def load_sampler(folder: Path, runtime: Runtime) -> Sampler:
+    """Opens ``folder`` as teacher or student, told apart by its scheduler."""
+    network = load_network(folder)
+    scheduler = read_scheduler_config(folder)
+    return Sampler(
+        shape=sample_shape(network),
+        fingerprint=fingerprint_folder(folder),
+        noise_schedule=None if scheduler.get("_class_name") == FLOW_SCHEDULER else read_noise_schedule(scheduler),
+        network=runtime.place(network),
+        runtime=runtime,
+        noise=noise_of(network),
+        num_classes=num_classes(network),
+    )

@@ -1,0 +1,95 @@
+"""Images from a saved model, and the states on the way to them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import torch
+
+from pipeline.config.solver import SolverConfig
+from pipeline.data.pixels import to_uint8
+from pipeline.flow.noise import stream_key
+from pipeline.flow.solvers import FIXED_STEP_SOLVERS, time_grid
+from pipeline.models.sampler import Sampler
+from pipeline.system.errors import StraightflowError
+
+TRAJECTORY_SOLVERS = ("euler", "heun", "midpoint", "rk4")
+
+
+def sample_images(
+    sampler: Sampler, solver: SolverConfig, seed: int, num_images: int, batch_size: int
+) -> Iterator[np.ndarray]:
+    """Yields batches of uint8 images (batch, C, H, W).
+
+    Image i comes from the noise that evaluation gives sample i under the same seed, so the report's samples can be
+    drawn again.
+
+    Raises:
+        StraightflowError: If an image is not finite, or the model's samples are points.
+    """
+    for start in range(0, num_images, batch_size):
+        indices = range(start, min(start + batch_size, num_images))
+        yield draw_images(sampler, solver, stream_key("evaluation", seed), indices)
+
+
+def draw_images(sampler: Sampler, solver: SolverConfig, key: int, indices: Iterable[int]) -> np.ndarray:
+    """uint8 images (len(indices), C, H, W) from the noises of these indices under ``key``.
+
+    Raises:
+        StraightflowError: If an image is not finite, or the model's samples are points.
+    """
+    _require_images(sampler)
+    x_0, labels = sampler.draw(key, indices)
+    return _pixels(sampler.sample(x_0, solver, labels).x)
+
+
+@torch.inference_mode()
+def sample_trajectories(
+    sampler: Sampler, solver: SolverConfig, seed: int, num_images: int
+) -> list[tuple[float, np.ndarray]]:
+    """(t, x_t as uint8 images) at every time of the solver's grid, first the noise.
+
+    A teacher's trajectory is that of its velocity field, over the times that its noise schedule covers.
+
+    Raises:
+        StraightflowError: If the solver keeps more than the state from one step to the next, a state is not finite, or
+            the model's samples are points.
+    """
+    _require_images(sampler)
+    if solver.name not in TRAJECTORY_SOLVERS:
+        raise StraightflowError(
+            expected=f"one of {', '.join(TRAJECTORY_SOLVERS)} for a trajectory",
+            found=solver.name,
+            mend="choose one of them with --solver",
+        )
+    first, last = sampler.time_range()
+    times = [first + (last - first) * t for t in time_grid(solver)]
+    noise, labels = sampler.draw(stream_key("evaluation", seed), range(num_images))
+    x, step = noise.to(sampler.runtime.device), FIXED_STEP_SOLVERS[solver.name]
+    states = [(times[0], _pixels(x))]
+    with sampler.runtime.autocast():
+        field = sampler.velocity_field(labels)
+        for start, end in itertools.pairwise(times):
+            x = step(field, x, (start, end)).x
+            states.append((end, _pixels(x)))
+    return states
+
+
+def _require_images(sampler: Sampler) -> None:
+    if len(sampler.shape) != 3:
+        raise StraightflowError(
+            expected="a model of images, (channels, height, width)",
+            found=f"one of points of shape {sampler.shape}",
+            mend="see report/figures for its points; samples/<model>.safetensors holds those that were measured",
+        )
+
+
+def _pixels(images: torch.Tensor) -> np.ndarray:
+    if not bool((images.abs() < torch.inf).all()):
+        raise StraightflowError(
+            expected="finite images", found="NaN or infinity", mend="check the model, or set compute.precision: fp32"
+        )
+    pixels: np.ndarray = to_uint8(images).cpu().numpy()
+    return pixels

@@ -1,0 +1,54 @@
+"""diffusers' ``UNet2DModel``, the network of images: made new, and as a student starts from it."""
+
+from __future__ import annotations
+
+import torch
+from diffusers import UNet2DModel
+
+from pipeline.config.teacher import UNetConfig
+
+FIRST_TIME_LAYER = "time_embedding.linear_1."
+
+
+def build_unet(config: UNetConfig, shape: tuple[int, ...]) -> UNet2DModel:
+    """A fresh network for images of ``shape`` (channels, height, width)."""
+    down = ["AttnDownBlock2D" if attention else "DownBlock2D" for attention in config.attention]
+    up = ["AttnUpBlock2D" if attention else "UpBlock2D" for attention in reversed(config.attention)]
+    return UNet2DModel(
+        sample_size=shape[1],
+        in_channels=shape[0],
+        out_channels=shape[0],
+        layers_per_block=config.layers_per_block,
+        block_out_channels=config.block_out_channels,
+        norm_num_groups=config.norm_num_groups,
+        attention_head_dim=config.attention_head_dim,
+        dropout=config.dropout,
+        down_block_types=tuple(down),
+        up_block_types=tuple(up),
+    )
+
+
+def velocity_unet(unet: UNet2DModel) -> UNet2DModel:
+    """``unet`` with the head and the time input of a velocity field; itself if it has them already.
+
+    Of a learned-variance head the mean's half is kept. A Fourier time embedding takes the noise's scale and divides
+    the output by it; it becomes a positional one with fresh weights in its first layer (Song et al. 2021's networks
+    also center images from [0, 1], which ours are not in).
+    """
+    channels, fourier = unet.config["in_channels"], unet.config["time_embedding_type"] == "fourier"
+    if unet.config["out_channels"] == channels and not fourier:
+        return unet
+    changes: dict[str, object] = {"out_channels": channels}
+    if fourier:
+        changes |= {"time_embedding_type": "positional", "center_input_sample": False}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        student: UNet2DModel = UNet2DModel.from_config(dict(unet.config) | changes)
+    weights = unet.state_dict()
+    for name in ("conv_out.weight", "conv_out.bias"):
+        weights[name] = weights[name][:channels]
+    if fourier:
+        fresh = {name: values for name, values in student.state_dict().items() if name.startswith(FIRST_TIME_LAYER)}
+        weights = {name: values for name, values in weights.items() if not name.startswith("time_proj.")} | fresh
+    student.load_state_dict(weights)
+    return student

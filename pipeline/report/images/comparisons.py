@@ -1,0 +1,92 @@
+"""FIDs set against each other, with what may be said about their difference."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from pipeline.config.graph import DISTILLED, TEACHER
+from pipeline.metrics.row import COUPLINGS_PREFIX, Row
+
+SPREADS = 2.0
+"""Standard deviations of a difference below which it is not called one."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One FID over another.
+
+    Attributes:
+        key: Name in ``metrics/summary.json``.
+        words: What is compared.
+        numerator: The cell in question.
+        denominator: The cell it is held against.
+    """
+
+    key: str
+    words: str
+    numerator: Row
+    denominator: Row
+
+    @property
+    def ratio(self) -> float:
+        """FID over FID; below 1 where the numerator is better."""
+        return self.numerator.fid / self.denominator.fid
+
+    @property
+    def told_apart(self) -> bool:
+        """Whether the difference is more than the spread of either FID explains."""
+        spread = math.hypot(self.numerator.fid_std or 0.0, self.denominator.fid_std or 0.0)
+        return abs(self.numerator.fid - self.denominator.fid) > SPREADS * spread
+
+    @property
+    def verdict(self) -> str:
+        """The ratio in words; inside the spread there is no better and no worse."""
+        return f"{self.ratio:.2f}" if self.told_apart else f"{self.ratio:.2f}, within the spread"
+
+
+def compare(rows: Sequence[Row], distilled_from: str) -> tuple[Comparison, ...]:
+    """The comparisons a run is judged by; one whose cells were not measured is left out.
+
+    Args:
+        rows: Every measured cell.
+        distilled_from: Round whose couplings the distilled model learned.
+    """
+    distilled, couplings, ddim = headline_cells(rows, distilled_from)
+    rounds = [row.model.removeprefix(COUPLINGS_PREFIX) for row in rows if row.is_couplings]
+    wanted = [
+        ("distilled_1_over_teacher_ddim_16", "distilled at 1 step ÷ teacher at 16 DDIM steps", distilled, ddim),
+        ("distilled_1_over_couplings", "distilled at 1 step ÷ the couplings it learned from", distilled, couplings),
+        *(
+            (
+                f"{name}_4_over_teacher_ddim_16",
+                f"{name} at 4 steps ÷ teacher at 16 DDIM steps",
+                _find(rows, name, 4, "euler"),
+                ddim,
+            )
+            for name in rounds
+        ),
+        (
+            "teacher_unipc_16_over_ddim_16",
+            "teacher at 16 UniPC steps ÷ teacher at 16 DDIM steps",
+            _find(rows, TEACHER, 16, "unipc"),
+            ddim,
+        ),
+    ]
+    return tuple(
+        Comparison(key, words, numerator, denominator)
+        for key, words, numerator, denominator in wanted
+        if numerator is not None and denominator is not None and denominator.fid > 0
+    )
+
+
+def headline_cells(rows: Sequence[Row], distilled_from: str) -> tuple[Row | None, Row | None, Row | None]:
+    """The distilled model at one step, the couplings it learned, the teacher at 16 DDIM steps; None if not measured."""
+    couplings = next((row for row in rows if row.model == COUPLINGS_PREFIX + distilled_from), None)
+    return _find(rows, DISTILLED, 1, "euler"), couplings, _find(rows, TEACHER, 16, "ddim")
+
+
+def _find(rows: Iterable[Row], model: str, num_steps: int, solver: str) -> Row | None:
+    wanted = (model, solver, num_steps)
+    return next((row for row in rows if (row.model, row.solver, row.num_steps) == wanted), None)

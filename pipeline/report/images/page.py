@@ -1,0 +1,155 @@
+"""One self-contained HTML page: no server, no request, light and dark, readable on a phone and without JavaScript."""
+
+from __future__ import annotations
+
+import importlib.resources
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple
+from html import escape
+from string import Template
+from typing import Any
+
+import yaml
+
+from pipeline.metrics.row import COLUMNS, Row
+from pipeline.report.html import definitions, picture, style_sheet, table
+from pipeline.report.images.comparisons import Comparison, compare
+from pipeline.report.images.pictures import Pictures
+from pipeline.report.images.results import DataResult, ModelResult, Results, few_step_rows
+from pipeline.report.images.samples import SampleCell
+from pipeline.report.images.summary import describe_measure, describe_solver, format_fid, headline
+from pipeline.report.images.viewer import viewer
+from pipeline.report.provenance import Provenance
+
+
+def render_page(
+    results: Results,
+    cells: Sequence[SampleCell],
+    distilled_from: str,
+    pictures: Pictures,
+    provenance: Provenance,
+    params: Mapping[str, Any],
+) -> str:
+    """The whole page as HTML.
+
+    Args:
+        results: A run's measurements.
+        cells: Sample images, at least one cell.
+        distilled_from: Round whose couplings the distilled model learned.
+        pictures: The figures, for light and dark ground.
+        provenance: Code, packages and machine.
+        params: The configuration, shown whole.
+    """
+    rows = few_step_rows(results)
+    template = Template((importlib.resources.files(__package__) / "page_template.html").read_text("utf-8"))
+    return template.substitute(
+        style=style_sheet(),
+        headline=escape(headline(rows, distilled_from)),
+        measure=escape(describe_measure(rows)),
+        ratios=_ratios(compare(rows, distilled_from)),
+        fid_by_steps=picture(pictures.fid_by_steps),
+        quality_by_seconds=picture(pictures.quality_by_seconds),
+        few_step=table("Every measured cell", COLUMNS, [_row_cells(row) for row in rows], text_columns=2),
+        viewer=viewer(cells, {(row.model, row.solver, row.num_steps): row.fid for row in rows}),
+        num_noises=str(len(cells[0].images)),
+        samples=picture(pictures.samples),
+        couplings=_couplings(results),
+        straightness=picture(pictures.straightness),
+        straightness_table=_straightness(results.models),
+        losses=picture(pictures.losses),
+        provenance=definitions(_provenance(results, provenance)),
+        params=escape(yaml.safe_dump(dict(params), sort_keys=False, allow_unicode=True)),
+    )
+
+
+def _ratios(comparisons: Sequence[Comparison]) -> str:
+    lines = [(comparison.words, comparison.verdict) for comparison in comparisons]
+    return table("Ratios of FIDs in this run", ("what", "ratio"), lines) if lines else ""
+
+
+def _row_cells(row: Row) -> list[object]:
+    shown = {"fid": f"{row.fid:.3f}", "num_samples": f"{row.num_samples:,}"}
+    return [shown.get(name, _number(value)) for name, value in zip(COLUMNS, astuple(row), strict=True)]
+
+
+def _number(value: object) -> object:
+    return f"{value:.4g}" if isinstance(value, float) else value
+
+
+def _couplings(results: Results) -> str:
+    head = (
+        "couplings",
+        "made by",
+        "solver",
+        "pairs",
+        "FID",
+        "measured on",
+        "transport cost per dim",
+        "clipped",
+        "drawn anew",
+    )
+    lines = [
+        (
+            name,
+            item.source,
+            describe_solver(item.row),
+            f"{item.num_pairs:,}",
+            format_fid(item.row.fid),
+            f"{item.row.num_samples:,}",
+            f"{item.transport_cost_per_dim:.4f}",
+            None if item.clipped_fraction is None else f"{100 * item.clipped_fraction:.2g} %",
+            None if item.reintegration_error is None else f"{100 * item.reintegration_error:.2g} %",
+        )
+        for name, item in results.couplings.items()
+    ]
+    return table("Quality of the couplings each round is trained on", head, lines, text_columns=3)
+
+
+def _straightness(models: Sequence[ModelResult]) -> str:
+    head = (
+        "model", "S", "normalised S", "turning (rad)", "transport cost per dim", "inversion RMSE", "one-step RMSE",
+        "trajectories", "Euler steps",
+    )  # fmt: skip
+    lines = [
+        (
+            item.model,
+            f"{item.trajectories.straightness:.4g}",
+            f"{item.trajectories.straightness_normalised:.4g}",
+            f"{item.trajectories.turning_radians:.3g}",
+            f"{item.trajectories.transport_cost_per_dim:.4g}",
+            f"{item.trajectories.inversion_rmse:.3g}",
+            f"{item.trajectories.one_step_rmse:.3g}",
+            item.trajectories.num_samples,
+            item.trajectories.num_steps,
+        )
+        for item in models
+    ]
+    return table("Trajectories of each model", head, lines)
+
+
+def _provenance(results: Results, provenance: Provenance) -> list[tuple[str, object]]:
+    measured_on = dict.fromkeys(_measured_on(model) for model in results.models)
+    accuracy = results.classifier.accuracy_heldout
+    return [
+        ("git revision", provenance.revision),
+        ("data", _describe_data(results.data)),
+        *([("classifier’s held-out accuracy", f"{100 * accuracy:.1f} %")] if accuracy is not None else []),
+        ("models measured on", "; ".join(measured_on)),
+        ("processor", f"{provenance.cpu}, {provenance.num_cores} logical cores"),
+        ("system", provenance.system),
+        ("Python", provenance.python),
+        *provenance.packages.items(),
+    ]
+
+
+def _measured_on(model: ModelResult) -> str:
+    return f"{model.device}, {model.precision}"
+
+
+def _describe_data(data: DataResult) -> str:
+    name = data.source if data.location is None else f"{data.source} ({data.location})"
+    colour = "grey" if data.channels == 1 else "RGB"
+    return (
+        f"{name}, {data.resolution}×{data.resolution} {colour}, "
+        f"{data.num_train:,} training and {data.num_heldout:,} held-out images"
+    )

@@ -1,0 +1,56 @@
+"""Quality against time: what each model and step count asks for its FID."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from matplotlib.figure import Figure
+
+from pipeline.metrics.row import Row
+from pipeline.report.axes import log_axis, style
+from pipeline.report.images.figures import DPI, WIDTH_INCHES
+from pipeline.report.images.series import series_of
+from pipeline.report.theme import LIGHT, Theme
+
+
+def quality_by_seconds_figure(rows: Sequence[Row], theme: Theme = LIGHT) -> Figure:
+    """FID against seconds of sampling per 1,000 images, both log: a line for each model and solver, steps as labels.
+
+    Cells that no other is both faster and better than are ringed.
+
+    Args:
+        rows: Every measured cell; those without a time are left out.
+        theme: Colours.
+    """
+    timed = [(row, row.seconds_per_1000) for row in rows if row.seconds_per_1000 is not None and row.fid > 0]
+    figure = Figure(figsize=(WIDTH_INCHES, 4.6), dpi=DPI, facecolor=theme.ground, layout="constrained")
+    axes = figure.add_subplot()
+    style(axes, theme)
+    for series in series_of([row for row, _ in timed], theme):
+        cells = sorted((row.seconds_per_1000 or 0.0, row.fid, row.num_steps or "adaptive") for row in series.rows)
+        seconds_of, fids, _ = zip(*cells, strict=True)
+        colour, marker, label = series.colour, series.marker, series.label
+        axes.plot(seconds_of, fids, color=colour, marker=marker, markersize=4.5, linewidth=1.2, label=label)
+        for seconds, fid, count in cells:
+            axes.annotate(
+                str(count), (seconds, fid), (0, 5), textcoords="offset points", ha="center", color=colour, fontsize=7.5
+            )
+    best = [(seconds, row.fid) for row, seconds in timed if not _is_dominated(row.fid, seconds, timed)]
+    if best:
+        seconds_of, fids = zip(*sorted(best), strict=True)
+        axes.scatter(
+            seconds_of, fids, s=110, facecolors="none", edgecolors=theme.text, zorder=3, label="none faster and better"
+        )
+    log_axis(axes, "y", [row.fid for row, _ in timed])
+    log_axis(axes, "x", [seconds for _, seconds in timed])
+    axes.set_xlabel("seconds per 1,000 images", color=theme.text)
+    axes.set_ylabel("FID (lower is better)", color=theme.text)
+    figure.suptitle("Quality for time", color=theme.text, fontsize=12, fontweight="bold")
+    axes.set_title("numbers at the points are steps", color=theme.text, fontsize=8.5)
+    figure.legend(loc="outside lower center", ncols=2, frameon=False, labelcolor=theme.text, fontsize=9)
+    return figure
+
+
+def _is_dominated(fid: float, seconds: float, timed: Iterable[tuple[Row, float]]) -> bool:
+    """Whether another cell is at least as good in both and better in one."""
+    return any(row.fid <= fid and other <= seconds and (row.fid, other) != (fid, seconds) for row, other in timed)

@@ -1,0 +1,149 @@
+"""What the other stages measured, read back into typed, frozen form."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.config.graph import DISTILLED, TEACHER
+from pipeline.metrics.row import Row
+from pipeline.metrics.trajectory_measures import TrajectoryMeasures
+from pipeline.report.reading import load_csv, load_json
+
+
+@dataclass(frozen=True)
+class TrajectoryResult(TrajectoryMeasures):
+    """Measures of trajectories, and what they were taken from.
+
+    Attributes:
+        num_samples: Trajectories integrated.
+        num_steps: Euler steps of each.
+        seed: Seed of their noise.
+    """
+
+    num_samples: int
+    num_steps: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class ModelResult:
+    """Content of ``metrics/evaluate/<model>.json``.
+
+    Attributes:
+        model: Name of the model.
+        rows: Its cells, one for each solver and step count.
+        trajectories: The shape of its trajectories.
+        device: Where it was measured.
+        precision: Autocast type of network calls.
+    """
+
+    model: str
+    rows: tuple[Row, ...]
+    trajectories: TrajectoryResult
+    device: str
+    precision: str
+
+
+@dataclass(frozen=True)
+class CouplingsResult:
+    """Content of ``couplings/<round>/quality.json``.
+
+    Attributes:
+        row: The couplings' own FID.
+        transport_cost_per_dim: Mean of (x_1 - x_0)² over pairs and dimensions.
+        num_pairs: Pairs in the store.
+        source: Model whose ODE made them.
+        clipped_fraction: Share of values clearly outside [-1, 1] before storing, in [0, 1], where recorded.
+        num_dropped: Pairs left out by the pair filter.
+        reintegration_error: Mean ‖x̂_1 - x_1‖/‖x_1‖ of pairs drawn anew from their noise, where recorded.
+        inversion_error: The same of pairs made from images.
+    """
+
+    row: Row
+    transport_cost_per_dim: float
+    num_pairs: int
+    source: str
+    clipped_fraction: float | None = None
+    num_dropped: int = 0
+    reintegration_error: float | None = None
+    inversion_error: float | None = None
+
+
+@dataclass(frozen=True)
+class DataResult:
+    """The part of ``data/images/info.json`` that the report shows."""
+
+    source: str
+    location: str | None
+    resolution: int
+    channels: int
+    num_train: int
+    num_heldout: int
+
+
+@dataclass(frozen=True)
+class LossPoint:
+    """One line of a training curve."""
+
+    step: int
+    loss: float
+    learning_rate: float
+
+
+@dataclass(frozen=True)
+class ClassifierResult:
+    """Content of ``metrics/classifier.json``; the accuracy is None where no classifier was trained."""
+
+    accuracy_heldout: float | None = None
+
+
+@dataclass(frozen=True)
+class Results:
+    """Everything measured in one run.
+
+    Attributes:
+        models: Measured models, in the configured order.
+        couplings: By round.
+        losses: Training curves by model, without those of models that were not trained here.
+        data: The real images.
+        classifier: The network behind ``classifier`` features.
+    """
+
+    models: tuple[ModelResult, ...]
+    couplings: dict[str, CouplingsResult]
+    losses: dict[str, tuple[LossPoint, ...]]
+    data: DataResult
+    classifier: ClassifierResult
+
+
+def load_results(root: Path, models: Sequence[str], rounds: Sequence[str]) -> Results:
+    """Reads the outputs of a run below ``root``.
+
+    Args:
+        root: The project's folder.
+        models: Measured models, in the order of tables and figures.
+        rounds: Names of the rounds.
+
+    Raises:
+        StraightflowError: If a file is missing or does not hold what its stage writes.
+    """
+    curves = {name: _load_losses(root / f"metrics/training/{name}.csv") for name in (TEACHER, *rounds, DISTILLED)}
+    return Results(
+        models=tuple(load_json(root / f"metrics/evaluate/{name}.json", ModelResult) for name in models),
+        couplings={name: load_json(root / f"couplings/{name}/quality.json", CouplingsResult) for name in rounds},
+        losses={name: curve for name, curve in curves.items() if curve},
+        data=load_json(root / "data/images/info.json", DataResult),
+        classifier=load_json(root / "metrics/classifier.json", ClassifierResult),
+    )
+
+
+def few_step_rows(results: Results) -> tuple[Row, ...]:
+    """Every measured cell: the couplings' first, then each model's in order."""
+    couplings = tuple(couplings.row for couplings in results.couplings.values())
+    return couplings + tuple(row for model in results.models for row in model.rows)
+
+
+def _load_losses(path: Path) -> tuple[LossPoint, ...]:
+    return load_csv(path, LossPoint) if path.is_file() else ()

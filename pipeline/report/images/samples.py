@@ -1,0 +1,61 @@
+"""Sample images of every model and step count, all from the same noise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.report.reading import load_arrays
+from pipeline.system.errors import StraightflowError
+
+
+@dataclass(frozen=True)
+class SampleCell:
+    """Images of one model, solver and step count.
+
+    Attributes:
+        model: Name of the model.
+        solver: Solver of the ODE.
+        num_steps: Steps of the solver; None for an adaptive one.
+        images: uint8, (num, channels, height, width); index i comes from the same noise in every cell.
+    """
+
+    model: str
+    solver: str
+    num_steps: int | None
+    images: np.ndarray
+
+
+def load_samples(root: Path, models: Sequence[str]) -> tuple[SampleCell, ...]:
+    """Reads ``samples/<model>.safetensors`` of each model: cells by model, then solver, then step count.
+
+    Raises:
+        StraightflowError: If a file is missing or damaged, or the cells are not all of one shape.
+    """
+    cells = [cell for model in models for cell in _load_model(root / f"samples/{model}.safetensors", model)]
+    shapes = {cell.images.shape for cell in cells}
+    if len(shapes) != 1:
+        raise StraightflowError(
+            expected="sample grids of one shape for all models",
+            found=", ".join(map(str, sorted(shapes))) or "no samples",
+            mend="run `dvc repro`, which measures every model with the same settings",
+        )
+    return tuple(cells)
+
+
+def _load_model(path: Path, model: str) -> list[SampleCell]:
+    arrays, cells = load_arrays(path), []
+    try:
+        for key, images in arrays.items():
+            solver, steps = key.split("/")
+            cells.append(SampleCell(model, solver, None if steps == "adaptive" else int(steps), images))
+    except ValueError as error:
+        raise StraightflowError(
+            expected=f"sample grids keyed <solver>/<num_steps> in {path}",
+            found=str(error),
+            mend=f"run `dvc repro evaluate@{model}`",
+        ) from error
+    return sorted(cells, key=lambda cell: (cell.solver, cell.num_steps or 0))

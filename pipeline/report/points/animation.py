@@ -1,0 +1,105 @@
+"""The path of a sample as a GIF: points on their way from noise to data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from PIL import Image, ImageColor
+
+from pipeline.report.gif import encode_gif
+from pipeline.report.points.field_figures import COLOUR_MAP, PATH_COLOUR, colour_limit, draw_field
+from pipeline.report.points.figures import Arrays
+from pipeline.report.points.panels import label_axes
+from pipeline.report.theme import Theme, cycle
+from pipeline.toys.distributions import Toy
+
+FRAME_TIMES, FRAME_MILLISECONDS = 2, 80
+NUM_SHADES, FIELD_SHADES = 16, 64
+SHOWN_POINTS, SHOWN_TRAILS = 800, 60
+
+
+def path_gif(models: Mapping[str, Arrays], toy: Toy, theme: Theme) -> bytes:
+    """Moves the points of every model together, a panel each.
+
+    In one dimension a point runs over the velocity field to the right as t grows, and leaves its trajectory behind.
+
+    Args:
+        models: Arrays by name, see :func:`pipeline.evaluation.points.evaluate_points`. ``times`` (T,) are common to
+            all, every ``FRAME_TIMES``-th and the last become frames. Of ``trajectories`` (num, T, dim) the first
+            ``SHOWN_POINTS`` are shown, in one dimension ``SHOWN_TRAILS``.
+        toy: Bounds of the panels.
+        theme: Colours.
+    """
+    times = next(iter(models.values()))["times"]
+    limit = colour_limit(models) if toy.dim == 1 else None
+    figure = Figure(figsize=(2.2 * len(models), 2.4), dpi=90, facecolor=theme.ground, layout="constrained")
+    canvas = FigureCanvasAgg(figure)
+    moving = []
+    for column, (name, arrays) in enumerate(models.items(), start=1):
+        axes = figure.add_subplot(1, len(models), column, facecolor=theme.ground)
+        moving.append(_Panel(axes, name, arrays, toy, theme, limit))
+    canvas.draw()  # type: ignore[no-untyped-call]
+    still = canvas.copy_from_bbox(figure.bbox)  # type: ignore[no-untyped-call]
+    palette = _palette(theme, with_field=limit is not None)
+    frames = []
+    for at in sorted({*range(0, len(times), FRAME_TIMES), len(times) - 1}):
+        canvas.restore_region(still)  # type: ignore[no-untyped-call]
+        for panel in moving:
+            panel.draw(at)
+        pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
+        frames.append(Image.fromarray(pixels[..., :3]).quantize(palette=palette, dither=Image.Dither.NONE))
+    return encode_gif(frames, FRAME_MILLISECONDS)
+
+
+def _palette(theme: Theme, *, with_field: bool) -> Image.Image:
+    """The colours that a frame is made of and shades between them, for smooth edges; the same for every frame."""
+    ground, text, grid, point = (
+        np.array(ImageColor.getrgb(name)) for name in (theme.ground, theme.text, theme.grid, theme.students[0])
+    )
+    parts = [grid[None], *(np.linspace(ground, end, NUM_SHADES) for end in (text, point))]
+    if with_field:
+        field = 255 * colormaps[COLOUR_MAP](np.linspace(0, 1, FIELD_SHADES))[:, :3]
+        path = np.array(ImageColor.getrgb(PATH_COLOUR))
+        parts += [path[None], *(path + share * (field - path) for share in (1, 2 / 3, 1 / 3))]
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(np.concatenate(parts).round().astype(np.uint8).tobytes())
+    return palette
+
+
+class _Panel:
+    """One model's points, drawn frame by frame over what stays the same."""
+
+    def __init__(self, axes: Axes, name: str, arrays: Arrays, toy: Toy, theme: Theme, limit: float | None) -> None:
+        """``limit`` is where the scale of colours ends; None where no field is drawn."""
+        if limit is not None:
+            draw_field(axes, arrays, limit)
+            label_axes([axes], "t", "x", theme)
+        axes.set(xlim=toy.extent if limit is None else (0, 1), ylim=toy.extent, xticks=[], yticks=[])
+        axes.set_aspect("equal" if limit is None else "auto")
+        axes.spines[:].set_color(theme.grid)
+        self._axes, self._name, self._times = axes, name, arrays["times"]
+        self._states = arrays["trajectories"][: SHOWN_POINTS if limit is None else SHOWN_TRAILS]
+        self._title = axes.set_title(name, color=theme.text, fontsize=7, animated=True)
+        colour = cycle(theme.students, 0) if limit is None else PATH_COLOUR
+        self._points = axes.scatter([], [], s=3, color=colour, animated=True)
+        self._trails = LineCollection([], color=PATH_COLOUR, linewidth=0.5, alpha=0.7, animated=True)
+        axes.add_collection(self._trails)
+
+    def draw(self, at: int) -> None:
+        """Draws the points at ``times[at]``."""
+        self._title.set_text(f"{self._name} · t = {self._times[at]:.2f}")
+        points = self._states[:, at]
+        if points.shape[1] == 1:
+            past = self._times[: at + 1]
+            points = np.column_stack([np.full(len(points), past[-1]), points])
+            trails = self._states[:, : at + 1, 0]
+            self._trails.set_segments([np.column_stack([past, trail]) for trail in trails])
+        self._points.set_offsets(points)
+        for artist in (self._trails, self._points, self._title):
+            self._axes.draw_artist(artist)

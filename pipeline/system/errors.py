@@ -1,0 +1,52 @@
+"""How a stage ends early: by an error a user can mend, or because it was asked to stop."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+from pydantic import ValidationError
+
+
+class StraightflowError(Exception):
+    """A problem with the user's configuration, files or surroundings.
+
+    Stages print it as one message without a traceback and exit with status 2.
+
+    Args:
+        expected: What the code needed.
+        found: What it got instead.
+        mend: What the user can do about it.
+    """
+
+    def __init__(self, *, expected: str, found: str, mend: str) -> None:
+        self.expected = expected
+        self.found = found
+        self.mend = mend
+        super().__init__(f"expected: {expected}\n   found: {found}\n    mend: {mend}")
+
+
+def validation_problems(error: ValidationError) -> str:
+    """Every field that did not validate, with the reason, in one line."""
+    return "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+
+
+def one_line(error: Exception) -> str:
+    """The message of a library's error without line breaks and endless lists; its type where it has none."""
+    return " ".join(str(error).split())[:500] or type(error).__name__
+
+
+EXIT_RESUME = 75
+"""Exit status that says "start me again": EX_TEMPFAIL of sysexits.h."""
+
+
+class InterruptedRunError(Exception):
+    """A run that saved a checkpoint and stopped because it was asked to; started again, it goes on."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Says that ``name`` does not exist, which known name is closest, and what is known."""
+    known = list(known)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    return f", which does not exist{hint} (known: {', '.join(known)})"

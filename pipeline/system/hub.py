@@ -1,0 +1,95 @@
+"""The Hugging Face hub: an answer or an error within seconds, and never any code from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from huggingface_hub import HfApi, hf_hub_download, snapshot_download
+from huggingface_hub.errors import LocalEntryNotFoundError, RepositoryNotFoundError
+
+from pipeline.system.errors import StraightflowError, one_line
+
+Kind = Literal["model", "dataset"]
+
+TIMEOUT_SECONDS = 5.0
+_MODEL_FILES = ["*.json", "*.safetensors", "*.bin"]
+
+
+def hub_revision(kind: Kind, name: str, *, timeout_seconds: float = TIMEOUT_SECONDS) -> str:
+    """Commit of the newest version of a model or data set on the hub.
+
+    Raises:
+        StraightflowError: If the hub has no such repository, or does not answer in time.
+    """
+    api = HfApi()
+    describe = api.model_info if kind == "model" else api.dataset_info
+    try:
+        return str(describe(name, timeout=timeout_seconds).sha)
+    except RepositoryNotFoundError as error:
+        raise StraightflowError(
+            expected=f"a {kind} {name!r} on the hub, open to everyone or to the token logged in with",
+            found="no such repository, or no access to it",
+            mend="correct the id, or log in with `hf auth login`",
+        ) from error
+    except Exception as error:  # transport errors are those of whatever HTTP client the hub's library uses
+        raise StraightflowError(
+            expected=f"an answer of {api.endpoint} about the {kind} {name!r}",
+            found=f"{type(error).__name__}: {one_line(error)}",
+            mend="connect to the network, correct the id, or name a local copy",
+        ) from error
+
+
+def cached_model(name: str) -> Path | None:
+    """The newest snapshot of a model that was downloaded before, if there is one."""
+    try:
+        return Path(snapshot_download(name, local_files_only=True, allow_patterns=_MODEL_FILES))
+    except (LocalEntryNotFoundError, ValueError):
+        return None
+
+
+def download_model(name: str) -> Path:
+    """Folder with the configuration and weights of a model, from the hub or from an earlier download.
+
+    Raises:
+        StraightflowError: If it can be had from neither.
+    """
+    try:
+        revision = hub_revision("model", name)
+    except StraightflowError:
+        cached = cached_model(name)
+        if cached is None:
+            raise
+        return cached
+    try:
+        return Path(snapshot_download(name, revision=revision, allow_patterns=_MODEL_FILES))
+    except Exception as error:  # as above
+        raise _broken_download(name, error) from error
+
+
+def download_json(name: str, candidates: tuple[str, ...], revision: str) -> Path:
+    """The first of ``candidates`` that a model on the hub has, downloaded.
+
+    Raises:
+        StraightflowError: If it has none of them, or the download breaks.
+    """
+    try:
+        present = set(HfApi().list_repo_files(name, revision=revision))
+        for candidate in candidates:
+            if candidate in present:
+                return Path(hf_hub_download(name, candidate, revision=revision, etag_timeout=TIMEOUT_SECONDS))
+    except Exception as error:  # as above
+        raise _broken_download(name, error) from error
+    raise StraightflowError(
+        expected=f"one of {', '.join(candidates)} in the model {name!r}",
+        found="none of them",
+        mend="name a model saved by diffusers' DDPMPipeline",
+    )
+
+
+def _broken_download(name: str, error: Exception) -> StraightflowError:
+    return StraightflowError(
+        expected=f"the model {name!r} from the hub",
+        found=f"{type(error).__name__}: {one_line(error)}",
+        mend="try again; what was downloaded so far is kept",
+    )

@@ -1,0 +1,245 @@
+"""Training checkpoints: whole or absent, checked by hash, the newest good one wins.
+
+A checkpoint is one folder: weights and optimizer as Accelerate saves them, each weight average as safetensors, the
+step and the recorded losses as JSON, and ``checkpoint.json`` with the SHA-256 of every file. It is written beside its
+place, fsynced and renamed, so that a kill at any moment leaves either all of it or a temporary folder, which is
+cleared away. Batches, times, noise and dropout are functions of (seed, step), so no generator or position in the epoch
+needs saving beyond the step.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from pipeline.system.atomic import publish_folder, write_json
+from pipeline.system.errors import StraightflowError, one_line
+from pipeline.system.file_lock import file_lock
+from pipeline.system.fingerprint import fingerprint_file
+from pipeline.training.ema import Ema
+from pipeline.training.meter import Meter, Row
+
+_NAME = re.compile(r"^step-(\d{9})$")
+_TEMPORARY = re.compile(r"^\.step-\d{9}\.tmp$")
+_RECORD = "checkpoint.json"
+_PROGRESS = "progress.json"
+# Of torch.save's messages where its zip archive cannot be written: at once, in between, at its end.
+_TORCH_WRITING = ("StreamWriter", "inline_container", "iostream")
+
+
+@dataclass
+class TrainingState:
+    """What a checkpoint holds besides the network and the optimizer.
+
+    Attributes:
+        emas: Weight averages, one per half-life.
+        meter: Sums of the steps since the last record.
+        step: Finished optimizer steps.
+        history: What was recorded of them.
+    """
+
+    emas: Sequence[Ema]
+    meter: Meter
+    step: int = 0
+    history: list[Row] = field(default_factory=list)
+
+
+class CheckpointFolder:
+    """The checkpoints of one run.
+
+    Args:
+        accelerator: Saves network and optimizer, on any number of processes.
+        folder: Where they live; must be particular to the run's inputs.
+        kept: Newest checkpoints to keep.
+        marked_every_steps: Steps whose multiples are kept for good; None marks none.
+    """
+
+    def __init__(self, accelerator: Accelerator, folder: Path, *, kept: int, marked_every_steps: int | None) -> None:
+        self._accelerator, self._folder = accelerator, folder
+        self._kept, self._marked_every_steps = kept, marked_every_steps
+
+    def held(self) -> AbstractContextManager[None]:
+        """Keeps the folder from other trainings, as two that save alike would clear away each other's checkpoints.
+
+        A training outlives the command that started it, where that alone was killed.
+
+        Raises:
+            StraightflowError: On entry, if another training has it.
+        """
+        if not self._accelerator.is_main_process:
+            return nullcontext()
+        self._folder.mkdir(parents=True, exist_ok=True)
+        busy = StraightflowError(
+            expected=f"no other training at work in {self._folder}",
+            found="one that was started before and still runs",
+            mend="let it end, or end it, and start again; the run continues from its newest checkpoint",
+        )
+        return file_lock(self._folder / ".lock", busy=busy)
+
+    def save(self, state: TrainingState) -> None:
+        """Saves the run at ``state.step`` and drops the checkpoints that need not be kept.
+
+        Raises:
+            StraightflowError: If it cannot be written; earlier checkpoints are as they were.
+        """
+        final = self._folder / f"step-{state.step:09d}"
+        temporary = self._folder / f".{final.name}.tmp"
+        try:
+            self._write(temporary, final, state)
+        except (OSError, RuntimeError, SafetensorError) as error:
+            if not _is_of_writing(error):
+                raise
+            raise StraightflowError(
+                expected=f"room for a checkpoint in {self._folder}",
+                found=one_line(error),
+                mend="free disk space and start again; the run continues from the checkpoint before",
+            ) from error
+
+    def _write(self, temporary: Path, final: Path, state: TrainingState) -> None:
+        if self._accelerator.is_main_process:
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir(parents=True)
+        self._accelerator.wait_for_everyone()
+        self._accelerator.save_state(str(temporary))
+        sums = state.meter.state_dict()
+        for ema in state.emas:
+            averages = ema.state_dict()
+            if self._accelerator.is_main_process:
+                save_file(averages, _average(temporary, ema))
+        if self._accelerator.is_main_process:
+            write_json(temporary / _PROGRESS, {"step": state.step, "history": state.history, "sums": sums})
+            write_json(temporary / _RECORD, _hashes(temporary))
+            publish_folder(temporary, final)
+            self._drop_old(state.step)
+        self._accelerator.wait_for_everyone()
+
+    def _drop_old(self, step: int) -> None:
+        unmarked = [item for item in self._newest_first() if not self._is_marked(item)]
+        # A run that passed over damaged checkpoints comes to their steps again: kept, they would count as the newest.
+        damaged = [item for item in unmarked if _step(item) > step]
+        for old in damaged + unmarked[len(damaged) + self._kept :]:
+            shutil.rmtree(old)
+
+    def _is_marked(self, checkpoint: Path) -> bool:
+        return self._marked_every_steps is not None and _step(checkpoint) % self._marked_every_steps == 0
+
+    def load_newest(self, state: TrainingState) -> bool:
+        """Restores the newest checkpoint whose hashes match; reports each damaged one it passes over.
+
+        Returns:
+            Whether one was restored.
+        """
+        self._clear_temporaries()
+        chosen = self._newest_whole()
+        if chosen is None:
+            return False
+        if not chosen.is_dir():
+            raise StraightflowError(
+                expected=f"every process to see {chosen}, from which the main process goes on",
+                found="no such folder on this machine",
+                mend="keep the project on a file system that all machines share",
+            )
+        self._accelerator.load_state(str(chosen))
+        for ema in state.emas:
+            ema.load_state_dict(load_file(_average(chosen, ema)))
+        progress = json.loads((chosen / _PROGRESS).read_text())
+        state.step = int(progress["step"])
+        state.meter.load_state_dict(progress["sums"])
+        state.history = [
+            Row(step, loss, rate, norm, tuple(by_time), heldout)
+            for step, loss, rate, norm, by_time, heldout in progress["history"]
+        ]
+        return True
+
+    def _newest_whole(self) -> Path | None:
+        """What the main process finds, for all: were each to look for itself, they could go on from different steps."""
+        found: list[str | None] = [None]
+        if self._accelerator.is_main_process:
+            for candidate in self._newest_first():
+                damage = _damage(candidate)
+                if damage is None:
+                    found = [candidate.name]
+                    break
+                print(f"checkpoint {candidate} is damaged ({damage}); trying the one before it")
+        name = broadcast_object_list(found)[0]
+        return None if name is None else self._folder / name
+
+    def _clear_temporaries(self) -> None:
+        if self._accelerator.is_main_process and self._folder.is_dir():
+            for item in self._folder.iterdir():
+                if _TEMPORARY.match(item.name):
+                    shutil.rmtree(item)
+        self._accelerator.wait_for_everyone()
+
+    def _newest_first(self) -> list[Path]:
+        if not self._folder.is_dir():
+            return []
+        return sorted((item for item in self._folder.iterdir() if _NAME.match(item.name)), reverse=True)
+
+
+def saved_averages(folder: Path) -> list[Path]:
+    """Files of the weight averages in all whole checkpoints of ``folder``, oldest checkpoint first."""
+    checkpoints = sorted(item for item in folder.iterdir() if _NAME.match(item.name) and _damage(item) is None)
+    return [file for checkpoint in checkpoints for file in sorted(checkpoint.glob("ema-*.safetensors"))]
+
+
+@torch.no_grad()
+def load_average(file: Path, network: torch.nn.Module) -> None:
+    """Overwrites the parameters of ``network`` with a saved average of them.
+
+    Raises:
+        StraightflowError: If the average is of another network.
+    """
+    averages = load_file(file)
+    parameters = list(network.parameters())
+    shapes = [averages[str(position)].shape for position in range(len(averages))]
+    if shapes != [parameter.shape for parameter in parameters]:
+        raise StraightflowError(
+            expected=f"averages of {len(parameters)} parameters of this network in {file}",
+            found=f"{len(shapes)}, of other shapes",
+            mend="name the model whose training wrote them",
+        )
+    for position, parameter in enumerate(parameters):
+        parameter.copy_(averages[str(position)])
+
+
+def _is_of_writing(error: Exception) -> bool:
+    """Whether a file could not be written; ``torch.save`` says so in a RuntimeError, among other things it may say."""
+    return not isinstance(error, RuntimeError) or any(part in str(error) for part in _TORCH_WRITING)
+
+
+def _step(checkpoint: Path) -> int:
+    return int(checkpoint.name.removeprefix("step-"))
+
+
+def _average(checkpoint: Path, ema: Ema) -> Path:
+    return checkpoint / f"ema-{ema.halflife_images}.safetensors"
+
+
+def _hashes(checkpoint: Path) -> dict[str, str]:
+    files = sorted(item for item in checkpoint.rglob("*") if item.is_file() and item.name != _RECORD)
+    return {item.relative_to(checkpoint).as_posix(): fingerprint_file(item) for item in files}
+
+
+def _damage(checkpoint: Path) -> str | None:
+    """What is wrong with a checkpoint; None if it is whole."""
+    try:
+        expected = json.loads((checkpoint / _RECORD).read_text())
+        found = _hashes(checkpoint)
+    except (OSError, ValueError) as error:
+        return f"unreadable: {error}"
+    for name in sorted(expected.keys() | found.keys()):
+        if expected.get(name) != found.get(name):
+            return f"{name} is not what was saved"
+    return None

@@ -1,0 +1,70 @@
+"""Samples that are never trained on: which ones, and the loss of the averaged weights on them."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from pipeline.flow.noise import step_generator, stream_key
+from pipeline.models.runtime import Runtime
+from pipeline.training.objectives import Objective
+from pipeline.training.samples import TrainingSet
+
+
+def heldout_split(num_items: int, num_heldout: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Divides a set into what is trained on and what is held out, a random spread of it.
+
+    Sets are ordered (images by class, couplings by how they were made), so no stretch of one speaks for all of it. Of
+    one seed, the smaller of two held-out sets is part of the larger: models trained one from another on the same set,
+    with equal ``num_heldout``, have seen none of what they are measured on.
+
+    Args:
+        num_items: Size of the set.
+        num_heldout: Samples held out; all of the set if it has fewer.
+        seed: Of the set, not of a training on it.
+
+    Returns:
+        Indices trained on and indices held out, each ascending, int64; together every index once.
+    """
+    order = np.random.Generator(np.random.Philox(key=stream_key("heldout", seed))).permutation(num_items)
+    return np.sort(order[num_heldout:]), np.sort(order[:num_heldout])
+
+
+@torch.no_grad()
+def heldout_loss(
+    network: torch.nn.Module,
+    items: TrainingSet,
+    objective: Objective,
+    runtime: Runtime,
+    *,
+    batch_size: int,
+    seed: int,
+) -> float:
+    """Mean loss over all of ``items``, without dropout.
+
+    Times and noise are functions of ``seed`` alone, so that values are comparable between steps, weight averages and
+    process counts.
+
+    Args:
+        network: As wrapped for training; left in training mode.
+        items: Held-out samples.
+        objective: Loss of a sample.
+        runtime: Processes that share the work.
+        batch_size: Samples per call over all processes.
+        seed: Seed of times and noise.
+    """
+    accelerator = runtime.accelerator
+    rows = slice(accelerator.process_index, None, accelerator.num_processes)
+    total = torch.zeros((), device=runtime.device)
+    network.eval()
+    for start in range(0, len(items), batch_size):
+        batch = items.load(np.arange(start, min(start + batch_size, len(items))))
+        # Training draws at steps from 0; these are before them.
+        drawn = objective.draw(batch["x_1"], step_generator(seed, -1 - start))
+        num_own = len(batch["x_1"][rows])
+        # A process without a row of this batch takes another's: all must call a sharded network.
+        taken = rows if num_own else slice(1)
+        own = {name: values[taken].to(runtime.device) for name, values in (batch | drawn).items()}
+        total += objective.loss(network, own)[:num_own].sum()
+    network.train()
+    return float(accelerator.reduce(total, "sum")) / len(items)

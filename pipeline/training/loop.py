@@ -1,0 +1,283 @@
+"""The one training loop: teacher, reflow student and one-step distillation alike."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from diffusers import ModelMixin
+
+from pipeline.config.training import TrainingConfig
+from pipeline.models.runtime import Runtime
+from pipeline.system.errors import InterruptedRunError
+from pipeline.system.progress import Progress
+from pipeline.training.checkpoint import CheckpointFolder, TrainingState
+from pipeline.training.dropout import has_dropout, seed_dropout
+from pipeline.training.ema import Ema
+from pipeline.training.heldout import heldout_loss
+from pipeline.training.interruption import StopRequest
+from pipeline.training.loader import batches_from, num_workers_for
+from pipeline.training.meter import Meter, Row
+from pipeline.training.nonfinite import require_finite
+from pipeline.training.objectives import Batch, Objective
+from pipeline.training.preflight import (
+    require_divisible_batch,
+    require_gradient_checkpointing,
+    require_matching_images,
+    require_room,
+    require_whole_parameters,
+    training_needs,
+)
+from pipeline.training.samples import Mirrored, StepBatches, TrainingSet, micro_batches
+from pipeline.training.schedule import is_due, learning_rate_at
+from pipeline.training.sharding import keep_state_whole, leave_whole, sharded_copy, whole
+from pipeline.training.watching import Watcher
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a run leaves besides the weights.
+
+    Attributes:
+        history: What was recorded on the way.
+        heldout_loss_by_halflife: Held-out loss of each weight average at the end; empty without held-out samples.
+        halflife_images: Half-life of the average that became the model.
+        averages: All of them, each still able to take the place of the network's weights, unless they are sharded.
+        seconds: Wall time of the steps since the start or the checkpoint continued from, with everything between them.
+        num_images: Images trained on in that time.
+    """
+
+    history: list[Row]
+    heldout_loss_by_halflife: dict[int, float]
+    halflife_images: int
+    averages: Sequence[Ema] = field(compare=False, repr=False)
+    seconds: float = field(compare=False)
+    num_images: int = field(compare=False)
+
+
+def train(
+    unet: ModelMixin,
+    items: TrainingSet,
+    objective: Objective,
+    config: TrainingConfig,
+    runtime: Runtime,
+    run_folder: Path,
+    label: str,
+    *,
+    heldout: TrainingSet | None = None,
+    watcher: Watcher | None = None,
+) -> TrainingResult:
+    """Trains ``unet`` in place and leaves the averaged weights in it.
+
+    A run interrupted at any moment continues from its newest checkpoint and ends with the same weights.
+
+    Args:
+        unet: Network with its starting weights.
+        items: Training samples.
+        objective: Loss of a step.
+        config: Settings.
+        runtime: Processes, device, precision.
+        run_folder: Where checkpoints live; must be particular to these inputs.
+        label: Name shown beside the progress.
+        heldout: Samples never trained on, if the loss on them is wanted.
+        watcher: Receives what is recorded, as it is.
+
+    Raises:
+        StraightflowError: If the run cannot end well (checked before the first step), or a loss or gradient stops
+            being finite; the last checkpoint before that is kept.
+        InterruptedRunError: If SIGTERM came; a checkpoint of the last finished step is saved.
+    """
+    accelerator, device = runtime.accelerator, runtime.device
+    require_whole_parameters(accelerator)
+    require_divisible_batch(config, accelerator.num_processes)
+    if config.horizontal_flips:
+        items = Mirrored(items)
+    require_matching_images(unet, items, label)
+    unet.train()
+    if config.gradient_checkpointing:
+        require_gradient_checkpointing(unet, label)
+        unet.enable_gradient_checkpointing()
+    needs = training_needs(unet, config, runtime)
+    require_room(run_folder, needs, config)
+    if runtime.is_main:
+        print(f"{label}: {needs.describe()}", file=sys.stderr)
+
+    drops = has_dropout(unet)
+    batches = StepBatches(items, objective, config, accelerator.process_index, accelerator.num_processes)
+    meter = Meter(accelerator, config.batch_size // accelerator.num_processes)
+    stop = StopRequest(accelerator)
+    checkpoints = CheckpointFolder(
+        accelerator,
+        run_folder,
+        kept=config.kept_checkpoints,
+        marked_every_steps=config.marked_checkpoint_every_steps,
+    )
+    with (
+        checkpoints.held(),
+        training_context(unet, config, runtime) as (network, optimizer),
+        stop.listening(),
+    ):
+        emas = [
+            Ema(network.parameters(), halflife_images=halflife, rampup_ratio=config.ema_rampup_ratio)
+            for halflife in config.halflives_images
+        ]
+        state = TrainingState(emas, meter)
+        checkpoints.load_newest(state)
+        first_step, began = state.step, time.monotonic()
+
+        def measure(ema: Ema) -> float | None:
+            if heldout is None:
+                return None
+            with ema.in_place():
+                return heldout_loss(
+                    network, heldout, objective, runtime, batch_size=config.batch_size, seed=config.seed
+                )
+
+        with (
+            Progress(label, config.num_steps, "steps", done=state.step, enabled=runtime.is_main) as progress,
+            closing(batches_from(batches, state.step, device, num_workers=num_workers_for(device))) as loaded,
+        ):
+            for batch in loaded:
+                learning_rate = learning_rate_at(state.step, config)
+                if drops:
+                    seed_dropout(config.seed, state.step, accelerator.process_index)
+                losses, gradient_norm = training_step(
+                    network, optimizer, objective, batch, learning_rate, config, accelerator
+                )
+                state.step += 1
+                for ema in emas:
+                    ema.update(config.batch_size, state.step * config.batch_size)
+                meter.add(state.step, losses, objective.times(batch), gradient_norm)
+
+                # Everything above runs without waiting for the device; everything below is done now and then.
+                last = state.step == config.num_steps
+                measuring = heldout is not None and (last or is_due(state.step, config.heldout_every_steps))
+                recording = last or measuring or is_due(state.step, config.log_every_steps)
+                stopping = not last and stop.made(state.step)
+                saving = stopping or (not last and is_due(state.step, config.checkpoint_every_steps))
+                looking = watcher is not None and watcher.looks_at(state.step)
+                notes: list[str | None] = []
+                if recording or saving or looking:
+                    require_finite(meter, batches, objective, items, label)
+                if recording:
+                    reading = meter.read()
+                    row = Row(
+                        state.step,
+                        reading.loss,
+                        learning_rate,
+                        reading.gradient_norm,
+                        reading.loss_by_time,
+                        measure(emas[0]) if measuring else None,
+                    )
+                    state.history.append(row)
+                    notes.append(f"loss {row.loss:.4g}")
+                    if watcher is not None:
+                        watcher.record(row, config.batch_size)
+                if watcher is not None and looking:
+                    with emas[0].in_place():
+                        notes.append(watcher.look(network, state.step))
+                if saving:
+                    checkpoints.save(state)
+                progress.advance(note=", ".join(filter(None, notes)) or None)
+                if stopping:
+                    raise InterruptedRunError(
+                        f"{label} was asked to stop and saved step {state.step} of {config.num_steps}"
+                    )
+        seconds = time.monotonic() - began
+        measured, chosen = _choose_average(state, measure)
+    unet.eval()
+    num_images = (state.step - first_step) * config.batch_size
+    return TrainingResult(state.history, measured, chosen.halflife_images, emas, seconds, num_images)
+
+
+def _choose_average(state: TrainingState, measure: Callable[[Ema], float | None]) -> tuple[dict[int, float], Ema]:
+    """Leaves the average of lowest held-out loss in the network; the default one if there is nothing to compare."""
+    measured = {ema.halflife_images: loss for ema in state.emas if (loss := measure(ema)) is not None}
+    chosen = min(state.emas, key=lambda ema: measured[ema.halflife_images]) if measured else state.emas[0]
+    chosen.copy_to_parameters()
+    return measured, chosen
+
+
+def training_step(
+    network: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    objective: Objective,
+    batch: Batch,
+    learning_rate: float,
+    config: TrainingConfig,
+    accelerator: Accelerator,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Descends the mean loss of ``batch`` over all processes, its gradient clipped.
+
+    Args:
+        network: As wrapped for its processes; gradients are averaged over them at the last micro-batch alone, sharded
+            ones at each, so that no process holds them whole.
+        optimizer: Of its parameters.
+        objective: Loss of each sample.
+        batch: This process's share.
+        learning_rate: Of this step.
+        config: Micro-batches and clipping.
+        accelerator: The processes.
+
+    Returns:
+        The samples' losses (share,), and the global gradient norm before clipping, both on the device.
+    """
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate
+    losses = []
+    num_micro_batches = config.gradient_accumulation_steps
+    for number, micro_batch in enumerate(micro_batches(batch, num_micro_batches), start=1):
+        with nullcontext() if number == num_micro_batches else accelerator.no_sync(network):
+            sample_losses = objective.loss(network, micro_batch)
+            accelerator.backward(sample_losses.mean() / num_micro_batches)
+        losses.append(sample_losses.detach())
+    gradient_norm: torch.Tensor = accelerator.clip_grad_norm_(network.parameters(), config.gradient_clip_norm)
+    optimizer.step()
+    optimizer.zero_grad()
+    return torch.cat(losses), whole(gradient_norm, gradient_norm)
+
+
+@contextmanager
+def training_context(
+    unet: ModelMixin, config: TrainingConfig, runtime: Runtime
+) -> Iterator[tuple[torch.nn.Module, torch.optim.Optimizer]]:
+    """Places ``unet`` and yields it as wrapped for its processes, with its optimizer.
+
+    Sharded, it is a copy that is yielded, whose parameters are left in ``unet`` at the end. Inside, float32 products on
+    GPUs may use TF32, and torch's global generators, which only dropout draws from, are forked. Afterwards the
+    accelerator has forgotten both objects.
+    """
+    on_gpu = runtime.device.type == "cuda"
+    if runtime.channels_last and not runtime.sharded:  # only contiguous weights can be sharded
+        unet.to(memory_format=torch.channels_last)
+    if runtime.sharded:
+        network = sharded_copy(unet, runtime.device, runtime.accelerator.num_processes)
+    else:
+        network = unet.to(runtime.device)
+    if runtime.compile:
+        network.compile()
+    optimizer = torch.optim.AdamW(
+        network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
+    )
+    matmul_precision = torch.get_float32_matmul_precision()
+    try:
+        if on_gpu:
+            torch.set_float32_matmul_precision("high")
+        with torch.random.fork_rng(devices=[runtime.device] if on_gpu else []):
+            if runtime.sharded:
+                keep_state_whole(optimizer)
+                # Accelerate's own sharding is for GPUs alone. As if for evaluation, it leaves the network unwrapped.
+                network = runtime.accelerator.prepare_model(network, evaluation_mode=True)
+                yield network, runtime.accelerator.prepare(optimizer)
+                leave_whole(network, unet)
+            else:
+                yield runtime.accelerator.prepare(network, optimizer)
+    finally:
+        torch.set_float32_matmul_precision(matmul_precision)
+        runtime.accelerator.free_memory()

@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from helpers.composition import composed
+from helpers.project_folders import ROOT
+from omegaconf import OmegaConf
+
+from pipeline.config.graph import learns_mean_velocity
+from pipeline.config.loading import load_config, parse_config
+from pipeline.system.errors import StraightflowError
+
+PRESETS = sorted(path.stem for path in (ROOT / "configs/preset").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_parses(preset: str) -> None:
+    parse_config(composed(f"preset={preset}"), origin=preset)
+
+
+def test_committed_params_are_the_composed_default() -> None:
+    assert yaml.safe_load((ROOT / "params.yaml").read_text()) == composed()
+    load_config(ROOT / "params.yaml")
+
+
+def test_a_third_round_is_the_three_lines_of_the_preset_that_are_a_comment(tmp_path: Path) -> None:
+    lines = (ROOT / "configs/preset/digits.yaml").read_text().splitlines()
+    start = next(at for at, line in enumerate(lines) if line.strip() == "# round3:")
+    lines[start : start + 3] = [line.replace("# ", "", 1) for line in lines[start : start + 3]]
+    (tmp_path / "preset.yaml").write_text("\n".join(lines))
+    preset = OmegaConf.to_container(OmegaConf.load(tmp_path / "preset.yaml"), resolve=True)
+    assert isinstance(preset, dict)
+    content = composed()
+    preset["evaluate"]["models"] += ["round3"]
+    config = parse_config(content | preset, origin="preset.yaml")
+    third, second = config.rounds["round3"], config.rounds["round2"]
+    assert (third.couplings.source, third.train.init) == ("round2", "round2")
+    assert third.couplings.batch_size == second.couplings.batch_size
+    assert third.couplings.seed not in (second.couplings.seed, config.rounds["round1"].couplings.seed)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("data.resolutoin", 8, "unknown key 'data.resolutoin'.*did you mean 'resolution'"),
+        ("rounds.round1.train.batchsize", 8, "did you mean 'batch_size'"),
+        ("rounds.round1.couplings.source", "teachr", "did you mean 'teacher'"),
+        ("rounds.round1.couplings.source", "round2", "cycle: round1 <- round2 <- round1"),
+        ("rounds.round1.couplings.solver", {"name": "euler", "num_steps": 4}, "takes one of unipc, dpmpp_2m, ddim"),
+        ("rounds.round1.couplings.solver", {"name": "heun", "num_steps": 4, "grid": "edm"}, "on its own grids"),
+        ("rounds.round2.couplings.solver", {"name": "heun", "num_steps": 4, "grid": "quadratic"}, "on its own grids"),
+        ("rounds.round2.couplings.solver", {"name": "euler", "num_steps": 4, "grid": "quadratic"}, "no quadratic"),
+        ("distill.couplings", "round7", "distill.couplings is 'round7'"),
+        ("evaluate.models", ["teacher", "raund1"], "did you mean 'round1'"),
+        ("teacher.train.batch_size", 0, "teacher.train.batch_size.*greater than 0"),
+        ("data.source", "parquet", "data.location must name"),
+        ("teacher.unet.norm_num_groups", 5, "must divide"),
+    ],
+)
+def test_a_wrong_key_or_value_is_named(key: str, value: object, message: str) -> None:
+    content = composed()
+    *sections, last = key.split(".")
+    section = content
+    for name in sections:
+        section = section[name]
+    section[last] = value
+    with pytest.raises(StraightflowError, match=message):
+        parse_config(content, origin="params.yaml")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"student_solvers": ["unipc"]}, "evaluate.student_solvers names 'unipc'"),
+        ({"teacher_solvers": ["euler"]}, "evaluate.teacher_solvers names 'euler'"),
+        ({"student_solvers": ["euler", {"name": "euler", "num_steps": [4]}]}, "none twice"),
+        ({"student_solvers": [{"name": "dopri5"}]}, "takes rtol and atol"),
+        ({"student_solvers": [{"name": "euler", "grid": [0, 0.5, 0.9]}]}, "rising from 0 to 1"),
+        ({"neighbours": {"num_samples": 5, "k": 5}}, "must be more than k"),
+    ],
+)
+def test_a_sweep_that_cannot_be_measured_is_refused(change: dict[str, Any], message: str) -> None:
+    content = composed()
+    content["evaluate"] |= change
+    with pytest.raises(StraightflowError, match=message):
+        parse_config(content, origin="test")
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("rounds.round1.couplings.dtype=uint8", r"rounds\.round1\.couplings\.dtype uint8"),
+        ("distill.loss={name: lpips_huber, c: 0.1}", r"distill\.loss lpips_huber compares images"),
+        (
+            "+teacher.flow={coupling: independent, loss: {name: lpips_huber, c: 0.1}, "
+            "timesteps: {name: uniform, a: null}}",
+            r"teacher\.flow\.loss lpips_huber compares images",
+        ),
+        ("data.num_points=0", r"data\.num_points.*greater than 0"),
+        ("data.resolution=8", "takes num_points, and null for resolution"),
+        ("data.source=digits", "takes resolution and channels"),
+        ("features.name=classifier", "features.name must be 'points'"),
+        ("+flows.flow.noise={mean: [0.0, 1.0]}", r"flows\.flow\.noise\.mean has 2 entries"),
+    ],
+)
+def test_what_does_not_fit_points_is_refused(override: str, message: str) -> None:
+    with pytest.raises(StraightflowError, match=message):
+        parse_config(composed("preset=toy_smoke", override), origin="test")
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("flows.flow.coupling=independent", True),
+        ("flows.flow.coupling=minibatch_ot", False),
+        ("+flows.flow.path={name: conditional_ot, sigma_min: 0.1}", False),
+        ("flows.flow.loss={name: pseudo_huber, c: 0.1}", False),
+    ],
+)
+def test_closed_forms_are_those_of_plain_flows_and_of_diffusion(override: str, expected: bool) -> None:
+    config = parse_config(composed("preset=toy_smoke", override), origin="test")
+    models = ("teacher", "flow", "round1", "distilled")
+    assert [learns_mean_velocity(config, model) for model in models] == [True, expected, False, False]
+
+
+def test_solvers_are_given_by_name_or_with_their_settings() -> None:
+    content = composed()
+    content["evaluate"] |= {
+        "num_steps": [1, 2],
+        "student_solvers": [
+            "euler",
+            {"name": "rk4", "num_steps": [3]},
+            {"name": "heun", "grid": [0, 0.5, 1]},
+            {"name": "dopri5", "rtol": 1e-4, "atol": 1e-5},
+        ],
+        "extra_seeds": {"count": 2, "max_steps": 1},
+    }
+    evaluate = parse_config(content, origin="test").evaluate
+    solvers = evaluate.solvers(teacher=False)
+    assert [(solver.label, solver.num_steps) for solver in solvers] == [
+        ("euler", 1),
+        ("euler", 2),
+        ("rk4", 3),
+        ("heun-given", 2),
+        ("dopri5-0.0001", None),
+    ]
+    assert [evaluate.seeds(solver) for solver in solvers] == [(0, 1, 2), (0,), (0,), (0,), (0,)]

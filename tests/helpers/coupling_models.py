@@ -1,0 +1,47 @@
+"""A small student and the couplings the tests of this folder draw from it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from diffusers import UNet2DModel
+
+from pipeline.config.couplings import CouplingsConfig
+from pipeline.config.solver import SolverConfig
+from pipeline.couplings.shard import write_shard
+from pipeline.models.runtime import Runtime
+from pipeline.models.sampler import Sampler, load_sampler
+from pipeline.models.student import save_student
+
+NUM_PAIRS = 50
+
+
+def student_sampler(unet: UNet2DModel, runtime: Runtime, folder: Path) -> Sampler:
+    """``unet`` saved as a student in ``folder`` and opened again."""
+    save_student(unet, folder)
+    return load_sampler(folder, runtime)
+
+
+def couplings(**changes: object) -> CouplingsConfig:
+    """Fifty pairs in shards of 20, 20 and 10."""
+    values = {
+        "source": "round1",
+        "num_pairs": NUM_PAIRS,
+        "solver": SolverConfig(name="euler", num_steps=2),
+        "batch_size": 8,
+        "shard_pairs": 20,
+        "dtype": "uint8",
+        "seed": 7,
+    }
+    return CouplingsConfig.model_validate(values | changes)
+
+
+def rewrite_shard(store: Path, index: int, tensors: dict[str, torch.Tensor], **changes: object) -> None:
+    """Replaces a shard and what the manifest says of it."""
+    manifest = json.loads((store / "manifest.json").read_text())
+    record = manifest["shards"][index]
+    record["sha256"] = write_shard(store / record["file"], tensors)
+    record |= changes
+    (store / "manifest.json").write_text(json.dumps(manifest))

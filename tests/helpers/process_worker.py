@@ -1,0 +1,161 @@
+"""What one of several processes runs in tests/test_processes.py: couplings, then trainings, into one folder.
+
+torchrun --nproc-per-node N tests/helpers/process_worker.py FOLDER N [sharded]
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import torch
+from diffusers import ModelMixin
+from safetensors.torch import save_file
+
+import pipeline.training.loop as training
+from helpers.at_step import Killed, at_step, die
+from helpers.small_training import OBJECTIVE, Pairs, training_config
+from pipeline.config.compute import ComputeConfig, LaunchConfig
+from pipeline.config.couplings import CouplingsConfig
+from pipeline.config.solver import SolverConfig
+from pipeline.config.training import TrainingConfig
+from pipeline.config.watch import WatchConfig
+from pipeline.couplings.generation import generate_couplings
+from pipeline.data.image_set import ImageSet
+from pipeline.data.pixels import to_uint8
+from pipeline.evaluation.few_step_fid import FewStepFid
+from pipeline.evaluation.reference import open_reference
+from pipeline.flow.noise import stream_key
+from pipeline.metrics.features import FeatureExtractor
+from pipeline.models.networks import load_network
+from pipeline.models.runtime import Runtime, open_runtime
+from pipeline.models.sampler import load_sampler
+from pipeline.training.watching import QuickFid, Watcher
+from stages.watching import as_wrapped, preview_of
+
+COUPLINGS = CouplingsConfig(
+    source="round1",
+    num_pairs=45,
+    solver=SolverConfig(name="euler", num_steps=2),
+    batch_size=4,
+    shard_pairs=10,
+    dtype="uint8",
+    seed=7,
+)
+PARTS = ((Pairs().x_1, "train"), (Pairs().x_0, "heldout"))
+TRAINING = training_config(
+    num_steps=8,
+    batch_size=6,
+    ema_halflife_images=20,
+    ema_rampup_ratio=0.5,
+    ema_other_halflives_images=(6,),
+    checkpoint_every_steps=3,
+    heldout_items=20,
+    heldout_every_steps=4,
+)
+
+
+def work(folder: Path, runtime: Runtime) -> None:
+    """Writes ``store-N`` and, N processes, what :func:`train_once` says for three trainings.
+
+    ``whole`` starts from nothing; ``accumulated`` divides each batch once more; ``continued`` goes on from the
+    checkpoints in ``interrupted``.
+    """
+    count = runtime.accelerator.num_processes
+    student = folder / "student"
+    generate_couplings(load_sampler(student, runtime), COUPLINGS, folder / f"runs-{count}", folder / f"store-{count}")
+    train_once("whole", TRAINING, folder, runtime)
+    if count < 3:
+        accumulated = TRAINING.model_copy(update={"gradient_accumulation_steps": 3})
+        train_once("accumulated", accumulated, folder, runtime)
+    if runtime.is_main:
+        shutil.copytree(folder / "interrupted", folder / f"continued-{count}")
+    runtime.accelerator.wait_for_everyone()
+    train_once("continued", TRAINING, folder, runtime)
+
+
+def work_sharded(folder: Path, runtime: Runtime) -> None:
+    """Writes, N processes, what :func:`train_once` says for four trainings.
+
+    ``whole``, ``accumulated`` and ``continued`` are as at :func:`work`; ``killed`` dies in its sixth step, leaves the
+    checkpoints it has then in ``interrupted-sharded`` as well, and is started again.
+    """
+    train_once("whole", TRAINING, folder, runtime)
+    one_by_one = {"gradient_accumulation_steps": TRAINING.batch_size // runtime.accelerator.num_processes}
+    train_once("accumulated", TRAINING.model_copy(update=one_by_one), folder, runtime)
+    run = run_name("continued", runtime)
+    if runtime.is_main:
+        shutil.copytree(folder / "interrupted", folder / run)
+    runtime.accelerator.wait_for_everyone()
+    train_once("continued", TRAINING, folder, runtime)
+    with at_step(5, die), contextlib.suppress(Killed):
+        train_once("killed", TRAINING, folder, runtime)
+    if runtime.is_main:
+        shutil.copytree(folder / run_name("killed", runtime), folder / "interrupted-sharded")
+    runtime.accelerator.wait_for_everyone()
+    train_once("killed", TRAINING, folder, runtime)
+
+
+def run_name(name: str, runtime: Runtime) -> str:
+    """Name of a run with these processes."""
+    return f"{name}-{'sharded-' if runtime.sharded else ''}{runtime.accelerator.num_processes}"
+
+
+def train_once(name: str, config: TrainingConfig, folder: Path, runtime: Runtime) -> None:
+    """Writes, after :func:`run_name`, weights as safetensors, and as JSON each row's and each average's losses.
+
+    Last in the JSON is the FID that was measured in training, after step 6.
+    """
+    run = run_name(name, runtime)
+    unet = load_network(folder / "student")
+    fids: list[float] = []
+    watcher = watcher_of(unet, folder, run, runtime, fids)
+    result = training.train(
+        unet, Pairs(), OBJECTIVE, config, runtime, folder / run, name, heldout=Pairs(), watcher=watcher
+    )
+    watcher.finish()
+    if runtime.is_main:
+        save_file(unet.cpu().state_dict(), folder / f"{run}.safetensors")
+        (folder / f"{run}.json").write_text(
+            json.dumps(
+                [(row.step, row.loss, row.heldout_loss) for row in result.history]
+                + list(result.heldout_loss_by_halflife.items())
+                + [(6, *fids)]
+            )
+        )
+
+
+def watcher_of(unet: ModelMixin, folder: Path, run: str, runtime: Runtime, fids: list[float]) -> Watcher:
+    """A watcher that draws and measures every sixth step, and appends to ``fids``; features are the rows' means."""
+    extractor = FeatureExtractor("rows", "0", lambda images: images.float().mean(dim=(1, 3)).numpy())
+    train, heldout = (ImageSet(to_uint8(part).numpy(), None, name) for part, name in PARTS)
+    reference = open_reference(
+        train, heldout, "train", extractor, runtime, num_features_kept=4, batch_size=9, folder=folder / "references"
+    )
+    fid_of = FewStepFid(extractor, reference, stream_key("training", 0), num_samples=20, batch_size=3)
+    solver = SolverConfig(name="euler", num_steps=2)
+    sampler = as_wrapped(unet, None, runtime)
+
+    def measure(network: torch.nn.Module) -> float:
+        fids.append(fid_of(sampler(network), solver))
+        return fids[-1]
+
+    config = WatchConfig(trackers=("tensorboard",), samples_every_steps=6, fid_every_steps=6)
+    return Watcher(config, folder / f"{run}-watch", preview_of(sampler, solver), runtime, QuickFid("fid", measure))
+
+
+def main(folder: Path, num_processes: int, sharded: bool) -> None:
+    torch.set_num_threads(1)
+    # Sharded as on GPUs, where channels_last is on.
+    compute = ComputeConfig(precision="fp32", compile="off", channels_last="on" if sharded else "off")
+    runtime = open_runtime(compute, LaunchConfig(command="torchrun", num_processes=num_processes, sharded=sharded))
+    (work_sharded if sharded else work)(folder, runtime)
+    (folder / f"{run_name('finished', runtime)}-{runtime.accelerator.process_index}").write_text("")
+    runtime.accelerator.end_training()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3:] == ["sharded"])

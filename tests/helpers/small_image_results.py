@@ -1,0 +1,71 @@
+"""Measurements of images as the stages leave them, with made-up numbers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save_file
+
+MODELS = ("teacher", "round1", "distilled")
+ROUNDS = ("round1",)
+STEPS = (1, 4, 16)
+NUM_NOISES = 5
+SIZE = 8
+FID = {
+    ("teacher", "ddim"): (300.0, 100.0, 8.0),
+    ("teacher", "unipc"): (310.0, 60.0, 2.0),
+    ("round1", "euler"): (18.0, 4.0, 3.0),
+    ("distilled", "euler"): (5.0, 4.5, 4.25),
+}
+COUPLINGS_FID = 2.5
+
+
+def row(model: str, solver: str, steps: int, fid: float, **other: Any) -> dict[str, Any]:
+    content: dict[str, Any] = {"model": model, "solver": solver, "num_steps": steps, "nfe": steps, "fid": fid}
+    content |= {"features": "classifier", "num_samples": 5000, "reference": "train", "seed": 0}
+    return content | {"seconds_per_1000": 0.125 * steps} | other
+
+
+def grey_level(series: int, steps: int, noise: int) -> int:
+    """A level of its own for every cell and noise, so that a misplaced image shows."""
+    return 10 + 60 * series + 15 * STEPS.index(steps) + 2 * noise
+
+
+def write_run(root: Path, channels: int = 1) -> None:
+    """A whole run's outputs with known numbers and flat sample images."""
+
+    def put(path: str, content: object) -> None:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(json.dumps(content))
+
+    for model in MODELS:
+        series = [key for key in FID if key[0] == model]
+        cells = [row(*key, steps, fid) for key in series for steps, fid in zip(STEPS, FID[key], strict=True)]
+        trajectories = {"straightness": 40.0, "straightness_normalised": 0.25, "turning_radians": 0.5}
+        trajectories |= {"transport_cost_per_dim": 1.5, "inversion_rmse": 0.01, "one_step_rmse": 0.2}
+        trajectories |= {"num_samples": 500, "num_steps": 32, "seed": 0}
+        content = {"model": model, "rows": cells, "trajectories": trajectories, "device": "cpu", "precision": "fp32"}
+        put(f"metrics/evaluate/{model}.json", content)
+        grids = {}
+        for key in series:
+            for steps in STEPS:
+                levels = [grey_level(list(FID).index(key), steps, noise) for noise in range(NUM_NOISES)]
+                flat = np.array(levels, dtype=np.uint8)[:, None, None, None]
+                grids[f"{key[1]}/{steps}"] = np.ascontiguousarray(
+                    np.broadcast_to(flat, (NUM_NOISES, channels, SIZE, SIZE))
+                )
+        (root / "samples").mkdir(exist_ok=True)
+        save_file(grids, root / f"samples/{model}.safetensors")
+    couplings = row("couplings@round1", "unipc", 20, COUPLINGS_FID, nfe=None, seed=1, seconds_per_1000=None)
+    quality = {"row": couplings, "transport_cost_per_dim": 1.5, "clipped_fraction": 0.01, "num_pairs": 60000}
+    put("couplings/round1/quality.json", quality | {"source": "teacher"})
+    data = {"source": "digits", "location": None, "resolution": SIZE, "channels": channels}
+    put("data/images/info.json", data | {"num_train": 1617, "num_heldout": 180, "fingerprint": "0"})
+    put("metrics/classifier.json", {"accuracy_heldout": 0.98})
+    (root / "metrics/training").mkdir()
+    for model in ("round1", "distilled"):
+        lines = [f"{step},{1 / step},0.001" for step in range(50, 1050, 50)]
+        (root / f"metrics/training/{model}.csv").write_text("\n".join(["step,loss,learning_rate", *lines]) + "\n")

@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from pipeline.models.networks import load_network
+from pipeline.models.student import save_student
+from pipeline.system.errors import StraightflowError
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda weights: weights.pop("mid_block.resnets.0.conv1.weight"), "no tensor mid_block.resnets.0.conv1.weight"),
+        (lambda weights: weights.update({"stranger.weight": torch.zeros(2)}), "a tensor stranger.weight"),
+        (lambda weights: weights.update({"conv_in.weight": torch.zeros(12, 1, 3, 3)}), "conv_in.weight expected shape"),
+    ],
+)
+def test_weights_of_another_architecture_are_refused_by_the_tensor_that_differs(
+    tiny_unet, tmp_path: Path, change, message: str
+) -> None:
+    save_student(tiny_unet, tmp_path)
+    file = tmp_path / "unet/diffusion_pytorch_model.safetensors"
+    weights = load_file(file)
+    change(weights)
+    save_file(weights, file)
+    with pytest.raises(StraightflowError, match=message):
+        load_network(tmp_path)

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from helpers.project_folders import ROOT
+from PIL import Image
+
+from pipeline.config.loading import load_config
+from pipeline.config.solver import SolverConfig
+from pipeline.config.teacher import MLPConfig
+from pipeline.data.pixels import to_uint8
+from pipeline.flow.noise import sample_noise, stream_key
+from pipeline.flow.solvers import heun, uniform_grid
+from pipeline.models.networks import build_network
+from pipeline.models.sampler import load_sampler
+from pipeline.models.sampling import sample_trajectories
+from pipeline.models.student import save_student
+from pipeline.system.errors import StraightflowError
+from stages.sample import main
+
+CONFIG = load_config(ROOT / "params.yaml")
+
+
+@pytest.fixture
+def student(tmp_path: Path, tiny_unet) -> Path:
+    save_student(tiny_unet, tmp_path / "student")
+    return tmp_path / "student"
+
+
+def expected_images(student: Path, runtime, count: int, steps: int) -> np.ndarray:
+    sampler = load_sampler(student, runtime)
+    noise = sample_noise(stream_key("evaluation", 3), range(count), sampler.shape)
+    return to_uint8(sampler.sample(noise, SolverConfig(name="euler", num_steps=steps)).x).numpy()
+
+
+def pixels(path: Path) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(path.read_bytes())).convert("L"))
+
+
+def run(student: Path, out: Path, *options: str) -> None:
+    config = CONFIG.model_copy(update={"compute": CONFIG.compute.model_copy(update={"precision": "fp32"})})
+    main(config, [str(student), "--seed", "3", "--out", str(out), *options])
+
+
+def test_a_grid_holds_the_samples_that_evaluation_measures(student: Path, tmp_path: Path, runtime) -> None:
+    run(student, tmp_path / "grid.png", "--steps", "2", "--num", "5", "--batch-size", "2")
+    canvas, expected = pixels(tmp_path / "grid.png"), expected_images(student, runtime, 5, 2)
+    assert canvas.shape == (2 * 9 - 1, 3 * 9 - 1)
+    for index, image in enumerate(expected):
+        top, left = index // 3 * 9, index % 3 * 9
+        # Batches of another size round differently in the last bits.
+        assert np.abs(canvas[top : top + 8, left : left + 8].astype(int) - image[0]).max() <= 1
+
+
+def test_files_are_one_per_image_whatever_the_batch(student: Path, tmp_path: Path, runtime) -> None:
+    run(student, tmp_path / "images", "--num", "5", "--batch-size", "2", "--files")
+    names = sorted(path.name for path in (tmp_path / "images").iterdir())
+    assert names == [f"{index:06d}.png" for index in range(5)]
+    for name, image in zip(names, expected_images(student, runtime, 5, 1), strict=True):
+        assert np.abs(pixels(tmp_path / "images" / name).astype(int) - image[0]).max() <= 1
+
+
+def test_a_trajectory_runs_from_the_noise_to_the_sample(student: Path, tmp_path: Path, runtime) -> None:
+    run(student, tmp_path / "strip.png", "--steps", "3", "--num", "2", "--trajectory")
+    assert pixels(tmp_path / "strip.png").shape == (2 * 9 - 1, 4 * 9 - 1)
+    sampler = load_sampler(student, runtime)
+    states = sample_trajectories(sampler, SolverConfig(name="heun", num_steps=3), 3, 2)
+    noise = sample_noise(stream_key("evaluation", 3), range(2), sampler.shape)
+    assert [t for t, _ in states] == pytest.approx(uniform_grid(3))
+    assert np.array_equal(states[0][1], to_uint8(noise).numpy())
+    with torch.inference_mode():
+        end = heun(sampler.velocity_field(), noise, uniform_grid(3)).x
+    assert np.array_equal(states[-1][1], to_uint8(end).numpy())
+    run(student, tmp_path / "way.gif", "--steps", "3", "--num", "2", "--trajectory")
+    assert getattr(Image.open(tmp_path / "way.gif"), "n_frames", 1) == 4
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--solver", "eulr"), "did you mean 'euler'"),
+        (("--solver", "unipc"), "'unipc'"),
+        (("--steps", "0"), "num_steps"),
+        (("--solver", "dopri5", "--trajectory"), "'dopri5'"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused(student: Path, tmp_path: Path, options: tuple[str, ...], message: str) -> None:
+    with pytest.raises(StraightflowError, match=message):
+        run(student, tmp_path / "x.png", *options)
+
+
+@pytest.mark.parametrize("options", [(), ("--trajectory",)])
+def test_models_of_points_are_refused(tmp_path: Path, options: tuple[str, ...]) -> None:
+    architecture = MLPConfig(width=8, num_layers=1, fourier_octaves=0, longest_wavelength=1.0)
+    save_student(build_network(architecture, (2,), 0), tmp_path / "flow")
+    with pytest.raises(StraightflowError, match=r"points of shape \(2,\)"):
+        run(tmp_path / "flow", tmp_path / "grid.png", "--num", "4", *options)
+    assert not (tmp_path / "grid.png").exists()

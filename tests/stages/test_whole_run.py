@@ -1,0 +1,101 @@
+"""The smoke preset, from a fresh copy of the project to the table."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from diffusers import DiffusionPipeline
+from helpers.composition import composed
+from helpers.project_folders import call, fresh_copy, run
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from pipeline.couplings.store import CouplingStore
+from pipeline.system.fingerprint import fingerprint_folder
+
+
+def assert_the_report_shows_the_cells(folder: Path, rows: list[dict[str, str]]) -> None:
+    fid = {(row["model"], row["num_steps"]): float(row["fid"]) for row in rows}
+    summary = json.loads(run(folder, "dvc", "metrics", "show", "--json"))[""]["data"]["metrics/summary.json"]["data"]
+    assert summary["distilled_1_fid"] == fid["distilled", "1"]
+    assert summary["distilled_1_over_couplings"] == pytest.approx(
+        fid["distilled", "1"] / fid["couplings@round1", summary_steps(rows)]
+    )
+    costs = [json.loads((folder / f"metrics/training/{name}.json").read_text()) for name in ("teacher", "round1")]
+    assert all(cost["images_per_second"] > 0 for cost in costs)
+    page = (folder / "report/index.html").read_text("utf-8")
+    assert not re.search(r"(src|href|srcset)=\"(?!data:)", page)
+    assert all(f"{float(row['fid']):.3f}" in page for row in rows)
+    for name in ("fid_by_steps", "quality_by_seconds", "samples", "straightness", "losses"):
+        pixels = np.asarray(Image.open(folder / f"report/figures/{name}.png").convert("L"))
+        assert pixels.std() > 1, name
+    shown = run(folder, "stages.show")
+    assert f"report: {folder.resolve() / 'report/index.html'}" in shown
+    plots = json.loads(run(folder, "dvc", "plots", "show", "--json"))["data"]
+    points = plots["FID by steps"][0]["content"]["data"]["values"]
+    assert [(point["model"], float(point["fid"])) for point in points] == [
+        (row["model"], float(row["fid"])) for row in rows
+    ]
+    assert "metrics/training/round1.csv" in plots
+
+
+def assert_watching_changes_nothing(folder: Path, params: dict[str, Any]) -> None:
+    trained = fingerprint_folder(folder / "models/round1")
+    watch = {"trackers": ["tensorboard"], "samples_every_steps": 10, "fid_every_steps": 10, "fid_num_samples": 70}
+    (folder / "params.yaml").write_text(yaml.safe_dump(params | {"watch": watch}))
+    run(folder, "stages.train", "round1")
+    assert fingerprint_folder(folder / "models/round1") == trained
+    steps = range(10, params["rounds"]["round1"]["train"]["num_steps"] + 1, 10)
+    watched = folder / "watch/round1"
+    assert {item.name for item in (watched / "samples").iterdir()} == {f"step-{step:09d}.png" for step in steps}
+    events = EventAccumulator(str(watched / "tensorboard")).Reload().Scalars("fid/classifier/train/70_samples/euler_4")
+    assert [event.step for event in events] == list(steps)
+    assert all(event.value > 0 for event in events)
+
+
+def summary_steps(rows: list[dict[str, str]]) -> str:
+    return next(row["num_steps"] for row in rows if row["model"] == "couplings@round1")
+
+
+def test_smoke_runs_from_nothing_to_the_table_and_then_rests(tmp_path: Path) -> None:
+    fresh_copy(tmp_path)
+    params = composed("preset=smoke")
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    run(tmp_path, "dvc", "repro")
+
+    with (tmp_path / "metrics/few_step.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["model"] for row in rows if not row["nfe"]] == ["couplings@round1", "couplings@round2"]
+    cells = [(row["model"], row["solver"], int(row["num_steps"])) for row in rows if row["nfe"]]
+    solvers = {"teacher": ("ddim", "unipc"), "round1": ("euler",), "round2": ("euler",), "distilled": ("euler",)}
+    assert cells == [(model, solver, n) for model, names in solvers.items() for solver in names for n in (1, 2, 4)]
+    for row in rows:
+        assert float(row["fid"]) > 0
+        assert (row["features"], row["num_samples"], row["reference"]) == ("classifier", "200", "train")
+        assert row["nfe"] in ("", row["num_steps"])
+    assert_the_report_shows_the_cells(tmp_path, rows)
+    assert len(CouplingStore(tmp_path / "couplings/round2/store")) == 500
+
+    pipeline = DiffusionPipeline.from_pretrained(tmp_path / "models/distilled")
+    image = pipeline(num_inference_steps=1, generator=torch.Generator().manual_seed(0)).images[0]
+    assert image.size == (8, 8)
+    assert "Data and pipelines are up to date" in run(tmp_path, "dvc", "repro")
+
+    good = (tmp_path / "params.yaml").read_text()
+    params["teacher"]["pretrained"] = "no/such/teacher"
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    refused = call(tmp_path, "dvc", "repro")
+    assert refused.returncode != 0
+    assert "teacher.pretrained" in refused.stderr
+    assert "Running stage 'teacher'" not in refused.stdout
+    (tmp_path / "params.yaml").write_text(good)
+    assert "Data and pipelines are up to date" in run(tmp_path, "dvc", "repro")
+    assert_watching_changes_nothing(tmp_path, yaml.safe_load(good))

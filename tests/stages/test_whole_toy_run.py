@@ -1,0 +1,36 @@
+"""The toy_smoke preset, from a fresh copy of the project to the report: the fast lane of the whole graph."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import yaml
+from helpers.composition import composed
+from helpers.project_folders import fresh_copy, run
+from PIL import Image
+
+
+def test_a_toy_runs_from_nothing_to_the_report_and_then_rests(tmp_path: Path) -> None:
+    fresh_copy(tmp_path)
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(composed("preset=toy_smoke"), sort_keys=False))
+    run(tmp_path, "dvc", "repro", OMP_NUM_THREADS="1")
+
+    with (tmp_path / "metrics/few_step.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert "fid" not in rows[0]
+    assert [row["model"] for row in rows if not row["nfe"]] == ["couplings@round1", "couplings@round2"]
+    cells = [(row["model"], row["num_steps"], row["nfe"]) for row in rows if row["nfe"]]
+    assert cells == [("flow", "1", "1"), ("flow", "4", "4"), ("distilled", "1", "1"), ("distilled", "4", "4")]
+    assert all(float(row["sliced_wasserstein"]) > 0 for row in rows)
+    summary = json.loads((tmp_path / "metrics/summary.json").read_text())
+    assert {"straightness_flow", "velocity_error_flow", "distilled_1_sliced_wasserstein"} <= summary.keys()
+    page = (tmp_path / "report/index.html").read_text("utf-8")
+    for name in ("trajectories", "path_density", "samples", "distance_by_steps", "velocity_field", "exact_velocity"):
+        assert np.asarray(Image.open(tmp_path / f"report/figures/{name}.png").convert("L")).std() > 1, name
+    assert Image.open(tmp_path / "report/figures/paths.gif").n_frames > 10
+    assert page.count("data:image/") == 2 * 7  # for light and for dark ground
+    assert page.count("(prefers-color-scheme: dark)") == 1 + 7
+    assert "Data and pipelines are up to date" in run(tmp_path, "dvc", "repro", OMP_NUM_THREADS="1")

@@ -1,0 +1,93 @@
+"""One, two and three processes on CPUs: the same couplings and the same student."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from helpers.at_step import Killed, at_step, die
+from helpers.process_worker import TRAINING, train_once, work
+from helpers.project_folders import launch
+from helpers.small_training import OBJECTIVE, Pairs
+from safetensors.torch import load_file
+
+import pipeline.training.loop as training
+from pipeline.config.compute import ComputeConfig, LaunchConfig
+from pipeline.models.networks import load_network
+from pipeline.models.runtime import open_runtime
+from pipeline.models.student import save_student
+from pipeline.system.errors import StraightflowError
+from pipeline.system.fingerprint import fingerprint_folder
+
+
+@pytest.fixture
+def folder(tiny_unet, runtime, tmp_path: Path) -> Path:
+    """A student, and the checkpoints of a run of one process that ended after its fifth step."""
+    save_student(tiny_unet, tmp_path / "student")
+
+    with at_step(5, die), pytest.raises(Killed):
+        training.train(tiny_unet, Pairs(), OBJECTIVE, TRAINING, runtime, tmp_path / "interrupted", "interrupted")
+    assert [item.name for item in (tmp_path / "interrupted").glob("step-*")] == ["step-000000003"]
+    return tmp_path
+
+
+def require_same_training(folder: Path, one: str, other: str) -> None:
+    """Equal to rounding: losses, held-out losses, weights, and FID, whose images are rounded to pixels."""
+    rows = [json.loads((folder / f"{name}.json").read_text()) for name in (one, other)]
+    assert [row[0] for row in rows[0]] == [4, 8, 20, 6, 6]  # two records, two half-lives, and FID
+    assert rows[1][:-1] == [pytest.approx(row, rel=1e-5) for row in rows[0][:-1]]
+    assert rows[1][-1] == pytest.approx(rows[0][-1], rel=1e-3)
+    weights = [load_file(folder / f"{name}.safetensors") for name in (one, other)]
+    # A key's bias shifts all scores of a query alike and softmax undoes that, so its gradient is rounding
+    # alone, which Adam scales up.
+    for name in [name for name in weights[0] if not name.endswith("to_k.bias")]:
+        assert torch.allclose(weights[0][name], weights[1][name], rtol=0, atol=1e-5), name
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_several_processes_make_the_same_couplings_and_the_same_student(runtime, folder: Path) -> None:
+    start = {name: value.clone() for name, value in load_network(folder / "student").state_dict().items()}
+    work(folder, runtime)
+    trained = load_file(folder / "whole-1.safetensors")
+    assert max((value - start[name]).abs().max() for name, value in trained.items()) > 1e-3  # it did train
+    require_same_training(folder, "whole-1", "continued-1")
+    require_same_training(folder, "whole-1", "accumulated-1")
+    for count in (2, 3):
+        launch("process_worker.py", folder, count)
+        # Each process wrote its own mark, and was refused if there were not as many as it was told.
+        assert len(list(folder.glob(f"finished-{count}-*"))) == count
+        assert fingerprint_folder(folder / f"store-{count}") == fingerprint_folder(folder / "store-1")
+        require_same_training(folder, "whole-1", f"whole-{count}")
+        require_same_training(folder, "whole-1", f"continued-{count}")
+    require_same_training(folder, "whole-1", "accumulated-2")
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_sharded_processes_make_the_same_student_and_go_on_from_any_checkpoint(runtime, folder: Path) -> None:
+    train_once("whole", TRAINING, folder, runtime)
+    # Three processes: neither the channels nor the last held-out batch divide evenly.
+    launch("process_worker.py", folder, 3, "sharded")
+    assert len(list(folder.glob("finished-sharded-3-*"))) == 3
+    for name in ("whole", "accumulated", "continued"):
+        require_same_training(folder, "whole-1", f"{name}-sharded-3")
+    for suffix in ("safetensors", "json"):
+        killed, whole = ((folder / f"{name}-sharded-3.{suffix}").read_bytes() for name in ("killed", "whole"))
+        assert killed == whole
+    assert [item.name for item in (folder / "interrupted-sharded").glob("step-*")] == ["step-000000003"]
+    (folder / "interrupted-sharded").rename(folder / "unsharded-1")
+    train_once("unsharded", TRAINING, folder, runtime)
+    require_same_training(folder, "whole-1", "unsharded-1")
+
+
+def test_one_process_cannot_shard() -> None:
+    compute = ComputeConfig(precision="fp32", compile="off", channels_last="off")
+    with pytest.raises(StraightflowError, match=r"several processes(.|\n)*launch.sharded: false"):
+        open_runtime(compute, LaunchConfig(command="python", num_processes=1, sharded=True))
+
+
+def test_a_launch_that_got_fewer_processes_than_configured_is_refused() -> None:
+    compute = ComputeConfig(precision="fp32", compile="off", channels_last="off")
+    with pytest.raises(StraightflowError, match=r"expected: 2 process(.|\n)*found: 1(.|\n)*torchrun"):
+        open_runtime(compute, LaunchConfig(command="accelerate launch --cpu --num_processes 2", num_processes=2))
