@@ -29,11 +29,11 @@ from pathlib import Path
 import torch
 from diffusers import DDIMPipeline, DDIMScheduler, UNet2DModel
 
-import pipeline.couplings.work as work_module
+import pipeline.couplings.unfinished as unfinished_module
 from pipeline.config.compute import ONE_PROCESS, ComputeConfig
 from pipeline.config.couplings import CouplingsConfig
+from pipeline.config.network import UNetConfig
 from pipeline.config.solver import SolverConfig
-from pipeline.config.teacher import UNetConfig
 from pipeline.couplings.generation import generate_couplings
 from pipeline.couplings.store import CouplingStore
 from pipeline.data.order import BatchOrder
@@ -101,20 +101,20 @@ def runtime_of(precision: str, *, fast: bool) -> Runtime:
 
 def make_couplings(sampler: Sampler, setting: Setting) -> tuple[float, float, float]:
     """Draws the store once: pairs/s, share of the time in writing and hashing, bytes a pair ÷ C·H·W."""
-    writing, original = 0.0, work_module.Work.write
+    writing, original = 0.0, unfinished_module.UnfinishedStore.write
 
     def timed(*arguments: object, **named: object) -> None:
         nonlocal writing
         writing += seconds(lambda: original(*arguments, **named))
 
     with tempfile.TemporaryDirectory() as folder:
-        work_module.Work.write = timed
+        unfinished_module.UnfinishedStore.write = timed
         try:
             spent = seconds(
                 lambda: generate_couplings(sampler, setting.config, Path(folder) / "runs", Path(folder) / "store")
             )
         finally:
-            work_module.Work.write = original
+            unfinished_module.UnfinishedStore.write = original
         size = sum(path.stat().st_size for path in (Path(folder) / "store").iterdir())
     pairs = setting.config.num_pairs
     return pairs / spent, writing / spent, size / pairs / math.prod(setting.shape)
@@ -263,7 +263,7 @@ def main() -> None:
     )
     with tempfile.TemporaryDirectory() as folder:
         teacher = Path(folder) / "teacher"
-        save_teacher(build_network(unet, shape, 0), training_scheduler(), teacher)
+        save_teacher(build_network(unet, shape, 0), teacher, training_scheduler())
         setting = Setting(teacher, shape, config, arguments.rounds)
         compare_throughput(setting)
         compare_reading(setting)

@@ -30,7 +30,7 @@ from diffusers import UNet2DModel
 
 from benchmarks.training_peers import bare, diffusers_example, timed, torchcfm_example
 from pipeline.config.compute import ComputeConfig, LaunchConfig
-from pipeline.config.teacher import UNetConfig
+from pipeline.config.network import UNetConfig
 from pipeline.config.training import TrainingConfig
 from pipeline.data.pixels import to_float
 from pipeline.flow.losses import l2
@@ -39,7 +39,7 @@ from pipeline.flow.timesteps import uniform
 from pipeline.models.networks import build_network
 from pipeline.models.runtime import Runtime, open_runtime
 from pipeline.training.loop import train
-from pipeline.training.meter import Row
+from pipeline.training.meter import LossRecord
 from pipeline.training.objectives import VelocityRegression
 
 NUM_IMAGES = 10_000
@@ -85,7 +85,7 @@ class Stopwatch:
     def __init__(self) -> None:
         self.times: list[float] = []
 
-    def record(self, row: Row, batch_size: int) -> None:  # noqa: ARG002
+    def record(self, row: LossRecord, batch_size: int) -> None:  # noqa: ARG002
         self.times.append(time.perf_counter())
 
     def looks_at(self, step: int) -> bool:  # noqa: ARG002

@@ -1,8 +1,8 @@
 """Verifies the configuration, the images and the teacher before anything is trained.
 
-Writes down what the images and the teacher are. ``make repro`` and ``make check`` call it every time, so that the
-stages that read them run again when those changed on disk or on the hub, and only then; a plain ``dvc repro`` runs
-it when the configuration changed.
+Writes down what the images and the teacher are, and what code each stage runs, so that the stages that depend on them
+run again when those changed, on disk or on the hub, and only then. ``make repro`` and ``make check`` call it every
+time; a plain ``dvc repro`` runs it when the configuration or the code changed.
 """
 
 from __future__ import annotations
@@ -15,14 +15,17 @@ from pipeline.data.check import check_images
 from pipeline.models.check import check_teacher
 from pipeline.system.atomic import write_json
 from stages import paths
+from stages.code import STAGES, code_of
 from stages.entry import run
 
 
 def main(config: Config, arguments: list[str]) -> None:
-    """Writes inputs/data.json and inputs/teacher.json; the configuration is validated by being read."""
+    """Writes inputs/data.json, inputs/teacher.json and inputs/code; the configuration is validated by being read."""
     del arguments
     data = check_images(config.data, _previous(paths.DATA_INPUT))
     teacher = check_teacher(config.teacher, config.data, _previous(paths.TEACHER_INPUT))
+    for stage in STAGES:
+        write_json(paths.code(stage), code_of(stage))
     write_json(paths.DATA_INPUT, data)
     write_json(paths.TEACHER_INPUT, teacher)
     images, model = data["location"] or data["source"], teacher["pretrained"] or "trained here"

@@ -11,13 +11,14 @@ import argparse
 
 from pipeline.config.graph import Config
 from pipeline.couplings.generation import generate_couplings, make_shards, open_run
-from pipeline.couplings.unfinished import unfinished_stores
-from pipeline.couplings.work import Worker
+from pipeline.couplings.inventory import unfinished_stores
+from pipeline.couplings.unfinished import Worker
 from pipeline.data.image_set import open_images
 from pipeline.models.runtime import open_runtime
 from pipeline.models.sampler import load_sampler
 from pipeline.system.errors import StraightflowError
 from stages import paths
+from stages.code import code_of
 from stages.entry import run
 
 
@@ -33,7 +34,9 @@ def main(config: Config, arguments: list[str]) -> None:
     sampler = load_sampler(paths.model(couplings.source), runtime)
     images = open_images(paths.IMAGES, "train") if couplings.image_to_noise is not None else None
     if chosen.workers is None:
-        generate_couplings(sampler, couplings, paths.RUNS, paths.couplings(chosen.round), images)
+        generate_couplings(
+            sampler, couplings, paths.RUNS, paths.couplings(chosen.round), images, code=code_of("couplings")
+        )
         left = unfinished_stores(paths.RUNS)
         if left and runtime.is_main:
             size = f"{sum(found.num_bytes for found in left) / 1e6:,.1f} MB"
@@ -41,7 +44,7 @@ def main(config: Config, arguments: list[str]) -> None:
         return
     processes = runtime.accelerator.num_processes
     job = Worker(chosen.worker * processes + runtime.accelerator.process_index, chosen.workers * processes)
-    make_shards(open_run(sampler, couplings, paths.RUNS, images), job)
+    make_shards(open_run(sampler, couplings, paths.RUNS, images, code=code_of("couplings")), job)
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:

@@ -14,6 +14,7 @@ from pipeline.models.runtime import Runtime, open_runtime
 from pipeline.models.sampler import load_sampler
 from pipeline.system.atomic import atomic_file, write_json
 from stages import paths
+from stages.code import code_of
 from stages.entry import run, single_argument
 
 
@@ -31,11 +32,11 @@ def _evaluate_images(config: Config, name: str, runtime: Runtime) -> None:
     from stages.measuring import open_measure
 
     extractor, reference = open_measure(config, runtime)
-    sampler = load_sampler(paths.model(name), runtime)
-    found = sweep(sampler, name, config.evaluate, extractor, reference, paths.CELLS)
+    sampler, code = load_sampler(paths.model(name), runtime), code_of("evaluate")
+    found = sweep(sampler, name, config.evaluate, extractor, reference, paths.CELLS, code=code)
     if not runtime.is_main:
         return
-    trajectories = cached_trajectories(sampler, config.evaluate, paths.CELLS)
+    trajectories = cached_trajectories(sampler, config.evaluate, paths.CELLS, code=code)
     with atomic_file(paths.samples(name)) as temporary:
         save_file(found.images, temporary)
     content = {

@@ -9,10 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.config.graph import Config
+from pipeline.couplings.inventory import unfinished_stores
 from pipeline.couplings.manifest import Manifest
 from pipeline.couplings.picture import draw_pairs
 from pipeline.couplings.store import CouplingStore
-from pipeline.couplings.unfinished import unfinished_stores
 from pipeline.data.order import evenly_spaced
 from pipeline.system.atomic import atomic_file
 from stages import paths

@@ -17,6 +17,11 @@ SUMMARY = Path("metrics/summary.json")
 REPORT = Path("report")
 
 
+def code(stage: str) -> Path:
+    """What code a stage runs."""
+    return Path("inputs/code") / f"{stage}.json"
+
+
 def model(name: str) -> Path:
     """Folder of a saved model."""
     return Path("models") / name

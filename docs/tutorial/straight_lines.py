@@ -15,9 +15,9 @@ import torch
 
 from pipeline.config.compute import ONE_PROCESS, ComputeConfig
 from pipeline.config.couplings import CouplingsConfig
+from pipeline.config.network import MLPConfig
 from pipeline.config.noise import STANDARD_NOISE
 from pipeline.config.solver import SolverConfig
-from pipeline.config.teacher import MLPConfig
 from pipeline.config.training import FlowConfig
 from pipeline.couplings.generation import generate_couplings
 from pipeline.couplings.store import CouplingStore

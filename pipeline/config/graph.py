@@ -87,7 +87,7 @@ def _graph_problems(config: Config) -> Iterable[str]:
         if item.couplings.image_to_noise is not None:
             used["image_to_noise.solver"] = item.couplings.image_to_noise.solver
         for part, solver in used.items():
-            if not (solver.is_of_teachers if allowed == TEACHER_SOLVERS else solver.is_of_students):
+            if not (solver.solves_diffusion_models if allowed == TEACHER_SOLVERS else solver.solves_flows):
                 yield (
                     f"rounds.{name}.couplings.{part} is {solver.name!r} on grid {solver.grid!r}, but source "
                     f"{item.couplings.source!r} takes one of {', '.join(allowed)} on its own grids"
@@ -106,7 +106,7 @@ def _graph_problems(config: Config) -> Iterable[str]:
         key = "teacher_solvers" if teacher else "student_solvers"
         solvers = config.evaluate.solvers(teacher=teacher)
         for solver in solvers:
-            if not (solver.is_of_teachers if teacher else solver.is_of_students):
+            if not (solver.solves_diffusion_models if teacher else solver.solves_flows):
                 yield (
                     f"evaluate.{key} names {solver.name!r} on grid {solver.grid!r}; it takes {', '.join(allowed)} "
                     "on their own grids"

@@ -73,12 +73,12 @@ class SolverConfig(Section):
         return self.num_steps
 
     @property
-    def is_of_teachers(self) -> bool:
+    def solves_diffusion_models(self) -> bool:
         """Whether a diffusion model can be solved with it."""
         return self.name in TEACHER_SOLVERS and self.grid in ("uniform", "quadratic")
 
     @property
-    def is_of_students(self) -> bool:
+    def solves_flows(self) -> bool:
         """Whether a flow can be solved with it."""
         return self.name in STUDENT_SOLVERS and self.grid != "quadratic"
 

@@ -1,53 +1,21 @@
-"""Settings of the one training loop, and of what it minimises."""
+"""Settings of the one training loop, and of the trainings that use it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from pipeline.config.noise import STANDARD_NOISE, NoiseConfig
+from pipeline.config.flow import FlowMatchingConfig, LossConfig, VelocityConfig
 from pipeline.config.section import (
-    FiniteFloat,
     ModelName,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    Probability,
     Section,
-    UnitFloat,
 )
-
-
-class Choice(Section):
-    """Base of the sections that pick one function by ``name``.
-
-    A subclass declares ``name`` as a literal, one optional field per parameter, and in ``PARAMETERS`` which of them
-    each name takes; the others must be absent or null.
-    """
-
-    PARAMETERS: ClassVar[Mapping[str, tuple[str, ...]]]
-    name: str
-
-    def parameters(self) -> dict[str, float]:
-        """Keyword arguments of the chosen function."""
-        return {key: getattr(self, key) for key in self.PARAMETERS[self.name]}
-
-    @model_validator(mode="after")
-    def _parameters_match_name(self) -> Choice:
-        wanted = set(self.PARAMETERS[self.name])
-        given = {key for key in type(self).model_fields if key != "name" and getattr(self, key) is not None}
-        problems = [f"needs {key}" for key in sorted(wanted - given)]
-        problems += [f"takes no {key} (set it to null)" for key in sorted(given - wanted)]
-        if problems:
-            raise ValueError(f"{self.name} {' and '.join(problems)}")
-        return self
-
-
-WeightingName = Literal["uniform", "cosmap", "image_error"]
-Probability = Annotated[float, Field(ge=0, lt=1)]
-
 
 _NOT_OF_RESULT = {
     "gradient_accumulation_steps",
@@ -107,7 +75,7 @@ class TrainingConfig(Section):
     marked_checkpoint_every_steps: PositiveInt | None = None
     seed: NonNegativeInt
 
-    def of_result(self) -> dict[str, Any]:
+    def result_settings(self) -> dict[str, Any]:
         """The settings that the result depends on beyond rounding; a run may go on when the others have changed."""
         return self.model_dump(mode="json", exclude=_NOT_OF_RESULT)
 
@@ -125,100 +93,6 @@ class TrainingConfig(Section):
         if self.heldout_every_steps is not None and not self.heldout_items:
             raise ValueError("heldout_every_steps needs heldout_items")
         return self
-
-
-class LossConfig(Choice):
-    """Regression loss on velocities, see :mod:`pipeline.flow.losses`.
-
-    Attributes:
-        name: ``l2``, ``pseudo_huber``, or ``lpips_huber``: pseudo-Huber plus LPIPS / (1 - t) (Lee et al. 2024), which
-            needs the package lpips.
-        c: Pseudo-Huber constant as a multiple of sqrt(d), d = C·H·W. Song & Dhariwal 2023 use 0.00054;
-            the 0.00054·d of Lee et al. 2024 is 0.00054·sqrt(d) here, 0.03 for 3×32×32.
-    """
-
-    PARAMETERS: ClassVar = {"l2": (), "pseudo_huber": ("c",), "lpips_huber": ("c",)}
-    name: Literal["l2", "pseudo_huber", "lpips_huber"]
-    c: PositiveFloat | None = None
-
-
-class TimestepsConfig(Choice):
-    """Distribution of t while training, see :mod:`pipeline.flow.timesteps`.
-
-    Attributes:
-        name: ``uniform``, ``u_shaped``, ``exponential``, ``logit_normal`` or ``fixed``.
-        a: Steepness of ``u_shaped`` (> 0; Lee et al. 2024 use 4) and ``exponential`` (negative: most mass at noise,
-            t = 0; positive: at images, t = 1).
-        mean: Mean of the logit of t, for ``logit_normal``.
-        std: Its standard deviation.
-        t: The only time of ``fixed``.
-    """
-
-    PARAMETERS: ClassVar = {
-        "uniform": (),
-        "u_shaped": ("a",),
-        "exponential": ("a",),
-        "logit_normal": ("mean", "std"),
-        "fixed": ("t",),
-    }
-    name: Literal["uniform", "u_shaped", "exponential", "logit_normal", "fixed"]
-    a: FiniteFloat | None = None
-    mean: FiniteFloat | None = None
-    std: PositiveFloat | None = None
-    t: UnitFloat | None = None
-
-    @model_validator(mode="after")
-    def _steepness_is_possible(self) -> TimestepsConfig:
-        if self.a is not None and (self.a == 0 or (self.a < 0 and self.name == "u_shaped")):
-            raise ValueError(f"{self.name} with a = {self.a}: give another a, or name: uniform")
-        return self
-
-
-class PathConfig(Choice):
-    """Path between noise and image while training, see :mod:`pipeline.flow.paths`.
-
-    Attributes:
-        name: ``linear``, the rectified flow's, or ``conditional_ot``.
-        sigma_min: Scale of the noise that ``conditional_ot`` leaves in images (Lipman et al. 2023).
-    """
-
-    PARAMETERS: ClassVar = {"linear": (), "conditional_ot": ("sigma_min",)}
-    name: Literal["linear", "conditional_ot"]
-    sigma_min: Probability | None = None
-
-
-class VelocityConfig(Section):
-    """Regression of a velocity.
-
-    Attributes:
-        loss: Regression loss.
-        timesteps: Distribution of t.
-        weighting: Weight of the loss by t, see :mod:`pipeline.flow.weightings`.
-        path: Path between noise and image.
-    """
-
-    loss: LossConfig
-    timesteps: TimestepsConfig
-    weighting: WeightingName = "uniform"
-    path: PathConfig = PathConfig(name="linear")
-
-
-class FlowMatchingConfig(VelocityConfig):
-    """Flow matching from data: a first flow that needs no teacher.
-
-    Attributes:
-        coupling: ``independent`` noise, or ``minibatch_ot``: within a step's batch noise and images are paired so that
-            the sum of their squared distances is least (Pooladian et al. 2023, Tong et al. 2024).
-        noise: Distribution of x_0.
-    """
-
-    coupling: Literal["independent", "minibatch_ot"]
-    noise: NoiseConfig = STANDARD_NOISE
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether E[x_1 - x_0 | x_t] of independent pairs is its minimiser: of straight lines, by squared error."""
-        return self.coupling == "independent" and self.path.name == "linear" and self.loss.name == "l2"
 
 
 class FlowConfig(TrainingConfig, FlowMatchingConfig):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -15,12 +16,13 @@ from pipeline.couplings.noise_normality import noise_normality
 from pipeline.couplings.pair_filter import write_pair_filter
 from pipeline.couplings.pairs import Pairs, drawn_ahead, pair_source
 from pipeline.couplings.shard import IMAGES, LABELS, NOISE
-from pipeline.couplings.work import PREFIX, FinishedShard, Work, Worker
+from pipeline.couplings.unfinished import PREFIX, FinishedShard, UnfinishedStore, Worker
 from pipeline.data.image_set import ImageSet
 from pipeline.data.pixels import to_float, to_uint8
 from pipeline.flow.noise import noise_check, stream_key
 from pipeline.models.sampler import Sampler
 from pipeline.system.atomic import publish_folder, write_json
+from pipeline.system.code import NO_CODE
 from pipeline.system.errors import StraightflowError, one_line
 from pipeline.system.fingerprint import fingerprint_json
 from pipeline.system.progress import Progress
@@ -40,13 +42,13 @@ class CouplingRun:
     Attributes:
         sampler: Model that the pairs are drawn from.
         config: How.
-        work: Finished shards.
+        unfinished: Its finished shards.
         images: Real images, for the pairs made from them.
     """
 
     sampler: Sampler
     config: CouplingsConfig
-    work: Work
+    unfinished: UnfinishedStore
     images: ImageSet | None = None
 
     @property
@@ -61,11 +63,16 @@ class CouplingRun:
 
     def finished(self, shard: int) -> FinishedShard | None:
         """The record of a shard, if it is made."""
-        return self.work.finished(shard, len(self.indices(shard)))
+        return self.unfinished.finished(shard, len(self.indices(shard)))
 
 
 def open_run(
-    sampler: Sampler, config: CouplingsConfig, runs_folder: Path, images: ImageSet | None = None
+    sampler: Sampler,
+    config: CouplingsConfig,
+    runs_folder: Path,
+    images: ImageSet | None = None,
+    *,
+    code: Mapping[str, str] = NO_CODE,
 ) -> CouplingRun:
     """Opens the unfinished store of these inputs, or begins one, in ``runs_folder``.
 
@@ -74,17 +81,20 @@ def open_run(
         config: How.
         runs_folder: Where unfinished stores live.
         images: Real images; needed where ``config.image_to_noise`` asks for pairs made from them.
+        code: What makes the pairs, see :func:`pipeline.system.code.reached_code`: shards made by other code, or by a
+            generator that draws other noise, are not gone on with.
     """
     inverted = images if config.image_to_noise is not None else None
     # Which shards are made from images depends on the number of pairs.
     without_effect = _NOT_OF_A_SHARD if inverted is None else _NOT_OF_A_SHARD - {"num_pairs"}
     settings = config.model_dump(mode="json", exclude=without_effect)
-    parts = [VERSION, sampler.fingerprint, sampler.runtime.precision, sampler.shape, settings]
+    noise = noise_check(stream_key("couplings", config.seed), sampler.shape)
+    parts = [VERSION, sampler.fingerprint, sampler.runtime.precision, sampler.shape, settings, noise, dict(code)]
     if inverted is not None:
         parts.append(inverted.fingerprint)
     inputs = fingerprint_json(parts)
-    run = CouplingRun(sampler, config, Work(runs_folder / f"{PREFIX}{inputs[:16]}"), images)
-    run.work.open(settings)
+    run = CouplingRun(sampler, config, UnfinishedStore(runs_folder / f"{PREFIX}{inputs[:16]}"), images)
+    run.unfinished.open(settings)
     return run
 
 
@@ -94,6 +104,8 @@ def generate_couplings(
     runs_folder: Path,
     destination: Path,
     images: ImageSet | None = None,
+    *,
+    code: Mapping[str, str] = NO_CODE,
 ) -> None:
     """Draws ``config.num_pairs`` pairs from ``sampler`` into a store at ``destination``.
 
@@ -102,7 +114,7 @@ def generate_couplings(
     Raises:
         StraightflowError: If the sampler returns non-finite images, or a shard cannot be written; names the shard.
     """
-    run = open_run(sampler, config, runs_folder, images)
+    run = open_run(sampler, config, runs_folder, images, code=code)
     accelerator = sampler.runtime.accelerator
     make_shards(run, Worker(accelerator.process_index, accelerator.num_processes))
     accelerator.wait_for_everyone()
@@ -119,7 +131,7 @@ def make_shards(run: CouplingRun, worker: Worker) -> None:
     label = f"couplings from {run.config.source}"
     with Progress(label, total, "pairs", done=total - left, enabled=run.sampler.runtime.is_main) as progress:
         for shard in waiting:
-            with run.work.only_writer(shard):
+            with run.unfinished.only_writer(shard):
                 _make_shard(run, shard, progress)
 
 
@@ -134,16 +146,16 @@ def publish(run: CouplingRun, destination: Path) -> None:
     if len(finished) < len(shards):
         missing = [shard_name(index) for index, shard in enumerate(shards) if shard is None]
         raise StraightflowError(
-            expected=f"all {len(shards)} shards in {run.work.folder}",
+            expected=f"all {len(shards)} shards in {run.unfinished.folder}",
             found=f"{len(missing)} missing, the first of them {missing[0]}",
             mend="run again, or start the workers that were to make them",
         )
-    staging = run.work.folder.with_name(f"{run.work.folder.name}.publish")
+    staging = run.unfinished.folder.with_name(f"{run.unfinished.folder.name}.publish")
     try:
         shutil.rmtree(staging, ignore_errors=True)
         staging.mkdir()
         for shard in range(run.num_shards):
-            _link(run.work.path(shard), staging / shard_name(shard))
+            _link(run.unfinished.path(shard), staging / shard_name(shard))
         costs = np.concatenate([np.array(shard.transport_costs) for shard in finished])
         pair_filter = write_pair_filter(staging, costs, run.config.drop_farthest_share)
         manifest = _manifest(run, finished).model_copy(update={"pair_filter": pair_filter})
@@ -155,7 +167,7 @@ def publish(run: CouplingRun, destination: Path) -> None:
             found=one_line(error),
             mend="make room or make the folder writable, then run again; all shards are kept",
         ) from error
-    shutil.rmtree(run.work.folder)
+    shutil.rmtree(run.unfinished.folder)
 
 
 def _make_shard(run: CouplingRun, shard: int, progress: Progress) -> None:
@@ -165,8 +177,8 @@ def _make_shard(run: CouplingRun, shard: int, progress: Progress) -> None:
     stored: dict[str, list[torch.Tensor]] = {}
     costs, squared_errors, evaluations, clipped = [], [], 0, 0
     chunks = [indices[start : start + config.batch_size] for start in range(0, len(indices), config.batch_size)]
-    for chunk, beginning in zip(chunks, drawn_ahead(source, chunks), strict=True):
-        pairs = source.solve(beginning)
+    for chunk, initial in zip(chunks, drawn_ahead(source, chunks), strict=True):
+        pairs = source.solve(initial)
         _require_finite(pairs, config, shard, chunk)
         images = to_uint8(pairs.x_1) if config.dtype == "uint8" else pairs.x_1.to(getattr(torch, config.dtype))
         x_0, x_1 = pairs.x_0, to_float(images) if config.dtype == "uint8" else images.float()
@@ -189,7 +201,7 @@ def _make_shard(run: CouplingRun, shard: int, progress: Progress) -> None:
     if NOISE in stacked:
         error = float(torch.cat(squared_errors).mean().sqrt())
         noise = asdict(noise_normality(stacked[NOISE])) | {"float16_error": error}
-    run.work.write(
+    run.unfinished.write(
         shard,
         stacked,
         evaluations=evaluations,

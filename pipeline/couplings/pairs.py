@@ -41,8 +41,8 @@ class Pairs:
 
 
 @dataclass(frozen=True)
-class Beginning:
-    """What the ODE of some pairs begins with.
+class InitialState:
+    """What the ODE of some pairs starts from.
 
     Attributes:
         noise: Noise of each pair, (batch, channels, height, width).
@@ -62,10 +62,10 @@ class PairSource(Protocol):
     def direction(self) -> Direction:
         """The way that the ODE is solved."""
 
-    def begin(self, indices: range) -> Beginning:
-        """What the ODE of these pairs begins with; no network is called, so that it can be drawn ahead."""
+    def initial_state(self, indices: range) -> InitialState:
+        """What the ODE of these pairs starts from; no network is called, so that it can be drawn ahead."""
 
-    def solve(self, beginning: Beginning) -> Pairs:
+    def solve(self, initial: InitialState) -> Pairs:
         """The pairs."""
 
 
@@ -82,16 +82,16 @@ class FromNoise:
         """From noise to image."""
         return "noise_to_image"
 
-    def begin(self, indices: range) -> Beginning:
+    def initial_state(self, indices: range) -> InitialState:
         """Noise and classes."""
         key = stream_key("couplings", self.seed)
         x_0, labels = self.sampler.draw(key, indices)
-        return Beginning(x_0, None, labels)
+        return InitialState(x_0, None, labels)
 
-    def solve(self, beginning: Beginning) -> Pairs:
+    def solve(self, initial: InitialState) -> Pairs:
         """Takes noise to images."""
-        solution = self.sampler.sample(beginning.noise, self.solver, beginning.labels)
-        return Pairs(beginning.noise, solution.x.float().cpu(), beginning.labels, solution.nfe)
+        solution = self.sampler.sample(initial.noise, self.solver, initial.labels)
+        return Pairs(initial.noise, solution.x.float().cpu(), initial.labels, solution.nfe)
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ class FromImages:
         """From image to noise."""
         return "image_to_noise"
 
-    def begin(self, indices: range) -> Beginning:
+    def initial_state(self, indices: range) -> InitialState:
         """Images, their classes, and the noise each is given at the start."""
         chosen = self.order(np.array(indices) - self.first)
         x_1 = self.real.load(chosen)["x_1"]
@@ -122,13 +122,13 @@ class FromImages:
         labels = None
         if self.sampler.num_classes is not None and self.real.labels is not None:
             labels = torch.from_numpy(self.real.labels[chosen]).long()
-        return Beginning(image_noise, x_1, labels)
+        return InitialState(image_noise, x_1, labels)
 
-    def solve(self, beginning: Beginning) -> Pairs:
+    def solve(self, initial: InitialState) -> Pairs:
         """Takes images to noise."""
-        x_1, labels = beginning.x_1, beginning.labels
-        assert x_1 is not None  # begin put it there
-        solution = self.sampler.invert(x_1, beginning.noise, self.solver, labels)
+        x_1, labels = initial.x_1, initial.labels
+        assert x_1 is not None  # initial_state put it there
+        solution = self.sampler.invert(x_1, initial.noise, self.solver, labels)
         return Pairs(solution.x.float().cpu(), x_1, labels, solution.nfe)
 
 
@@ -157,11 +157,11 @@ def pair_source(sampler: Sampler, config: CouplingsConfig, real: ImageSet | None
     return FromImages(sampler, config.seed, inversion.solver, real, EndlessOrder(config.seed, len(real)), first)
 
 
-def drawn_ahead(source: PairSource, chunks: Sequence[range]) -> Iterator[Beginning]:
-    """The beginnings of ``chunks``, each drawn in a thread while the one before it is solved."""
+def drawn_ahead(source: PairSource, chunks: Sequence[range]) -> Iterator[InitialState]:
+    """The initial states of ``chunks``, each drawn in a thread while the one before it is solved."""
     with ThreadPoolExecutor(1) as thread:
-        following = thread.submit(source.begin, chunks[0])
+        following = thread.submit(source.initial_state, chunks[0])
         for chunk in chunks[1:]:
-            beginning, following = following.result(), thread.submit(source.begin, chunk)
-            yield beginning
+            initial, following = following.result(), thread.submit(source.initial_state, chunk)
+            yield initial
         yield following.result()

@@ -1,66 +1,160 @@
-"""Which unfinished stores there are: shards that wait for a call with the settings they were made with.
+"""An unfinished store: which shards exist, who makes which, and one writer for each.
 
-Nothing removes them but the call that publishes them, and whoever no longer wants them.
+It lives outside the declared output, because ``dvc repro`` deletes outputs before it runs a stage, under a
+fingerprint of everything its shards depend on. A shard's record is written after the shard: a shard with a record
+is whole, whatever interrupted the run.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.config.couplings import CouplingsConfig
-from pipeline.config.solver import SolverConfig
-from pipeline.couplings.work import PREFIX, SETTINGS
+import numpy as np
+import torch
+
+from pipeline.couplings.manifest import Direction, shard_name
+from pipeline.couplings.shard import write_shard
+from pipeline.system.atomic import write_json
+from pipeline.system.errors import StraightflowError, one_line
+from pipeline.system.file_lock import file_lock
+from pipeline.system.fingerprint import fingerprint_file
+
+PREFIX = "couplings-"
+SETTINGS = "settings.json"
 
 
 @dataclass(frozen=True)
-class Unfinished:
-    """An unfinished store.
+class Worker:
+    """One of ``count`` workers that divide the shards: takes every count-th, beginning with ``index``."""
+
+    index: int
+    count: int
+
+    def shards(self, num_shards: int) -> range:
+        """Shards of this worker."""
+        return range(self.index, num_shards, self.count)
+
+
+@dataclass(frozen=True)
+class FinishedShard:
+    """What is known of a shard that is written.
 
     Attributes:
-        folder: Its folder.
-        num_shards: Shards in it.
-        num_bytes: Size of all its files.
-        settings: What of the couplings' configuration decides on its shards, as plain values; None where it does not
-            say.
+        sha256: Hash of its file.
+        evaluations: Network calls, summed over its pairs.
+        clipped_fraction: As in the manifest.
+        transport_costs: ‖x_1 - x_0‖²/d of each of its pairs.
+        direction: As in the manifest.
+        noise: As in the manifest.
     """
 
-    folder: Path
-    num_shards: int
-    num_bytes: int
-    settings: dict[str, Any] | None
-
-    def is_of(self, config: CouplingsConfig) -> bool:
-        """Whether ``config`` goes on with it, unless the source or the precision has changed since."""
-        promised = config.model_dump(mode="json")
-        return self.settings is not None and all(promised.get(key) == value for key, value in self.settings.items())
-
-    def describe(self) -> str:
-        """What it holds, in one line."""
-        made = "settings unknown"
-        if self.settings is not None:
-            solver = SolverConfig.model_validate(self.settings["solver"])
-            made = f"from {self.settings['source']} by {solver.label}, {solver.num_steps or 'adaptive'} steps"
-            made += f", seed {self.settings['seed']}"
-        return f"{self.folder}: {self.num_shards} shards, {self.num_bytes / 1e6:,.1f} MB, {made}"
+    sha256: str
+    evaluations: int
+    clipped_fraction: float
+    transport_costs: list[float]
+    direction: Direction
+    noise: dict[str, float] | None
 
 
-def unfinished_stores(runs_folder: Path) -> list[Unfinished]:
-    """Every unfinished store in ``runs_folder``, by name."""
-    return [_read(folder) for folder in sorted(runs_folder.glob(f"{PREFIX}*")) if folder.is_dir()]
+class UnfinishedStore:
+    """The folder of an unfinished store.
+
+    Args:
+        folder: Particular to everything the shards depend on.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def open(self, settings: dict[str, Any]) -> None:
+        """Makes the folder, and notes for people what began it.
+
+        Raises:
+            StraightflowError: If it cannot be written to.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            # Of workers that begin at once the first writes it.
+            with suppress(FileExistsError), (self.folder / SETTINGS).open("x") as stream:
+                json.dump(settings, stream, indent=2)
+        except OSError as error:
+            raise _not_writable(self.folder, "the unfinished couplings", error) from error
+
+    def path(self, shard: int) -> Path:
+        """File of a shard."""
+        return self.folder / shard_name(shard)
+
+    def finished(self, shard: int, num_pairs: int) -> FinishedShard | None:
+        """The shard's record, if the shard is there, whole and of ``num_pairs``; None if it is to be made.
+
+        A record without its shard, or a shard that changed since, counts as not made.
+        """
+        record, path = self._record(shard), self.path(shard)
+        if not record.is_file() or not path.is_file():
+            return None
+        try:
+            finished = FinishedShard(**json.loads(record.read_text()))
+        except (ValueError, TypeError):
+            return None
+        whole = len(finished.transport_costs) == num_pairs and fingerprint_file(path) == finished.sha256
+        return finished if whole else None
+
+    def write(
+        self,
+        shard: int,
+        tensors: dict[str, torch.Tensor],
+        *,
+        evaluations: int,
+        clipped_fraction: float,
+        transport_costs: np.ndarray,
+        direction: Direction,
+        noise: dict[str, float] | None,
+    ) -> None:
+        """Writes a shard and then its record, each atomically.
+
+        Raises:
+            StraightflowError: If there is no room, or the folder cannot be written to.
+        """
+        try:
+            digest = write_shard(self.path(shard), tensors)
+            costs = [float(cost) for cost in transport_costs]
+            finished = FinishedShard(digest, evaluations, clipped_fraction, costs, direction, noise)
+            write_json(self._record(shard), asdict(finished))
+        except OSError as error:
+            raise _not_writable(self.folder, f"shard {shard_name(shard)}", error) from error
+
+    @contextmanager
+    def only_writer(self, shard: int) -> Iterator[None]:
+        """Holds a shard for this process; released by the system however the process ends.
+
+        Raises:
+            StraightflowError: If another process holds it.
+        """
+        busy = StraightflowError(
+            expected=f"to be the only writer of shard {shard_name(shard)} in {self.folder}",
+            found="another process is making it",
+            mend="wait for that process or end it; workers that share a store need the same --workers and "
+            "different --worker. Finished shards are kept",
+        )
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(file_lock(self.folder / f".{shard_name(shard)}.lock", busy=busy))
+            except OSError as error:
+                raise _not_writable(self.folder, f"shard {shard_name(shard)}", error) from error
+            yield
+
+    def _record(self, shard: int) -> Path:
+        return self.folder / f"{shard_name(shard)}.json"
 
 
-def _read(folder: Path) -> Unfinished:
-    files = [path for path in folder.iterdir() if path.is_file()]
-    try:
-        settings = json.loads((folder / SETTINGS).read_text())
-    except (OSError, ValueError):
-        settings = None  # begun before settings were kept, or killed while it began
-    return Unfinished(
-        folder=folder,
-        num_shards=sum(path.suffix == ".safetensors" for path in files),
-        num_bytes=sum(path.stat().st_size for path in files),
-        settings=settings if isinstance(settings, dict) else None,
+def _not_writable(folder: Path, what: str, error: OSError) -> StraightflowError:
+    return StraightflowError(
+        expected=f"to write {what} in {folder}",
+        found=one_line(error),
+        mend="make room or make the folder writable, then run again; finished shards are kept",
     )

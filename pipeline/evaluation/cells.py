@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +11,12 @@ import numpy as np
 from pydantic import TypeAdapter
 from safetensors.numpy import load_file, save_file
 
-import pipeline
 from pipeline.config.solver import SolverConfig
 from pipeline.evaluation.quality import Quality
 from pipeline.system.atomic import atomic_folder, write_json
-from pipeline.system.fingerprint import fingerprint_file, fingerprint_json
+from pipeline.system.fingerprint import fingerprint_json
 
 RESULT, IMAGES = "result.json", "images.safetensors"
-CODE_WITHOUT_EFFECT = ("config", "report", "checks", "toys")  # cells of points are not kept
 
 
 @dataclass(frozen=True)
@@ -46,12 +43,12 @@ class CellCache:
 
     Args:
         folder: Where they are kept.
-        inputs: Everything that a result depends on beside the cell; plain values. The library's code is added.
+        inputs: Everything that a result depends on beside the cell, as plain values.
     """
 
     def __init__(self, folder: Path, inputs: list[Any]) -> None:
         self._folder = folder
-        self._inputs = [*inputs, code_fingerprint()]
+        self._inputs = inputs
 
     def load(self, cell: Cell) -> tuple[CellResult, np.ndarray] | None:
         """A cell's result and its leading images, uint8, (num, C, H, W); None if it was not measured."""
@@ -74,11 +71,3 @@ class CellCache:
     def _place(self, cell: Cell) -> Path:
         inputs = [self._inputs, cell.solver.model_dump(mode="json"), cell.seed]
         return self._folder / f"{cell.solver.label}-{cell.solver.num_steps}-{fingerprint_json(inputs)[:16]}"
-
-
-@cache
-def code_fingerprint() -> str:
-    """Of the library's code that can change a measured number of images: all but ``CODE_WITHOUT_EFFECT``."""
-    root = Path(pipeline.__path__[0])
-    files = sorted(path for path in root.rglob("*.py") if path.relative_to(root).parts[0] not in CODE_WITHOUT_EFFECT)
-    return fingerprint_json([[path.relative_to(root).as_posix(), fingerprint_file(path)] for path in files])

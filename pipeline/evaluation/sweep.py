@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from pipeline.metrics.features import FeatureExtractor
 from pipeline.metrics.neighbours import require_neighbours
 from pipeline.metrics.row import Row
 from pipeline.models.sampler import Sampler
+from pipeline.system.code import NO_CODE
 from pipeline.system.errors import StraightflowError
 from pipeline.system.progress import Progress
 
@@ -40,6 +41,8 @@ def sweep(
     extractor: FeatureExtractor,
     reference: Reference,
     cache_folder: Path,
+    *,
+    code: Mapping[str, str] = NO_CODE,
 ) -> Sweep:
     """Measures a model at every solver and step count; what ``cache_folder`` holds is not measured again.
 
@@ -57,6 +60,7 @@ def sweep(
     cache = CellCache(
         cache_folder,
         [
+            dict(code),
             sampler.fingerprint,
             runtime.precision,
             str(runtime.device.type),

@@ -1,4 +1,4 @@
-"""Regression losses, one value per sample."""
+"""Regression losses, one value per sample: their weights by t, and LPIPS, which is added on request."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from functools import partial
 import torch
 from torch.nn.functional import interpolate
 
-from pipeline.config.training import LossConfig
+from pipeline.config.flow import LossConfig
 from pipeline.system.errors import StraightflowError, one_line
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -61,6 +61,28 @@ LOSSES: dict[str, Callable[..., torch.Tensor]] = {
 def build_loss(config: LossConfig) -> Loss:
     """The configured loss as a function of prediction and target."""
     return partial(LOSSES[config.name], **config.parameters())
+
+
+Weighting = Callable[[torch.Tensor], torch.Tensor]
+"""The weight of the loss as a function of t, (batch,) → (batch,)."""
+
+
+def uniform_weight(t: torch.Tensor) -> torch.Tensor:
+    """w(t) = 1 (Liu et al. 2022, eq. 1)."""
+    return torch.ones_like(t)
+
+
+def cosmap(t: torch.Tensor) -> torch.Tensor:
+    """w(t) = 2 / (π (1 - 2t + 2t²)), the density of the cosine schedule (Esser et al. 2024, eq. 21)."""
+    return 2 / (math.pi * (1 - 2 * t + 2 * t.square()))
+
+
+def image_error(t: torch.Tensor) -> torch.Tensor:
+    """w(t) = (1 - t)²: the velocity's L2 then is that of the image x_t + (1 - t) v it leads to."""
+    return (1 - t).square()
+
+
+WEIGHTINGS: dict[str, Weighting] = {"uniform": uniform_weight, "cosmap": cosmap, "image_error": image_error}
 
 
 Perceptual = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import torch
 
-from pipeline.config.training import PathConfig
+from pipeline.config.flow import PathConfig
 
 
 def per_sample(t: torch.Tensor, like: torch.Tensor) -> torch.Tensor:

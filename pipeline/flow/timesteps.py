@@ -8,7 +8,7 @@ from functools import partial
 
 import torch
 
-from pipeline.config.training import TimestepsConfig
+from pipeline.config.flow import TimestepsConfig
 
 TimeSampler = Callable[[int, torch.Generator], torch.Tensor]
 

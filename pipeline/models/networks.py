@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 from diffusers import ModelMixin
 
+from pipeline.config.network import MLPConfig, UNetConfig
 from pipeline.config.noise import NoiseConfig
-from pipeline.config.teacher import MLPConfig, UNetConfig
 from pipeline.models.diffusers_layout import locate, read_json
 from pipeline.system.errors import StraightflowError
 

@@ -18,7 +18,7 @@ def training_scheduler() -> DDPMScheduler:
     return DDPMScheduler(clip_sample=False)
 
 
-def save_teacher(network: ModelMixin, scheduler: DDPMScheduler | ScoreSdeVeScheduler, folder: Path) -> None:
+def save_teacher(network: ModelMixin, folder: Path, scheduler: DDPMScheduler | ScoreSdeVeScheduler) -> None:
     """Saves a stock ``DDPMPipeline``, or ``ScoreSdeVePipeline`` by the scheduler's kind, atomically."""
     kind = ScoreSdeVePipeline if isinstance(scheduler, ScoreSdeVeScheduler) else DDPMPipeline
     with atomic_folder(folder) as temporary:
@@ -37,4 +37,4 @@ def adopt_pretrained(name: str, shape: tuple[int, ...], folder: Path) -> None:
     config = read_scheduler_config(source)
     read_noise_schedule(config)  # refuses what cannot be sampled
     kind = ScoreSdeVeScheduler if config.get("_class_name") == VARIANCE_EXPLODING else DDPMScheduler
-    save_teacher(network, kind.from_config(config), folder)
+    save_teacher(network, folder, kind.from_config(config))

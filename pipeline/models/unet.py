@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from diffusers import UNet2DModel
 
-from pipeline.config.teacher import UNetConfig
+from pipeline.config.network import UNetConfig
 
 FIRST_TIME_LAYER = "time_embedding.linear_1."
 

@@ -13,7 +13,7 @@ from diffusers.models.embeddings import get_timestep_embedding
 from diffusers.utils import BaseOutput
 from torch import nn
 
-from pipeline.config.teacher import MLPConfig
+from pipeline.config.network import MLPConfig
 
 
 @dataclass

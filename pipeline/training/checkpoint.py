@@ -28,7 +28,7 @@ from pipeline.system.errors import StraightflowError, one_line
 from pipeline.system.file_lock import file_lock
 from pipeline.system.fingerprint import fingerprint_file
 from pipeline.training.ema import Ema
-from pipeline.training.meter import Meter, Row
+from pipeline.training.meter import LossRecord, Meter
 
 _NAME = re.compile(r"^step-(\d{9})$")
 _TEMPORARY = re.compile(r"^\.step-\d{9}\.tmp$")
@@ -52,7 +52,7 @@ class TrainingState:
     emas: Sequence[Ema]
     meter: Meter
     step: int = 0
-    history: list[Row] = field(default_factory=list)
+    history: list[LossRecord] = field(default_factory=list)
 
 
 class CheckpointFolder:
@@ -157,7 +157,7 @@ class CheckpointFolder:
         state.step = int(progress["step"])
         state.meter.load_state_dict(progress["sums"])
         state.history = [
-            Row(step, loss, rate, norm, tuple(by_time), heldout)
+            LossRecord(step, loss, rate, norm, tuple(by_time), heldout)
             for step, loss, rate, norm, by_time, heldout in progress["history"]
         ]
         return True

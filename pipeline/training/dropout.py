@@ -8,13 +8,13 @@ from diffusers import ModelMixin
 from pipeline.flow.noise import derived_key
 
 
-def set_dropout(unet: ModelMixin, probability: float) -> None:
-    """Sets every dropout layer of ``unet``, and the value its saved configuration names, to ``probability``."""
-    for module in unet.modules():
+def set_dropout(network: ModelMixin, probability: float) -> None:
+    """Sets every dropout layer of ``network``, and the value its saved configuration names, to ``probability``."""
+    for module in network.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = probability
-    if "dropout" in unet.config:
-        unet.register_to_config(dropout=probability)
+    if "dropout" in network.config:
+        network.register_to_config(dropout=probability)
 
 
 def has_dropout(network: torch.nn.Module) -> bool:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import torch
 
-from pipeline.training.sharding import own_part, part, whole
+from pipeline.training.sharding import local_values, to_full, to_local
 
 
 def ema_decay(*, batch_size: int, cur_nimg: int, halflife_images: int, rampup_ratio: float) -> float:
@@ -35,7 +35,7 @@ class Ema:
         self._parameters = list(parameters)
         self.halflife_images = halflife_images
         self._rampup_ratio = rampup_ratio
-        self.averages = [part(parameter.detach()).float().clone() for parameter in self._parameters]
+        self.averages = [to_local(parameter.detach()).float().clone() for parameter in self._parameters]
 
     @torch.no_grad()
     def update(self, batch_size: int, cur_nimg: int) -> None:
@@ -69,14 +69,15 @@ class Ema:
         pairs = zip(self.averages, self._parameters, strict=True)
         # Contiguous, as safetensors takes nothing else: channels_last weights are not.
         return {
-            str(position): whole(average, parameter).contiguous() for position, (average, parameter) in enumerate(pairs)
+            str(position): to_full(average, parameter).contiguous()
+            for position, (average, parameter) in enumerate(pairs)
         }
 
     def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
         """Restores averages in place."""
         for position, (average, parameter) in enumerate(zip(self.averages, self._parameters, strict=True)):
-            average.copy_(own_part(state[str(position)], parameter))
+            average.copy_(local_values(state[str(position)], parameter))
 
     def _values(self) -> list[torch.Tensor]:
         """What this process holds of the parameters."""
-        return [part(parameter.detach()) for parameter in self._parameters]
+        return [to_local(parameter.detach()) for parameter in self._parameters]

@@ -1,11 +1,18 @@
-"""The one training loop: teacher, reflow student and one-step distillation alike."""
+"""The one training loop: teacher, reflow student and one-step distillation alike.
+
+A step is read in eight files: this one; :mod:`pipeline.training.samples`, what its batch is;
+:mod:`pipeline.training.objectives`, what it minimises, by :mod:`pipeline.flow.timesteps`, :mod:`pipeline.flow.paths`,
+:mod:`pipeline.models.student` and :mod:`pipeline.flow.losses`; and :mod:`pipeline.training.ema`, the average of the
+weights.
+"""
 
 from __future__ import annotations
 
+import math
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,7 +30,7 @@ from pipeline.training.ema import Ema
 from pipeline.training.heldout import heldout_loss
 from pipeline.training.interruption import StopRequest
 from pipeline.training.loader import batches_from, num_workers_for
-from pipeline.training.meter import Meter, Row
+from pipeline.training.meter import LossRecord, Meter
 from pipeline.training.nonfinite import require_finite
 from pipeline.training.objectives import Batch, Objective
 from pipeline.training.preflight import (
@@ -35,9 +42,9 @@ from pipeline.training.preflight import (
     training_needs,
 )
 from pipeline.training.samples import Mirrored, StepBatches, TrainingSet, micro_batches
-from pipeline.training.schedule import is_due, learning_rate_at
-from pipeline.training.sharding import keep_state_whole, leave_whole, sharded_copy, whole
-from pipeline.training.watching import Watcher
+from pipeline.training.setup import prepared
+from pipeline.training.sharding import to_full
+from pipeline.training.watching import Watcher, is_due
 
 
 @dataclass(frozen=True)
@@ -53,7 +60,7 @@ class TrainingResult:
         num_images: Images trained on in that time.
     """
 
-    history: list[Row]
+    history: list[LossRecord]
     heldout_loss_by_halflife: dict[int, float]
     halflife_images: int
     averages: Sequence[Ema] = field(compare=False, repr=False)
@@ -62,7 +69,7 @@ class TrainingResult:
 
 
 def train(
-    unet: ModelMixin,
+    network: ModelMixin,
     items: TrainingSet,
     objective: Objective,
     config: TrainingConfig,
@@ -73,12 +80,12 @@ def train(
     heldout: TrainingSet | None = None,
     watcher: Watcher | None = None,
 ) -> TrainingResult:
-    """Trains ``unet`` in place and leaves the averaged weights in it.
+    """Trains ``network`` in place and leaves the averaged weights in it.
 
     A run interrupted at any moment continues from its newest checkpoint and ends with the same weights.
 
     Args:
-        unet: Network with its starting weights.
+        network: With its starting weights.
         items: Training samples.
         objective: Loss of a step.
         config: Settings.
@@ -94,21 +101,26 @@ def train(
         InterruptedRunError: If SIGTERM came; a checkpoint of the last finished step is saved.
     """
     accelerator, device = runtime.accelerator, runtime.device
-    require_whole_parameters(accelerator)
-    require_divisible_batch(config, accelerator.num_processes)
     if config.horizontal_flips:
         items = Mirrored(items)
-    require_matching_images(unet, items, label)
-    unet.train()
+
+    # ------------------------------------------------------------------------------------------------------------------
+    # refuse what cannot end well
+    require_whole_parameters(accelerator)
+    require_divisible_batch(config, accelerator.num_processes)
+    require_matching_images(network, items, label)
+    network.train()
     if config.gradient_checkpointing:
-        require_gradient_checkpointing(unet, label)
-        unet.enable_gradient_checkpointing()
-    needs = training_needs(unet, config, runtime)
+        require_gradient_checkpointing(network, label)
+        network.enable_gradient_checkpointing()
+    needs = training_needs(network, config, runtime)
     require_room(run_folder, needs, config)
     if runtime.is_main:
         print(f"{label}: {needs.describe()}", file=sys.stderr)
 
-    drops = has_dropout(unet)
+    # ------------------------------------------------------------------------------------------------------------------
+    # set up, and go on from the newest checkpoint
+    drops = has_dropout(network)
     batches = StepBatches(items, objective, config, accelerator.process_index, accelerator.num_processes)
     meter = Meter(accelerator, config.batch_size // accelerator.num_processes)
     stop = StopRequest(accelerator)
@@ -118,13 +130,9 @@ def train(
         kept=config.kept_checkpoints,
         marked_every_steps=config.marked_checkpoint_every_steps,
     )
-    with (
-        checkpoints.held(),
-        training_context(unet, config, runtime) as (network, optimizer),
-        stop.listening(),
-    ):
+    with checkpoints.held(), prepared(network, config, runtime) as (wrapped, optimizer), stop.listening():
         emas = [
-            Ema(network.parameters(), halflife_images=halflife, rampup_ratio=config.ema_rampup_ratio)
+            Ema(wrapped.parameters(), halflife_images=halflife, rampup_ratio=config.ema_rampup_ratio)
             for halflife in config.halflives_images
         ]
         state = TrainingState(emas, meter)
@@ -136,7 +144,7 @@ def train(
                 return None
             with ema.in_place():
                 return heldout_loss(
-                    network, heldout, objective, runtime, batch_size=config.batch_size, seed=config.seed
+                    wrapped, heldout, objective, runtime, batch_size=config.batch_size, seed=config.seed
                 )
 
         with (
@@ -144,18 +152,21 @@ def train(
             closing(batches_from(batches, state.step, device, num_workers=num_workers_for(device))) as loaded,
         ):
             for batch in loaded:
+                # ------------------------------------------------------------------------------------------------------
+                # one step; the host does not wait for the device
                 learning_rate = learning_rate_at(state.step, config)
                 if drops:
                     seed_dropout(config.seed, state.step, accelerator.process_index)
                 losses, gradient_norm = training_step(
-                    network, optimizer, objective, batch, learning_rate, config, accelerator
+                    wrapped, optimizer, objective, batch, learning_rate, config, accelerator
                 )
                 state.step += 1
                 for ema in emas:
                     ema.update(config.batch_size, state.step * config.batch_size)
                 meter.add(state.step, losses, objective.times(batch), gradient_norm)
 
-                # Everything above runs without waiting for the device; everything below is done now and then.
+                # ------------------------------------------------------------------------------------------------------
+                # what is due after it
                 last = state.step == config.num_steps
                 measuring = heldout is not None and (last or is_due(state.step, config.heldout_every_steps))
                 recording = last or measuring or is_due(state.step, config.log_every_steps)
@@ -165,9 +176,12 @@ def train(
                 notes: list[str | None] = []
                 if recording or saving or looking:
                     require_finite(meter, batches, objective, items, label)
+
+                # ------------------------------------------------------------------------------------------------------
+                # record
                 if recording:
                     reading = meter.read()
-                    row = Row(
+                    record = LossRecord(
                         state.step,
                         reading.loss,
                         learning_rate,
@@ -175,13 +189,19 @@ def train(
                         reading.loss_by_time,
                         measure(emas[0]) if measuring else None,
                     )
-                    state.history.append(row)
-                    notes.append(f"loss {row.loss:.4g}")
+                    state.history.append(record)
+                    notes.append(f"loss {record.loss:.4g}")
                     if watcher is not None:
-                        watcher.record(row, config.batch_size)
+                        watcher.record(record, config.batch_size)
+
+                # ------------------------------------------------------------------------------------------------------
+                # look
                 if watcher is not None and looking:
                     with emas[0].in_place():
-                        notes.append(watcher.look(network, state.step))
+                        notes.append(watcher.look(wrapped, state.step))
+
+                # ------------------------------------------------------------------------------------------------------
+                # save, or stop
                 if saving:
                     checkpoints.save(state)
                 progress.advance(note=", ".join(filter(None, notes)) or None)
@@ -189,19 +209,14 @@ def train(
                     raise InterruptedRunError(
                         f"{label} was asked to stop and saved step {state.step} of {config.num_steps}"
                     )
+
+        # --------------------------------------------------------------------------------------------------------------
+        # the average that becomes the model
         seconds = time.monotonic() - began
         measured, chosen = _choose_average(state, measure)
-    unet.eval()
+    network.eval()
     num_images = (state.step - first_step) * config.batch_size
     return TrainingResult(state.history, measured, chosen.halflife_images, emas, seconds, num_images)
-
-
-def _choose_average(state: TrainingState, measure: Callable[[Ema], float | None]) -> tuple[dict[int, float], Ema]:
-    """Leaves the average of lowest held-out loss in the network; the default one if there is nothing to compare."""
-    measured = {ema.halflife_images: loss for ema in state.emas if (loss := measure(ema)) is not None}
-    chosen = min(state.emas, key=lambda ema: measured[ema.halflife_images]) if measured else state.emas[0]
-    chosen.copy_to_parameters()
-    return measured, chosen
 
 
 def training_step(
@@ -240,44 +255,21 @@ def training_step(
     gradient_norm: torch.Tensor = accelerator.clip_grad_norm_(network.parameters(), config.gradient_clip_norm)
     optimizer.step()
     optimizer.zero_grad()
-    return torch.cat(losses), whole(gradient_norm, gradient_norm)
+    return torch.cat(losses), to_full(gradient_norm, gradient_norm)
 
 
-@contextmanager
-def training_context(
-    unet: ModelMixin, config: TrainingConfig, runtime: Runtime
-) -> Iterator[tuple[torch.nn.Module, torch.optim.Optimizer]]:
-    """Places ``unet`` and yields it as wrapped for its processes, with its optimizer.
+def learning_rate_at(step: int, config: TrainingConfig) -> float:
+    """Learning rate of optimizer step ``step`` (from 0): linear warm-up, then the configured decay to 0."""
+    if step < config.warmup_steps:
+        return config.learning_rate * (step + 1) / config.warmup_steps
+    share = (step - config.warmup_steps) / max(config.num_steps - config.warmup_steps, 1)
+    factor = {"constant": 1.0, "linear": 1 - share, "cosine": 0.5 * (1 + math.cos(math.pi * share))}
+    return config.learning_rate * factor[config.lr_decay]
 
-    Sharded, it is a copy that is yielded, whose parameters are left in ``unet`` at the end. Inside, float32 products on
-    GPUs may use TF32, and torch's global generators, which only dropout draws from, are forked. Afterwards the
-    accelerator has forgotten both objects.
-    """
-    on_gpu = runtime.device.type == "cuda"
-    if runtime.channels_last and not runtime.sharded:  # only contiguous weights can be sharded
-        unet.to(memory_format=torch.channels_last)
-    if runtime.sharded:
-        network = sharded_copy(unet, runtime.device, runtime.accelerator.num_processes)
-    else:
-        network = unet.to(runtime.device)
-    if runtime.compile:
-        network.compile()
-    optimizer = torch.optim.AdamW(
-        network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
-    )
-    matmul_precision = torch.get_float32_matmul_precision()
-    try:
-        if on_gpu:
-            torch.set_float32_matmul_precision("high")
-        with torch.random.fork_rng(devices=[runtime.device] if on_gpu else []):
-            if runtime.sharded:
-                keep_state_whole(optimizer)
-                # Accelerate's own sharding is for GPUs alone. As if for evaluation, it leaves the network unwrapped.
-                network = runtime.accelerator.prepare_model(network, evaluation_mode=True)
-                yield network, runtime.accelerator.prepare(optimizer)
-                leave_whole(network, unet)
-            else:
-                yield runtime.accelerator.prepare(network, optimizer)
-    finally:
-        torch.set_float32_matmul_precision(matmul_precision)
-        runtime.accelerator.free_memory()
+
+def _choose_average(state: TrainingState, measure: Callable[[Ema], float | None]) -> tuple[dict[int, float], Ema]:
+    """Leaves the average of lowest held-out loss in the network; the default one if there is nothing to compare."""
+    measured = {ema.halflife_images: loss for ema in state.emas if (loss := measure(ema)) is not None}
+    chosen = min(state.emas, key=lambda ema: measured[ema.halflife_images]) if measured else state.emas[0]
+    chosen.copy_to_parameters()
+    return measured, chosen

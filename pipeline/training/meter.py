@@ -11,7 +11,7 @@ from accelerate import Accelerator
 TIME_BUCKETS = 10
 
 
-class Row(NamedTuple):
+class LossRecord(NamedTuple):
     """What is recorded of the steps since the row before.
 
     Attributes:
@@ -33,7 +33,7 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Reading:
-    """Means since the last reading, over all processes; see :class:`Row`."""
+    """Means since the last reading, over all processes; see :class:`LossRecord`."""
 
     loss: float
     gradient_norm: float

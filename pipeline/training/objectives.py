@@ -9,14 +9,13 @@ from typing import Protocol
 import torch
 from diffusers import DDPMScheduler
 
+from pipeline.config.flow import FlowMatchingConfig, LossConfig, VelocityConfig
 from pipeline.config.noise import STANDARD_NOISE, NoiseConfig
-from pipeline.config.training import FlowMatchingConfig, LossConfig, VelocityConfig
-from pipeline.flow.losses import Loss, Perceptual, build_loss, l2, load_lpips
+from pipeline.flow.losses import WEIGHTINGS, Loss, Perceptual, Weighting, build_loss, l2, load_lpips, uniform_weight
 from pipeline.flow.noise import place_noise
 from pipeline.flow.optimal_transport import pair_by_optimal_transport
 from pipeline.flow.paths import LINEAR, Path, build_path, per_sample
 from pipeline.flow.timesteps import TimeSampler, build_timesteps, fixed
-from pipeline.flow.weightings import WEIGHTINGS, Weighting, uniform
 from pipeline.models.student import predict_velocity
 
 Batch = dict[str, torch.Tensor]
@@ -90,7 +89,7 @@ class VelocityRegression:
 
     timesteps: TimeSampler
     regression_loss: Loss
-    weighting: Weighting = uniform
+    weighting: Weighting = uniform_weight
     path: Path = LINEAR
     perceptual: Perceptual | None = None
 

@@ -42,17 +42,17 @@ def require_divisible_batch(config: TrainingConfig, num_processes: int) -> None:
         )
 
 
-def require_gradient_checkpointing(unet: ModelMixin, label: str) -> None:
+def require_gradient_checkpointing(network: ModelMixin, label: str) -> None:
     """Raises StraightflowError unless the network can compute its activations twice."""
-    if not unet._supports_gradient_checkpointing:
+    if not network._supports_gradient_checkpointing:
         raise StraightflowError(
             expected=f"a network that can compute activations twice, as gradient_checkpointing asks of {label}",
-            found=type(unet).__name__,
+            found=type(network).__name__,
             mend="set gradient_checkpointing: false, or raise gradient_accumulation_steps to save memory",
         )
 
 
-def require_matching_images(unet: ModelMixin, items: TrainingSet, label: str) -> None:
+def require_matching_images(network: ModelMixin, items: TrainingSet, label: str) -> None:
     """Raises StraightflowError if the samples are not of the network's shape, or there are none."""
     if len(items) == 0:
         raise StraightflowError(
@@ -60,7 +60,7 @@ def require_matching_images(unet: ModelMixin, items: TrainingSet, label: str) ->
             found="none",
             mend="make more couplings, or lower heldout_items, which are kept from training",
         )
-    expected = sample_shape(unet)
+    expected = sample_shape(network)
     found = tuple(items.load(np.array([0]))["x_1"].shape[1:])
     if found != expected:
         raise StraightflowError(
@@ -121,30 +121,30 @@ class TrainingNeeds:
         )
 
 
-def training_needs(unet: ModelMixin, config: TrainingConfig, runtime: Runtime) -> TrainingNeeds:
+def training_needs(network: ModelMixin, config: TrainingConfig, runtime: Runtime) -> TrainingNeeds:
     """Counts a run's memory; activations are those of one sample, measured, times the micro-batch.
 
     Args:
-        unet: The network, on the CPU, in training mode, checkpointing set.
+        network: The network, on the CPU, in training mode, checkpointing set.
         config: Its training.
         runtime: Processes and precision.
     """
-    num_parameters = sum(parameter.numel() for parameter in unet.parameters())
+    num_parameters = sum(parameter.numel() for parameter in network.parameters())
     num_averages = 1 + len(config.ema_other_halflives_images)
     shards = runtime.accelerator.num_processes if runtime.sharded else 1
     micro_batch = config.batch_size // (runtime.accelerator.num_processes * config.gradient_accumulation_steps)
     return TrainingNeeds(
         num_parameters=num_parameters,
         state_bytes=(4 + num_averages) * _FLOAT_BYTES * num_parameters // shards,
-        activation_bytes=micro_batch * _saved_bytes_per_sample(unet, runtime),
+        activation_bytes=micro_batch * _saved_bytes_per_sample(network, runtime),
         checkpoint_bytes=(3 + num_averages) * _FLOAT_BYTES * num_parameters,
     )
 
 
-def _saved_bytes_per_sample(unet: ModelMixin, runtime: Runtime) -> int:
+def _saved_bytes_per_sample(network: ModelMixin, runtime: Runtime) -> int:
     """Bytes that autograd keeps for the backward pass of one sample, beyond the weights."""
-    weights = {parameter.untyped_storage().data_ptr() for parameter in unet.parameters()}
-    shapes = {tuple(sorted(parameter.shape)) for parameter in unet.parameters()}
+    weights = {parameter.untyped_storage().data_ptr() for parameter in network.parameters()}
+    shapes = {tuple(sorted(parameter.shape)) for parameter in network.parameters()}
     saved: dict[int, int] = {}
     kept_alive: list[torch.Tensor] = []
 
@@ -157,14 +157,14 @@ def _saved_bytes_per_sample(unet: ModelMixin, runtime: Runtime) -> int:
             kept_alive.append(tensor)
         return tensor
 
-    x = torch.zeros(1, *sample_shape(unet))
-    classes = () if num_classes(unet) is None else (torch.zeros(1, dtype=torch.int64),)
+    x = torch.zeros(1, *sample_shape(network))
+    classes = () if num_classes(network) is None else (torch.zeros(1, dtype=torch.int64),)
     with (
         torch.random.fork_rng(devices=[]),
         torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor),
         torch.autocast("cpu", torch.bfloat16, enabled=runtime.precision == "bf16"),
     ):
-        unet(x, torch.zeros(1), *classes)
+        network(x, torch.zeros(1), *classes)
     return sum(saved.values())
 
 

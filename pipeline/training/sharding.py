@@ -34,7 +34,7 @@ def sharded_copy(network: ModelMixin, device: torch.device, num_processes: int) 
 
     def gather(module: torch.nn.Module, state: dict[str, Any], prefix: str, metadata: object) -> None:
         del module, prefix, metadata
-        state.update({name: whole(value, value) for name, value in state.items()})
+        state.update({name: to_full(value, value) for name, value in state.items()})
 
     def divide(module: torch.nn.Module, state: dict[str, Any], prefix: str, *_: object) -> None:
         for name, parameter in module.named_parameters():
@@ -51,7 +51,7 @@ def keep_state_whole(optimizer: torch.optim.Optimizer) -> None:
 
     def gather(_: torch.optim.Optimizer, state: dict[str, Any]) -> dict[str, Any]:
         moments = {
-            index: {name: whole(value, value) for name, value in values.items()}
+            index: {name: to_full(value, value) for name, value in values.items()}
             for index, values in state["state"].items()
         }
         return state | {"state": moments}
@@ -74,15 +74,15 @@ def keep_state_whole(optimizer: torch.optim.Optimizer) -> None:
 def leave_whole(sharded: torch.nn.Module, network: torch.nn.Module) -> None:
     """Copies the parameters of ``sharded`` into those of the network that it is a copy of; all must call."""
     for own, divided in zip(network.parameters(), sharded.parameters(), strict=True):
-        own.copy_(whole(divided, divided))
+        own.copy_(to_full(divided, divided))
 
 
-def part(tensor: torch.Tensor) -> torch.Tensor:
+def to_local(tensor: torch.Tensor) -> torch.Tensor:
     """What this process holds of a tensor: a view of its part, or all of it."""
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
-def whole(own: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+def to_full(own: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     """The tensor of which ``own`` is this process's part, divided as ``like`` is; all must call."""
     if not isinstance(like, DTensor):
         return own
@@ -96,9 +96,9 @@ def whole(own: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     return gathered
 
 
-def own_part(values: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+def local_values(values: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     """This process's part of whole ``values``, divided as ``like`` is."""
-    return part(_divided(values, like))
+    return to_local(_divided(values, like))
 
 
 def _divided(values: torch.Tensor, like: torch.Tensor) -> torch.Tensor:

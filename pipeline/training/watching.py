@@ -19,8 +19,7 @@ from pipeline.data.pixels import mosaic, to_uint8
 from pipeline.models.runtime import Runtime
 from pipeline.system.atomic import atomic_file
 from pipeline.system.errors import StraightflowError
-from pipeline.training.meter import TIME_BUCKETS, Row
-from pipeline.training.schedule import is_due
+from pipeline.training.meter import TIME_BUCKETS, LossRecord
 
 Preview = Callable[[torch.nn.Module], torch.Tensor]
 """Images (num, channels, height, width) in [-1, 1] drawn with a network, from the same noises every time."""
@@ -66,7 +65,7 @@ class Watcher:
         self._trackers = [_open_tracker(name, folder / name) for name in config.trackers] if runtime.is_main else []
         self._last: tuple[int, float] | None = None
 
-    def record(self, row: Row, batch_size: int) -> None:
+    def record(self, row: LossRecord, batch_size: int) -> None:
         """Logs a row with the memory used and, from the second one on, the images per second since the one before."""
         now = time.monotonic()
         values = tracked_values(row) | {"memory_mb": _memory_mb(self._runtime.device)}
@@ -120,7 +119,12 @@ class Watcher:
             tracker.finish()
 
 
-def tracked_values(row: Row) -> dict[str, float]:
+def is_due(step: int, every_steps: int | None) -> bool:
+    """Whether something done every ``every_steps`` steps is done after ``step``, counted from 1; null is never."""
+    return every_steps is not None and step % every_steps == 0
+
+
+def tracked_values(row: LossRecord) -> dict[str, float]:
     """A row as named numbers; what was not measured is left out."""
     values: dict[str, float | None] = {
         "loss": row.loss,

@@ -12,10 +12,10 @@ import torch
 from helpers.coupling_models import couplings
 from helpers.lock_holder import held_by_another
 
-import pipeline.couplings.work as work_module
+import pipeline.couplings.unfinished as unfinished_module
 from pipeline.couplings.generation import generate_couplings, make_shards, open_run, publish
 from pipeline.couplings.store import CouplingStore
-from pipeline.couplings.work import Worker
+from pipeline.couplings.unfinished import Worker
 from pipeline.flow.noise import sample_noise, stream_key
 from pipeline.flow.solvers import Solution
 from pipeline.models.sampler import Sampler
@@ -105,7 +105,7 @@ def test_jobs_make_disjoint_shards_that_any_call_publishes(sampler: Sampler, sto
         with pytest.raises(StraightflowError, match=r"missing, the first of them shard-00000"):
             publish(run, tmp_path / "published")
         make_shards(run, Worker(index, 2))
-        made.append(sorted(path.name for path in run.work.folder.glob("*.safetensors")))
+        made.append(sorted(path.name for path in run.unfinished.folder.glob("*.safetensors")))
     assert made == [["shard-000001.safetensors"], [f"shard-00000{index}.safetensors" for index in range(3)]]
     sampled = Sampler.sample
     try:
@@ -119,9 +119,9 @@ def test_jobs_make_disjoint_shards_that_any_call_publishes(sampler: Sampler, sto
 def test_a_shard_that_changed_after_it_was_made_is_made_again(sampler: Sampler, store: Path, tmp_path: Path) -> None:
     run = open_run(sampler, couplings(), tmp_path / "runs")
     make_shards(run, Worker(0, 1))
-    content = bytearray(run.work.path(1).read_bytes())
+    content = bytearray(run.unfinished.path(1).read_bytes())
     content[-1] ^= 1
-    run.work.path(1).write_bytes(content)
+    run.unfinished.path(1).write_bytes(content)
     generate_couplings(sampler, couplings(), tmp_path / "runs", tmp_path / "again")
     assert fingerprint_folder(tmp_path / "again") == fingerprint_folder(store)
 
@@ -135,7 +135,7 @@ def test_more_pairs_are_added_to_the_shards_of_an_unfinished_store(sampler: Samp
 def test_a_second_writer_is_refused(sampler: Sampler, tmp_path: Path) -> None:
     run = open_run(sampler, couplings(), tmp_path / "runs")
     refused = pytest.raises(StraightflowError, match=r"only writer of shard shard-000001(.|\n)*another process")
-    with held_by_another(run.work.folder / ".shard-000001.safetensors.lock"), refused:
+    with held_by_another(run.unfinished.folder / ".shard-000001.safetensors.lock"), refused:
         make_shards(run, Worker(0, 1))
     assert run.finished(0) is not None
     make_shards(run, Worker(0, 1))
@@ -146,7 +146,7 @@ def test_a_second_writer_is_refused(sampler: Sampler, tmp_path: Path) -> None:
 def test_a_disk_that_takes_no_more_is_named_with_the_shard(
     sampler: Sampler, tmp_path: Path, monkeypatch, code: int
 ) -> None:
-    original = work_module.write_shard
+    original = unfinished_module.write_shard
 
     def fails_at_the_second(path: Path, tensors: dict[str, torch.Tensor]) -> str:
         if path.name == "shard-000001.safetensors":
@@ -155,7 +155,7 @@ def test_a_disk_that_takes_no_more_is_named_with_the_shard(
 
     run = open_run(sampler, couplings(), tmp_path / "runs")
     with monkeypatch.context() as patch:
-        patch.setattr(work_module, "write_shard", fails_at_the_second)
+        patch.setattr(unfinished_module, "write_shard", fails_at_the_second)
         with pytest.raises(StraightflowError, match=rf"shard-000001(.|\n)*{os.strerror(code)}(.|\n)*finished shards"):
             make_shards(run, Worker(0, 1))
     assert [run.finished(shard) is not None for shard in range(3)] == [True, False, False]

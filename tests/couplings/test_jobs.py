@@ -33,7 +33,7 @@ def test_a_wrong_job_is_refused(tmp_path: Path, arguments: list[str], message: s
 def test_two_jobs_and_a_last_call_make_a_store(tiny_unet, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("params.yaml").write_text(yaml.safe_dump(composed("preset=smoke", "compute.precision=fp32")))
-    save_teacher(tiny_unet, training_scheduler(), Path("models/teacher"))
+    save_teacher(tiny_unet, Path("models/teacher"), training_scheduler())
     config = load_config(Path("params.yaml"))
     for worker in ("0", "1"):
         main(config, ["round1", "--worker", worker, "--workers", "2"])
@@ -48,7 +48,7 @@ def test_publishing_says_what_unfinished_stores_are_left_and_keeps_them(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("params.yaml").write_text(yaml.safe_dump(composed("preset=smoke", "compute.precision=fp32")))
-    save_teacher(tiny_unet, training_scheduler(), Path("models/teacher"))
+    save_teacher(tiny_unet, Path("models/teacher"), training_scheduler())
     config = load_config(Path("params.yaml"))
     main(config, ["round1"])
     assert "unfinished" not in capsys.readouterr().out

@@ -12,8 +12,8 @@ from helpers.small_unet import small_unet
 from pydantic import ValidationError
 
 from pipeline.config.couplings import GateConfig, ImageToNoiseConfig
+from pipeline.config.network import MLPConfig
 from pipeline.config.solver import SolverConfig
-from pipeline.config.teacher import MLPConfig
 from pipeline.couplings.gate import check_couplings
 from pipeline.couplings.generation import generate_couplings
 from pipeline.couplings.store import CouplingStore

@@ -7,11 +7,10 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from pipeline.config.training import LossConfig, TimestepsConfig, WeightingName
-from pipeline.flow.losses import LOSSES, build_loss, l2, pseudo_huber
+from pipeline.config.flow import LossConfig, TimestepsConfig, WeightingName
+from pipeline.flow.losses import LOSSES, WEIGHTINGS, build_loss, cosmap, image_error, l2, pseudo_huber
 from pipeline.flow.noise import step_generator
 from pipeline.flow.timesteps import DISTRIBUTIONS, build_timesteps, exponential, fixed, logit_normal, u_shaped, uniform
-from pipeline.flow.weightings import WEIGHTINGS, cosmap, image_error
 
 
 def test_l2_is_the_mean_square_of_each_sample() -> None:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pipeline.training.loop as training
 from pipeline.config.training import TrainingConfig
-from pipeline.training.schedule import learning_rate_at
+from pipeline.training.loop import learning_rate_at
 
 
 class Killed(BaseException):

@@ -9,15 +9,15 @@ import os
 import signal
 from pathlib import Path
 
-from pipeline.couplings.work import Work
+from pipeline.couplings.unfinished import UnfinishedStore
 from stages.couplings import main
 from stages.entry import run
 
 DIE_IN_SHARD, SHARDS_MADE = Path("die_in_shard"), Path("shards_made")
-write = Work.write
+write = UnfinishedStore.write
 
 
-def write_or_die(self: Work, shard: int, *arguments: object, **named: object) -> None:
+def write_or_die(self: UnfinishedStore, shard: int, *arguments: object, **named: object) -> None:
     if DIE_IN_SHARD.exists() and shard == int(DIE_IN_SHARD.read_text()):
         DIE_IN_SHARD.unlink()
         os.kill(os.getpid(), signal.SIGKILL)
@@ -27,5 +27,5 @@ def write_or_die(self: Work, shard: int, *arguments: object, **named: object) ->
 
 
 if __name__ == "__main__":
-    Work.write = write_or_die
+    UnfinishedStore.write = write_or_die
     run(main)

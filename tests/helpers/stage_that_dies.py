@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pipeline.training.loop as training
 from pipeline.config.training import TrainingConfig
-from pipeline.training.schedule import learning_rate_at
+from pipeline.training.loop import learning_rate_at
 from stages.entry import run
 from stages.teacher import main
 

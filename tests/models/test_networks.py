@@ -9,10 +9,11 @@ import torch
 
 from pipeline.config.couplings import CouplingsConfig, GateConfig
 from pipeline.config.data import DataConfig
+from pipeline.config.flow import LossConfig, TimestepsConfig
+from pipeline.config.network import MLPConfig, UNetConfig
 from pipeline.config.noise import STANDARD_NOISE, NoiseConfig
 from pipeline.config.solver import SolverConfig
-from pipeline.config.teacher import MLPConfig, UNetConfig
-from pipeline.config.training import FlowConfig, LossConfig, TimestepsConfig
+from pipeline.config.training import FlowConfig
 from pipeline.couplings.gate import check_couplings
 from pipeline.couplings.generation import generate_couplings
 from pipeline.couplings.store import CouplingStore

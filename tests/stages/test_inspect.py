@@ -53,8 +53,8 @@ def test_unfinished_stores_are_listed_with_the_round_that_goes_on_with_them(
     for settings, shards in ((current.model_copy(update={"num_pairs": 70}), 4), (now, 1)):
         run = open_run(sampler, settings, Path("runs"))
         for shard in range(shards):
-            run.work.path(shard).write_bytes(bytes(1_000_000))
-    abandoned = run.work.folder
+            run.unfinished.path(shard).write_bytes(bytes(1_000_000))
+    abandoned = run.unfinished.folder
     (abandoned.with_name("couplings-older")).mkdir()
     inspect.main(config, [])
     lines = sorted(capsys.readouterr().out.splitlines(), key=lambda line: line.split(": ")[1])

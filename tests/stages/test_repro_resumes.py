@@ -31,7 +31,7 @@ GRAPH = {
 def test_dvc_repro_goes_on_with_the_shards_of_a_killed_one(tiny_unet, runtime, tmp_path: Path) -> None:
     params = composed("preset=smoke", "compute.precision=fp32")
     bare_project(tmp_path, params, GRAPH)
-    save_teacher(tiny_unet, training_scheduler(), tmp_path / "models/teacher")
+    save_teacher(tiny_unet, tmp_path / "models/teacher", training_scheduler())
 
     (tmp_path / "die_in_shard").write_text("1")
     killed = call(tmp_path, "dvc", "repro", **OF_THIS_PROJECT)

@@ -17,7 +17,7 @@ from pipeline.config.loading import load_config
 from pipeline.config.training import TrainingConfig
 from pipeline.data.images import prepare_images
 from pipeline.system.fingerprint import fingerprint_folder
-from pipeline.training.schedule import learning_rate_at
+from pipeline.training.loop import learning_rate_at
 from stages.teacher import main
 
 GRAPH = {

@@ -10,8 +10,8 @@ from helpers.project_folders import ROOT
 from PIL import Image
 
 from pipeline.config.loading import load_config
+from pipeline.config.network import MLPConfig
 from pipeline.config.solver import SolverConfig
-from pipeline.config.teacher import MLPConfig
 from pipeline.data.pixels import to_uint8
 from pipeline.flow.noise import sample_noise, stream_key
 from pipeline.flow.solvers import heun, uniform_grid

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -34,3 +35,20 @@ def test_a_toy_runs_from_nothing_to_the_report_and_then_rests(tmp_path: Path) ->
     assert page.count("data:image/") == 2 * 7  # for light and for dark ground
     assert page.count("(prefers-color-scheme: dark)") == 1 + 7
     assert "Data and pipelines are up to date" in run(tmp_path, "dvc", "repro", OMP_NUM_THREADS="1")
+    assert_stages_run_again_when_what_their_code_does_changes(tmp_path)
+
+
+def assert_stages_run_again_when_what_their_code_does_changes(folder: Path) -> None:
+    losses = folder / "pipeline/flow/losses.py"
+    code = losses.read_text()
+    losses.write_text(f"# A comment.\n{code.replace('Mean squared error', 'The mean of squared errors')}")
+    again = run(folder, "dvc", "repro", OMP_NUM_THREADS="1")
+    assert re.findall(r"Running stage '(.+)'", again) == ["check"]
+    changed = code.replace("(prediction - target).square()", "(prediction - target).square().mul(2)")
+    assert changed != code
+    losses.write_text(changed)
+    run(folder, "stages.check")
+    status = json.loads(run(folder, "dvc", "status", "--json"))
+    trainings = {"teacher", "flow@flow", "train@round1", "train@round2", "distill"}
+    moved = {name for name, changes in status.items() if "inputs/code/" in json.dumps(changes)}
+    assert moved - {"check"} == trainings

@@ -17,7 +17,7 @@ from pipeline.system.errors import StraightflowError
 from pipeline.system.fingerprint import fingerprint_file
 from pipeline.training.checkpoint import CheckpointFolder, TrainingState, load_average, saved_averages
 from pipeline.training.ema import Ema
-from pipeline.training.meter import Meter, Row
+from pipeline.training.meter import LossRecord, Meter
 
 
 class Killed(BaseException):
@@ -73,7 +73,7 @@ class Run:
 
     def save_at(self, step: int) -> None:
         self.state.step = step
-        self.state.history.append(Row(step, float(step), 0.1, 1.0, (None,) * 10, None))
+        self.state.history.append(LossRecord(step, float(step), 0.1, 1.0, (None,) * 10, None))
         with torch.no_grad():
             self.parameter.fill_(step)
         self.ema.averages[0].fill_(-step)

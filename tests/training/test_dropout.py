@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 from diffusers import UNet2DModel
 
-from pipeline.config.teacher import UNetConfig
+from pipeline.config.network import UNetConfig
 from pipeline.models.networks import build_network
 from pipeline.training.dropout import has_dropout, set_dropout
 

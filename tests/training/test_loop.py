@@ -30,10 +30,10 @@ from pipeline.system.errors import InterruptedRunError, StraightflowError
 from pipeline.training.dropout import set_dropout
 from pipeline.training.ema import Ema
 from pipeline.training.heldout import heldout_loss, heldout_split
+from pipeline.training.loop import learning_rate_at
 from pipeline.training.objectives import VelocityRegression
 from pipeline.training.preflight import TrainingNeeds, require_room, require_whole_parameters, training_needs
 from pipeline.training.samples import StepBatches, Subset
-from pipeline.training.schedule import learning_rate_at
 from pipeline.training.watching import QuickFid, Watcher
 
 

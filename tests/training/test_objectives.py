@@ -8,8 +8,8 @@ from typing import get_args
 import pytest
 import torch
 
-from pipeline.config.training import FlowMatchingConfig, LossConfig, PathConfig, TimestepsConfig
-from pipeline.flow.losses import l2, load_lpips
+from pipeline.config.flow import FlowMatchingConfig, LossConfig, PathConfig, TimestepsConfig
+from pipeline.flow.losses import image_error, l2, load_lpips
 from pipeline.flow.noise import step_generator
 from pipeline.flow.optimal_transport import pair_by_optimal_transport
 from pipeline.flow.paths import (
@@ -21,7 +21,6 @@ from pipeline.flow.paths import (
     linear_velocity,
 )
 from pipeline.flow.timesteps import fixed
-from pipeline.flow.weightings import image_error
 from pipeline.system.errors import StraightflowError
 from pipeline.training.objectives import FlowMatching, VelocityRegression, build_distillation, build_flow_matching
 

@@ -18,13 +18,13 @@ from pipeline.config.watch import WatchConfig
 from pipeline.models.networks import set_noise
 from pipeline.models.velocity_mlp import VelocityMLP
 from pipeline.system.errors import StraightflowError
-from pipeline.training.meter import Row
+from pipeline.training.meter import LossRecord
 from pipeline.training.watching import QuickFid, Watcher, tracked_values
 from stages.watching import as_wrapped, preview_of
 
 ROWS = [
-    Row(10, 0.5, 1e-3, 2.0, (None,) * 9 + (0.5,), None),
-    Row(20, 0.25, 5e-4, 1.0, (0.25,) * 10, 0.125),
+    LossRecord(10, 0.5, 1e-3, 2.0, (None,) * 9 + (0.5,), None),
+    LossRecord(20, 0.25, 5e-4, 1.0, (0.25,) * 10, 0.125),
 ]
 
 

@@ -9,7 +9,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pipeline.config.training import PathConfig
+from pipeline.config.flow import PathConfig
 from pipeline.flow.paths import LINEAR, Path, build_path
 from pipeline.report.axes import style
 from pipeline.report.theme import LIGHT, Theme, cycle

@@ -1,0 +1,60 @@
+"""Architectures of networks made here: a UNet for images, a multilayer perceptron for points."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from pipeline.config.section import NonNegativeInt, PositiveFloat, PositiveInt, Section
+
+
+class UNetConfig(Section):
+    """Architecture of a ``diffusers.UNet2DModel`` trained here.
+
+    Attributes:
+        block_out_channels: Channels at each resolution, finest first.
+        layers_per_block: Residual blocks per resolution.
+        attention: Whether each resolution has self-attention.
+        norm_num_groups: Groups of every group norm.
+        attention_head_dim: Channels per attention head.
+        dropout: Dropout probability while training.
+    """
+
+    block_out_channels: tuple[PositiveInt, ...]
+    layers_per_block: PositiveInt
+    attention: tuple[bool, ...]
+    norm_num_groups: PositiveInt
+    attention_head_dim: PositiveInt
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+
+    @model_validator(mode="after")
+    def _levels_agree(self) -> UNetConfig:
+        if len(self.attention) != len(self.block_out_channels):
+            raise ValueError(
+                f"attention has {len(self.attention)} entries, block_out_channels has "
+                f"{len(self.block_out_channels)}; give one per resolution"
+            )
+        for channels in self.block_out_channels:
+            if channels % self.norm_num_groups:
+                raise ValueError(
+                    f"norm_num_groups={self.norm_num_groups} must divide every entry of "
+                    f"block_out_channels, {channels} found"
+                )
+        return self
+
+
+class MLPConfig(Section):
+    """Architecture of a :class:`pipeline.models.velocity_mlp.VelocityMLP` trained here, for points.
+
+    Attributes:
+        width: Units of each hidden layer.
+        num_layers: Hidden layers.
+        fourier_octaves: Frequencies for every entry of a point, each twice the one before; 0 leaves them out.
+        longest_wavelength: Wavelength of the lowest of them.
+    """
+
+    width: PositiveInt
+    num_layers: PositiveInt
+    fourier_octaves: NonNegativeInt
+    longest_wavelength: PositiveFloat

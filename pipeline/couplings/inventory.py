@@ -1,0 +1,66 @@
+"""Which unfinished stores there are: shards that wait for a call with the settings they were made with.
+
+Nothing removes them but the call that publishes them, and whoever no longer wants them.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.config.couplings import CouplingsConfig
+from pipeline.config.solver import SolverConfig
+from pipeline.couplings.unfinished import PREFIX, SETTINGS
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """An unfinished store.
+
+    Attributes:
+        folder: Its folder.
+        num_shards: Shards in it.
+        num_bytes: Size of all its files.
+        settings: What of the couplings' configuration decides on its shards, as plain values; None where it does not
+            say.
+    """
+
+    folder: Path
+    num_shards: int
+    num_bytes: int
+    settings: dict[str, Any] | None
+
+    def is_of(self, config: CouplingsConfig) -> bool:
+        """Whether ``config`` goes on with it, unless the source or the precision has changed since."""
+        promised = config.model_dump(mode="json")
+        return self.settings is not None and all(promised.get(key) == value for key, value in self.settings.items())
+
+    def describe(self) -> str:
+        """What it holds, in one line."""
+        made = "settings unknown"
+        if self.settings is not None:
+            solver = SolverConfig.model_validate(self.settings["solver"])
+            made = f"from {self.settings['source']} by {solver.label}, {solver.num_steps or 'adaptive'} steps"
+            made += f", seed {self.settings['seed']}"
+        return f"{self.folder}: {self.num_shards} shards, {self.num_bytes / 1e6:,.1f} MB, {made}"
+
+
+def unfinished_stores(runs_folder: Path) -> list[Unfinished]:
+    """Every unfinished store in ``runs_folder``, by name."""
+    return [_read(folder) for folder in sorted(runs_folder.glob(f"{PREFIX}*")) if folder.is_dir()]
+
+
+def _read(folder: Path) -> Unfinished:
+    files = [path for path in folder.iterdir() if path.is_file()]
+    try:
+        settings = json.loads((folder / SETTINGS).read_text())
+    except (OSError, ValueError):
+        settings = None  # begun before settings were kept, or killed while it began
+    return Unfinished(
+        folder=folder,
+        num_shards=sum(path.suffix == ".safetensors" for path in files),
+        num_bytes=sum(path.stat().st_size for path in files),
+        settings=settings if isinstance(settings, dict) else None,
+    )

@@ -1,0 +1,53 @@
+"""The network and its optimizer, placed and wrapped for the processes of a training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from diffusers import ModelMixin
+
+from pipeline.config.training import TrainingConfig
+from pipeline.models.runtime import Runtime
+from pipeline.training.sharding import keep_state_whole, leave_whole, sharded_copy
+
+
+@contextmanager
+def prepared(
+    original: ModelMixin, config: TrainingConfig, runtime: Runtime
+) -> Iterator[tuple[torch.nn.Module, torch.optim.Optimizer]]:
+    """Places ``original`` and yields it as wrapped for its processes, with its optimizer.
+
+    Sharded training works on a copy, whose parameters are copied back into ``original`` at the end. Inside the block
+    float32 products on GPUs may use TF32, and torch's global generators, which only dropout draws from, are forked.
+    After it both are as before, and the accelerator holds neither network nor optimizer.
+    """
+    on_gpu = runtime.device.type == "cuda"
+    if runtime.channels_last and not runtime.sharded:  # only contiguous weights can be sharded
+        original.to(memory_format=torch.channels_last)
+    if runtime.sharded:
+        network = sharded_copy(original, runtime.device, runtime.accelerator.num_processes)
+    else:
+        network = original.to(runtime.device)
+    if runtime.compile:
+        network.compile()
+    optimizer = torch.optim.AdamW(
+        network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
+    )
+    matmul_precision = torch.get_float32_matmul_precision()
+    try:
+        if on_gpu:
+            torch.set_float32_matmul_precision("high")
+        with torch.random.fork_rng(devices=[runtime.device] if on_gpu else []):
+            if runtime.sharded:
+                keep_state_whole(optimizer)
+                # Accelerate's own sharding is for GPUs alone. As if for evaluation, it leaves the network unwrapped.
+                network = runtime.accelerator.prepare_model(network, evaluation_mode=True)
+                yield network, runtime.accelerator.prepare(optimizer)
+                leave_whole(network, original)
+            else:
+                yield runtime.accelerator.prepare(network, optimizer)
+    finally:
+        torch.set_float32_matmul_precision(matmul_precision)
+        runtime.accelerator.free_memory()

@@ -1,0 +1,54 @@
+"""What code a stage runs: when it changes, DVC runs the stage again, and unfinished work begins anew."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from pipeline.system.code import reached_code
+
+STAGES = (
+    "assess",
+    "classifier",
+    "couplings",
+    "data",
+    "evaluate",
+    "flow",
+    "report",
+    "teacher",
+    "train",
+)
+"""All that dvc.yaml runs after ``check``."""
+
+PACKAGES = ("pipeline", "stages")
+
+# It validates, reports, watches, names places, or makes writing atomic: it cannot change a result. What the
+# configuration says reaches the graph as params, and its sections through the modules that use them.
+WITHOUT_EFFECT = (
+    "pipeline.config.graph",
+    "pipeline.config.loading",
+    "pipeline.couplings.inventory",
+    "pipeline.system.atomic",
+    "pipeline.system.code",
+    "pipeline.system.errors",
+    "pipeline.system.file_lock",
+    "pipeline.system.progress",
+    "pipeline.training.interruption",
+    "pipeline.training.nonfinite",
+    "pipeline.training.preflight",
+    "pipeline.training.watching",
+    "stages.code",
+    "stages.entry",
+    "stages.paths",
+    "stages.watching",
+    "huggingface_hub",
+    "pydantic",
+    "safetensors",
+    "tqdm",
+    "yaml",
+)
+
+
+@cache
+def code_of(stage: str) -> dict[str, str]:
+    """Modules and libraries that ``stages/<stage>.py`` reaches and that can change its results, with their versions."""
+    return reached_code(f"stages.{stage}", packages=PACKAGES, without_effect=WITHOUT_EFFECT)

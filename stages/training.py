@@ -1,0 +1,120 @@
+"""What the training stages share: the folder of a run, its watching, the training itself, and what it leaves."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from diffusers import ModelMixin
+
+from pipeline.config.graph import Config
+from pipeline.config.solver import SolverConfig
+from pipeline.config.training import TrainingConfig
+from pipeline.data.image_set import open_images
+from pipeline.diffusion.noise_schedule import NoiseSchedule
+from pipeline.models.runtime import Runtime
+from pipeline.system.atomic import atomic_file, write_json
+from pipeline.system.errors import StraightflowError
+from pipeline.system.fingerprint import fingerprint_json
+from pipeline.training.heldout import heldout_split
+from pipeline.training.loop import TrainingResult, train
+from pipeline.training.meter import TIME_BUCKETS
+from pipeline.training.objectives import Objective
+from pipeline.training.samples import Subset, TrainingSet
+from stages import paths
+from stages.code import code_of
+from stages.watching import watching
+
+HELDOUT_DATA_SEED = 0
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training, ready to start.
+
+    Attributes:
+        stage: Stage that trains, whose code the result depends on.
+        name: Of the model.
+        network: With its starting weights.
+        items: What it is trained on.
+        heldout: What its loss is measured on beside; None for nothing.
+        objective: What it minimises.
+        settings: Of the loop.
+        inputs: Everything else that the result depends on, as plain values.
+        solver: Of the images that are looked at on the way.
+        noise_schedule: Of a diffusion model; None for a flow.
+        save: Saves the trained network in a folder.
+    """
+
+    stage: str
+    name: str
+    network: ModelMixin
+    items: TrainingSet
+    heldout: TrainingSet | None
+    objective: Objective
+    settings: TrainingConfig
+    inputs: list[Any]
+    solver: SolverConfig
+    noise_schedule: NoiseSchedule | None
+    save: Callable[[ModelMixin, Path], None]
+
+
+def run_training(run: Run, config: Config, runtime: Runtime) -> None:
+    """Trains, and writes models/<name> and its training curve; an interrupted run goes on from its checkpoint."""
+    folder = _folder(run, runtime)
+    with watching(config, run.name, run.network, run.noise_schedule, run.solver, runtime) as watcher:
+        result = train(
+            run.network, run.items, run.objective, run.settings, runtime, folder, run.name,
+            heldout=run.heldout, watcher=watcher,
+        )  # fmt: skip
+    if runtime.is_main:
+        run.save(run.network, paths.model(run.name))
+        write_training(run.name, result)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _folder(run: Run, runtime: Runtime) -> Path:
+    """Folder of the run's checkpoints, particular to everything its result depends on."""
+    inputs = [*run.inputs, run.settings.result_settings(), runtime.precision, code_of(run.stage)]
+    return paths.RUNS / f"train-{run.name}-{fingerprint_json(inputs)[:16]}"
+
+
+def heldout_data(wanted: int, key: str) -> Subset | None:
+    """A spread of ``wanted`` held-out images or points, None for 0; ``key`` names the training's settings in errors."""
+    if not wanted:
+        return None
+    data = open_images(paths.IMAGES, "heldout")
+    if len(data) < wanted:
+        raise StraightflowError(
+            expected=f"{wanted} held-out samples, as {key}.heldout_items says",
+            found=str(len(data)),
+            mend="lower it, or raise data.heldout_share",
+        )
+    return Subset(data, heldout_split(len(data), wanted, HELDOUT_DATA_SEED)[1])
+
+
+def write_training(name: str, result: TrainingResult | None) -> None:
+    """Writes what a training leaves to read: its curve, and what it cost; both empty for None, a model brought along.
+
+    The curve is CSV with a column per field of :class:`pipeline.training.meter.LossRecord`, losses by t spread out.
+    """
+    history = [] if result is None else result.history
+    by_time = [f"loss_t{bucket / TIME_BUCKETS:.1f}" for bucket in range(TIME_BUCKETS)]
+    with atomic_file(paths.losses(name)) as temporary, temporary.open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(("step", "loss", "learning_rate", "gradient_norm", "heldout_loss", *by_time))
+        for row in history:
+            writer.writerow(
+                (row.step, row.loss, row.learning_rate, row.gradient_norm, row.heldout_loss, *row.loss_by_time)
+            )
+    cost = {
+        "images_per_second": result.num_images / result.seconds if result and result.num_images else None,
+        "seconds": result.seconds if result else None,
+        "ema_halflife_images": result.halflife_images if result else None,
+        "heldout_loss_by_halflife": result.heldout_loss_by_halflife if result else {},
+    }
+    write_json(paths.training_cost(name), cost)
