@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from pipeline.config.section import ModelName, NonNegativeInt, PositiveFloat, PositiveInt, Section
-from pipeline.config.solver import SolverConfig
+from pipeline.config.solver import GridName, SolverConfig
 
 
 class ClassifierConfig(Section):
@@ -75,7 +75,7 @@ class SweepSolverConfig(Section):
     """
 
     name: str
-    grid: Literal["uniform", "quadratic", "cosine", "edm"] | tuple[float, ...] = "uniform"
+    grid: GridName | tuple[float, ...] = "uniform"
     rtol: PositiveFloat | None = None
     atol: PositiveFloat | None = None
     num_steps: tuple[PositiveInt, ...] | None = None

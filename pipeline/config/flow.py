@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import model_validator
+from pydantic import field_validator, model_validator
 
 from pipeline.config.noise import STANDARD_NOISE, NoiseConfig
-from pipeline.config.section import FiniteFloat, PositiveFloat, Probability, Section, UnitFloat
+from pipeline.config.section import FiniteFloat, PositiveFloat, Probability, Section, UnitFloat, one_of
+from pipeline.system.errors import nearest
 
-WeightingName = Literal["uniform", "cosmap", "image_error"]
+WEIGHTINGS = ("uniform", "cosmap", "image_error")
 
 
 class Choice(Section):
     """Base of the sections that pick one function by ``name``.
 
-    A subclass declares ``name`` as a literal, one optional field per parameter, and in ``PARAMETERS`` which of them
-    each name takes; the others must be absent or null.
+    A subclass declares one optional field per parameter, and in ``PARAMETERS`` the names there are and which of the
+    fields each takes; the others must be absent or null.
     """
 
     PARAMETERS: ClassVar[Mapping[str, tuple[str, ...]]]
@@ -26,6 +27,13 @@ class Choice(Section):
     def parameters(self) -> dict[str, float]:
         """Keyword arguments of the chosen function."""
         return {key: getattr(self, key) for key in self.PARAMETERS[self.name]}
+
+    @field_validator("name")
+    @classmethod
+    def _name_exists(cls, name: str) -> str:
+        if name not in cls.PARAMETERS:
+            raise ValueError(f"{name!r}{nearest(name, cls.PARAMETERS)}")
+        return name
 
     @model_validator(mode="after")
     def _parameters_match_name(self) -> Choice:
@@ -49,7 +57,6 @@ class LossConfig(Choice):
     """
 
     PARAMETERS: ClassVar = {"l2": (), "pseudo_huber": ("c",), "lpips_huber": ("c",)}
-    name: Literal["l2", "pseudo_huber", "lpips_huber"]
     c: PositiveFloat | None = None
 
 
@@ -72,7 +79,6 @@ class TimestepsConfig(Choice):
         "logit_normal": ("mean", "std"),
         "fixed": ("t",),
     }
-    name: Literal["uniform", "u_shaped", "exponential", "logit_normal", "fixed"]
     a: FiniteFloat | None = None
     mean: FiniteFloat | None = None
     std: PositiveFloat | None = None
@@ -94,7 +100,6 @@ class PathConfig(Choice):
     """
 
     PARAMETERS: ClassVar = {"linear": (), "conditional_ot": ("sigma_min",)}
-    name: Literal["linear", "conditional_ot"]
     sigma_min: Probability | None = None
 
 
@@ -110,7 +115,7 @@ class VelocityConfig(Section):
 
     loss: LossConfig
     timesteps: TimestepsConfig
-    weighting: WeightingName = "uniform"
+    weighting: Annotated[str, one_of(WEIGHTINGS)] = "uniform"
     path: PathConfig = PathConfig(name="linear")
 
 

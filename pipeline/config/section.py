@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from pipeline.system.errors import nearest
 
 PositiveInt = Annotated[int, Field(gt=0)]
 NonNegativeInt = Annotated[int, Field(ge=0)]
@@ -20,3 +23,14 @@ class Section(BaseModel):
     """Base of every section: immutable, unknown keys refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+def one_of(names: Collection[str]) -> AfterValidator:
+    """Validates a string that must be one of ``names``; the error proposes the nearest."""
+
+    def check(value: str) -> str:
+        if value not in names:
+            raise ValueError(f"{value!r}{nearest(value, names)}")
+        return value
+
+    return AfterValidator(check)

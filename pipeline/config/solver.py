@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import itertools
-from typing import Literal, TypedDict
+from typing import Annotated, TypedDict
 
 from pydantic import model_validator
 
-from pipeline.config.section import PositiveFloat, PositiveInt, Section
+from pipeline.config.section import PositiveFloat, PositiveInt, Section, one_of
 
 TEACHER_SOLVERS = ("unipc", "dpmpp_2m", "ddim", "heun", "dopri5")
 STUDENT_SOLVERS = ("euler", "heun", "midpoint", "rk4", "projection", "dopri5")
+TEACHER_GRIDS = ("uniform", "quadratic")
+STUDENT_GRIDS = ("uniform", "cosine", "edm")
+GridName = Annotated[str, one_of(tuple(dict.fromkeys((*TEACHER_GRIDS, *STUDENT_GRIDS))))]
 
 
 class Tolerances(TypedDict):
@@ -33,11 +36,11 @@ class SolverConfig(Section):
             ``quadratic`` (Song et al. 2021, app. D.2), which is denser towards the image.
     """
 
-    name: Literal["unipc", "dpmpp_2m", "ddim", "euler", "heun", "midpoint", "rk4", "projection", "dopri5"]
+    name: Annotated[str, one_of((*TEACHER_SOLVERS, *STUDENT_SOLVERS))]
     num_steps: PositiveInt | None = None
     rtol: PositiveFloat | None = None
     atol: PositiveFloat | None = None
-    grid: Literal["uniform", "quadratic", "cosine", "edm"] | tuple[float, ...] = "uniform"
+    grid: GridName | tuple[float, ...] = "uniform"
 
     @model_validator(mode="after")
     def _settings_match_solver(self) -> SolverConfig:
@@ -75,12 +78,12 @@ class SolverConfig(Section):
     @property
     def solves_diffusion_models(self) -> bool:
         """Whether a diffusion model can be solved with it."""
-        return self.name in TEACHER_SOLVERS and self.grid in ("uniform", "quadratic")
+        return self.name in TEACHER_SOLVERS and self.grid in TEACHER_GRIDS
 
     @property
     def solves_flows(self) -> bool:
         """Whether a flow can be solved with it."""
-        return self.name in STUDENT_SOLVERS and self.grid != "quadratic"
+        return self.name in STUDENT_SOLVERS and (isinstance(self.grid, tuple) or self.grid in STUDENT_GRIDS)
 
     @property
     def label(self) -> str:

@@ -90,6 +90,14 @@ def heun(denoise: Denoiser, x: torch.Tensor, nodes: Sequence[Node]) -> torch.Ten
     return z * (nodes[-1].alpha + nodes[-1].sigma)
 
 
+GRID_SOLVERS: dict[str, Callable[[Denoiser, torch.Tensor, Sequence[Node]], torch.Tensor]] = {
+    "ddim": ddim,
+    "dpmpp_2m": dpmpp_2m,
+    "unipc": unipc,
+    "heun": heun,
+}
+
+
 def predictor_weights(nodes: Sequence[Node], order: int) -> tuple[float, ...]:
     """Weights of the newest estimates, newest first, in the step from the last but one of ``nodes`` to the last.
 

@@ -6,11 +6,9 @@ import torch
 
 from pipeline.config.solver import SolverConfig
 from pipeline.diffusion.noise_schedule import Node, NoiseSchedule
-from pipeline.diffusion.solvers import ddim, dpmpp_2m, heun, unipc
+from pipeline.diffusion.solvers import GRID_SOLVERS
 from pipeline.flow.paths import per_sample
 from pipeline.flow.solvers import Solution, dopri5
-
-GRID_SOLVERS = {"ddim": ddim, "dpmpp_2m": dpmpp_2m, "unipc": unipc, "heun": heun}
 
 
 class Teacher:

@@ -12,7 +12,8 @@ import torch
 
 from pipeline.config.solver import SolverConfig
 from pipeline.diffusion.noise_schedule import NoiseSchedule
-from pipeline.diffusion.teacher import GRID_SOLVERS, Teacher
+from pipeline.diffusion.solvers import GRID_SOLVERS
+from pipeline.diffusion.teacher import Teacher
 from pipeline.flow.paths import linear_path
 from pipeline.flow.solvers import FIXED_STEP_SOLVERS, Field, Solution, dopri5, time_grid
 from pipeline.system.errors import StraightflowError

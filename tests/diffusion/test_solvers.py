@@ -7,8 +7,9 @@ import pytest
 import torch
 from diffusers import DDPMScheduler, DPMSolverMultistepScheduler, UniPCMultistepScheduler
 
+from pipeline.config.solver import TEACHER_SOLVERS
 from pipeline.diffusion.noise_schedule import IMAGE, Node, read_noise_schedule
-from pipeline.diffusion.solvers import corrector_weights, ddim, dpmpp_2m, heun, predictor_weights, unipc
+from pipeline.diffusion.solvers import GRID_SOLVERS, corrector_weights, ddim, dpmpp_2m, heun, predictor_weights, unipc
 
 MEAN, STD = 0.4, 0.5
 X = torch.linspace(-2, 2, 9, dtype=torch.float64).reshape(-1, 1)
@@ -120,3 +121,7 @@ def test_the_solvers_are_those_of_diffusers(solver, scheduler_class, settings, b
         x = theirs.step(network(x, float(time)), time, x).prev_sample
     ours = solver(lambda x, node: network(x, node.time), X.float(), nodes)
     assert torch.allclose(ours, x, rtol=1e-5, atol=1e-5)
+
+
+def test_every_solver_of_the_configuration_is_in_the_registry() -> None:
+    assert {*GRID_SOLVERS, "dopri5"} == set(TEACHER_SOLVERS)

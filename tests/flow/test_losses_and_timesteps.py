@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import math
-from typing import get_args
 
 import pytest
 import torch
 from pydantic import ValidationError
 
-from pipeline.config.flow import LossConfig, TimestepsConfig, WeightingName
+from pipeline.config.flow import WEIGHTINGS as WEIGHTING_NAMES
+from pipeline.config.flow import LossConfig, TimestepsConfig
 from pipeline.flow.losses import LOSSES, WEIGHTINGS, build_loss, cosmap, image_error, l2, pseudo_huber
 from pipeline.flow.noise import step_generator
 from pipeline.flow.timesteps import DISTRIBUTIONS, build_timesteps, exponential, fixed, logit_normal, u_shaped, uniform
@@ -87,10 +87,14 @@ def test_weightings() -> None:
 
 
 def test_every_name_of_the_configuration_is_in_its_registry() -> None:
-    assert set(LossConfig.PARAMETERS) == set(get_args(LossConfig.model_fields["name"].annotation)) == set(LOSSES)
-    names = set(get_args(TimestepsConfig.model_fields["name"].annotation))
-    assert set(TimestepsConfig.PARAMETERS) == names == set(DISTRIBUTIONS)
-    assert set(WEIGHTINGS) == set(get_args(WeightingName))
+    assert set(LossConfig.PARAMETERS) == set(LOSSES)
+    assert set(TimestepsConfig.PARAMETERS) == set(DISTRIBUTIONS)
+    assert set(WEIGHTING_NAMES) == set(WEIGHTINGS)
+
+
+def test_a_misspelt_name_is_answered_with_the_nearest() -> None:
+    with pytest.raises(ValidationError, match="'pseudo_hubr', which does not exist; did you mean 'pseudo_huber'"):
+        LossConfig(name="pseudo_hubr", c=0.1)
 
 
 def test_parameters_must_be_those_of_the_name() -> None:

@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from pipeline.config.solver import SolverConfig
+from pipeline.config.solver import STUDENT_GRIDS, STUDENT_SOLVERS, SolverConfig
 from pipeline.flow.solvers import (
     FIXED_STEP_SOLVERS,
     TIME_GRIDS,
@@ -115,3 +115,8 @@ def test_one_euler_step_is_exact_on_a_straight_coupling() -> None:
     solution = solve(lambda _x, _t: target - X_0, X_0, SolverConfig(name="euler", num_steps=1))
     assert torch.allclose(solution.x, target)
     assert solution.nfe == 1
+
+
+def test_every_solver_and_grid_of_the_configuration_is_in_its_registry() -> None:
+    assert {*FIXED_STEP_SOLVERS, "dopri5"} == set(STUDENT_SOLVERS)
+    assert set(TIME_GRIDS) == set(STUDENT_GRIDS)
