@@ -35,6 +35,7 @@ def prepared(
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
     )
+    optimizer.register_load_state_dict_post_hook(_lay_out_like_parameters)
     matmul_precision = torch.get_float32_matmul_precision()
     try:
         if on_gpu:
@@ -51,3 +52,16 @@ def prepared(
     finally:
         torch.set_float32_matmul_precision(matmul_precision)
         runtime.accelerator.free_memory()
+
+
+@torch.no_grad()
+def _lay_out_like_parameters(optimizer: torch.optim.Optimizer) -> None:
+    """Gives Adam's loaded moments the strides of their parameters.
+
+    ``load_state_dict`` keeps those of the file, and fused AdamW walks raw memory: moments saved channels last would
+    meet the wrong weights of a network that is stored contiguous.
+    """
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            if value.shape == parameter.shape:
+                state[name] = torch.empty_like(parameter).copy_(value)

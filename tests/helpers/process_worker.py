@@ -78,19 +78,20 @@ def work(folder: Path, runtime: Runtime) -> None:
 
 
 def work_sharded(folder: Path, runtime: Runtime) -> None:
-    """Writes, N processes, what :func:`train_once` says for four trainings.
+    """Writes, N processes, what :func:`train_once` says for five trainings.
 
-    ``whole``, ``accumulated`` and ``continued`` are as at :func:`work`; ``killed`` dies in its sixth step, leaves the
+    ``whole``, ``accumulated`` and ``continued`` are as at :func:`work`; ``reformatted`` goes on from
+    ``interrupted-channels-last``; ``killed`` dies in its sixth step, leaves the
     checkpoints it has then in ``interrupted-sharded`` as well, and is started again.
     """
     train_once("whole", TRAINING, folder, runtime)
     one_by_one = {"gradient_accumulation_steps": TRAINING.batch_size // runtime.accelerator.num_processes}
     train_once("accumulated", TRAINING.model_copy(update=one_by_one), folder, runtime)
-    run = run_name("continued", runtime)
-    if runtime.is_main:
-        shutil.copytree(folder / "interrupted", folder / run)
-    runtime.accelerator.wait_for_everyone()
-    train_once("continued", TRAINING, folder, runtime)
+    for name, start in (("continued", "interrupted"), ("reformatted", "interrupted-channels-last")):
+        if runtime.is_main:
+            shutil.copytree(folder / start, folder / run_name(name, runtime))
+        runtime.accelerator.wait_for_everyone()
+        train_once(name, TRAINING, folder, runtime)
     with at_step(5, die), contextlib.suppress(Killed):
         train_once("killed", TRAINING, folder, runtime)
     if runtime.is_main:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import os
 import shutil
 import signal
@@ -34,6 +35,7 @@ from pipeline.training.loop import learning_rate_at
 from pipeline.training.objectives import VelocityRegression
 from pipeline.training.preflight import TrainingNeeds, require_room, require_whole_parameters, training_needs
 from pipeline.training.samples import StepBatches, Subset
+from pipeline.training.setup import prepared
 from pipeline.training.watching import QuickFid, Watcher
 
 
@@ -72,6 +74,44 @@ def test_weights_stored_channels_last_are_saved_and_go_on(tiny_unet, tmp_path: P
     assert [item.name for item in (tmp_path / "killed").glob("step-*")] == ["step-000000005"]
     training.train(resumed, *arguments, tmp_path / "killed", "resumed")
     require_equal(whole, resumed)
+
+
+@pytest.mark.parametrize(("before", "after"), [("on", "off"), ("off", "on")])
+def test_a_run_goes_on_in_another_memory_format(tiny_unet, tmp_path: Path, before: str, after: str) -> None:
+    first, second = (
+        open_runtime(ComputeConfig(precision="fp32", compile="off", channels_last=value), ONE_PROCESS)
+        for value in (before, after)
+    )
+    whole, resumed = copy.deepcopy(tiny_unet), copy.deepcopy(tiny_unet)
+    training.train(whole, Pairs(), OBJECTIVE, training_config(), second, tmp_path / "whole", "whole")
+    with at_step(8, die), pytest.raises(Killed):
+        training.train(copy.deepcopy(tiny_unet), Pairs(), OBJECTIVE, training_config(), first, tmp_path / "run", "run")
+    training.train(resumed, Pairs(), OBJECTIVE, training_config(), second, tmp_path / "run", "resumed")
+    names = [name for name in whole.state_dict() if not name.endswith("to_k.bias")]  # whose gradient is rounding alone
+    moved = max(float((whole.state_dict()[name] - tiny_unet.state_dict()[name]).abs().max()) for name in names)
+    apart = max(float((whole.state_dict()[name] - resumed.state_dict()[name]).abs().max()) for name in names)
+    assert moved > 1e-3
+    assert apart < 1e-3 * moved
+
+
+@pytest.mark.parametrize("saved", [torch.channels_last, torch.contiguous_format])
+@pytest.mark.parametrize("trained", [torch.channels_last, torch.contiguous_format])
+def test_loaded_moments_have_the_strides_of_their_parameters(runtime, saved, trained) -> None:
+    def stepped(memory_format: torch.memory_format) -> torch.nn.Module:
+        return torch.nn.Conv2d(3, 5, 3).to(memory_format=memory_format)
+
+    one, other = stepped(saved), stepped(trained)
+    optimizer = torch.optim.AdamW(one.parameters(), fused=True)
+    one(torch.ones(1, 3, 4, 4)).square().mean().backward()
+    optimizer.step()
+    runtime = dataclasses.replace(runtime, channels_last=trained is torch.channels_last)
+    with prepared(other, training_config(), runtime) as (_, into):
+        into.load_state_dict(optimizer.state_dict())
+        for parameter, original in zip(other.parameters(), one.parameters(), strict=True):
+            for name in ("exp_avg", "exp_avg_sq"):
+                loaded = into.optimizer.state[parameter][name]
+                assert loaded.stride() == parameter.stride()
+                assert torch.equal(loaded, optimizer.state[original][name])
 
 
 def test_sigterm_saves_the_step_and_says_resume(tiny_unet, runtime, tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import pytest
-import torch
 from helpers.at_step import Killed, at_step, die
 from helpers.process_worker import TRAINING, train_once, work
 from helpers.project_folders import launch
@@ -14,7 +13,7 @@ from helpers.small_training import OBJECTIVE, Pairs
 from safetensors.torch import load_file
 
 import pipeline.training.loop as training
-from pipeline.config.compute import ComputeConfig, LaunchConfig
+from pipeline.config.compute import ONE_PROCESS, ComputeConfig, LaunchConfig
 from pipeline.models.networks import load_network
 from pipeline.models.runtime import open_runtime
 from pipeline.models.student import save_student
@@ -24,17 +23,26 @@ from pipeline.system.fingerprint import fingerprint_folder
 
 @pytest.fixture
 def folder(tiny_unet, runtime, tmp_path: Path) -> Path:
-    """A student, and the checkpoints of a run of one process that ended after its fifth step."""
-    save_student(tiny_unet, tmp_path / "student")
+    """A student, and the checkpoints of two runs of one process that ended after their fifth step.
 
-    with at_step(5, die), pytest.raises(Killed):
-        training.train(tiny_unet, Pairs(), OBJECTIVE, TRAINING, runtime, tmp_path / "interrupted", "interrupted")
-    assert [item.name for item in (tmp_path / "interrupted").glob("step-*")] == ["step-000000003"]
+    ``interrupted`` is of weights stored contiguous, ``interrupted-channels-last`` as on GPUs.
+    """
+    save_student(tiny_unet, tmp_path / "student")
+    channels_last = open_runtime(ComputeConfig(precision="fp32", compile="off", channels_last="on"), ONE_PROCESS)
+    for name, chosen in (("interrupted", runtime), ("interrupted-channels-last", channels_last)):
+        unet = load_network(tmp_path / "student")
+        with at_step(5, die), pytest.raises(Killed):
+            training.train(unet, Pairs(), OBJECTIVE, TRAINING, chosen, tmp_path / name, name)
+        assert [item.name for item in (tmp_path / name).glob("step-*")] == ["step-000000003"]
     return tmp_path
 
 
 def require_same_training(folder: Path, one: str, other: str) -> None:
-    """Equal to rounding: losses, held-out losses, weights, and FID, whose images are rounded to pixels."""
+    """Equal to rounding: losses, held-out losses, weights, and FID, whose images are rounded to pixels.
+
+    Weights are compared tensor by tensor, with how far training moved them: where a gradient is rounding alone, Adam
+    scales it up to a whole step, so single entries may differ by more.
+    """
     rows = [json.loads((folder / f"{name}.json").read_text()) for name in (one, other)]
     assert [row[0] for row in rows[0]] == [4, 8, 20, 6, 6]  # two records, two half-lives, and FID
     assert rows[1][:-1] == [pytest.approx(row, rel=1e-5) for row in rows[0][:-1]]
@@ -42,8 +50,10 @@ def require_same_training(folder: Path, one: str, other: str) -> None:
     weights = [load_file(folder / f"{name}.safetensors") for name in (one, other)]
     # A key's bias shifts all scores of a query alike and softmax undoes that, so its gradient is rounding
     # alone, which Adam scales up.
+    start = load_network(folder / "student").state_dict()
     for name in [name for name in weights[0] if not name.endswith("to_k.bias")]:
-        assert torch.allclose(weights[0][name], weights[1][name], rtol=0, atol=1e-5), name
+        moved = (weights[0][name] - start[name]).norm()
+        assert (weights[0][name] - weights[1][name]).norm() < 1e-3 * moved, name
 
 
 @pytest.mark.usefixtures("one_thread")
@@ -72,6 +82,7 @@ def test_sharded_processes_make_the_same_student_and_go_on_from_any_checkpoint(r
     assert len(list(folder.glob("finished-sharded-3-*"))) == 3
     for name in ("whole", "accumulated", "continued"):
         require_same_training(folder, "whole-1", f"{name}-sharded-3")
+    require_same_training(folder, "whole-1", "reformatted-sharded-3")
     for suffix in ("safetensors", "json"):
         killed, whole = ((folder / f"{name}-sharded-3.{suffix}").read_bytes() for name in ("killed", "whole"))
         assert killed == whole
