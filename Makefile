@@ -2,6 +2,7 @@
 # Everything runs in .venv, which is built when it is missing and updated when one of ENV_INPUTS changed.
 
 PYTHON ?= python3
+PRESET = digits
 ARGS =
 
 STAMP := .venv/.complete
@@ -18,30 +19,32 @@ USABLE := [ -x .venv/bin/python ] && [ "$$(cat $(STAMP) 2>/dev/null)" = "$$(pwd 
 .ONESHELL:
 .SHELLFLAGS := -ec
 .NOTPARALLEL:
-.PHONY: help repro test lint check env clean-env FORCE
+.PHONY: help repro test lint check env clean-env in-git FORCE
 
 help:
 	@cat <<-'END'
-	make repro      run the whole pipeline (dvc repro), then show the table and where the report is
+	make repro      compose params.yaml from a preset, run the pipeline, show the table and where the report is
 	make test       run the tests
-	make lint       run ruff and mypy
-	make check      check the configuration, the teacher and the data without training
+	make lint       run ruff, mypy and import-linter
+	make check      compose params.yaml, check the configuration, the teacher and the data without training
 	make env        only build or update .venv
 	make clean-env  remove .venv
 
 	The first five set up .venv by themselves.
 	PYTHON=python3.12   the interpreter .venv is built from (default: python3; after a change: make clean-env)
-	ARGS='...'          more arguments for the command, e.g. make test ARGS='-k solver'
+	PRESET=smoke        the preset of configs/preset/ for repro and check (default: digits)
+	ARGS='...'          settings for repro and check, ARGS='-S data.seed=1'; arguments of pytest for test, ARGS='-k solver'
 	END
 
 # The check runs before DVC reads its graph, as DVC's own message on a bad configuration is about the graph.
-repro: $(STAMP)
+repro: in-git $(STAMP)
 	export $(IN_ENV)
+	.venv/bin/python -m stages.commands.compose '$(PRESET)' $(ARGS)
 	.venv/bin/python -m stages.check
-	.venv/bin/dvc repro $(ARGS)
+	.venv/bin/dvc repro
 	.venv/bin/python -m stages.show
 
-test: $(STAMP)
+test: in-git $(STAMP)
 	export $(IN_ENV)
 	.venv/bin/python -m pytest $(ARGS)
 
@@ -50,12 +53,21 @@ lint: $(STAMP)
 	.venv/bin/python -m ruff check .
 	.venv/bin/python -m ruff format --check .
 	.venv/bin/python -m mypy
+	.venv/bin/lint-imports --no-logo
 
 check: $(STAMP)
 	export $(IN_ENV)
-	.venv/bin/python -m stages.check $(ARGS)
+	.venv/bin/python -m stages.commands.compose '$(PRESET)' $(ARGS)
+	.venv/bin/python -m stages.check
 
 env: $(STAMP)
+
+# Said before the environment is built, which takes minutes: DVC needs a git repository, and the tests copy what git
+# lists. A downloaded archive is none.
+in-git:
+	@fail() { printf 'make: %s\n' "$$@" >&2; exit 1; }
+	command -v git >/dev/null || fail "expected git, found no such command; install it, then call make again"
+	found=$$(git rev-parse --git-dir 2>&1) || fail "expected a git repository, which DVC needs, found at $$(pwd -P): $$found; make a downloaded archive one, then call make again: git init && git add -A && git commit -m start"
 
 clean-env:
 	rm -rf .venv

@@ -2,12 +2,14 @@
 
 Writes down what the images and the teacher are, and what code each stage runs, so that the stages that depend on them
 run again when those changed, on disk or on the hub, and only then. ``make repro`` and ``make check`` call it every
-time; a plain ``dvc repro`` runs it when the configuration or the code changed.
+time; a plain ``dvc repro`` runs it when the configuration or the code changed. Notes, too, where ``params.yaml`` is not
+what its preset composes to.
 """
 
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 from pipeline.config.graph import Config
@@ -16,12 +18,16 @@ from pipeline.models.check import check_teacher
 from pipeline.system.atomic import write_json
 from stages import paths
 from stages.code import STAGES, code_of
-from stages.entry import run
+from stages.composition import note_on
+from stages.entry import PARAMS, run
 
 
 def main(config: Config, arguments: list[str]) -> None:
     """Writes inputs/data.json, inputs/teacher.json and inputs/code; the configuration is validated by being read."""
     del arguments
+    note = note_on(PARAMS)
+    if note is not None:
+        print(f"note: {note}", file=sys.stderr)
     data = check_images(config.data, _previous(paths.DATA_INPUT))
     teacher = check_teacher(config.teacher, config.data, _previous(paths.TEACHER_INPUT))
     for stage in STAGES:

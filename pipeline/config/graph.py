@@ -31,8 +31,14 @@ class RoundConfig(Section):
 
 
 class Config(Section):
-    """Everything a run depends on; the content of ``params.yaml``."""
+    """Everything a run depends on; the content of ``params.yaml``.
 
+    Attributes:
+        name: The preset that this was composed from: its file in ``configs/preset/``, without ``.yaml``. It decides no
+            result; ``check`` composes that preset again and tells what differs.
+    """
+
+    name: ModelName
     launch: LaunchConfig
     compute: ComputeConfig
     data: DataConfig

@@ -30,7 +30,7 @@ def load_config(path: Path) -> Config:
         raise StraightflowError(
             expected=f"a composed configuration at {path}",
             found=str(error),
-            mend="run from the project's folder, or compose one with `dvc exp run`",
+            mend="run from the project's folder, or compose one with `make repro`",
         ) from error
     try:
         content = yaml.safe_load(text)
@@ -45,7 +45,7 @@ def parse_config(content: object, *, origin: str) -> Config:
         raise StraightflowError(
             expected=f"a mapping of sections in {origin}",
             found=type(content).__name__,
-            mend="compose the file from a preset with `dvc exp run -S preset=digits`",
+            mend="compose the file from a preset with `make repro`",
         )
     try:
         return Config.model_validate(content)

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from helpers.composition import composed
 from helpers.project_folders import ROOT
 from omegaconf import OmegaConf
@@ -12,17 +12,20 @@ from omegaconf import OmegaConf
 from pipeline.config.graph import learns_mean_velocity
 from pipeline.config.loading import load_config, parse_config
 from pipeline.system.errors import StraightflowError
+from stages.composition import compose
 
 PRESETS = sorted(path.stem for path in (ROOT / "configs/preset").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_every_preset_parses(preset: str) -> None:
-    parse_config(composed(f"preset={preset}"), origin=preset)
+def test_every_preset_parses_names_itself_and_states_its_command(preset: str) -> None:
+    assert parse_config(composed(f"preset={preset}"), origin=preset).name == preset
+    choice = "" if preset == "digits" else f" PRESET={preset}"
+    assert re.search(f"^# Command: make repro{choice}( |$)", (ROOT / f"configs/preset/{preset}.yaml").read_text(), re.M)
 
 
 def test_committed_params_are_the_composed_default() -> None:
-    assert yaml.safe_load((ROOT / "params.yaml").read_text()) == composed()
+    assert (ROOT / "params.yaml").read_text() == compose([], ROOT / "configs")
     load_config(ROOT / "params.yaml")
 
 

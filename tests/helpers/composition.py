@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf
+import yaml
 
 from helpers.project_folders import ROOT
+from stages.composition import compose
 
 
 def composed(*overrides: str) -> dict[str, Any]:
-    with initialize_config_dir(str(ROOT / "configs"), version_base=None):
-        content = OmegaConf.to_container(compose("config", overrides=list(overrides)), resolve=True)
+    content = yaml.safe_load(compose(overrides, ROOT / "configs"))
     assert isinstance(content, dict)
-    return {str(key): value for key, value in content.items()}
+    return content

@@ -38,6 +38,13 @@ def bare_project(folder: Path, params: dict[str, Any], graph: dict[str, Any]) ->
         subprocess.run(command, cwd=folder, check=True)
 
 
+def commit(folder: Path) -> None:
+    """Commits everything in a repository."""
+    person = ("-c", "user.name=A", "-c", "user.email=a@example.org")
+    for command in (["add", "-A"], ["commit", "-q", "-m", "start"]):
+        subprocess.run(["git", *person, *command], cwd=folder, check=True)
+
+
 def call(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Runs a module in ``folder`` with this interpreter, which its own commands find as ``python``."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"

@@ -1,0 +1,125 @@
+"""Composes ``params.yaml`` from a preset, and keeps what a person wrote there."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+from dvc.fs import localfs
+from dvc.lock import LockError
+from dvc.rwlock import rwlock
+
+from pipeline.config.loading import parse_config
+from pipeline.system.atomic import atomic_file
+from pipeline.system.errors import StraightflowError, one_line
+from stages import composition, paths
+from stages.entry import PARAMS, one_message
+
+LAST_COMPOSED = paths.RUNS / "composed.yaml"
+
+
+def compose(
+    preset: Annotated[str, typer.Argument(help="A file of configs/preset/, without .yaml.")] = "digits",
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("-S", "--set", metavar="KEY=VALUE", help="A setting that differs; may be given again."),
+    ] = None,
+) -> None:
+    """Compose params.yaml from a preset, and print the keys that change.
+
+    A params.yaml that was edited by hand is kept beside it as params.yaml.bak.
+    """
+    composed = _composed(preset, set_ or [])
+    before = PARAMS.read_bytes() if PARAMS.exists() else None
+    if before == composed:
+        print(f"{PARAMS}: preset {preset}, unchanged")
+        return
+    with _read_by_no_stage(PARAMS):
+        backup = None if before is None or _was_composed(before) else _keep(before)
+        _write(PARAMS, composed)
+        _write(LAST_COMPOSED, composed)
+    changed = composition.differences(_mapping(before), _mapping(composed))
+    lines = [f"{item.key}: {item.before} -> {item.after}" for item in changed] or ["no key changes its value"]
+    print(f"{PARAMS}: composed from preset {preset}", composition.listing(lines, "\n  "), sep="\n  ")
+    if backup is not None:
+        print(f"the previous {PARAMS} had been edited, or composed elsewhere; it is kept as {backup}")
+
+
+def _composed(preset: str, settings: list[str]) -> bytes:
+    """The new content of params.yaml, once it is known to be valid and to name its preset."""
+    text = composition.compose([f"preset={preset}", *settings])
+    name = parse_config(yaml.safe_load(text), origin=f"preset {preset}").name
+    if name != preset:
+        raise StraightflowError(
+            expected=f"`name: {preset}` in preset {preset}, which `check` compares {PARAMS} with",
+            found=f"name: {name}",
+            mend=f"write that line in {composition.CONFIGS}/preset/{preset}.yaml; "
+            "another preset is chosen by PRESET=, not by -S",
+        )
+    return text.encode()
+
+
+@contextmanager
+def _read_by_no_stage(path: Path) -> Iterator[None]:
+    """Holds DVC's own lock for writing ``path``, which every stage that runs holds for reading."""
+    locks = Path(".dvc/tmp").resolve()
+    locks.mkdir(parents=True, exist_ok=True)
+    try:
+        with rwlock(str(locks), localfs, "compose", [], [str(path.resolve())], False):
+            yield
+    except LockError as error:
+        raise StraightflowError(
+            expected=f"no running stage while {path} changes",
+            found=one_line(error),
+            mend="wait until that run ends, or stop it",
+        ) from error
+
+
+def _was_composed(content: bytes) -> bool:
+    """Whether params.yaml holds nothing but what was last composed, was committed, or its preset composes to."""
+    last = LAST_COMPOSED.read_bytes() if LAST_COMPOSED.exists() else None
+    if content in (last, _committed(PARAMS)):
+        return True
+    try:
+        return content == composition.compose([f"preset={_mapping(content).get('name')}"]).encode()
+    except StraightflowError:  # no preset of configs/, so composed from none of them
+        return False
+
+
+def _committed(path: Path) -> bytes | None:
+    """Content of ``path`` in git's HEAD; None where there is none."""
+    shown = subprocess.run(["git", "show", f"HEAD:./{path}"], capture_output=True, check=False)
+    return shown.stdout if shown.returncode == 0 else None
+
+
+def _keep(content: bytes) -> Path:
+    """Writes ``content`` to the first of params.yaml.bak, .bak2, … that is free or holds the same."""
+    names = (PARAMS.with_name(f"{PARAMS.name}.bak{number if number > 1 else ''}") for number in itertools.count(1))
+    backup = next(path for path in names if not path.exists() or path.read_bytes() == content)
+    _write(backup, content)
+    return backup
+
+
+def _write(path: Path, content: bytes) -> None:
+    with atomic_file(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def _mapping(content: bytes | None) -> Mapping[str, Any]:
+    """The sections in a file's content; none where it is absent or is no YAML mapping."""
+    try:
+        parsed = yaml.safe_load(content or b"")
+    except yaml.YAMLError:
+        return {}
+    return parsed if isinstance(parsed, dict) else {}
+
+
+if __name__ == "__main__":
+    with one_message():
+        typer.run(compose)
