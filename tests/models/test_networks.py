@@ -26,7 +26,7 @@ from pipeline.system.errors import StraightflowError
 from pipeline.toys.distributions import TOYS
 from pipeline.training.loop import train
 from pipeline.training.objectives import build_flow_matching
-from stages import inspect
+from stages.commands import inspect
 
 MLP = MLPConfig(width=32, num_layers=2, fourier_octaves=2, longest_wavelength=8.0)
 UNET = UNetConfig(

@@ -14,7 +14,7 @@ from pipeline.couplings.generation import open_run
 from pipeline.couplings.picture import draw_pairs
 from pipeline.models.sampler import Sampler
 from pipeline.system.errors import StraightflowError
-from stages import inspect
+from stages.commands import inspect
 
 
 def test_a_store_is_described_and_drawn(store: Path, tmp_path: Path, monkeypatch, capsys) -> None:

@@ -20,7 +20,7 @@ from pipeline.models.sampler import load_sampler
 from pipeline.models.sampling import sample_trajectories
 from pipeline.models.student import save_student
 from pipeline.system.errors import StraightflowError
-from stages.sample import main
+from stages.commands.sample import main
 
 CONFIG = load_config(ROOT / "params.yaml")
 

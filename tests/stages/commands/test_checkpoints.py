@@ -12,7 +12,7 @@ from helpers.composition import composed
 from helpers.small_unet import small_unet
 from safetensors.torch import save_file
 
-import stages.checkpoints as stage
+import stages.commands.checkpoints as stage
 from pipeline.config.graph import Config
 from pipeline.models.networks import load_network
 from pipeline.models.student import save_student

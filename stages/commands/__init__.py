@@ -1,0 +1,1 @@
+"""Commands for people, as ``straightflow <command>``: each checks its arguments, calls the library, prints."""
