@@ -1,10 +1,11 @@
-"""How every stage starts: configuration in, one clear message and exit code 2 on a user's error, 75 for "resume"."""
+"""How stages and commands end: one clear message and exit code 2 on a user's error, 75 for "resume"."""
 
 from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.config.graph import Config
@@ -15,10 +16,17 @@ PARAMS = Path("params.yaml")
 
 
 def run(main: Callable[[Config, list[str]], None]) -> None:
-    """Calls ``main`` with the validated configuration and the command-line arguments."""
+    """Calls a stage's ``main`` with the validated configuration and the command-line arguments."""
     gc.freeze()
-    try:
+    with one_message():
         main(load_config(PARAMS), sys.argv[1:])
+
+
+@contextmanager
+def one_message() -> Iterator[None]:
+    """Ends the program on a user's error or an interrupted run, with its message and exit code alone."""
+    try:
+        yield
     except StraightflowError as error:
         print(f"error\n{error}", file=sys.stderr)
         raise SystemExit(2) from None
