@@ -39,10 +39,10 @@ help:
 # The check runs before DVC reads its graph, as DVC's own message on a bad configuration is about the graph.
 repro: in-git $(STAMP)
 	export $(IN_ENV)
-	.venv/bin/python -m stages.commands.compose '$(PRESET)' $(ARGS)
-	.venv/bin/python -m stages.check
+	.venv/bin/straightflow compose '$(PRESET)' $(ARGS)
+	.venv/bin/straightflow check
 	.venv/bin/dvc repro
-	.venv/bin/python -m stages.show
+	.venv/bin/straightflow show
 
 test: in-git $(STAMP)
 	export $(IN_ENV)
@@ -57,8 +57,8 @@ lint: $(STAMP)
 
 check: $(STAMP)
 	export $(IN_ENV)
-	.venv/bin/python -m stages.commands.compose '$(PRESET)' $(ARGS)
-	.venv/bin/python -m stages.check
+	.venv/bin/straightflow compose '$(PRESET)' $(ARGS)
+	.venv/bin/straightflow check
 
 env: $(STAMP)
 

@@ -40,7 +40,7 @@ def main(config: Config, arguments: list[str]) -> None:
         left = unfinished_stores(paths.RUNS)
         if left and runtime.is_main:
             size = f"{sum(found.num_bytes for found in left) / 1e6:,.1f} MB"
-            print(f"{paths.RUNS} keeps {len(left)} unfinished stores, {size}: `python -m stages.inspect` lists them")
+            print(f"{paths.RUNS} keeps {len(left)} unfinished stores, {size}: `straightflow inspect` lists them")
         return
     processes = runtime.accelerator.num_processes
     job = Worker(chosen.worker * processes + runtime.accelerator.process_index, chosen.workers * processes)

@@ -18,11 +18,9 @@ from pipeline.models.diffusers_layout import read_scheduler_config
 from pipeline.models.inversion import invert_student, invert_teacher
 from pipeline.models.networks import load_network, noise_of, num_classes, sample_shape
 from pipeline.models.runtime import Runtime
-from pipeline.models.student import predict_velocity
+from pipeline.models.student import FLOW_SCHEDULER, predict_velocity
 from pipeline.system.errors import StraightflowError
 from pipeline.system.fingerprint import fingerprint_folder
-
-FLOW_SCHEDULER = "FlowMatchEulerDiscreteScheduler"
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from pipeline.models.diffusers_layout import read_scheduler_config
 from pipeline.system.atomic import atomic_folder
 
 if TYPE_CHECKING:
     from diffusers import ModelMixin
 
 NUM_TRAIN_TIMESTEPS = 1000
+FLOW_SCHEDULER = "FlowMatchEulerDiscreteScheduler"
 
 
 def predict_velocity(
@@ -49,3 +51,13 @@ def save_student(network: ModelMixin, folder: Path) -> None:
     )
     with atomic_folder(folder) as temporary:
         pipeline.save_pretrained(temporary)
+
+
+def is_saved_student(folder: Path) -> bool:
+    """Whether ``folder`` holds a student as :func:`save_student` leaves it, and nothing beside."""
+    files = {item.relative_to(folder).as_posix() for item in folder.rglob("*") if not item.is_dir()}
+    weights = {name for name in files if name.startswith("unet/diffusion_pytorch_model")}
+    parts = {"model_index.json", "scheduler/scheduler_config.json", "unet/config.json"}
+    if not weights or files != parts | weights:
+        return False
+    return read_scheduler_config(folder).get("_class_name") == FLOW_SCHEDULER

@@ -40,20 +40,20 @@ def load_arrays(path: Path) -> dict[str, np.ndarray]:
 def load_csv(path: Path, kind: type[Loaded]) -> tuple[Loaded, ...]:
     """A ``kind`` from each line of a CSV file; the same errors as :func:`load_json`."""
     try:
-        text = path.read_text()
-    except OSError as error:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
         raise _unreadable(path, error) from error
     return parse_csv(text, kind, str(path))
 
 
 def parse_csv(text: str, kind: type[Loaded], origin: str) -> tuple[Loaded, ...]:
     """A ``kind`` from each line of CSV; an empty field is None. ``origin`` names the text in errors."""
-    lines: list[dict[str, Any]] = [
-        {key: value or None for key, value in line.items()} for line in csv.DictReader(io.StringIO(text))
-    ]
     try:
+        lines: list[dict[str, Any]] = [
+            {key: value or None for key, value in line.items()} for line in csv.DictReader(io.StringIO(text))
+        ]
         return TypeAdapter(tuple[kind, ...]).validate_python(lines)  # type: ignore[valid-type]
-    except ValueError as error:
+    except (ValueError, csv.Error) as error:
         raise _unreadable(origin, error) from error
 
 

@@ -10,7 +10,7 @@ from pipeline.metrics.row import Row
 from pipeline.report.images.comparisons import Comparison
 from pipeline.report.images.few_step_csv import parse_few_step_csv
 from pipeline.report.images.summary import format_fid
-from pipeline.system.errors import StraightflowError
+from pipeline.system.errors import StraightflowError, one_line
 
 FEW_STEP = "metrics/few_step.csv"
 MEASURE = ("features", "num_samples", "reference")
@@ -25,21 +25,20 @@ def load_run(name: str, repository: Path) -> tuple[Row, ...]:
         repository: Where revisions are looked up.
 
     Raises:
-        StraightflowError: If there is no such table, or it is one of points, which have no FID.
+        StraightflowError: If there is no such table, it is empty, or it is one of points, which have no FID.
     """
     path = Path(name) / FEW_STEP
-    if path.is_file():
-        return _parse(path.read_text(), str(path))
+    try:
+        if path.is_file():
+            return _parse(path.read_text("utf-8", errors="replace"), str(path))
+    except OSError as error:  # one that may not be read, or a name too long for the file system
+        raise _no_run(name, one_line(error)) from error
     # DVC keeps experiments as refs/exps/<two digits>/<baseline>/<name>.
     experiments = _git(repository, "for-each-ref", "--format=%(refname)", "refs/exps").stdout.split()
     revision = next((ref for ref in experiments if ref.rsplit("/", 1)[1] == name), name)
     shown = _git(repository, "show", "--end-of-options", f"{revision}:{FEW_STEP}")
     if shown.returncode:
-        raise StraightflowError(
-            expected=f"a folder, git revision or experiment with {FEW_STEP}",
-            found=f"{name!r}: {shown.stderr.strip()}",
-            mend="name a folder where the pipeline ran, or a revision in which its metrics are committed",
-        )
+        raise _no_run(name, shown.stderr.strip())
     return _parse(shown.stdout, f"{name}:{FEW_STEP}")
 
 
@@ -50,11 +49,23 @@ def _parse(text: str, origin: str) -> tuple[Row, ...]:
             found="one of points, which have none",
             mend="compare runs on points with `dvc metrics diff A B`, or `dvc exp show`",
         )
-    return parse_few_step_csv(text, origin)
+    rows = parse_few_step_csv(text, origin)
+    if not rows:
+        raise _no_run(origin, "a table without rows")
+    return rows
+
+
+def _no_run(name: str, found: str) -> StraightflowError:
+    return StraightflowError(
+        expected=f"a folder, git revision or experiment with {FEW_STEP}",
+        found=f"{name[:100]!r}: {found}",
+        mend="name a folder where the pipeline ran, or a revision in which its metrics are committed",
+    )
 
 
 def _git(repository: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["git", "-C", str(repository), *arguments], capture_output=True, text=True, check=False)
+    command = ["git", "-C", str(repository), *arguments]
+    return subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False)
 
 
 def comparison_table(name_a: str, rows_a: Sequence[Row], name_b: str, rows_b: Sequence[Row]) -> str:

@@ -26,9 +26,15 @@ class StraightflowError(Exception):
         super().__init__(f"expected: {expected}\n   found: {found}\n    mend: {mend}")
 
 
+MOST_PROBLEMS = 12
+"""Fields that one message names."""
+
+
 def validation_problems(error: ValidationError) -> str:
-    """Every field that did not validate, with the reason, in one line."""
-    return "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+    """The first fields that did not validate, with the reasons, and how many more there are, in one line."""
+    problems = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
+    more = [f"and {len(problems) - MOST_PROBLEMS} more"] if len(problems) > MOST_PROBLEMS else []
+    return "; ".join(problems[:MOST_PROBLEMS] + more)
 
 
 def one_line(error: Exception) -> str:
@@ -49,4 +55,4 @@ def nearest(name: str, known: Iterable[str]) -> str:
     known = list(known)
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"; did you mean {close[0]!r}?" if close else ""
-    return f", which does not exist{hint} (known: {', '.join(known)})"
+    return f", which does not exist{hint} (known: {', '.join(known) or 'none'})"

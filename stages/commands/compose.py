@@ -7,9 +7,8 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
 import yaml
 from dvc.fs import localfs
 from dvc.lock import LockError
@@ -19,23 +18,20 @@ from pipeline.config.loading import parse_config
 from pipeline.system.atomic import atomic_file
 from pipeline.system.errors import StraightflowError, one_line
 from stages import composition, paths
-from stages.entry import PARAMS, one_message
+from stages.entry import PARAMS
 
 LAST_COMPOSED = paths.RUNS / "composed.yaml"
 
 
-def compose(
-    preset: Annotated[str, typer.Argument(help="A file of configs/preset/, without .yaml.")] = "digits",
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("-S", "--set", metavar="KEY=VALUE", help="A setting that differs; may be given again."),
-    ] = None,
-) -> None:
-    """Compose params.yaml from a preset, and print the keys that change.
+def compose_params(preset: str, settings: list[str]) -> None:
+    """Writes params.yaml as ``preset`` and ``settings`` compose it, and prints the keys that change.
 
-    A params.yaml that was edited by hand is kept beside it as params.yaml.bak.
+    A file that was edited by hand is kept beside it as params.yaml.bak.
+
+    Raises:
+        StraightflowError: If they do not compose to a valid configuration, or a stage is running.
     """
-    composed = _composed(preset, set_ or [])
+    composed = _composed(preset, settings)
     before = PARAMS.read_bytes() if PARAMS.exists() else None
     if before == composed:
         print(f"{PARAMS}: preset {preset}, unchanged")
@@ -118,8 +114,3 @@ def _mapping(content: bytes | None) -> Mapping[str, Any]:
     except yaml.YAMLError:
         return {}
     return parsed if isinstance(parsed, dict) else {}
-
-
-if __name__ == "__main__":
-    with one_message():
-        typer.run(compose)

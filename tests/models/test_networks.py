@@ -27,7 +27,7 @@ from pipeline.system.errors import StraightflowError
 from pipeline.toys.distributions import TOYS
 from pipeline.training.loop import train
 from pipeline.training.objectives import build_flow_matching
-from stages import inspect
+from stages.commands.inspect import inspect_store
 
 MLP = MLPConfig(width=32, num_layers=2, fourier_octaves=2, longest_wavelength=8.0)
 UNET = UNetConfig(
@@ -111,7 +111,7 @@ def test_noise_away_from_the_origin_goes_the_whole_road(tmp_path: Path, runtime:
     assert store.manifest.noise == noise
     limits = GateConfig(max_clipped_fraction=0.0, max_reintegration_error=1e-3, reintegrated_pairs=32)
     check_couplings(store, couplings, limits, sampler)
-    inspect.main(None, [str(tmp_path / "store")])
+    inspect_store(tmp_path / "store")
     assert "picture              none of points" in capsys.readouterr().out
     pairs = store.load(np.arange(600))
     five_errors = 5 / 600**0.5

@@ -11,12 +11,14 @@ from helpers.small_training import training_config
 from helpers.small_unet import small_unet
 
 from pipeline.config.solver import SolverConfig
+from pipeline.config.teacher import MLPConfig
 from pipeline.flow.losses import l2
 from pipeline.flow.noise import sample_noise, stream_key
 from pipeline.flow.timesteps import fixed
-from pipeline.models.networks import starting_network
+from pipeline.models.networks import build_network, starting_network
+from pipeline.models.pretrained import save_teacher, training_scheduler
 from pipeline.models.sampler import load_sampler
-from pipeline.models.student import predict_velocity, save_student
+from pipeline.models.student import is_saved_student, predict_velocity, save_student
 from pipeline.training.loop import train
 from pipeline.training.objectives import VelocityRegression
 
@@ -99,3 +101,18 @@ def test_training_conditions_on_the_pairs_classes(runtime, tmp_path: Path) -> No
     for label in (0, 1):
         images = sampler.sample(x_0, SolverConfig(name="euler", num_steps=1), torch.full((32,), label)).x
         assert images.mean().item() == pytest.approx(label - 0.5, abs=0.15)
+
+
+def test_a_saved_student_is_told_from_everything_else(tiny_unet, tmp_path: Path) -> None:
+    points = build_network(MLPConfig(width=8, num_layers=1, fourier_octaves=0, longest_wavelength=1.0), (2,), 0)
+    for name, network in (("images", tiny_unet), ("points", points)):
+        save_student(network, tmp_path / name)
+        assert is_saved_student(tmp_path / name)
+    save_teacher(tiny_unet, tmp_path / "teacher", training_scheduler())
+    assert not is_saved_student(tmp_path / "teacher")
+    (tmp_path / "images/unet/notes.txt").write_text("")
+    assert not is_saved_student(tmp_path / "images")
+    (tmp_path / "points/unet/diffusion_pytorch_model.safetensors").unlink()
+    assert not is_saved_student(tmp_path / "points")
+    assert not is_saved_student(tmp_path)
+    assert not is_saved_student(tmp_path / "missing")

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import subprocess
-from dataclasses import replace
+from dataclasses import MISSING, fields, replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +10,7 @@ from pipeline.metrics.point_row import POINT_COLUMNS
 from pipeline.metrics.row import Row
 from pipeline.report.images.few_step_csv import write_cells, write_few_step_csv
 from pipeline.report.runs import FEW_STEP, comparison_table, load_run
-from pipeline.system.errors import StraightflowError
+from pipeline.system.errors import MOST_PROBLEMS, StraightflowError
 
 ROW = Row(
     model="distilled",
@@ -78,3 +78,29 @@ def test_a_run_on_points_is_told_from_a_damaged_table(tmp_path: Path) -> None:
     (tmp_path / FEW_STEP).write_text("model,solver\nflow,euler\n")
     with pytest.raises(StraightflowError, match="Field required"):
         load_run(str(tmp_path), Path())
+
+
+def test_a_table_without_rows_is_no_run(tmp_path: Path) -> None:
+    write_few_step_csv(tmp_path / FEW_STEP, [])
+    with pytest.raises(StraightflowError, match="a table without rows"):
+        load_run(str(tmp_path), Path())
+
+
+def test_bytes_that_are_no_text_are_no_run(tmp_path: Path) -> None:
+    (tmp_path / "metrics").mkdir()
+    (tmp_path / FEW_STEP).write_bytes(b"\xff\xfe\x00,\n\x80\n")
+    git(tmp_path, "init", "-q")
+    git(tmp_path, "add", "-A")
+    git(tmp_path, "commit", "-qm", "run")
+    for name, repository in ((str(tmp_path), Path()), ("HEAD", tmp_path)):
+        with pytest.raises(StraightflowError, match="Field required"):
+            load_run(name, repository)
+
+
+def test_of_many_damaged_fields_a_message_names_the_first(tmp_path: Path) -> None:
+    (tmp_path / "metrics").mkdir()
+    (tmp_path / FEW_STEP).write_text("model,solver\n" + 5 * "flow,euler\n")
+    missing = 5 * (sum(field.default is MISSING for field in fields(Row)) - 2)
+    with pytest.raises(StraightflowError, match=f"and {missing - MOST_PROBLEMS} more") as caught:
+        load_run(str(tmp_path), Path())
+    assert caught.value.found.count("Field required") == MOST_PROBLEMS

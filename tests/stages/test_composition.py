@@ -109,7 +109,7 @@ def test_an_edited_preset_is_noted_by_check_until_it_is_composed(tmp_path: Path)
         "note: params.yaml differs from preset digits in rounds.round1.couplings.num_pairs (60000, composed 50000): "
         "`make repro PRESET=digits` composes it anew\n"
     )
-    run(tmp_path, "stages.commands.compose")
+    run(tmp_path, "stages.commands", "compose")
     assert note_on(tmp_path / "params.yaml", tmp_path / "configs") is None
     shutil.rmtree(tmp_path / "configs")
     done = call(tmp_path, "stages.check")

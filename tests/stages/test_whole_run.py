@@ -37,7 +37,7 @@ def assert_the_report_shows_the_cells(folder: Path, rows: list[dict[str, str]]) 
     for name in ("fid_by_steps", "quality_by_seconds", "samples", "straightness", "losses"):
         pixels = np.asarray(Image.open(folder / f"report/figures/{name}.png").convert("L"))
         assert pixels.std() > 1, name
-    shown = run(folder, "stages.show")
+    shown = run(folder, "stages.commands", "show")
     assert f"report: {folder.resolve() / 'report/index.html'}" in shown
     plots = json.loads(run(folder, "dvc", "plots", "show", "--json"))["data"]
     points = plots["FID by steps"][0]["content"]["data"]["values"]

@@ -13,7 +13,7 @@ from helpers.project_folders import OF_THIS_PROJECT, ROOT, bare_project, call, c
 
 from pipeline.system.errors import StraightflowError
 from stages import composition
-from stages.commands.compose import compose
+from stages.commands.compose import compose_params
 
 COMMITTED = (ROOT / "params.yaml").read_text()
 PARAMS = Path("params.yaml")
@@ -38,7 +38,7 @@ def composing(tmp_path: Path, monkeypatch, capsys) -> Callable[..., str]:
     monkeypatch.chdir(tmp_path)
 
     def composing(preset: str = "digits", *settings: str) -> str:
-        compose(preset, list(settings))
+        compose_params(preset, list(settings))
         return capsys.readouterr().out
 
     return composing
@@ -126,11 +126,11 @@ def test_a_preset_that_bears_the_name_of_another_is_refused(composing: Callable[
 
 
 def test_params_do_not_change_under_a_stage_that_reads_them(tmp_path: Path) -> None:
-    command = "stages.commands.compose"
-    bare_project(tmp_path, {}, {"stages": {"train": {"cmd": f"python -m {command} smoke", "params": ["data"]}}})
+    command = ("stages.commands", "compose", "smoke")
+    bare_project(tmp_path, {}, {"stages": {"train": {"cmd": f"python -m {' '.join(command)}", "params": ["data"]}}})
     copy_configuration(tmp_path)
     done = call(tmp_path, "dvc", "repro", **OF_THIS_PROJECT)
     assert done.returncode != 0
     assert "expected: no running stage while params.yaml changes" in done.stderr
     assert yaml.safe_load((tmp_path / "params.yaml").read_text())["name"] == "digits"
-    assert run(tmp_path, command, "smoke", **OF_THIS_PROJECT).startswith("params.yaml: composed from preset smoke\n")
+    assert run(tmp_path, *command, **OF_THIS_PROJECT).startswith("params.yaml: composed from preset smoke\n")

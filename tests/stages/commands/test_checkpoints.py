@@ -8,16 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import UNet2DModel
-from helpers.composition import composed
+from helpers.command_line import printed, refusal
 from helpers.small_unet import small_unet
 from safetensors.torch import save_file
 
-import stages.checkpoints as stage
-from pipeline.config.graph import Config
+import stages.commands.checkpoints as command
 from pipeline.models.networks import load_network
 from pipeline.models.student import save_student
 from pipeline.system.atomic import write_json
-from pipeline.system.errors import StraightflowError
 from pipeline.system.fingerprint import fingerprint_file
 
 RUN = Path("runs/train-round1-0123456789abcdef")
@@ -37,9 +35,8 @@ def write_checkpoint(folder: Path, step: int, value: float) -> None:
 
 
 @pytest.fixture
-def config(tmp_path: Path, monkeypatch) -> Config:
-    """Settings of a project in the current folder whose round1 trains: FID is the weights' distance from 2."""
-    monkeypatch.chdir(tmp_path)
+def training(project: Path, monkeypatch) -> Path:
+    """The current folder, a project whose round1 trains: FID is the weights' distance from 2."""
     save_student(small_unet(), Path("models/teacher"))
     for step, value in ((10, 5.0), (20, 1.0), (30, 4.0)):
         write_checkpoint(RUN, step, value)
@@ -57,9 +54,9 @@ def config(tmp_path: Path, monkeypatch) -> Config:
         def __call__(self, sampler, solver) -> float:  # noqa: ARG002
             return abs(float(next(sampler.network.parameters()).detach().flatten()[0]) - 2)
 
-    monkeypatch.setattr(stage, "open_measure", lambda *_: (None, Measure()))
-    monkeypatch.setattr(stage, "FewStepFid", Measure)
-    return Config.model_validate(composed("preset=smoke", "compute.precision=fp32"))
+    monkeypatch.setattr(command, "open_measure", lambda *_: (None, Measure()))
+    monkeypatch.setattr(command, "FewStepFid", Measure)
+    return project
 
 
 def weight_of(folder: str) -> float:
@@ -67,10 +64,11 @@ def weight_of(folder: str) -> float:
     return float(next(network.parameters()).detach().flatten()[0])
 
 
-def test_the_best_average_is_saved(config: Config, capsys) -> None:
+@pytest.mark.usefixtures("training")
+def test_the_best_average_is_saved() -> None:
     write_checkpoint(ANOTHER_MODELS, 10, 2.0)  # the newest folder
-    stage.main(config, ["round1", "--out", "models/best"])
-    assert capsys.readouterr().out.splitlines()[1:] == [
+    assert printed("checkpoints", "round1", "--out", "models/best").splitlines() == [
+        "FID: distance from 2",
         "step-000000010 ema-7: 3.000 at 1, 3.000 at 4",
         "step-000000020 ema-7: 1.000 at 1, 1.000 at 4",
         "step-000000030 ema-7: 2.000 at 1, 2.000 at 4",
@@ -79,29 +77,42 @@ def test_the_best_average_is_saved(config: Config, capsys) -> None:
     assert weight_of("models/best") == 1.0
 
 
-def test_checkpoints_that_the_training_drops_meanwhile_are_passed_over(config: Config, monkeypatch, capsys) -> None:
+@pytest.mark.usefixtures("training")
+def test_checkpoints_that_the_training_drops_meanwhile_are_passed_over(monkeypatch) -> None:
     def found(model: str) -> list[Path]:
-        files = stage_averages(model)
+        files = averages_of(model)
         shutil.rmtree(RUN / "step-000000010")
         return files
 
-    stage_averages = stage._averages
-    monkeypatch.setattr(stage, "_averages", found)
-    stage.main(config, ["round1", "--out", "models/best"])
-    assert "step-000000010 ema-7: dropped by the training meanwhile" in capsys.readouterr().out
+    averages_of = command._averages
+    monkeypatch.setattr(command, "_averages", found)
+    shown = printed("checkpoints", "round1", "--out", "models/best")
+    assert "step-000000010 ema-7: dropped by the training meanwhile" in shown
     assert weight_of("models/best") == 1.0
-    monkeypatch.setattr(stage, "_averages", lambda _: [RUN / "step-000000010/ema-7.safetensors"])
-    with pytest.raises(StraightflowError, match="checkpoints of round1"):
-        stage.main(config, ["round1"])
+    monkeypatch.setattr(command, "_averages", lambda _: [RUN / "step-000000010/ema-7.safetensors"])
+    assert "expected: checkpoints of round1 in runs" in refusal("checkpoints", "round1")
 
 
-def test_the_best_is_saved_before_the_training_drops_it(config: Config, monkeypatch) -> None:
-    load = stage.load_average
+@pytest.mark.usefixtures("training")
+def test_the_best_is_saved_before_the_training_drops_it(monkeypatch) -> None:
+    load = command.load_average
 
     def load_and_drop(file: Path, network: torch.nn.Module) -> None:
         load(file, network)
         shutil.rmtree(file.parent)
 
-    monkeypatch.setattr(stage, "load_average", load_and_drop)
-    stage.main(config, ["round1", "--out", "models/best"])
+    monkeypatch.setattr(command, "load_average", load_and_drop)
+    printed("checkpoints", "round1", "--out", "models/best")
     assert weight_of("models/best") == 1.0
+
+
+@pytest.mark.parametrize("steps", [(), ("--steps", "8"), ("--steps", "2", "--steps", "16")])
+def test_an_empty_folder_and_a_student_are_replaced(training: Path, steps: tuple[str, ...]) -> None:
+    (training / "models/best").mkdir()
+    (training / "link").symlink_to("models/best")
+    for _ in range(2):
+        last = printed("checkpoints", "round1", "--out", "link", *steps).splitlines()[-1]
+        assert last == f"best at {steps[1] if steps else 1} step(s): step-000000020 ema-7, 1.000"
+        assert weight_of("models/best") == 1.0
+        save_student(small_unet(), training / "models/best")
+    assert (training / "link").is_symlink()

@@ -6,10 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers.project_folders import ROOT
+from helpers.command_line import printed, refusal
 from PIL import Image
 
-from pipeline.config.loading import load_config
 from pipeline.config.network import MLPConfig
 from pipeline.config.solver import SolverConfig
 from pipeline.data.pixels import to_uint8
@@ -19,16 +18,12 @@ from pipeline.models.networks import build_network
 from pipeline.models.sampler import load_sampler
 from pipeline.models.sampling import sample_trajectories
 from pipeline.models.student import save_student
-from pipeline.system.errors import StraightflowError
-from stages.sample import main
-
-CONFIG = load_config(ROOT / "params.yaml")
 
 
 @pytest.fixture
-def student(tmp_path: Path, tiny_unet) -> Path:
-    save_student(tiny_unet, tmp_path / "student")
-    return tmp_path / "student"
+def student(project: Path, tiny_unet) -> Path:
+    save_student(tiny_unet, project / "models/student")
+    return project / "models/student"
 
 
 def expected_images(student: Path, runtime, count: int, steps: int) -> np.ndarray:
@@ -41,9 +36,8 @@ def pixels(path: Path) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(path.read_bytes())).convert("L"))
 
 
-def run(student: Path, out: Path, *options: str) -> None:
-    config = CONFIG.model_copy(update={"compute": CONFIG.compute.model_copy(update={"precision": "fp32"})})
-    main(config, [str(student), "--seed", "3", "--out", str(out), *options])
+def run(model: str | Path, out: Path, *options: str) -> str:
+    return printed("sample", str(model), "--seed", "3", "--out", str(out), *options)
 
 
 def test_a_grid_holds_the_samples_that_evaluation_measures(student: Path, tmp_path: Path, runtime) -> None:
@@ -79,24 +73,34 @@ def test_a_trajectory_runs_from_the_noise_to_the_sample(student: Path, tmp_path:
     assert getattr(Image.open(tmp_path / "way.gif"), "n_frames", 1) == 4
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (("--solver", "eulr"), "did you mean 'euler'"),
-        (("--solver", "unipc"), "'unipc'"),
-        (("--steps", "0"), "num_steps"),
-        (("--solver", "dopri5", "--trajectory"), "'dopri5'"),
-    ],
-)
-def test_what_cannot_be_drawn_is_refused(student: Path, tmp_path: Path, options: tuple[str, ...], message: str) -> None:
-    with pytest.raises(StraightflowError, match=message):
-        run(student, tmp_path / "x.png", *options)
-
-
 @pytest.mark.parametrize("options", [(), ("--trajectory",)])
+@pytest.mark.usefixtures("project")
 def test_models_of_points_are_refused(tmp_path: Path, options: tuple[str, ...]) -> None:
     architecture = MLPConfig(width=8, num_layers=1, fourier_octaves=0, longest_wavelength=1.0)
     save_student(build_network(architecture, (2,), 0), tmp_path / "flow")
-    with pytest.raises(StraightflowError, match=r"points of shape \(2,\)"):
-        run(tmp_path / "flow", tmp_path / "grid.png", "--num", "4", *options)
+    message = refusal("sample", "flow", "--out", "grid.png", "--num", "4", *options)
+    assert "points of shape (2,)" in message
     assert not (tmp_path / "grid.png").exists()
+
+
+def test_a_model_is_named_by_its_place_or_its_name(student: Path) -> None:
+    assert run("student", Path("name.png"), "--num", "2") == "2 images of student, euler: name.png\n"
+    assert run(student, Path("place.png"), "--num", "2") == f"2 images of {student}, euler: place.png\n"
+    assert np.array_equal(pixels(Path("name.png")), pixels(Path("place.png")))
+
+
+@pytest.mark.usefixtures("student")
+def test_endings_in_capitals_and_new_folders_are_taken() -> None:
+    run("student", Path("new/folder/GRID.PNG"), "--num", "2")
+    run("student", Path("WAY.GIF"), "--num", "2", "--steps", "2", "--trajectory")
+    kinds = []
+    for path in ("new/folder/GRID.PNG", "WAY.GIF"):
+        with Image.open(path) as image:
+            kinds.append(image.format)
+    assert kinds == ["PNG", "GIF"]
+
+
+@pytest.mark.usefixtures("student")
+def test_the_largest_seed_and_the_adaptive_solver_are_taken() -> None:
+    options = ("--num", "2", "--seed", str(2**64 - 1), "--solver", "dopri5", "--tolerance", "1e-2", "--out", "a.png")
+    assert printed("sample", "student", *options) == "2 images of student, dopri5-0.01: a.png\n"

@@ -1,4 +1,4 @@
-"""Prints what the run found: quality of every model at every step count, and where the report is."""
+"""What the run found: quality of every model at every step count, and where the report is."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from pipeline.report.images.summary import headline, text_table
 from pipeline.report.points.text_table import text_table_of_points
 from pipeline.report.reading import load_csv
 from stages import paths
-from stages.entry import run
 
 
-def main(config: Config, arguments: list[str]) -> None:
-    """Reads metrics/few_step.csv."""
-    del arguments
+def show_results(config: Config) -> None:
+    """Prints metrics/few_step.csv as a table.
+
+    Raises:
+        StraightflowError: If it is missing or holds something else.
+    """
     if config.data.is_points:
         cells = load_csv(paths.FEW_STEP, PointRow)
         print(f"{text_table_of_points(cells)}\n\nreport: {(paths.REPORT / 'index.html').resolve()}")
@@ -22,7 +24,3 @@ def main(config: Config, arguments: list[str]) -> None:
     rows = read_few_step_csv(paths.FEW_STEP)
     print(text_table(rows))
     print(f"\n{headline(rows, config.distill.couplings)}\n\nreport: {(paths.REPORT / 'index.html').resolve()}")
-
-
-if __name__ == "__main__":
-    run(main)

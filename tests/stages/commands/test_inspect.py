@@ -5,24 +5,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
+from helpers.command_line import printed, refusal
 from helpers.composition import composed
-from helpers.coupling_models import couplings
+from helpers.coupling_models import couplings, student_sampler
 from PIL import Image
 
 from pipeline.config.loading import parse_config
-from pipeline.couplings.generation import open_run
-from pipeline.couplings.picture import draw_pairs
+from pipeline.couplings.generation import generate_couplings, open_run
 from pipeline.models.sampler import Sampler
-from pipeline.system.errors import StraightflowError
-from stages import inspect
+from stages.commands.inspect import draw_pairs
 
 
-def test_a_store_is_described_and_drawn(store: Path, tmp_path: Path, monkeypatch, capsys) -> None:
-    (tmp_path / "couplings/round1").mkdir(parents=True)
-    store.rename(tmp_path / "couplings/round1/store")
-    monkeypatch.chdir(tmp_path)
-    inspect.main(None, ["couplings/round1"])
-    printed = capsys.readouterr().out
+@pytest.fixture
+def sampler(tiny_unet, runtime, project: Path) -> Sampler:
+    return student_sampler(tiny_unet, runtime, project / "student")
+
+
+def test_a_store_is_described_and_drawn(sampler: Sampler) -> None:
+    generate_couplings(sampler, couplings(), Path("runs"), Path("couplings/round1/store"))
+    shown = printed("inspect", "couplings/round1")
     for expected in (
         "50 in 3 shards",
         "1×8×8 uint8",
@@ -30,35 +32,30 @@ def test_a_store_is_described_and_drawn(store: Path, tmp_path: Path, monkeypatch
         "2 network calls a pair",
         "all 3 shards match",
     ):
-        assert expected in printed
+        assert expected in shown
+    assert shown.endswith("picture              runs/inspect/round1.png: noise left, image right\n")
     with Image.open("runs/inspect/round1.png") as picture:
         assert picture.width == 8 * (2 * 64 + 8) - 8
-    (tmp_path / "couplings/round1/store/shard-000001.safetensors").write_bytes(b"")
-    with pytest.raises(StraightflowError, match="shard-000001"):
-        inspect.main(None, ["couplings/round1/store"])
+    assert printed("inspect", "couplings/round1/store") == shown
+    Path("couplings/round1/store/shard-000001.safetensors").write_bytes(b"")
+    assert "shard-000001" in refusal("inspect", "couplings/round1/store")
 
 
-def test_unfinished_stores_are_listed_with_the_round_that_goes_on_with_them(
-    sampler: Sampler, tmp_path: Path, monkeypatch, capsys
-) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_unfinished_stores_are_listed_with_the_round_that_goes_on_with_them(sampler: Sampler) -> None:
     params = composed("preset=smoke")
     now = couplings()
     params["rounds"]["round1"]["couplings"] = now.model_dump(mode="json") | {"source": "teacher"}
     params["rounds"]["round1"]["couplings"]["solver"] = {"name": "unipc", "num_steps": 2}
-    config = parse_config(params, origin="test")
-    current = config.rounds["round1"].couplings
-    inspect.main(config, [])
-    assert "no unfinished couplings" in capsys.readouterr().out
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    current = parse_config(params, origin="test").rounds["round1"].couplings
+    assert printed("inspect") == "no unfinished couplings in runs\n"
     for settings, shards in ((current.model_copy(update={"num_pairs": 70}), 4), (now, 1)):
         run = open_run(sampler, settings, Path("runs"))
         for shard in range(shards):
             run.unfinished.path(shard).write_bytes(bytes(1_000_000))
     abandoned = run.unfinished.folder
     (abandoned.with_name("couplings-older")).mkdir()
-    inspect.main(config, [])
-    lines = sorted(capsys.readouterr().out.splitlines(), key=lambda line: line.split(": ")[1])
-    older, one, four = lines
+    older, one, four = sorted(printed("inspect").splitlines(), key=lambda line: line.split(": ")[1])
     assert older == "runs/couplings-older: 0 shards, 0.0 MB, settings unknown; of no round as configured now"
     settings = "1 shards, 1.0 MB, from round1 by euler, 2 steps, seed 7"
     assert one == f"{abandoned}: {settings}; of no round as configured now"

@@ -1,0 +1,5 @@
+"""``python -m stages.commands`` is ``straightflow``."""
+
+from stages.commands.app import main
+
+main()

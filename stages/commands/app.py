@@ -1,0 +1,225 @@
+"""The command line ``straightflow``: what each command takes, and the help that says so.
+
+What a command does is in the module of its name. That is imported when the command is called, so that help and
+refused arguments do not wait for torch.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.config.graph import Config
+from pipeline.config.loading import load_config
+from stages.entry import PARAMS, one_message
+
+LARGEST_SEED = 2**64 - 1
+
+
+def example(call: str) -> str:
+    """The end of a command's help; the first character keeps its lines from being filled."""
+    return f"\b\nExample:\n  {call}"
+
+
+app = typer.Typer(
+    help="Composes and checks a run, looks at it and draws from its models. Call it in the project's folder.",
+    epilog=example("straightflow sample --help"),
+    no_args_is_help=True,
+    add_completion=False,
+    # Plain text reads the same on a terminal, in a pipe and in a log.
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+def main() -> None:
+    """Runs the command that the program's arguments name."""
+    app(prog_name="straightflow")
+
+
+def command(example_call: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Makes a function a command of its name, whose help ends with ``example_call`` and which ends as a stage does."""
+
+    def register(function: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(function)
+        def run(*arguments: object, **options: object) -> None:
+            with one_message():
+                function(*arguments, **options)
+
+        app.command(epilog=example(example_call))(run)
+        return run
+
+    return register
+
+
+def config() -> Config:
+    """The configuration in the current folder."""
+    return load_config(PARAMS)
+
+
+def print_version(wanted: bool) -> None:
+    """Prints the version of the package and ends the program."""
+    if wanted:
+        print(f"straightflow {version('straightflow')}")
+        raise typer.Exit
+
+
+@app.callback()
+def straightflow(
+    _: Annotated[
+        bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Takes the options that stand before a command."""
+
+
+@command("straightflow check")
+def check() -> None:
+    """Check configuration, images and teacher without training."""
+    from stages.check import main as check_inputs
+
+    check_inputs(config(), [])
+
+
+@command("straightflow compose smoke -S data.seed=1")
+def compose(
+    preset: Annotated[str, typer.Argument(help="A file of configs/preset/, without .yaml.")] = "digits",
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("-S", "--set", metavar="KEY=VALUE", help="A setting that differs; may be given again."),
+    ] = None,
+) -> None:
+    """Compose params.yaml from a preset.
+
+    The keys that change are printed. A params.yaml that was edited by hand is kept beside it as params.yaml.bak.
+    """
+    from stages.commands.compose import compose_params
+
+    compose_params(preset, set_ or [])
+
+
+@command("straightflow show")
+def show() -> None:
+    """Print every model's quality at every step count.
+
+    The last line says where the report is.
+    """
+    from stages.commands.show import show_results
+
+    show_results(config())
+
+
+@command("straightflow sample distilled --steps 1 --num 64 --out grid.png")
+def sample(
+    model: Annotated[str, typer.Argument(help="A name under models/, or the folder of any saved model.")],
+    out: Annotated[
+        Path, typer.Option(help="A .png; with --trajectory also a .gif; with --files a folder.", show_default=False)
+    ],
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Steps of the solver; dopri5 takes none.", show_default="1")
+    ] = None,
+    num: Annotated[int, typer.Option(min=1, help="Images.")] = 64,
+    seed: Annotated[
+        int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of the noise; 0 is that of the report's samples.")
+    ] = 0,
+    solver: Annotated[
+        str | None,
+        typer.Option(help="A solver of the model's ODE.", show_default="euler of a student, unipc of a teacher"),
+    ] = None,
+    grid: Annotated[
+        str, typer.Option(help="Times of the steps: uniform, cosine or edm; of a teacher uniform or quadratic.")
+    ] = "uniform",
+    tolerance: Annotated[
+        float | None, typer.Option(help="rtol and atol of dopri5, above 0.", show_default="1e-05")
+    ] = None,
+    batch_size: Annotated[
+        int, typer.Option(min=1, help="Images per network call; a trajectory takes all at once.")
+    ] = 250,
+    files: Annotated[bool, typer.Option("--files", help="Write one PNG per image into the folder --out.")] = False,
+    trajectory: Annotated[
+        bool, typer.Option("--trajectory", help="Show x_t at every step: a row for each image, or a GIF.")
+    ] = False,
+) -> None:
+    """Draw images from any saved model.
+
+    They become one grid, one file each, or with --trajectory the states from noise to image.
+    """
+    from stages.commands.sample import SampleOptions, write_samples
+
+    write_samples(
+        config().compute,
+        SampleOptions(
+            model=model,
+            out=out,
+            steps=steps,
+            num=num,
+            seed=seed,
+            solver=solver,
+            grid=grid,
+            tolerance=tolerance,
+            batch_size=batch_size,
+            files=files,
+            trajectory=trajectory,
+        ),
+    )
+
+
+@command("straightflow compare HEAD~1 HEAD")
+def compare(
+    a: Annotated[str, typer.Argument(help="A folder where the pipeline ran, a git revision or a DVC experiment.")],
+    b: Annotated[str, typer.Argument(help="Another one.")],
+) -> None:
+    """Print the FIDs of two runs side by side.
+
+    Each line says which run is better, or that the difference is within the spread.
+    """
+    from stages.commands.compare import compare_runs
+
+    compare_runs(a, b)
+
+
+@command("straightflow inspect couplings/round1")
+def inspect(
+    folder: Annotated[
+        Path | None, typer.Argument(help="A round's folder or the store in it; none for the unfinished stores.")
+    ] = None,
+) -> None:
+    """Print what a store of couplings holds and check its hashes.
+
+    Pairs of noise and image are drawn to runs/inspect/. Without a folder, list the unfinished stores in runs/ and the
+    round that each belongs to.
+    """
+    from stages.commands.inspect import inspect_store, list_unfinished
+
+    if folder is None:
+        print(list_unfinished(config().rounds))
+    else:
+        inspect_store(folder)
+
+
+@command("straightflow checkpoints round1 --steps 1 --steps 4 --num-samples 1000 --out models/best")
+def checkpoints(
+    model: Annotated[str, typer.Argument(help="A round, or distilled.")],
+    steps: Annotated[
+        list[int] | None,
+        typer.Option(min=1, help="Euler steps; may be given again, the first one decides.", show_default="1, 4"),
+    ] = None,
+    num_samples: Annotated[int, typer.Option(min=1, help="Images per FID.")] = 1000,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="New or empty folder to save the best as a student in, or a student's to replace."),
+    ] = None,
+) -> None:
+    """Print the few-step FID of a student's checkpoints.
+
+    Every weight average of every checkpoint in runs/ is measured, while the training runs or after it was stopped. With
+    --out the best is saved.
+    """
+    from stages.commands.checkpoints import choose_checkpoint
+
+    choose_checkpoint(config(), model, tuple(steps or (1, 4)), num_samples, out)

@@ -1,0 +1,134 @@
+"""Few-step FID of the checkpoints of a student in training.
+
+Every weight average of every checkpoint in ``runs/`` is measured, while the training runs or after it was stopped, so
+that step and half-life can be chosen by FID without training again. The noises are not those of evaluation, so that
+what is chosen is not measured on what it was chosen by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from diffusers import ModelMixin
+
+from pipeline.config.compute import ONE_PROCESS
+from pipeline.config.graph import DISTILLED, Config
+from pipeline.config.solver import SolverConfig
+from pipeline.evaluation.few_step_fid import FewStepFid
+from pipeline.flow.noise import stream_key
+from pipeline.models.networks import load_network, noise_of, num_classes, sample_shape, starting_network
+from pipeline.models.runtime import open_runtime
+from pipeline.models.sampler import Sampler
+from pipeline.models.student import is_saved_student, save_student
+from pipeline.system.errors import StraightflowError, nearest
+from pipeline.training.checkpoint import load_average, saved_averages
+from stages import paths
+from stages.commands.places import require_writable, usable
+from stages.measuring import open_measure
+
+BATCH_SIZE = 250
+NAMED_ENTRIES = 3
+"""Entries of a folder that an error names."""
+
+
+def choose_checkpoint(config: Config, model: str, steps: Sequence[int], num_samples: int, out: Path | None) -> None:
+    """Prints a row for each average and which one is best.
+
+    Args:
+        config: Of the run.
+        model: A round, or distilled.
+        steps: Euler steps; the first one decides which is best.
+        num_samples: Images per FID.
+        out: Where to save the best as a student; None saves none.
+
+    Raises:
+        StraightflowError: If there is no such student or no checkpoint of it, if the images cannot be measured, or if
+            saving would delete what is at ``out``.
+    """
+    _require_student(config, model)
+    target = None if out is None else _target(out)
+    network, sampler, fid_of = _opened(config, model, num_samples)
+    print(f"FID: {fid_of.describe()}")
+    best: tuple[float, str] | None = None
+    for file in _averages(model):
+        name = f"{file.parent.name} {file.stem}"
+        try:
+            load_average(file, network)
+        except FileNotFoundError:
+            print(f"{name}: dropped by the training meanwhile", flush=True)
+            continue
+        row = [fid_of(sampler, SolverConfig(name="euler", num_steps=num_steps)) for num_steps in steps]
+        cells = ", ".join(f"{fid:.3f} at {num_steps}" for fid, num_steps in zip(row, steps, strict=True))
+        print(f"{name}: {cells}", flush=True)
+        if best is None or row[0] < best[0]:
+            best = row[0], name
+            if target is not None:  # at once, as a training under way drops its checkpoints
+                with usable(target):
+                    save_student(network, target)
+    if best is None:
+        raise _none_found(model)
+    print(f"best at {steps[0]} step(s): {best[1]}, {best[0]:.3f}")
+
+
+def _require_student(config: Config, model: str) -> None:
+    students = (*config.rounds, DISTILLED)
+    if model not in students:
+        raise StraightflowError(
+            expected="a round, or distilled", found=f"{model!r}{nearest(model, students)}", mend="name a student"
+        )
+    if config.data.is_points:
+        raise StraightflowError(
+            expected="students of images, whose FID can be measured",
+            found=f"points, data.source: {config.data.source}",
+            mend="compare students of points by metrics/few_step.csv",
+        )
+
+
+def _target(out: Path) -> Path:
+    """``out`` without links and dots, where there is nothing but at most a student to replace: saving deletes it."""
+    target = out.resolve()
+    with usable(out):
+        entries = sorted(item.name for item in target.iterdir()) if target.is_dir() else []
+        replaceable = not target.exists() or (target.is_dir() and (not entries or is_saved_student(target)))
+    if not replaceable:
+        more = ", …" if len(entries) > NAMED_ENTRIES else ""
+        raise StraightflowError(
+            expected=f"nothing at {out}, an empty folder, or a student's folder to replace",
+            found=f"a folder that is no student's, with {', '.join(entries[:NAMED_ENTRIES])}{more}"
+            if entries
+            else "a file",
+            mend="name a new folder with --out, for example models/best",
+        )
+    require_writable(target / "model_index.json")
+    return target
+
+
+def _opened(config: Config, model: str, num_samples: int) -> tuple[ModelMixin, Sampler, FewStepFid]:
+    """The network that averages are loaded into, the sampler around it, and what measures its images."""
+    settings = config.distill if model == DISTILLED else config.rounds[model].train
+    runtime = open_runtime(config.compute, ONE_PROCESS)
+    network = runtime.place(starting_network(load_network(paths.model(settings.init))))
+    sampler = Sampler(sample_shape(network), model, None, network, runtime, noise_of(network), num_classes(network))
+    extractor, reference = open_measure(config, runtime)
+    reference.check(sampler.shape, num_samples, "--num-samples")
+    return network, sampler, FewStepFid(extractor, reference, stream_key("training", 0), num_samples, BATCH_SIZE)
+
+
+def _averages(model: str) -> list[Path]:
+    """Files of weight averages of the newest run that trains ``model``, oldest checkpoint first."""
+    # Not those of a model whose name goes on with a dash.
+    runs = sorted(paths.RUNS.glob(f"train-{model}-{'[0-9a-f]' * 16}"), key=lambda folder: folder.stat().st_mtime)
+    found = saved_averages(runs[-1]) if runs else []
+    if not found:
+        raise _none_found(model)
+    return found
+
+
+def _none_found(model: str) -> StraightflowError:
+    return StraightflowError(
+        expected=f"checkpoints of {model} in {paths.RUNS}",
+        found="none",
+        mend="call this while it trains or after it was stopped; a finished run is in models/ and its checkpoints "
+        "are gone",
+    )

@@ -1,0 +1,110 @@
+"""What a store of couplings holds, whether its files are those it was saved with, and a picture of its pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from pipeline.config.graph import RoundConfig
+from pipeline.couplings.inventory import unfinished_stores
+from pipeline.couplings.manifest import MANIFEST, Manifest
+from pipeline.couplings.store import CouplingStore
+from pipeline.data.order import evenly_spaced
+from pipeline.data.pixels import mosaic, to_uint8
+from pipeline.system.atomic import atomic_file
+from pipeline.system.errors import StraightflowError, nearest
+from stages import paths
+from stages.commands.places import usable
+
+GRID_PAIRS = 32
+GAP = 8
+NOISE_RANGE = 3.0
+
+
+def inspect_store(folder: Path) -> None:
+    """Prints what the store holds and draws some of its pairs to ``runs/inspect/``, if they are images.
+
+    Args:
+        folder: Of a round, or of the store in it.
+
+    Raises:
+        StraightflowError: If there is no store, or anything in it is not as it was saved.
+    """
+    location = find_store(folder)
+    store = CouplingStore(location)
+    for name, value in describe(store.manifest).items():
+        print(f"{name:<20} {value}")
+    print(f"{'hashes':<20} all {len(store.manifest.shards)} shards match; the noise check matches")
+    if len(store.manifest.shape) != 3:
+        print(f"{'picture':<20} none of points; report/figures shows them")
+        return
+    name = location.resolve().parent.name if location.name == "store" else location.name
+    picture = draw_pairs(store.load(evenly_spaced(len(store), GRID_PAIRS)))
+    target = paths.RUNS / "inspect" / f"{name}.png"
+    with usable(target), atomic_file(target) as temporary:
+        picture.save(temporary, "png")
+    print(f"{'picture':<20} {target}: noise left, image right")
+
+
+def find_store(folder: Path) -> Path:
+    """The store in a round's folder, or ``folder`` itself."""
+    with usable(folder):
+        found = next((path for path in (folder / "store", folder) if (path / MANIFEST).is_file()), None)
+    if found is None:
+        known = sorted(str(path.parent.parent) for path in paths.PROJECT.glob(str(paths.couplings("*") / MANIFEST)))
+        raise StraightflowError(
+            expected="a round's folder with a store of couplings, or the store itself",
+            found=f"no {MANIFEST} in {folder}" if folder.exists() else f"{str(folder)!r}{nearest(str(folder), known)}",
+            mend="correct the name, or make the couplings with `dvc repro`",
+        )
+    return found
+
+
+def list_unfinished(rounds: Mapping[str, RoundConfig]) -> str:
+    """A line for every unfinished store: what it holds, and which of ``rounds`` goes on with it, if one does."""
+    lines = []
+    for found in unfinished_stores(paths.RUNS):
+        names = [name for name, item in rounds.items() if found.is_of(item.couplings)]
+        use = f"as {' and '.join(names)} is configured now" if names else "of no round as configured now"
+        lines.append(f"{found.describe()}; {use}")
+    return "\n".join(lines) or f"no unfinished couplings in {paths.RUNS}"
+
+
+def describe(manifest: Manifest) -> dict[str, str]:
+    """What a manifest says, in words."""
+    inverted = sum(shard.num_pairs for shard in manifest.shards if shard.is_from_images)
+    dropped = manifest.pair_filter
+    settings = ", ".join(
+        f"{key} {value}" for key, value in manifest.solver.model_dump().items() if key != "name" and value is not None
+    )
+    return {
+        "pairs": f"{manifest.num_pairs:,} in {len(manifest.shards)} shards of at most {manifest.shard_pairs:,}",
+        "made from images": f"{inverted:,}",
+        "left out": f"{dropped.num_dropped:,}, all with ‖x_1 - x_0‖²/d from {dropped.smallest_dropped_cost:.4g}"
+        if dropped
+        else "0",
+        "images": f"{'×'.join(map(str, manifest.shape))} {manifest.dtype}",
+        "labels": "none" if manifest.num_classes is None else f"{manifest.num_classes} classes",
+        "seed": str(manifest.seed),
+        "source": f"{manifest.source}, fingerprint {manifest.source_fingerprint[:12]}",
+        "solver": f"{manifest.solver.name}, {settings}; {manifest.nfe_mean:g} network calls a pair",
+        "batch size": f"{manifest.batch_size} in {manifest.precision}",
+        "transport cost": f"{manifest.transport_cost:.4f} a dimension",
+        "clipped": f"{manifest.clipped_fraction:.3%} of image entries",
+    }
+
+
+def draw_pairs(pairs: dict[str, torch.Tensor], *, columns: int = 8, side: int = 64) -> Image.Image:
+    """Draws every pair as noise left, image right.
+
+    Args:
+        pairs: ``x_0`` and ``x_1``, (batch, channels, height, width); noise is shown from -3 to 3.
+        columns: Pairs in a row.
+        side: Smallest side of a drawn image in pixels; small images are enlarged by a whole factor.
+    """
+    both = torch.cat([to_uint8(pairs["x_0"] / NOISE_RANGE), to_uint8(pairs["x_1"])], dim=3)
+    scale = max(1, -(-side // pairs["x_1"].shape[3]))
+    return Image.fromarray(mosaic(both.numpy(), columns, scale=scale, gap=GAP, gap_value=255))

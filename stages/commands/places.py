@@ -1,0 +1,48 @@
+"""Files and folders that people name in arguments: what the system refuses there becomes one message."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pipeline.system.errors import StraightflowError, one_line
+
+
+@contextmanager
+def usable(path: Path) -> Iterator[None]:
+    """Turns an error of the file system on entering, reading or writing ``path`` into a :class:`StraightflowError`."""
+    try:
+        yield
+    except OSError as error:
+        raise StraightflowError(
+            expected=f"a file or folder that can be used at {str(path)[:100]}",
+            found=one_line(error),
+            mend="name another one, or make room and permission for it",
+        ) from error
+
+
+def require_writable(path: Path) -> None:
+    """Checks that a file can be written at ``path``, before work is done for it; missing folders can be made.
+
+    Raises:
+        StraightflowError: If a folder is there, or what should hold it is a file or may not be written.
+    """
+    with usable(path):
+        obstacle = _obstacle(path)
+    if obstacle is not None:
+        raise StraightflowError(
+            expected=f"a place for the file {path}", found=obstacle, mend="name another place with --out"
+        )
+
+
+def _obstacle(path: Path) -> str | None:
+    if path.is_dir():
+        return f"a folder at {path}"
+    folder = next(parent for parent in path.parents if parent.exists())
+    if not folder.is_dir():
+        return f"{folder}, which is a file and not a folder"
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return f"no permission to write in {folder}"
+    return None

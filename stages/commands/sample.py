@@ -1,0 +1,184 @@
+"""Images of any saved model: as one grid, one file each, or the way from the noise to them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from pydantic import ValidationError
+
+from pipeline.config.compute import ONE_PROCESS, ComputeConfig
+from pipeline.config.solver import STUDENT_SOLVERS, TEACHER_SOLVERS, SolverConfig
+from pipeline.data.pixels import mosaic
+from pipeline.flow.solvers import TIME_GRIDS
+from pipeline.models.runtime import open_runtime
+from pipeline.models.sampler import Sampler, load_sampler
+from pipeline.models.sampling import TRAJECTORY_SOLVERS, sample_images, sample_trajectories
+from pipeline.report.gif import encode_gif
+from pipeline.system.atomic import atomic_file
+from pipeline.system.errors import StraightflowError, nearest, validation_problems
+from pipeline.system.progress import Progress
+from stages import paths
+from stages.commands.places import require_writable, usable
+
+FRAME_MILLISECONDS = 120
+TEACHER_GRIDS = ("uniform", "quadratic")
+TOLERANCE = 1e-5
+
+
+@dataclass(frozen=True)
+class SampleOptions:
+    """What to draw, and how.
+
+    Attributes:
+        model: Name under models/, or folder of a saved model.
+        out: The file, or with ``files`` the folder, that is written.
+        steps: Of the solver; None for 1, or for the adaptive dopri5.
+        num: Images.
+        seed: Of their noise; sample i's is that which evaluation gives it under this seed.
+        solver: None for euler of a student, unipc of a diffusion teacher.
+        grid: Times of the steps.
+        tolerance: rtol and atol of dopri5; None for ``TOLERANCE``, or for another solver.
+        batch_size: Images per network call.
+        files: One PNG per image.
+        trajectory: Every x_t on the way: in a row for each image, or as the frames of a GIF.
+    """
+
+    model: str
+    out: Path
+    steps: int | None
+    num: int
+    seed: int
+    solver: str | None
+    grid: str
+    tolerance: float | None
+    batch_size: int
+    files: bool
+    trajectory: bool
+
+
+def write_samples(compute: ComputeConfig, options: SampleOptions) -> None:
+    """Writes a grid, one file per image, or a strip or GIF of trajectories.
+
+    Raises:
+        StraightflowError: If the options do not fit each other or the model, or nothing can be written at ``out``.
+    """
+    _require_out(options)
+    sampler = load_sampler(_model_folder(options.model), open_runtime(compute, ONE_PROCESS))
+    solver = _solver(options, teacher=sampler.noise_schedule is not None)
+    if options.trajectory:
+        _write_trajectory(sampler, solver, options)
+    else:
+        _write_images(sampler, solver, options)
+    print(f"{options.num} images of {options.model}, {solver.label}: {options.out}")
+
+
+def _require_out(options: SampleOptions) -> None:
+    if options.files and options.trajectory:
+        raise StraightflowError(expected="--files or --trajectory", found="both", mend="leave one of them out")
+    if options.files:
+        require_writable(options.out / _file_name(0))
+        return
+    endings = (".png", ".gif") if options.trajectory else (".png",)
+    if options.out.suffix.lower() not in endings:
+        raise StraightflowError(
+            expected=f"a name that ends in {' or '.join(endings)} for --out",
+            found=f"{str(options.out)!r}",
+            mend="name a .png, a .gif with --trajectory, or a folder with --files",
+        )
+    require_writable(options.out)
+
+
+def _model_folder(model: str) -> Path:
+    """The folder of that name, or else the model under models/."""
+    with usable(Path(model)):
+        found = next((folder for folder in (Path(model), paths.model(model)) if folder.is_dir()), None)
+    if found is None:
+        known = sorted(path.parent.name for path in paths.PROJECT.glob(str(paths.model("*") / "model_index.json")))
+        raise StraightflowError(
+            expected="a model under models/, or the folder of a saved one",
+            found=f"{model!r}{nearest(model, known)}",
+            mend="correct the name, or train the model with `dvc repro`",
+        )
+    return found
+
+
+def _solver(options: SampleOptions, *, teacher: bool) -> SolverConfig:
+    by_schedule = teacher and not options.trajectory
+    solvers = TRAJECTORY_SOLVERS if options.trajectory else TEACHER_SOLVERS if teacher else STUDENT_SOLVERS
+    name = options.solver or ("unipc" if by_schedule else "euler")
+    grids = TEACHER_GRIDS if by_schedule else tuple(TIME_GRIDS)
+    for option, value, known in (("--solver", name, solvers), ("--grid", options.grid, grids)):
+        if value not in known:
+            what = "a trajectory" if options.trajectory else "this model"
+            raise StraightflowError(
+                expected=f"a {option.removeprefix('--')} of {what}",
+                found=f"{value!r}{nearest(value, known)}",
+                mend=f"correct {option}",
+            )
+    return _configured(options, name)
+
+
+def _configured(options: SampleOptions, name: str) -> SolverConfig:
+    adaptive = name == "dopri5"
+    takes = {"--steps": not adaptive, "--grid": not adaptive, "--tolerance": adaptive}
+    given = {
+        "--steps": options.steps is not None,
+        "--grid": options.grid != "uniform",
+        "--tolerance": options.tolerance is not None,
+    }
+    misplaced = [option for option, is_taken in takes.items() if given[option] and not is_taken]
+    if misplaced:
+        raise StraightflowError(
+            expected="--tolerance with dopri5 alone, --steps and --grid with every other solver",
+            found=f"{' and '.join(misplaced)} with {name}",
+            mend=f"leave {' and '.join(misplaced)} out, or choose another --solver",
+        )
+    tolerance = (TOLERANCE if options.tolerance is None else options.tolerance) if adaptive else None
+    content = {"name": name, "num_steps": None if adaptive else options.steps or 1, "grid": options.grid}
+    try:
+        return SolverConfig.model_validate({**content, "rtol": tolerance, "atol": tolerance})
+    except ValidationError as error:
+        raise StraightflowError(
+            expected="settings of a solver", found=validation_problems(error), mend="correct --tolerance"
+        ) from error
+
+
+def _write_images(sampler: Sampler, solver: SolverConfig, options: SampleOptions) -> None:
+    batches: list[np.ndarray] = []
+    done = 0
+    with Progress(f"sampling {options.model}", options.num, "images") as progress:
+        for images in sample_images(sampler, solver, options.seed, options.num, options.batch_size):
+            if options.files:
+                for index, image in enumerate(images, start=done):
+                    _save(mosaic(image[None], 1), options.out / _file_name(index))
+            else:
+                batches.append(images)
+            done += len(images)
+            progress.advance(len(images))
+    if not options.files:
+        _save(mosaic(np.concatenate(batches), math.ceil(math.sqrt(options.num)), gap=1, gap_value=128), options.out)
+
+
+def _write_trajectory(sampler: Sampler, solver: SolverConfig, options: SampleOptions) -> None:
+    states = [images for _, images in sample_trajectories(sampler, solver, options.seed, options.num)]
+    if options.out.suffix.lower() != ".gif":
+        strips = np.stack(states, axis=1).reshape(-1, *states[0].shape[1:])
+        _save(mosaic(strips, len(states), gap=1, gap_value=128), options.out)
+        return
+    columns = math.ceil(math.sqrt(options.num))
+    frames = [Image.fromarray(mosaic(images, columns, scale=4, gap=2, gap_value=128)) for images in states]
+    with usable(options.out), atomic_file(options.out) as temporary:
+        temporary.write_bytes(encode_gif(frames, FRAME_MILLISECONDS))
+
+
+def _save(pixels: np.ndarray, path: Path) -> None:
+    with usable(path), atomic_file(path) as temporary:
+        Image.fromarray(pixels).save(temporary, "PNG")
+
+
+def _file_name(index: int) -> str:
+    return f"{index:06d}.png"

@@ -1,0 +1,27 @@
+"""The command for people, called in this process."""
+
+from __future__ import annotations
+
+from typer.testing import CliRunner, Result
+
+from stages.commands.app import app
+
+
+def straightflow(*arguments: str) -> Result:
+    """What a call ended with."""
+    return CliRunner().invoke(app, arguments, prog_name="straightflow")
+
+
+def printed(*arguments: str) -> str:
+    """Standard output of a call that succeeds."""
+    done = straightflow(*arguments)
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def refusal(*arguments: str) -> str:
+    """The one message that a call ends with instead of doing anything."""
+    done = straightflow(*arguments)
+    assert (done.exit_code, type(done.exception)) == (2, SystemExit), done.output
+    assert done.stderr.count("error\nexpected: ") + done.stderr.count("\nError: ") == 1, done.output
+    return done.stderr
