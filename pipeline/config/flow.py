@@ -50,8 +50,8 @@ class LossConfig(Choice):
     """Regression loss on velocities, see :mod:`pipeline.flow.losses`.
 
     Attributes:
-        name: ``l2``, ``pseudo_huber``, or ``lpips_huber``: pseudo-Huber plus LPIPS / (1 - t) (Lee et al. 2024), which
-            needs the package lpips.
+        name: ``l2``, ``pseudo_huber``, or ``lpips_huber``: t · pseudo-Huber / sqrt(d) + LPIPS / (1 - t) (Lee et al.
+            2024, published code), which needs the package lpips; at t = 0 it is LPIPS alone.
         c: Pseudo-Huber constant as a multiple of sqrt(d), d = C·H·W. Song & Dhariwal 2023 use 0.00054;
             the 0.00054·d of Lee et al. 2024 is 0.00054·sqrt(d) here, 0.03 for 3×32×32.
     """

@@ -50,11 +50,20 @@ def pseudo_huber(prediction: torch.Tensor, target: torch.Tensor, *, c: float) ->
     return ((error.square().sum(dim=1) + scale**2).sqrt() - scale) / math.sqrt(dimensions)
 
 
+def lpips_huber(prediction: torch.Tensor, target: torch.Tensor, *, c: float) -> torch.Tensor:
+    """(sqrt(‖p - y‖² + c'²) - c') / d with c' = c sqrt(d): the part of LPIPS-Huber-1/t that compares velocities.
+
+    The published code of Lee et al. 2024 divides pseudo-Huber by d, not by sqrt(d); its weight and the part that
+    compares images are added by the objective, which knows the images. Arguments and result as for
+    :func:`pseudo_huber`.
+    """
+    return pseudo_huber(prediction, target, c=c) / math.sqrt(prediction[0].numel())
+
+
 LOSSES: dict[str, Callable[..., torch.Tensor]] = {
     "l2": l2,
     "pseudo_huber": pseudo_huber,
-    # Of velocities; its perceptual part compares images and is added by the objective.
-    "lpips_huber": pseudo_huber,
+    "lpips_huber": lpips_huber,
 }
 
 

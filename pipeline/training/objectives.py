@@ -83,8 +83,9 @@ class VelocityRegression:
         regression_loss: Loss between predicted and true velocity.
         weighting: Weight of the loss by t.
         path: Path between noise and image.
-        perceptual: Distance between the images that the predicted and the true velocity lead to, added divided by
-            1 - t (LPIPS-Huber-1/t of Lee et al. 2024, sec. 4.2, whose t is 1 - t here); None adds nothing.
+        perceptual: Distance between the images that the predicted and the true velocity lead to. The loss then is
+            t · regression + distance / (1 - t), LPIPS-Huber-1/t as the published code of Lee et al. 2024 has it
+            (``lpips-huber`` with ``--lpips_divt``; its t is 1 - t here). None leaves the regression alone.
     """
 
     timesteps: TimeSampler
@@ -115,7 +116,7 @@ class VelocityRegression:
         if self.perceptual is not None:
             left = per_sample(1 - t, x_t)
             distance = self.perceptual(x_t + left * velocity, x_t + left * target)
-            loss = loss + distance / (1 - t).clamp(min=SMALLEST_TIME_LEFT)
+            loss = t * loss + distance / (1 - t).clamp(min=SMALLEST_TIME_LEFT)
         return self.weighting(t) * loss
 
 

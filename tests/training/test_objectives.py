@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 import torch
 
-from pipeline.config.flow import FlowMatchingConfig, LossConfig, PathConfig, TimestepsConfig
+from pipeline.config.flow import FlowMatchingConfig, LossConfig, PathConfig, TimestepsConfig, VelocityConfig
 from pipeline.flow.losses import image_error, l2, load_lpips
 from pipeline.flow.noise import step_generator
 from pipeline.flow.optimal_transport import pair_by_optimal_transport
@@ -21,7 +21,14 @@ from pipeline.flow.paths import (
 )
 from pipeline.flow.timesteps import fixed
 from pipeline.system.errors import StraightflowError
-from pipeline.training.objectives import FlowMatching, VelocityRegression, build_distillation, build_flow_matching
+from pipeline.training import objectives
+from pipeline.training.objectives import (
+    FlowMatching,
+    VelocityRegression,
+    build_distillation,
+    build_flow_matching,
+    build_velocity_regression,
+)
 
 
 def pairs(count: int = 4) -> tuple[torch.Tensor, torch.Tensor]:
@@ -108,7 +115,28 @@ def test_a_perceptual_distance_compares_the_images_led_to_and_is_divided_by_the_
     # Without motion x_t is where one ends, (1 - t)(x_1 - x_0) away from the image; dividing by 1 - t leaves x_1 - x_0.
     regression = (x_1 - x_0).square().flatten(1).mean(dim=1)
     perceptual = (x_1 - x_0).abs().flatten(1).sum(dim=1) if t < 1 else torch.zeros(4)
-    assert torch.allclose(objective.loss(Still(), batch), regression + perceptual, rtol=1e-4)
+    assert torch.allclose(objective.loss(Still(), batch), t * regression + perceptual, rtol=1e-4)
+
+
+@pytest.mark.parametrize("t", [0.0, 0.25, 0.75])
+def test_lpips_huber_is_the_loss_of_the_published_code(monkeypatch, t: float) -> None:
+    def distance(images: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
+        return (images - others).abs().flatten(1).mean(dim=1)
+
+    monkeypatch.setattr(objectives, "load_lpips", lambda _: distance)
+    x_0, x_1 = (values.float() for values in pairs())
+    d = x_1[0].numel()
+    config = VelocityConfig(
+        loss=LossConfig(name="lpips_huber", c=0.00054 * d**0.5), timesteps=TimestepsConfig(name="fixed", t=t)
+    )
+    objective = build_velocity_regression(config, torch.device("cpu"))
+    batch = {"x_0": x_0, "x_1": x_1, **objective.draw(x_1, step_generator(0, 0))}
+    # sangyun884/rfpp, train.py: time runs from image (0) to noise (1), velocity is noise - image, c' = 0.00054 d.
+    noise_time, velocity, target = 1 - t, torch.zeros_like(x_1), x_0 - x_1
+    z_t = (1 - noise_time) * x_1 + noise_time * x_0
+    huber = (((velocity - target) ** 2).sum(dim=(1, 2, 3)) + (0.00054 * d) ** 2).sqrt() - 0.00054 * d
+    expected = (1 - noise_time) * huber / d + distance(z_t - velocity * noise_time, x_1) / noise_time
+    assert torch.allclose(objective.loss(Still(), batch), expected, rtol=1e-4)
 
 
 def test_lpips_without_its_package_says_what_to_install(monkeypatch) -> None:
