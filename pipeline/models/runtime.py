@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import GradientAccumulationPlugin, TorchDynamoPlugin
 
 from pipeline.config.compute import ComputeConfig, LaunchConfig
 from pipeline.system.allocator import keep_freed_memory
 from pipeline.system.errors import StraightflowError
+
+# Values of environment variables that leave results as the configuration says; Accelerate's launcher sets some. Others
+# would change the device, the precision of products in float32 or the training itself, unseen by any fingerprint.
+HARMLESS_VALUES: Mapping[str, tuple[str, ...]] = {
+    "ACCELERATE_TORCH_DEVICE": (),
+    "ACCELERATE_USE_DEEPSPEED": ("false",),
+    "ACCELERATE_USE_FSDP": ("false",),
+    "ACCELERATE_USE_MEGATRON_LM": ("false",),
+    "ACCELERATE_USE_PARALLELISM_CONFIG": ("false",),
+    "DNNL_DEFAULT_FPMATH_MODE": ("strict",),
+    "NVIDIA_TF32_OVERRIDE": ("0",),
+    "ONEDNN_DEFAULT_FPMATH_MODE": ("strict",),
+    "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE": ("0",),
+}
 
 
 @dataclass(frozen=True)
@@ -67,8 +84,10 @@ def open_runtime(compute: ComputeConfig, launch: LaunchConfig) -> Runtime:
 
     Raises:
         StraightflowError: If the launch command started another number of processes than configured;
-            ``accelerate launch`` on CPUs does so without saying. If one process is to shard.
+            ``accelerate launch`` on CPUs does so without saying. If one process is to shard. If the environment would
+            change results.
     """
+    require_harmless_environment(os.environ)
     # Until a number of threads is set, MKL may take fewer from call to call (MKL_DYNAMIC); its condition for equal bits
     # from run to run is that it does not.
     torch.set_num_threads(torch.get_num_threads())
@@ -77,9 +96,14 @@ def open_runtime(compute: ComputeConfig, launch: LaunchConfig) -> Runtime:
         keep_freed_memory()
     precision = compute.precision
     if precision == "auto":
-        has_bf16 = torch.cuda.is_bf16_supported() if gpu else torch.cpu.get_capabilities().get("avx512_bf16", False)
-        precision = "bf16" if has_bf16 else "fp32"
-    accelerator = Accelerator(cpu=not gpu, mixed_precision="bf16" if precision == "bf16" else "no")
+        precision = "bf16" if _has_bf16_units(gpu) else "fp32"
+    # All that Accelerate else reads from the environment: micro-batches are ours, and so is compilation.
+    accelerator = Accelerator(
+        cpu=not gpu,
+        mixed_precision="bf16" if precision == "bf16" else "no",
+        gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
+        dynamo_plugin=TorchDynamoPlugin(backend="no"),
+    )
     if accelerator.num_processes != launch.num_processes:
         raise StraightflowError(
             expected=f"{launch.num_processes} process(es), as launch.num_processes says",
@@ -100,3 +124,22 @@ def open_runtime(compute: ComputeConfig, launch: LaunchConfig) -> Runtime:
         channels_last=gpu if compute.channels_last == "auto" else compute.channels_last == "on",
         sharded=launch.sharded,
     )
+
+
+def require_harmless_environment(environment: Mapping[str, str]) -> None:
+    """Raises StraightflowError if a variable has a value that would change results, see ``HARMLESS_VALUES``."""
+    for name, harmless in HARMLESS_VALUES.items():
+        value = environment.get(name, "").lower()
+        if value not in ("", *harmless):
+            raise StraightflowError(
+                expected=f"the environment variable {name} {' or '.join((*harmless, 'unset'))}, as it changes results",
+                found=environment[name],
+                mend=f"unset {name}; devices, precision and processes are chosen under compute and launch",
+            )
+
+
+def _has_bf16_units(gpu: bool) -> bool:
+    """Whether bfloat16 is fast here; torch also counts GPUs before Ampere, which emulate it slower than float32."""
+    if gpu:
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return bool(torch.cpu.get_capabilities().get("avx512_bf16", False))

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+import torch
+from helpers.small_training import OBJECTIVE, Pairs, training_config
+
+from pipeline.config.compute import ONE_PROCESS, ComputeConfig
+from pipeline.models.runtime import HARMLESS_VALUES, open_runtime, require_harmless_environment
+from pipeline.system.errors import StraightflowError
+from pipeline.training.loop import train
+
+FP32 = ComputeConfig(precision="fp32", compile="off", channels_last="off")
+
+
+def test_what_accelerate_reads_from_the_environment_changes_no_training(
+    tiny_unet, runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, other = copy.deepcopy(tiny_unet), copy.deepcopy(tiny_unet)
+    first = train(plain, Pairs(), OBJECTIVE, training_config(), runtime, tmp_path / "plain", "plain")
+    monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "4")
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
+    monkeypatch.setenv("ACCELERATE_DYNAMO_BACKEND", "EAGER")
+    monkeypatch.setenv("ACCELERATE_GRADIENT_CLIPPING", "0.001")
+    second = train(other, Pairs(), OBJECTIVE, training_config(), open_runtime(FP32, ONE_PROCESS), tmp_path / "b", "b")
+    assert [row.gradient_norm for row in first.history] == [row.gradient_norm for row in second.history]
+    assert all(torch.equal(a, b) for a, b in zip(plain.parameters(), other.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("name", HARMLESS_VALUES)
+def test_a_variable_that_would_change_results_is_refused_by_name(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "1")
+    with pytest.raises(StraightflowError, match=rf"environment variable {name} (.|\n)*found: 1(.|\n)*unset {name}"):
+        open_runtime(FP32, ONE_PROCESS)
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, all_ in HARMLESS_VALUES.items() for value in all_])
+def test_what_launchers_set_is_taken(name: str, value: str) -> None:
+    require_harmless_environment({name: value.upper()})
+    require_harmless_environment({name: ""})
+
+
+@pytest.mark.parametrize(("native", "precision"), [(True, "bf16"), (False, "fp32")])
+def test_emulated_bf16_is_not_taken(native: bool, precision: str) -> None:
+    def supported(including_emulation: bool = True) -> bool:
+        return including_emulation or native
+
+    auto = ComputeConfig(precision="auto", compile="off", channels_last="off")
+    with (
+        patch("torch.cuda.is_available", lambda: True),
+        patch("torch.cuda.is_bf16_supported", supported),
+        patch("pipeline.models.runtime.Accelerator") as accelerator,
+    ):
+        accelerator.return_value.num_processes = 1
+        assert open_runtime(auto, ONE_PROCESS).precision == precision
+        assert accelerator.call_args.kwargs["mixed_precision"] == ("bf16" if native else "no")
