@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 
 from pipeline.config.graph import Config
-from pipeline.data.check import check_images
+from pipeline.data.check import check_data
 from pipeline.models.check import check_teacher
 from pipeline.system.atomic import write_json
 from stages import paths
@@ -21,7 +21,7 @@ from stages.entry import run
 def main(config: Config, arguments: list[str]) -> None:
     """Writes inputs/data.json and inputs/teacher.json; the configuration is validated by being read."""
     del arguments
-    data = check_images(config.data, _previous(paths.DATA_INPUT))
+    data = check_data(config.data, _previous(paths.DATA_INPUT))
     teacher = check_teacher(config.teacher, config.data, _previous(paths.TEACHER_INPUT))
     write_json(paths.DATA_INPUT, data)
     write_json(paths.TEACHER_INPUT, teacher)

@@ -32,8 +32,8 @@ def main(config: Config, arguments: list[str]) -> None:
     for name, value in describe(store.manifest).items():
         print(f"{name:<20} {value}")
     print(f"{'hashes':<20} all {len(store.manifest.shards)} shards match; the noise check matches")
-    if len(store.manifest.shape) != 3:
-        print(f"{'picture':<20} none of points; report/figures shows them")
+    if not store.manifest.space.is_visual:
+        print(f"{'picture':<20} none of {store.manifest.space.noun}s; report/figures shows them")
         return
     name = folder.resolve().parent.name if folder.name == "store" else folder.name
     picture = draw_pairs(store.load(evenly_spaced(len(store), GRID_PAIRS)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.config.graph import Config
-from pipeline.data.image_set import open_images
+from pipeline.data.sample_set import open_samples
 from pipeline.evaluation.quality import num_kept
 from pipeline.evaluation.reference import Reference, open_reference
 from pipeline.metrics.features import FeatureExtractor, open_extractor
@@ -15,7 +15,7 @@ from stages import paths
 
 def open_measure(config: Config, runtime: Runtime, project: Path = paths.PROJECT) -> tuple[FeatureExtractor, Reference]:
     """The configured features, and the reference split under them, of a run in the folder ``project``."""
-    train, heldout = (open_images(project / paths.IMAGES, split) for split in ("train", "heldout"))
+    train, heldout = (open_samples(project / paths.IMAGES, split) for split in ("train", "heldout"))
     extractor = open_extractor(config.features, project / paths.CLASSIFIER, train.shape, runtime.device)
     reference = open_reference(
         train,

@@ -6,7 +6,7 @@ import shutil
 
 from pipeline.config.graph import TEACHER, Config
 from pipeline.config.solver import SolverConfig
-from pipeline.data.image_set import open_images
+from pipeline.data.sample_set import open_samples
 from pipeline.diffusion.noise_schedule import read_noise_schedule
 from pipeline.models.networks import build_network, set_noise
 from pipeline.models.pretrained import adopt_pretrained, save_teacher, training_scheduler
@@ -24,7 +24,7 @@ def main(config: Config, arguments: list[str]) -> None:
     """Writes models/teacher and its training curve."""
     del arguments
     runtime = open_runtime(config.compute, config.launch)
-    images = open_images(paths.IMAGES, "train")
+    images = open_samples(paths.IMAGES, "train")
     teacher = config.teacher
     if teacher.pretrained is not None:
         if runtime.is_main:

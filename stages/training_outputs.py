@@ -6,7 +6,7 @@ import csv
 from pathlib import Path
 from typing import Any
 
-from pipeline.data.image_set import open_images
+from pipeline.data.sample_set import open_samples
 from pipeline.system.atomic import atomic_file, write_json
 from pipeline.system.errors import StraightflowError
 from pipeline.system.fingerprint import fingerprint_json
@@ -28,7 +28,7 @@ def heldout_data(wanted: int, key: str) -> Subset | None:
     """A spread of ``wanted`` held-out images or points, None for 0; ``key`` names the training's settings in errors."""
     if not wanted:
         return None
-    data = open_images(paths.IMAGES, "heldout")
+    data = open_samples(paths.IMAGES, "heldout")
     if len(data) < wanted:
         raise StraightflowError(
             expected=f"{wanted} held-out samples, as {key}.heldout_items says",

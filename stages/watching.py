@@ -10,6 +10,7 @@ from diffusers import ModelMixin
 
 from pipeline.config.graph import Config
 from pipeline.config.solver import SolverConfig
+from pipeline.data.space import space_of_shape
 from pipeline.diffusion.noise_schedule import NoiseSchedule
 from pipeline.flow.noise import stream_key
 from pipeline.models.networks import noise_of, num_classes, sample_shape
@@ -52,7 +53,7 @@ def watching(
     """
     shape = sample_shape(network)
     for key in ("samples_every_steps", "fid_every_steps"):
-        if getattr(config.watch, key) is not None and len(shape) != 3:
+        if getattr(config.watch, key) is not None and not space_of_shape(shape).is_visual:
             raise StraightflowError(
                 expected=f"images, for watch.{key}",
                 found=f"samples of shape {shape}",

@@ -1,9 +1,13 @@
-"""Between stored 8-bit images and the range [-1, 1] that networks see."""
+"""Pixels: stored in 8 bits, seen by networks in [-1, 1], laid out as one picture."""
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import torch
+
+StoredType = Literal["uint8", "float16", "float32"]
 
 
 def to_float(images: torch.Tensor) -> torch.Tensor:
@@ -14,6 +18,16 @@ def to_float(images: torch.Tensor) -> torch.Tensor:
 def to_uint8(x_1: torch.Tensor) -> torch.Tensor:
     """Nearest 8-bit value of images in [-1, 1]; values outside are clamped. Same shape."""
     return ((x_1 + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+
+
+def to_stored(x_1: torch.Tensor, dtype: StoredType) -> torch.Tensor:
+    """Samples as they are stored: in 8 bits by :func:`to_uint8`, else as floats of ``dtype``. Same shape."""
+    return to_uint8(x_1) if dtype == "uint8" else x_1.to(getattr(torch, dtype))
+
+
+def from_stored(samples: torch.Tensor) -> torch.Tensor:
+    """Stored samples as float32: 8-bit ones by :func:`to_float`, floats as they are. Same shape."""
+    return to_float(samples) if samples.dtype == torch.uint8 else samples.float()
 
 
 def mosaic(images: np.ndarray, columns: int, *, scale: int = 1, gap: int = 0, gap_value: int = 0) -> np.ndarray:

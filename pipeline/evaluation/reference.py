@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from safetensors.numpy import load_file, save_file
 
-from pipeline.data.image_set import ImageSet
 from pipeline.data.order import evenly_spaced
+from pipeline.data.sample_set import SampleSet
 from pipeline.metrics.features import FeatureExtractor
 from pipeline.metrics.frechet import FrechetReference
 from pipeline.metrics.moments import Moments, moments_of
@@ -80,8 +80,8 @@ class Reference:
 
 
 def open_reference(
-    train: ImageSet,
-    heldout: ImageSet,
+    train: SampleSet,
+    heldout: SampleSet,
     split: str,
     extractor: FeatureExtractor,
     runtime: Runtime,
@@ -118,13 +118,13 @@ def open_reference(
         frechet=FrechetReference(moments),
         heldout=FrechetReference(heldout_moments) if heldout_moments.count > heldout_moments.num_features else None,
         features=torch.from_numpy(features).double(),
-        training=train.images,
-        some_heldout=heldout.images[:MEMORISATION_IMAGES],
+        training=train.samples,
+        some_heldout=heldout.samples[:MEMORISATION_IMAGES],
     )
 
 
-def _measure(images: ImageSet, extractor: FeatureExtractor, num_kept: int, batch_size: int, path: Path) -> None:
-    features = extractor.all(images.images, batch_size)
+def _measure(images: SampleSet, extractor: FeatureExtractor, num_kept: int, batch_size: int, path: Path) -> None:
+    features = extractor.all(images.samples, batch_size)
     moments = moments_of(features)
     # Sources order images by class, so the first ones would not speak for all.
     chosen = evenly_spaced(len(features), num_kept)
