@@ -29,8 +29,7 @@ from pipeline.config.loading import load_config
 from pipeline.config.solver import SolverConfig
 from pipeline.data.pixels import to_uint8
 from pipeline.data.sample_set import SampleSet
-from pipeline.evaluation.quality import num_kept
-from pipeline.evaluation.reference import open_reference
+from pipeline.evaluation.reference import num_kept, open_reference
 from pipeline.evaluation.sweep import sweep
 from pipeline.flow.noise import sample_noise, stream_key
 from pipeline.metrics.classifier import ImageClassifier

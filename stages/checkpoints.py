@@ -13,7 +13,7 @@ from pathlib import Path
 from pipeline.config.compute import ONE_PROCESS
 from pipeline.config.graph import DISTILLED, Config
 from pipeline.config.solver import SolverConfig
-from pipeline.evaluation.few_step_fid import FewStepFid
+from pipeline.evaluation.few_step_fid import open_few_step_fid
 from pipeline.flow.noise import stream_key
 from pipeline.models.networks import load_network, noise_of, num_classes, sample_shape, starting_network
 from pipeline.models.runtime import open_runtime
@@ -23,7 +23,6 @@ from pipeline.system.errors import StraightflowError
 from pipeline.training.checkpoint import load_average, saved_averages
 from stages import paths
 from stages.entry import run
-from stages.measuring import open_measure
 
 BATCH_SIZE = 250
 
@@ -41,9 +40,16 @@ def main(config: Config, arguments: list[str]) -> None:
     sampler = Sampler(
         sample_shape(network), options.model, None, network, runtime, noise_of(network), num_classes(network)
     )
-    extractor, reference = open_measure(config, runtime)
-    reference.check(sampler.shape, options.num_samples, "--num-samples")
-    fid_of = FewStepFid(extractor, reference, stream_key("training", 0), options.num_samples, BATCH_SIZE)
+    fid_of = open_few_step_fid(
+        config,
+        runtime,
+        paths.measuring(),
+        sampler.shape,
+        key=stream_key("training", 0),
+        num_samples=options.num_samples,
+        batch_size=BATCH_SIZE,
+        setting="--num-samples",
+    )
     print(f"FID: {fid_of.describe()}")
     best: tuple[float, str] | None = None
     for file in _averages(options.model):

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from pipeline.config.compute import ONE_PROCESS
 from pipeline.config.graph import Config
 from pipeline.config.solver import STUDENT_SOLVERS, TEACHER_SOLVERS, SolverConfig
-from pipeline.data.pixels import mosaic
+from pipeline.data.mosaic import mosaic
 from pipeline.models.runtime import open_runtime
 from pipeline.models.sampler import Sampler, load_sampler
 from pipeline.models.sampling import TRAJECTORY_SOLVERS, sample_images, sample_trajectories

@@ -90,14 +90,20 @@ def quick_fid_of(
 ) -> QuickFid:
     """FID of images of ``shape`` by the configured features and reference, from the same noises and classes."""
     # Trainings that measure nothing do without what this loads.
-    from pipeline.evaluation.few_step_fid import FewStepFid
-    from stages.measuring import open_measure
+    from pipeline.evaluation.few_step_fid import open_few_step_fid
 
-    extractor, reference = open_measure(config, runtime)
-    num_samples, batch_size = config.watch.fid_num_samples, config.evaluate.batch_size
-    reference.check(shape, num_samples, "watch.fid_num_samples")
-    fid_of = FewStepFid(extractor, reference, KEY, num_samples, batch_size)
+    fid_of = open_few_step_fid(
+        config,
+        runtime,
+        paths.measuring(),
+        shape,
+        key=KEY,
+        num_samples=config.watch.fid_num_samples,
+        batch_size=config.evaluate.batch_size,
+        setting="watch.fid_num_samples",
+    )
+    measure = f"{fid_of.extractor.name}/{fid_of.reference.split}/{fid_of.num_samples}_samples"
     return QuickFid(
-        name=f"fid/{extractor.name}/{reference.split}/{num_samples}_samples/{solver.name}_{solver.num_steps}",
+        name=f"fid/{measure}/{solver.name}_{solver.num_steps}",
         measure=lambda network: fid_of(wrapped(network), solver),
     )

@@ -81,11 +81,6 @@ class DataConfig(Section):
         return "points" if self.source in POINT_DIMS else "pixels"
 
     @property
-    def is_points(self) -> bool:
-        """Whether a sample is a point of shape (dim,) and not an image."""
-        return self.space == "points"
-
-    @property
     def sample_shape(self) -> tuple[int, ...]:
         """(channels, height, width) of an image, (dim,) of a point."""
         if self.space == "points":

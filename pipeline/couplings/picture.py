@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from PIL import Image
 
-from pipeline.data.pixels import mosaic, to_uint8
+from pipeline.data.mosaic import mosaic
+from pipeline.data.pixels import to_uint8
 
 _GAP = 8
 _NOISE_RANGE = 3.0

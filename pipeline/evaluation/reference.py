@@ -10,9 +10,12 @@ import numpy as np
 import torch
 from safetensors.numpy import load_file, save_file
 
+from pipeline.config.evaluation import EvaluateConfig
+from pipeline.config.graph import Config
 from pipeline.data.order import evenly_spaced
-from pipeline.data.sample_set import SampleSet
-from pipeline.metrics.features import FeatureExtractor
+from pipeline.data.sample_set import SampleSet, open_samples
+from pipeline.evaluation.folders import MeasuringFolders
+from pipeline.metrics.features import FeatureExtractor, open_extractor
 from pipeline.metrics.frechet import FrechetReference
 from pipeline.metrics.moments import Moments, moments_of
 from pipeline.metrics.neighbours import nearest_distances
@@ -77,6 +80,36 @@ class Reference:
                 found=f"{num_samples}",
                 mend=f"raise {setting}, or take features with fewer dimensions",
             )
+
+
+def num_kept(config: EvaluateConfig) -> int:
+    """Images, of a cell or of the reference, whose features and pixels are kept one by one."""
+    return max(
+        config.neighbours.num_samples, config.kernel_distance.subset_size, config.grid_images, MEMORISATION_IMAGES
+    )
+
+
+def open_run_reference(
+    config: Config, runtime: Runtime, folders: MeasuringFolders
+) -> tuple[FeatureExtractor, Reference]:
+    """The configured features of a run, and its reference split under them.
+
+    Raises:
+        StraightflowError: If the features' network or the data set is missing or out of reach.
+    """
+    train, heldout = (open_samples(folders.data, split) for split in ("train", "heldout"))
+    extractor = open_extractor(config.features, folders.classifier, train.shape, runtime.device)
+    reference = open_reference(
+        train,
+        heldout,
+        config.features.reference,
+        extractor,
+        runtime,
+        num_features_kept=num_kept(config.evaluate),
+        batch_size=config.features.batch_size,
+        folder=folders.references,
+    )
+    return extractor, reference
 
 
 def open_reference(
