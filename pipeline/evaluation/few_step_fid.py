@@ -48,12 +48,12 @@ class FewStepFid:
         starts = range(0, self.num_samples, self.batch_size)
         parts: list[tuple[int, Moments]] = []
         for first in range(0, len(starts), accelerator.num_processes):
-            own = first + accelerator.process_index
-            # A process without a batch of its own repeats the last one: all must call a sharded network.
-            start = starts[min(own, len(starts) - 1)]
+            number = first + accelerator.process_index
+            # A process for which no batch is left repeats the last one: all must call a sharded network.
+            start = starts[min(number, len(starts) - 1)]
             indices = range(start, min(start + self.batch_size, self.num_samples))
             images = draw_images(sampler, solver, self.key, indices)
-            if own < len(starts):
+            if number < len(starts):
                 parts.append((start, moments_of(self.extractor.all(images, len(images)))))
             if progress is not None:
                 progress.advance(min(accelerator.num_processes, len(starts) - first) * len(indices))

@@ -1,4 +1,4 @@
-"""What is measured of a run's models and couplings, by what their samples are."""
+"""Measures the models and couplings of a run, on images or on points."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pipeline.models.sampler import Sampler
 
 
 class Measure(Protocol):
-    """Measures samples of one space against what they should be."""
+    """What samples of one space are measured with."""
 
     def couplings_row(self, round_name: str, store: CouplingStore) -> Row:
         """The row of a round's couplings, from as many pairs as models are measured with, if there are.
@@ -41,7 +41,7 @@ class Measure(Protocol):
 
 
 def open_measure(config: Config, runtime: Runtime, folders: MeasuringFolders) -> Measure:
-    """What the configured data are measured with.
+    """The measure of the configured data.
 
     Args:
         config: The run.

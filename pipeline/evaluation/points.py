@@ -1,4 +1,4 @@
-"""Points measured as they are: distances to fresh ones, the shape of trajectories, and the error of the field."""
+"""Points measured: distances to fresh draws, the shape of trajectories, and the error of the velocity field."""
 
 from __future__ import annotations
 

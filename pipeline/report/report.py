@@ -1,4 +1,4 @@
-"""The report of a run, composed, written and told in the terminal, by what its samples are."""
+"""Writes the report of a run on images or on points, and describes the run for the terminal."""
 
 from __future__ import annotations
 

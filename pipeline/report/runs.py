@@ -59,7 +59,7 @@ def _git(repository: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def comparison_table(name_a: str, rows_a: Sequence[ImageRow], name_b: str, rows_b: Sequence[ImageRow]) -> str:
-    """FID of every cell that both runs measured, and whether they can be told apart; what only one has is named."""
+    """FID of every cell that both runs measured, whether they differ significantly, and what only one measured."""
     cells_a = {row.cell: row for row in rows_a}
     cells_b = {row.cell: row for row in rows_b}
     lines = [("cell", name_a, name_b, "B ÷ A", "")]

@@ -1,4 +1,4 @@
-"""Colours of figures: told apart with any kind of colour vision, on a light and on a dark background."""
+"""Colours of figures, on a light and on a dark background, that any kind of colour vision distinguishes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The report of a run, written and told in the terminal by what its samples are."""
+"""The report of a run on images or on points, and its description for the terminal."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pipeline.config.graph import Config
 from pipeline.config.noise import STANDARD_NOISE
 from pipeline.metrics.image_row import ImageRow
 from pipeline.metrics.point_row import PointRow
-from pipeline.metrics.row import Row, parse_samples_key, samples_key
+from pipeline.metrics.row import Row, samples_key
 from pipeline.report.few_step_csv import read_few_step_csv
 from pipeline.report.points.figures import independent_paths
 from pipeline.report.report import describe_run, write_report
@@ -60,7 +60,7 @@ def run_on_points(root: Path) -> Config:
         (run_on_points, PointRow, "flow_1_sliced_wasserstein", "which are 0.050 from each other"),
     ],
 )
-def test_every_file_of_the_report_is_written_and_the_table_is_told(
+def test_every_file_of_the_report_is_written_and_its_table_described(
     make_run, kind: type[Row], number: str, words: str, tmp_path: Path
 ) -> None:
     config = make_run(tmp_path)
@@ -88,12 +88,7 @@ def test_a_table_of_other_samples_than_the_configured_ones_is_refused(tmp_path: 
         describe_run(Config.model_validate(composed("preset=smoke")), table)
 
 
-@pytest.mark.parametrize(("solver", "num_steps"), [("euler", 4), ("dopri5-0.001", None)])
-def test_the_name_of_a_cells_samples_says_which_cell_it_is(solver: str, num_steps: int | None) -> None:
-    assert parse_samples_key(samples_key(solver, num_steps)) == (solver, num_steps)
-
-
-def test_a_run_is_told_without_drawing_and_images_are_reported_without_networks(tmp_path: Path) -> None:
+def test_a_run_is_described_without_drawing_and_images_are_reported_without_networks(tmp_path: Path) -> None:
     params = run_on_images(tmp_path / "run").model_dump(mode="json")
     imported = modules_imported(
         f"""
@@ -105,7 +100,7 @@ def test_a_run_is_told_without_drawing_and_images_are_reported_without_networks(
         """
     )
     assert imported.isdisjoint({"torch", "pipeline.toys", "pipeline.report.points"})
-    told = modules_imported(
+    described = modules_imported(
         f"""
         from pathlib import Path
         from pipeline.config.graph import Config
@@ -113,4 +108,4 @@ def test_a_run_is_told_without_drawing_and_images_are_reported_without_networks(
         print(describe_run(Config.model_validate({params!r}), Path({str(tmp_path / "run/table.csv")!r})))
         """
     )
-    assert told.isdisjoint({"torch", "matplotlib", "pipeline.report.points"})
+    assert described.isdisjoint({"torch", "matplotlib", "pipeline.report.points"})

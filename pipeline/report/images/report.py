@@ -15,7 +15,7 @@ from pipeline.report.provenance import collect_provenance, parameters
 
 
 def compose_report(root: Path, config: Config) -> ReportContents:
-    """Reads what the run below ``root`` measured, and draws and words it.
+    """Reads what the run below ``root`` measured, and composes its report.
 
     Raises:
         StraightflowError: If an output is missing or not what its stage writes.

@@ -16,7 +16,7 @@ from pipeline.toys.distributions import TOYS
 
 
 def compose_report(root: Path, config: Config) -> ReportContents:
-    """Reads what the run below ``root`` measured, and draws and words it.
+    """Reads what the run below ``root`` measured, and composes its report.
 
     Raises:
         StraightflowError: If an output is missing or not what its stage writes.
