@@ -33,7 +33,7 @@ from pipeline.config.loading import load_config
 from pipeline.config.solver import SolverConfig
 from pipeline.config.training import FlowTrainingConfig
 from pipeline.couplings.store import CouplingStore
-from pipeline.evaluation.few_step_fid import FewStepFid
+from pipeline.evaluation.few_step_fid import FewStepFid, open_few_step_fid
 from pipeline.flow.noise import stream_key
 from pipeline.models.networks import build_network, load_network, num_classes, sample_shape, starting_network
 from pipeline.models.runtime import Runtime, open_runtime
@@ -48,7 +48,6 @@ from pipeline.training.loop import train
 from pipeline.training.objectives import build_velocity_regression
 from pipeline.training.samples import Subset
 from stages import paths
-from stages.measuring import open_measure
 
 HELDOUT_ITEMS = 1000
 BASE = {"loss": {"name": "pseudo_huber", "c": 0.03}, "timesteps": {"name": "u_shaped", "a": 4.0}}
@@ -103,11 +102,17 @@ def open_setting(folder: Path, round_name: str, num_samples: int) -> Setting:
     """Opens what a finished run left in ``folder``."""
     config = load_config(folder / "params.yaml")
     runtime = open_runtime(config.compute, ONE_PROCESS)
-    extractor, reference = open_measure(config, runtime, folder)
     store = CouplingStore(folder / paths.couplings(round_name))
-    reference.check(store.manifest.shape, num_samples, "--num-samples")
-    key, batch_size = stream_key("evaluation", config.evaluate.seed), config.evaluate.batch_size
-    fid_of = FewStepFid(extractor, reference, key, num_samples, batch_size)
+    fid_of = open_few_step_fid(
+        config,
+        runtime,
+        paths.measuring(folder),
+        store.manifest.shape,
+        key=stream_key("evaluation", config.evaluate.seed),
+        num_samples=num_samples,
+        batch_size=config.evaluate.batch_size,
+        setting="--num-samples",
+    )
     return Setting(folder, config, round_name, store, runtime, fid_of)
 
 

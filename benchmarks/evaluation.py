@@ -27,10 +27,9 @@ from pipeline.config.compute import ONE_PROCESS
 from pipeline.config.graph import Config
 from pipeline.config.loading import load_config
 from pipeline.config.solver import SolverConfig
-from pipeline.data.image_set import ImageSet
 from pipeline.data.pixels import to_uint8
-from pipeline.evaluation.quality import num_kept
-from pipeline.evaluation.reference import open_reference
+from pipeline.data.sample_set import SampleSet
+from pipeline.evaluation.reference import num_kept, open_reference
 from pipeline.evaluation.sweep import sweep
 from pipeline.flow.noise import sample_noise, stream_key
 from pipeline.metrics.classifier import ImageClassifier
@@ -68,7 +67,7 @@ def measure_sweep(folder: Path, config: Config) -> None:
     extractor = open_extractor(config.features, folder / "net", shape, runtime.device)
     rng = np.random.default_rng(0)
     train, heldout = (
-        ImageSet(rng.integers(0, 256, (count, *shape), dtype=np.uint8), None, "benchmark") for count in (1617, 180)
+        SampleSet(rng.integers(0, 256, (count, *shape), dtype=np.uint8), None, "benchmark") for count in (1617, 180)
     )
     reference = open_reference(
         train,

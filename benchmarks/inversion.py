@@ -15,8 +15,8 @@ import torch
 from pipeline.config.compute import ONE_PROCESS, ComputeConfig
 from pipeline.config.solver import SolverConfig
 from pipeline.couplings.noise_normality import noise_normality
-from pipeline.data.image_set import open_images
 from pipeline.data.pixels import to_float
+from pipeline.data.sample_set import open_samples
 from pipeline.flow.noise import sample_noise, stream_key
 from pipeline.models.runtime import open_runtime
 from pipeline.models.sampler import load_sampler
@@ -41,8 +41,8 @@ def main() -> None:
     chosen = parser.parse_args()
     runtime = open_runtime(ComputeConfig(precision="fp32", compile="off", channels_last="off"), ONE_PROCESS)
     sampler = load_sampler(chosen.model, runtime)
-    images = open_images(chosen.images, "train")
-    x_1 = to_float(torch.from_numpy(images.images[: chosen.num_samples].copy()))
+    images = open_samples(chosen.images, "train")
+    x_1 = to_float(torch.from_numpy(images.samples[: chosen.num_samples].copy()))
     image_noise = sample_noise(stream_key("inversion", 0), range(len(x_1)), sampler.shape)
     print(f"{len(x_1)} training images, model {sampler.fingerprint[:12]}, fp32\n")
     print("| solver | NFE | error | mean | variance | of pixels | ‖x_0‖/√d | spread of ‖x_0‖ | float16 error |")

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from pipeline.config.graph import Config
-from pipeline.data.check import check_images
+from pipeline.data.check import check_data
 from pipeline.models.check import check_teacher
 from pipeline.system.atomic import write_json
 from stages import paths
@@ -28,7 +28,7 @@ def main(config: Config, arguments: list[str]) -> None:
     note = note_on(PARAMS)
     if note is not None:
         print(f"note: {note}", file=sys.stderr)
-    data = check_images(config.data, _previous(paths.DATA_INPUT))
+    data = check_data(config.data, _previous(paths.DATA_INPUT))
     teacher = check_teacher(config.teacher, config.data, _previous(paths.TEACHER_INPUT))
     for stage in STAGES:
         write_json(paths.code(stage), code_of(stage))

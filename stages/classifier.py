@@ -24,12 +24,12 @@ def main(config: Config, arguments: list[str]) -> None:
 
 def _train(settings: ClassifierConfig) -> float:
     """Writes models/classifier; accuracy on held-out images. Imports torch, which runs with other features need not."""
-    from pipeline.data.image_set import open_images
+    from pipeline.data.sample_set import open_samples
     from pipeline.metrics.classifier import train_classifier
     from pipeline.metrics.features import save_classifier
 
-    heldout = open_images(paths.IMAGES, "heldout")
-    network, accuracy = train_classifier(open_images(paths.IMAGES, "train"), heldout, settings)
+    heldout = open_samples(paths.IMAGES, "heldout")
+    network, accuracy = train_classifier(open_samples(paths.IMAGES, "train"), heldout, settings)
     save_classifier(network, paths.CLASSIFIER)
     return accuracy
 

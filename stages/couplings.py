@@ -13,7 +13,7 @@ from pipeline.config.graph import Config
 from pipeline.couplings.generation import generate_couplings, make_shards, open_run
 from pipeline.couplings.inventory import unfinished_stores
 from pipeline.couplings.unfinished import Worker
-from pipeline.data.image_set import open_images
+from pipeline.data.sample_set import open_samples
 from pipeline.models.runtime import open_runtime
 from pipeline.models.sampler import load_sampler
 from pipeline.system.errors import StraightflowError
@@ -32,7 +32,7 @@ def main(config: Config, arguments: list[str]) -> None:
     couplings = config.rounds[chosen.round].couplings
     runtime = open_runtime(config.compute, config.launch)
     sampler = load_sampler(paths.model(couplings.source), runtime)
-    images = open_images(paths.IMAGES, "train") if couplings.image_to_noise is not None else None
+    images = open_samples(paths.IMAGES, "train") if couplings.image_to_noise is not None else None
     if chosen.workers is None:
         generate_couplings(
             sampler, couplings, paths.RUNS, paths.couplings(chosen.round), images, code=code_of("couplings")

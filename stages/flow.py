@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pipeline.config.graph import Config
 from pipeline.config.solver import SolverConfig
-from pipeline.data.image_set import open_images
+from pipeline.data.sample_set import open_samples
 from pipeline.models.networks import build_network, set_noise
 from pipeline.models.runtime import open_runtime
 from pipeline.models.student import save_student
@@ -19,7 +19,7 @@ def main(config: Config, arguments: list[str]) -> None:
     name = single_argument(arguments, "a flow")
     settings, architecture = config.flows[name], config.teacher.network
     runtime = open_runtime(config.compute, config.launch)
-    data = open_images(paths.IMAGES, "train")
+    data = open_samples(paths.IMAGES, "train")
     network = build_network(architecture, data.shape, settings.seed)
     set_noise(network, settings.noise)
     flow = Run(

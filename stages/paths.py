@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pipeline.evaluation.folders import MeasuringFolders
+
 PROJECT = Path()
 DATA_INPUT = Path("inputs/data.json")
 TEACHER_INPUT = Path("inputs/teacher.json")
@@ -50,6 +52,11 @@ def evaluation(model_name: str) -> Path:
 def samples(model_name: str) -> Path:
     """Images of a model for the sample grids."""
     return Path("samples") / f"{model_name}.safetensors"
+
+
+def measuring(project: Path = PROJECT) -> MeasuringFolders:
+    """What models and couplings of the run in the folder ``project`` are measured with."""
+    return MeasuringFolders(project / IMAGES, project / CLASSIFIER, project / REFERENCES, project / CELLS)
 
 
 def losses(model_name: str) -> Path:

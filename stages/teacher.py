@@ -7,7 +7,7 @@ from functools import partial
 from pipeline.config.graph import TEACHER, Config
 from pipeline.config.solver import SolverConfig
 from pipeline.config.teacher import TeacherConfig
-from pipeline.data.image_set import ImageSet, open_images
+from pipeline.data.sample_set import SampleSet, open_samples
 from pipeline.diffusion.noise_schedule import read_noise_schedule
 from pipeline.models.networks import build_network, set_noise
 from pipeline.models.pretrained import adopt_pretrained, save_teacher, training_scheduler
@@ -23,7 +23,7 @@ def main(config: Config, arguments: list[str]) -> None:
     """Writes models/teacher and its training curve."""
     del arguments
     runtime = open_runtime(config.compute, config.launch)
-    images = open_images(paths.IMAGES, "train")
+    images = open_samples(paths.IMAGES, "train")
     teacher = config.teacher
     if teacher.pretrained is None:
         run_training(_teacher_run(teacher, images, runtime), config, runtime)
@@ -32,7 +32,7 @@ def main(config: Config, arguments: list[str]) -> None:
         write_training(TEACHER, None)
 
 
-def _teacher_run(teacher: TeacherConfig, images: ImageSet, runtime: Runtime) -> Run:
+def _teacher_run(teacher: TeacherConfig, images: SampleSet, runtime: Runtime) -> Run:
     network = build_network(teacher.network, images.shape, teacher.train.seed)
     common = partial(
         Run,

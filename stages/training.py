@@ -14,7 +14,7 @@ from diffusers import ModelMixin
 from pipeline.config.graph import Config
 from pipeline.config.solver import SolverConfig
 from pipeline.config.training import TrainingConfig
-from pipeline.data.image_set import open_images
+from pipeline.data.sample_set import open_samples
 from pipeline.diffusion.noise_schedule import NoiseSchedule
 from pipeline.models.runtime import Runtime
 from pipeline.system.atomic import atomic_file, write_json
@@ -87,7 +87,7 @@ def heldout_data(wanted: int, key: str) -> Subset | None:
     """A spread of ``wanted`` held-out images or points, None for 0; ``key`` names the training's settings in errors."""
     if not wanted:
         return None
-    data = open_images(paths.IMAGES, "heldout")
+    data = open_samples(paths.IMAGES, "heldout")
     if len(data) < wanted:
         raise StraightflowError(
             expected=f"{wanted} held-out samples, as {key}.heldout_items says",

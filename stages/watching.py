@@ -10,6 +10,7 @@ from diffusers import ModelMixin
 
 from pipeline.config.graph import Config
 from pipeline.config.solver import SolverConfig
+from pipeline.data.space import space_of_shape
 from pipeline.diffusion.noise_schedule import NoiseSchedule
 from pipeline.flow.noise import stream_key
 from pipeline.models.networks import noise_of, num_classes, sample_shape
@@ -52,7 +53,7 @@ def watching(
     """
     shape = sample_shape(network)
     for key in ("samples_every_steps", "fid_every_steps"):
-        if getattr(config.watch, key) is not None and len(shape) != 3:
+        if getattr(config.watch, key) is not None and not space_of_shape(shape).is_visual:
             raise StraightflowError(
                 expected=f"images, for watch.{key}",
                 found=f"samples of shape {shape}",
@@ -89,14 +90,20 @@ def quick_fid_of(
 ) -> QuickFid:
     """FID of images of ``shape`` by the configured features and reference, from the same noises and classes."""
     # Trainings that measure nothing do without what this loads.
-    from pipeline.evaluation.few_step_fid import FewStepFid
-    from stages.measuring import open_measure
+    from pipeline.evaluation.few_step_fid import open_few_step_fid
 
-    extractor, reference = open_measure(config, runtime)
-    num_samples, batch_size = config.watch.fid_num_samples, config.evaluate.batch_size
-    reference.check(shape, num_samples, "watch.fid_num_samples")
-    fid_of = FewStepFid(extractor, reference, KEY, num_samples, batch_size)
+    fid_of = open_few_step_fid(
+        config,
+        runtime,
+        paths.measuring(),
+        shape,
+        key=KEY,
+        num_samples=config.watch.fid_num_samples,
+        batch_size=config.evaluate.batch_size,
+        setting="watch.fid_num_samples",
+    )
+    measure = f"{fid_of.extractor.name}/{fid_of.reference.split}/{fid_of.num_samples}_samples"
     return QuickFid(
-        name=f"fid/{extractor.name}/{reference.split}/{num_samples}_samples/{solver.name}_{solver.num_steps}",
+        name=f"fid/{measure}/{solver.name}_{solver.num_steps}",
         measure=lambda network: fid_of(wrapped(network), solver),
     )

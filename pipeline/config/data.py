@@ -8,6 +8,8 @@ from pydantic import Field, model_validator
 
 from pipeline.config.section import NonNegativeInt, PositiveInt, Section
 
+SpaceName = Literal["pixels", "points"]
+
 POINT_DIMS = {"two_gaussians": 2, "bimodal_1d": 1, "checkerboard": 2, "eight_gaussians": 2, "two_moons": 2}
 
 
@@ -56,7 +58,7 @@ class DataConfig(Section):
 
     @model_validator(mode="after")
     def _location_matches_source(self) -> DataConfig:
-        bundled = self.source == "digits" or self.is_points
+        bundled = self.source == "digits" or self.space == "points"
         if bundled and self.location is not None:
             raise ValueError(f"data.location must be null for source {self.source!r}")
         if not bundled and not self.location:
@@ -66,21 +68,22 @@ class DataConfig(Section):
     @model_validator(mode="after")
     def _sizes_match_source(self) -> DataConfig:
         sizes = (self.resolution, self.channels)
-        if self.is_points and (sizes != (None, None) or self.num_points is None):
+        points = self.space == "points"
+        if points and (sizes != (None, None) or self.num_points is None):
             raise ValueError(f"source {self.source!r} takes num_points, and null for resolution and channels")
-        if not self.is_points and (None in sizes or self.num_points is not None):
+        if not points and (None in sizes or self.num_points is not None):
             raise ValueError(f"source {self.source!r} takes resolution and channels, and null for num_points")
         return self
 
     @property
-    def is_points(self) -> bool:
-        """Whether a sample is a point of shape (dim,) and not an image."""
-        return self.source in POINT_DIMS
+    def space(self) -> SpaceName:
+        """What a sample is, see :mod:`pipeline.data.space`."""
+        return "points" if self.source in POINT_DIMS else "pixels"
 
     @property
     def sample_shape(self) -> tuple[int, ...]:
         """(channels, height, width) of an image, (dim,) of a point."""
-        if self.is_points:
+        if self.space == "points":
             return (POINT_DIMS[self.source],)
         return self.image_shape
 

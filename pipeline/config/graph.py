@@ -14,7 +14,7 @@ from pipeline.config.noise import STANDARD_NOISE
 from pipeline.config.section import ModelName, Section
 from pipeline.config.solver import STUDENT_SOLVERS, TEACHER_SOLVERS
 from pipeline.config.teacher import TeacherConfig
-from pipeline.config.training import DistillConfig, FlowConfig, FlowTrainingConfig
+from pipeline.config.training import DistillConfig, FlowConfig, FlowTrainingConfig, TrainingConfig
 from pipeline.config.watch import WatchConfig
 from pipeline.system.errors import nearest
 
@@ -82,7 +82,7 @@ def _graph_problems(config: Config) -> Iterable[str]:
                 yield f"{section}.{name}: the name is reserved ({', '.join(RESERVED_MODEL_NAMES)}); rename it"
     for name in config.flows.keys() & config.rounds.keys():
         yield f"{name!r} names both a flow and a round; rename one"
-    yield from _shape_problems(config)
+    yield from _space_problems(config)
     sources = (TEACHER, *config.flows, *config.rounds)
     for name, item in config.rounds.items():
         for key, target in (("couplings.source", item.couplings.source), ("train.init", item.train.init)):
@@ -130,15 +130,21 @@ def _graph_problems(config: Config) -> Iterable[str]:
         )
 
 
-def _shape_problems(config: Config) -> Iterable[str]:
-    """Yields what does not fit the samples' shape: images, or points."""
-    source, points = config.data.source, config.data.is_points
+def _space_problems(config: Config) -> Iterable[str]:
+    """Yields what does not fit what a sample is: an image, or a point."""
+    source, points = config.data.source, config.data.space == "points"
     if points != (config.teacher.mlp is not None):
         yield f"data.source {source!r} needs teacher.{'mlp' if points else 'unet'}, and null for the other"
     if points != (config.features.name == "points"):
         yield f"features.name must {'' if points else 'not '}be 'points' for data.source {source!r}"
     if points and config.watch.samples_every_steps is not None:
         yield "watch.samples_every_steps draws images; set it to null for points"
+    trainings: dict[str, TrainingConfig] = {"teacher.train": config.teacher.train, "distill": config.distill}
+    trainings |= {f"flows.{name}": flow for name, flow in config.flows.items()}
+    trainings |= {f"rounds.{name}.train": item.train for name, item in config.rounds.items()}
+    for key, training in trainings.items():
+        if points and training.horizontal_flips:
+            yield f"{key}.horizontal_flips mirrors images; set it to false for points"
     for name, item in config.rounds.items():
         if points and item.couplings.dtype == "uint8":
             yield f"rounds.{name}.couplings.dtype uint8 keeps [-1, 1] alone; give float32 or float16 for points"

@@ -111,7 +111,7 @@ def _content_reasons(store: CouplingStore) -> Iterator[str]:
             images = store.images(indices).flatten(1)
             if images.is_floating_point():
                 broken["not finite"] += (start + torch.nonzero(~images.isfinite().all(1))[:, 0]).tolist()
-            if images.shape[1] > 2:
+            if store.manifest.space.is_visual:
                 broken["constant"] += (start + torch.nonzero((images == images[:, :1]).all(1))[:, 0]).tolist()
             digests[indices] = [_digest(row) for row in store.noise_heads(indices).numpy()]
             progress.advance(len(indices))

@@ -17,8 +17,8 @@ from pipeline.couplings.pair_filter import write_pair_filter
 from pipeline.couplings.pairs import Pairs, drawn_ahead, pair_source
 from pipeline.couplings.shard import IMAGES, LABELS, NOISE
 from pipeline.couplings.unfinished import PREFIX, FinishedShard, UnfinishedStore, Worker
-from pipeline.data.image_set import ImageSet
-from pipeline.data.pixels import to_float, to_uint8
+from pipeline.data.pixels import from_stored, to_stored
+from pipeline.data.sample_set import SampleSet
 from pipeline.flow.noise import noise_check, stream_key
 from pipeline.models.sampler import Sampler
 from pipeline.system.atomic import publish_folder, write_json
@@ -49,7 +49,7 @@ class CouplingRun:
     sampler: Sampler
     config: CouplingsConfig
     unfinished: UnfinishedStore
-    images: ImageSet | None = None
+    images: SampleSet | None = None
 
     @property
     def num_shards(self) -> int:
@@ -70,7 +70,7 @@ def open_run(
     sampler: Sampler,
     config: CouplingsConfig,
     runs_folder: Path,
-    images: ImageSet | None = None,
+    images: SampleSet | None = None,
     *,
     code: Mapping[str, str] = NO_CODE,
 ) -> CouplingRun:
@@ -103,7 +103,7 @@ def generate_couplings(
     config: CouplingsConfig,
     runs_folder: Path,
     destination: Path,
-    images: ImageSet | None = None,
+    images: SampleSet | None = None,
     *,
     code: Mapping[str, str] = NO_CODE,
 ) -> None:
@@ -180,8 +180,8 @@ def _make_shard(run: CouplingRun, shard: int, progress: Progress) -> None:
     for chunk, initial in zip(chunks, drawn_ahead(source, chunks), strict=True):
         pairs = source.solve(initial)
         _require_finite(pairs, config, shard, chunk)
-        images = to_uint8(pairs.x_1) if config.dtype == "uint8" else pairs.x_1.to(getattr(torch, config.dtype))
-        x_0, x_1 = pairs.x_0, to_float(images) if config.dtype == "uint8" else images.float()
+        images = to_stored(pairs.x_1, config.dtype)
+        x_0, x_1 = pairs.x_0, from_stored(images)
         tensors = {IMAGES: images}
         if source.direction == "image_to_noise":
             tensors[NOISE] = pairs.x_0.half()
@@ -192,7 +192,7 @@ def _make_shard(run: CouplingRun, shard: int, progress: Progress) -> None:
         for name, values in tensors.items():
             stored.setdefault(name, []).append(values)
         costs.append(transport_costs(x_0, x_1))
-        if len(run.sampler.shape) == 3:  # points have no range
+        if run.sampler.space.is_bounded:
             clipped += int((pairs.x_1.abs() > 1 + CLIPPED_BEYOND).sum())
         evaluations += pairs.nfe * len(chunk)
         progress.advance(len(chunk))

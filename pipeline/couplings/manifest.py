@@ -14,6 +14,8 @@ from pipeline.config.couplings import ImageToNoiseConfig
 from pipeline.config.noise import STANDARD_NOISE, NoiseConfig
 from pipeline.config.solver import SolverConfig
 from pipeline.couplings.noise_normality import NoiseNormality
+from pipeline.data.pixels import StoredType
+from pipeline.data.space import Space, space_of_shape
 from pipeline.system.errors import StraightflowError, one_line
 from pipeline.system.fingerprint import fingerprint_file
 
@@ -116,7 +118,7 @@ class Manifest(BaseModel):
     num_pairs: int
     shard_pairs: int
     shape: tuple[int, ...]
-    dtype: Literal["uint8", "float16", "float32"]
+    dtype: StoredType
     seed: int
     noise: NoiseConfig = STANDARD_NOISE
     noise_check: str
@@ -130,6 +132,11 @@ class Manifest(BaseModel):
     image_to_noise: ImageToNoiseConfig | None = None
     pair_filter: PairFilter | None = None
     shards: tuple[ShardRecord, ...]
+
+    @property
+    def space(self) -> Space:
+        """What the samples of its pairs are."""
+        return space_of_shape(self.shape)
 
     @property
     def clipped_fraction(self) -> float:

@@ -16,8 +16,8 @@ import torch
 from pipeline.config.couplings import CouplingsConfig
 from pipeline.config.solver import SolverConfig
 from pipeline.couplings.manifest import Direction
-from pipeline.data.image_set import ImageSet
 from pipeline.data.order import EndlessOrder
+from pipeline.data.sample_set import SampleSet
 from pipeline.flow.noise import sample_noise, stream_key
 from pipeline.models.sampler import Sampler
 from pipeline.system.errors import StraightflowError
@@ -105,7 +105,7 @@ class FromImages:
     sampler: Sampler
     seed: int
     solver: SolverConfig
-    real: ImageSet
+    real: SampleSet
     order: EndlessOrder
     first: int
 
@@ -132,7 +132,7 @@ class FromImages:
         return Pairs(solution.x.float().cpu(), x_1, labels, solution.nfe)
 
 
-def pair_source(sampler: Sampler, config: CouplingsConfig, real: ImageSet | None, shard: int) -> PairSource:
+def pair_source(sampler: Sampler, config: CouplingsConfig, real: SampleSet | None, shard: int) -> PairSource:
     """The source of a shard's pairs: the last shards are those made from images.
 
     Raises:
@@ -142,10 +142,10 @@ def pair_source(sampler: Sampler, config: CouplingsConfig, real: ImageSet | None
     inversion = config.image_to_noise
     if inversion is None or shard * config.shard_pairs < first:
         return FromNoise(sampler, config.seed, config.solver)
-    if real is None or real.images.shape[1:] != sampler.shape:
+    if real is None or real.shape != sampler.shape:
         raise StraightflowError(
             expected=f"images of {sampler.shape} to take to noise, as couplings.image_to_noise asks for",
-            found="none" if real is None else f"images of {real.images.shape[1:]}",
+            found="none" if real is None else f"images of {real.shape}",
             mend="correct data, or set image_to_noise: null",
         )
     if sampler.num_classes is not None and (real.labels is None or int(real.labels.max()) >= sampler.num_classes):

@@ -14,7 +14,7 @@ from pipeline.config.noise import STANDARD_NOISE, NoiseConfig
 from pipeline.couplings.manifest import check_files, damaged, read_manifest
 from pipeline.couplings.pair_filter import read_kept_indices
 from pipeline.couplings.shard import IMAGES, LABELS, NOISE, map_shard
-from pipeline.data.pixels import to_float
+from pipeline.data.pixels import from_stored
 from pipeline.flow.noise import noise_check, sample_noise, stream_key
 
 # A map holds a file descriptor, of which a process usually has 1,024.
@@ -67,8 +67,7 @@ class CouplingStore:
 
     def x_1(self, indices: np.ndarray) -> torch.Tensor:
         """Images of these pairs as float32, (len(indices), …)."""
-        images = self.images(indices)
-        return to_float(images) if images.dtype == torch.uint8 else images.float()
+        return from_stored(self.images(indices))
 
     def are_from_images(self, indices: np.ndarray) -> np.ndarray:
         """Which of these pairs were made from real images; bool, (len(indices),)."""

@@ -1,4 +1,4 @@
-"""Whether the images can be had and have the configured shape: by listing them and opening a few."""
+"""Whether the data are there and have the configured shape: by listing the images and opening a few."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 from PIL import Image
 
 from pipeline.config.data import DataConfig
-from pipeline.data.image_shape import UNREADABLE, image_problem, unreadable_image
+from pipeline.data.image_format import UNREADABLE, image_problem, unreadable_image
 from pipeline.data.order import evenly_spaced
-from pipeline.data.parquet_files import parquet_files
+from pipeline.data.parquet_splits import parquet_splits
 from pipeline.system.errors import StraightflowError, one_line
 from pipeline.system.fingerprint import fingerprint_json
 from pipeline.system.hub import hub_revision
@@ -19,11 +19,11 @@ from pipeline.system.hub import hub_revision
 OPENED_IMAGES = 64
 
 
-def check_images(data: DataConfig, previous: dict[str, object]) -> dict[str, object]:
-    """Checks the configured images without decoding them all.
+def check_data(data: DataConfig, previous: dict[str, object]) -> dict[str, object]:
+    """Checks the configured images without decoding them all; points, which are drawn, need no check.
 
     Args:
-        data: The images.
+        data: Where they come from.
         previous: What this function returned before; where the hub does not answer now, it vouches for a
             data set that was reached then.
 
@@ -35,17 +35,15 @@ def check_images(data: DataConfig, previous: dict[str, object]) -> dict[str, obj
         StraightflowError: If the images are missing, unreadable, or of another size or colour than configured.
     """
     record: dict[str, object] = {"source": data.source, "location": data.location}
-    if data.is_points:
+    if data.source == "digits" and (data.channels, data.resolution) != (1, 8):
+        raise StraightflowError(
+            expected="data.channels: 1 and data.resolution: 8 for data.source: digits",
+            found=f"{data.channels} and {data.resolution}",
+            mend="correct them, or name other images",
+        )
+    if data.location is None:  # nothing outside of the code and the configuration that could change
         return record | {"fingerprint": None}
-    if data.source == "digits":
-        if (data.channels, data.resolution) != (1, 8):
-            raise StraightflowError(
-                expected="data.channels: 1 and data.resolution: 8 for data.source: digits",
-                found=f"{data.channels} and {data.resolution}",
-                mend="correct them, or name other images",
-            )
-        return record | {"fingerprint": None}
-    location = str(data.location)
+    location = data.location
     if data.source == "hub":
         try:
             return record | {"fingerprint": hub_revision("dataset", location)}
@@ -90,7 +88,7 @@ def _check_parquet(location: Path, data: DataConfig) -> list[Path]:
         raise StraightflowError(
             expected=f"parquet files at {location}", found="no such path", mend="correct data.location"
         )
-    files = parquet_files(location, data)
+    files = parquet_splits(location, data)
     for split, path in files.items():
         try:
             table = pyarrow.parquet.ParquetFile(path)

@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 
 from pipeline.config.data import DataConfig
-from pipeline.data.image_shape import UNREADABLE, image_problem, unreadable_image
-from pipeline.data.parquet_files import parquet_files
+from pipeline.data.image_format import UNREADABLE, image_problem, unreadable_image
+from pipeline.data.parquet_splits import parquet_splits
 from pipeline.system.atomic import atomic_folder, write_json
 from pipeline.system.errors import StraightflowError, one_line
 from pipeline.system.progress import Progress
@@ -82,7 +82,7 @@ def _load(config: DataConfig) -> dict[str, datasets.Dataset]:
             return dict(zip(splits, datasets.load_dataset(location, config.subset, split=splits), strict=True))
         if config.source == "folder":
             return dict(datasets.load_dataset("imagefolder", data_dir=location))
-        files = {split: str(path) for split, path in parquet_files(Path(location), config).items()}
+        files = {split: str(path) for split, path in parquet_splits(Path(location), config).items()}
         return dict(datasets.load_dataset("parquet", data_files=files))
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         raise StraightflowError(

@@ -1,4 +1,4 @@
-"""Points drawn once and kept like images: the training split, and a held-out one to measure against."""
+"""Points drawn once and kept like images: a training split and a held-out one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pipeline.toys.distributions import TOYS
 def prepare_points(config: DataConfig, folder: Path) -> None:
     """Draws the configured points from ``config.seed`` and writes both splits to ``folder``, atomically.
 
-    They are opened with :func:`pipeline.data.image_set.open_images`, float32 of shape (num, dim).
+    They are opened with :func:`pipeline.data.sample_set.open_samples`, float32 of shape (num, dim).
     """
     assert config.num_points is not None  # the configuration guarantees it
     points = TOYS[config.source].sample(config.num_points, torch.Generator().manual_seed(config.seed)).numpy()

@@ -29,7 +29,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class CellResult:
-    """A measured cell; times, evaluations and memory as at :class:`pipeline.metrics.row.Row`."""
+    """A measured cell; times, evaluations and memory as at :class:`pipeline.metrics.image_row.ImageRow`."""
 
     quality: Quality
     nfe: float

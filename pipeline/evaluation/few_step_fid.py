@@ -1,4 +1,4 @@
-"""FID of a model in hand at one solver, for watching and choosing: what the sweep measures, without the rest."""
+"""FID alone of a network in training or of a checkpoint, at one solver."""
 
 from __future__ import annotations
 
@@ -6,12 +6,17 @@ from dataclasses import dataclass
 
 from accelerate.utils import gather_object
 
+from pipeline.config.graph import Config
 from pipeline.config.solver import SolverConfig
-from pipeline.evaluation.reference import Reference
+from pipeline.data.space import space_of_shape
+from pipeline.evaluation.folders import MeasuringFolders
+from pipeline.evaluation.reference import Reference, open_run_reference
 from pipeline.metrics.features import FeatureExtractor
 from pipeline.metrics.moments import Moments, merge_moments, moments_of
+from pipeline.models.runtime import Runtime
 from pipeline.models.sampler import Sampler
 from pipeline.models.sampling import draw_images
+from pipeline.system.errors import StraightflowError
 from pipeline.system.progress import Progress
 
 
@@ -43,12 +48,12 @@ class FewStepFid:
         starts = range(0, self.num_samples, self.batch_size)
         parts: list[tuple[int, Moments]] = []
         for first in range(0, len(starts), accelerator.num_processes):
-            own = first + accelerator.process_index
-            # A process without a batch of its own repeats the last one: all must call a sharded network.
-            start = starts[min(own, len(starts) - 1)]
+            number = first + accelerator.process_index
+            # A process for which no batch is left repeats the last one: all must call a sharded network.
+            start = starts[min(number, len(starts) - 1)]
             indices = range(start, min(start + self.batch_size, self.num_samples))
             images = draw_images(sampler, solver, self.key, indices)
-            if own < len(starts):
+            if number < len(starts):
                 parts.append((start, moments_of(self.extractor.all(images, len(images)))))
             if progress is not None:
                 progress.advance(min(accelerator.num_processes, len(starts) - first) * len(indices))
@@ -58,3 +63,38 @@ class FewStepFid:
     def describe(self) -> str:
         """What the numbers are of, in one line."""
         return f"{self.extractor.name} features, {self.num_samples} samples, {self.reference.split} split as reference"
+
+
+def open_few_step_fid(
+    config: Config,
+    runtime: Runtime,
+    folders: MeasuringFolders,
+    shape: tuple[int, ...],
+    *,
+    key: int,
+    num_samples: int,
+    batch_size: int,
+    setting: str,
+) -> FewStepFid:
+    """FID by the configured features and reference.
+
+    Args:
+        config: The run.
+        runtime: What networks run on.
+        folders: Of the run.
+        shape: Of the samples to be measured.
+        key: Stream of the noises.
+        num_samples: Images.
+        batch_size: Images per call of the network and of the features.
+        setting: What says how many images, for the error.
+
+    Raises:
+        StraightflowError: If the samples are no images, or do not fit the reference; if features or data are missing.
+    """
+    if not space_of_shape(shape).is_visual:
+        raise StraightflowError(
+            expected="images, for an FID", found=f"samples of shape {shape}", mend="name a model of images"
+        )
+    extractor, reference = open_run_reference(config, runtime, folders)
+    reference.check(shape, num_samples, setting)
+    return FewStepFid(extractor, reference, key, num_samples, batch_size)

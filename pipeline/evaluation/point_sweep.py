@@ -12,22 +12,23 @@ from pipeline.config.evaluation import EvaluateConfig
 from pipeline.flow.noise import sample_noise, step_generator, stream_key
 from pipeline.metrics.point_row import PointRow
 from pipeline.metrics.points import energy_distance, sliced_wasserstein
+from pipeline.metrics.row import samples_key
 from pipeline.models.sampler import Sampler
 from pipeline.system.progress import Progress
 from pipeline.toys.distributions import Toy
 
 NUM_PROJECTIONS = 128
 FLOOR_REPEATS = 10
-FRESH_STREAM = 1  # floors take the streams that follow; the one before is of pipeline.metrics.field_error
+REFERENCE_STREAM = 1  # floors take the streams that follow; the one before is of pipeline.metrics.field_error
 
 
 @dataclass(frozen=True)
-class FreshPoints:
+class PointReference:
     """What models of points are measured against.
 
     Attributes:
         toy: Distribution of the points.
-        points: Independent draws, (num, dim).
+        points: Fresh points: independent draws from it, (num, dim).
         sliced_wasserstein_floor: Mean distance of further pairs of such sets.
         seed: Seed of all of them and of the distance's directions.
     """
@@ -38,31 +39,33 @@ class FreshPoints:
     seed: int
 
 
-def draw_fresh_points(toy: Toy, num: int, seed: int) -> FreshPoints:
+def draw_point_reference(toy: Toy, num: int, seed: int) -> PointReference:
     """Draws ``num`` points, and as many for each set of ``FLOOR_REPEATS`` pairs."""
     points, *others = (
-        toy.sample(num, step_generator(seed, -1 - FRESH_STREAM - stream)).numpy()
+        toy.sample(num, step_generator(seed, -1 - REFERENCE_STREAM - stream)).numpy()
         for stream in range(2 * FLOOR_REPEATS + 1)
     )
     pairs = zip(others[::2], others[1::2], strict=True)
     floors = [sliced_wasserstein(x, y, num_projections=NUM_PROJECTIONS, seed=seed) for x, y in pairs]
-    return FreshPoints(toy, points, float(np.mean(floors)), seed)
+    return PointReference(toy, points, float(np.mean(floors)), seed)
 
 
-def point_row(
-    points: np.ndarray, fresh: FreshPoints, *, model: str, solver: str, num_steps: int | None, nfe: int | None,
+def measure_points(
+    points: np.ndarray, reference: PointReference, *, model: str, solver: str, num_steps: int | None, nfe: int | None,
     seed: int, seconds: float | None,
 ) -> PointRow:  # fmt: skip
-    """Measures points (num, dim) against as many fresh ones."""
-    inside = fresh.toy.inside
+    """The row of points (num, dim), measured against as many fresh ones."""
+    inside = reference.toy.inside
     return PointRow(
         model=model,
         solver=solver,
         num_steps=num_steps,
         nfe=nfe,
-        sliced_wasserstein=sliced_wasserstein(points, fresh.points, num_projections=NUM_PROJECTIONS, seed=fresh.seed),
-        sliced_wasserstein_floor=fresh.sliced_wasserstein_floor,
-        energy_distance=energy_distance(points, fresh.points),
+        sliced_wasserstein=sliced_wasserstein(
+            points, reference.points, num_projections=NUM_PROJECTIONS, seed=reference.seed
+        ),
+        sliced_wasserstein_floor=reference.sliced_wasserstein_floor,
+        energy_distance=energy_distance(points, reference.points),
         inside_share=None if inside is None else float(inside(torch.from_numpy(points)).double().mean()),
         num_samples=len(points),
         num_projections=NUM_PROJECTIONS,
@@ -77,11 +80,11 @@ def sweep_points(
     """Measures a model with every solver and step count, all from the same noise.
 
     Returns:
-        Rows, and the points of each ``<solver>/<num_steps or adaptive>``.
+        Rows, and the points of each cell by :func:`pipeline.metrics.row.samples_key`.
     """
     rows, kept = [], {}
     solvers = config.solvers(teacher=sampler.noise_schedule is not None)
-    fresh = draw_fresh_points(toy, config.num_samples, config.seed)
+    reference = draw_point_reference(toy, config.num_samples, config.seed)
     x_0 = sample_noise(stream_key("evaluation", config.seed), range(config.num_samples), sampler.shape, sampler.noise)
     with Progress(f"evaluating {model}", sum(solver.num_steps or 1 for solver in solvers), "steps") as progress:
         for solver in solvers:
@@ -89,10 +92,10 @@ def sweep_points(
             solution = sampler.sample(x_0, solver)
             points = solution.x.float().cpu().numpy()
             seconds = time.perf_counter() - start
-            kept[f"{solver.label}/{solver.num_steps or 'adaptive'}"] = points
+            kept[samples_key(solver.label, solver.num_steps)] = points
             rows.append(
-                point_row(points, fresh, model=model, solver=solver.label, num_steps=solver.num_steps,
-                          nfe=int(solution.nfe), seed=config.seed, seconds=seconds)
+                measure_points(points, reference, model=model, solver=solver.label, num_steps=solver.num_steps,
+                               nfe=int(solution.nfe), seed=config.seed, seconds=seconds)
             )  # fmt: skip
             progress.advance(solver.num_steps or 1)
     return rows, kept

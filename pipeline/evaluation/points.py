@@ -1,67 +1,94 @@
-"""Everything measured and kept of one model of points, for the report's table and figures."""
+"""Points measured: distances to fresh draws, the shape of trajectories, and the error of the velocity field."""
 
 from __future__ import annotations
 
 import itertools
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
-from pipeline.config.evaluation import EvaluateConfig
-from pipeline.evaluation.point_sweep import sweep_points
+from pipeline.config.graph import Config, learns_mean_velocity
+from pipeline.couplings.store import CouplingStore
+from pipeline.evaluation.point_sweep import draw_point_reference, measure_points, sweep_points
 from pipeline.evaluation.trajectories import measure_model_trajectories
 from pipeline.flow.noise import stream_key
 from pipeline.flow.solvers import euler
 from pipeline.metrics.field_error import field_error
+from pipeline.metrics.field_measures import FieldMeasures
+from pipeline.metrics.point_row import PointRow
+from pipeline.metrics.row import COUPLINGS_PREFIX
 from pipeline.models.sampler import Sampler
-from pipeline.toys.distributions import Toy
+from pipeline.toys.distributions import TOYS, Toy
 
 DRAWN_TRAJECTORIES, DRAWN_STEPS, FIELD_POINTS = 2000, 50, 61
 FIELD_SAMPLES, LIKELIHOODS = 20_000, 256
 
 
-def evaluate_points(
-    sampler: Sampler, model: str, toy: Toy, config: EvaluateConfig, *, has_exact_target: bool
-) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Measures a model.
+@dataclass(frozen=True)
+class PointMeasure:
+    """The measure of points, see :class:`pipeline.evaluation.measure.Measure`.
 
-    Args:
-        sampler: The model.
-        model: Its name.
-        toy: What it should generate.
-        config: Settings of the sweep.
-        has_exact_target: Whether it should learn the mean velocity of independent pairs, a mixture's closed form.
-
-    Returns:
-        Numbers, and arrays to draw: points of each cell, ``times`` (T,), ``trajectories`` (num, T, dim) and, in one
-        dimension, ``field`` (T, FIELD_POINTS) at ``positions``.
+    Attributes:
+        config: The run; names the distribution of its points, and what each model learns.
     """
-    rows, arrays = sweep_points(sampler, model, toy, config)
-    settings = config.straightness
-    curve = measure_model_trajectories(sampler, config)
-    num_drawn = min(DRAWN_TRAJECTORIES, config.num_samples)
-    arrays |= _drawn(sampler, toy, sampler.draw(stream_key("evaluation", config.seed), range(num_drawn))[0])
-    error = None
-    if toy.mixture is not None and has_exact_target:
-        error = field_error(
-            sampler.velocity_field(), toy.mixture, sampler.noise,
-            num_samples=FIELD_SAMPLES, num_likelihoods=LIKELIHOODS, seed=config.seed,
+
+    config: Config
+
+    @property
+    def toy(self) -> Toy:
+        """What the models should generate."""
+        return TOYS[self.config.data.source]
+
+    def couplings_row(self, round_name: str, store: CouplingStore) -> PointRow:
+        """The row of a store's points, measured as those of models are."""
+        settings, solver = self.config.evaluate, store.manifest.solver
+        points = store.x_1(np.arange(min(len(store), settings.num_samples))).numpy()
+        return measure_points(
+            points,
+            draw_point_reference(self.toy, len(points), settings.seed),
+            model=f"{COUPLINGS_PREFIX}{round_name}",
+            solver=solver.label,
+            num_steps=solver.num_steps,
+            nfe=None,
+            seed=store.manifest.seed,
+            seconds=None,
+        )
+
+    def evaluate(self, sampler: Sampler, model: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """Rows, trajectories, and ``field_error``: that of the field, None where the target has no closed form.
+
+        The arrays are the points of each cell, ``times`` (T,), ``trajectories`` (num, T, dim) and, in one dimension,
+        ``field`` (T, FIELD_POINTS) at ``positions``.
+        """
+        settings = self.config.evaluate
+        rows, arrays = sweep_points(sampler, model, self.toy, settings)
+        trajectories = measure_model_trajectories(sampler, settings)
+        num_drawn = min(DRAWN_TRAJECTORIES, settings.num_samples)
+        arrays |= _drawn(sampler, self.toy, sampler.draw(stream_key("evaluation", settings.seed), range(num_drawn))[0])
+        error = self._field_error(sampler, model)
+        content = {
+            "model": model,
+            "rows": [asdict(row) for row in rows],
+            "trajectories": asdict(trajectories),
+            "field_error": None if error is None else asdict(error),
+        }
+        return content, arrays
+
+    def _field_error(self, sampler: Sampler, model: str) -> FieldMeasures | None:
+        if self.toy.mixture is None or not learns_mean_velocity(self.config, model):
+            return None
+        return field_error(
+            sampler.velocity_field(), self.toy.mixture, sampler.noise,
+            num_samples=FIELD_SAMPLES, num_likelihoods=LIKELIHOODS, seed=self.config.evaluate.seed,
             device=sampler.runtime.device,
         )  # fmt: skip
-    content = {
-        "model": model,
-        "rows": [asdict(row) for row in rows],
-        "trajectories": asdict(curve)
-        | {"num_samples": settings.num_samples, "num_steps": settings.num_steps, "seed": config.seed},
-        "field_error": None if error is None else asdict(error),
-    }
-    return content, arrays
 
 
 @torch.inference_mode()
 def _drawn(sampler: Sampler, toy: Toy, x_0: torch.Tensor) -> dict[str, np.ndarray]:
+    """Trajectories from ``x_0`` (num, dim), and in one dimension the field that they follow."""
     device, field = sampler.runtime.device, sampler.velocity_field()
     times = np.linspace(*sampler.time_range(), DRAWN_STEPS + 1, dtype=np.float32)
     states = [x_0.to(device)]

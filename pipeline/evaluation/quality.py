@@ -1,4 +1,4 @@
-"""From the stretches of a cell to its numbers."""
+"""From the measured blocks of a cell to its numbers."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import torch
 
 from pipeline.config.evaluation import EvaluateConfig
 from pipeline.data.order import evenly_spaced
+from pipeline.evaluation.blocks import BlockMeasures
 from pipeline.evaluation.reference import MEMORISATION_IMAGES, Reference
-from pipeline.evaluation.stretches import Stretch
 from pipeline.metrics.kernel_distance import kernel_distance
 from pipeline.metrics.moments import merge_moments
 from pipeline.metrics.neighbours import nearest_distances, neighbour_measures
@@ -20,7 +20,7 @@ from pipeline.metrics.uncertainty import distance_at_infinity, jackknife_std
 
 @dataclass(frozen=True)
 class Quality:
-    """Measures of one set of images; each is explained where it shows, at :class:`pipeline.metrics.row.Row`."""
+    """Measures of one set of images, as :class:`pipeline.metrics.image_row.ImageRow` explains them."""
 
     fid: float
     fid_std: float
@@ -34,19 +34,12 @@ class Quality:
     nearest_train_ratio: float | None
 
 
-def num_kept(config: EvaluateConfig) -> int:
-    """Leading images whose features and pixels a cell keeps."""
-    return max(
-        config.neighbours.num_samples, config.kernel_distance.subset_size, config.grid_images, MEMORISATION_IMAGES
-    )
-
-
-def measure_quality(stretches: Sequence[Stretch], reference: Reference, config: EvaluateConfig) -> Quality:
-    """Measures the images of ``stretches``, in their order, against ``reference``."""
-    parts = [part for stretch in stretches for part in stretch.moments]
+def measure_quality(blocks: Sequence[BlockMeasures], reference: Reference, config: EvaluateConfig) -> Quality:
+    """Measures the images of ``blocks``, in their order, against ``reference``."""
+    parts = [part for block in blocks for part in block.moments]
     moments = merge_moments(parts)
-    features = np.concatenate([stretch.features for stretch in stretches])
-    images = np.concatenate([stretch.images for stretch in stretches])[:MEMORISATION_IMAGES]
+    features = np.concatenate([block.features for block in blocks])
+    images = np.concatenate([block.images for block in blocks])[:MEMORISATION_IMAGES]
     num_neighbours = min(config.neighbours.num_samples, len(features), len(reference.features))
     neighbours = neighbour_measures(
         torch.from_numpy(features[:num_neighbours]),

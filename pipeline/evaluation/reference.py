@@ -10,9 +10,12 @@ import numpy as np
 import torch
 from safetensors.numpy import load_file, save_file
 
-from pipeline.data.image_set import ImageSet
+from pipeline.config.evaluation import EvaluateConfig
+from pipeline.config.graph import Config
 from pipeline.data.order import evenly_spaced
-from pipeline.metrics.features import FeatureExtractor
+from pipeline.data.sample_set import SampleSet, open_samples
+from pipeline.evaluation.folders import MeasuringFolders
+from pipeline.metrics.features import FeatureExtractor, open_extractor
 from pipeline.metrics.frechet import FrechetReference
 from pipeline.metrics.moments import Moments, moments_of
 from pipeline.metrics.neighbours import nearest_distances
@@ -79,9 +82,39 @@ class Reference:
             )
 
 
+def num_kept(config: EvaluateConfig) -> int:
+    """Images, of a cell or of the reference, whose features and pixels are kept one by one."""
+    return max(
+        config.neighbours.num_samples, config.kernel_distance.subset_size, config.grid_images, MEMORISATION_IMAGES
+    )
+
+
+def open_run_reference(
+    config: Config, runtime: Runtime, folders: MeasuringFolders
+) -> tuple[FeatureExtractor, Reference]:
+    """The configured features of a run, and its reference split under them.
+
+    Raises:
+        StraightflowError: If the features' network or the data set is missing or out of reach.
+    """
+    train, heldout = (open_samples(folders.data, split) for split in ("train", "heldout"))
+    extractor = open_extractor(config.features, folders.classifier, train.shape, runtime.device)
+    reference = open_reference(
+        train,
+        heldout,
+        config.features.reference,
+        extractor,
+        runtime,
+        num_features_kept=num_kept(config.evaluate),
+        batch_size=config.features.batch_size,
+        folder=folders.references,
+    )
+    return extractor, reference
+
+
 def open_reference(
-    train: ImageSet,
-    heldout: ImageSet,
+    train: SampleSet,
+    heldout: SampleSet,
     split: str,
     extractor: FeatureExtractor,
     runtime: Runtime,
@@ -118,13 +151,13 @@ def open_reference(
         frechet=FrechetReference(moments),
         heldout=FrechetReference(heldout_moments) if heldout_moments.count > heldout_moments.num_features else None,
         features=torch.from_numpy(features).double(),
-        training=train.images,
-        some_heldout=heldout.images[:MEMORISATION_IMAGES],
+        training=train.samples,
+        some_heldout=heldout.samples[:MEMORISATION_IMAGES],
     )
 
 
-def _measure(images: ImageSet, extractor: FeatureExtractor, num_kept: int, batch_size: int, path: Path) -> None:
-    features = extractor.all(images.images, batch_size)
+def _measure(images: SampleSet, extractor: FeatureExtractor, num_kept: int, batch_size: int, path: Path) -> None:
+    features = extractor.all(images.samples, batch_size)
     moments = moments_of(features)
     # Sources order images by class, so the first ones would not speak for all.
     chosen = evenly_spaced(len(features), num_kept)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from pipeline.config.evaluation import ClassifierConfig
-from pipeline.data.image_set import ImageSet
+from pipeline.data.sample_set import SampleSet
 from pipeline.flow.noise import step_generator
 from pipeline.system.errors import StraightflowError
 from pipeline.system.progress import Progress
@@ -42,7 +42,7 @@ class ImageClassifier(nn.Module):
         return logits
 
 
-def train_classifier(train: ImageSet, heldout: ImageSet, config: ClassifierConfig) -> tuple[ImageClassifier, float]:
+def train_classifier(train: SampleSet, heldout: SampleSet, config: ClassifierConfig) -> tuple[ImageClassifier, float]:
     """Trains on ``train`` and returns the network with its accuracy on ``heldout``.
 
     Raises:
@@ -80,6 +80,6 @@ def train_classifier(train: ImageSet, heldout: ImageSet, config: ClassifierConfi
 
 
 @torch.inference_mode()
-def _accuracy(network: ImageClassifier, images: ImageSet) -> float:
+def _accuracy(network: ImageClassifier, images: SampleSet) -> float:
     predicted = network(images.load(np.arange(len(images)))["x_1"]).argmax(dim=1)
     return float((predicted == torch.from_numpy(images.labels)).double().mean())

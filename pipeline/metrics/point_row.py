@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+
+from pipeline.metrics.row import Row
 
 
 @dataclass(frozen=True)
-class PointRow:
+class PointRow(Row):
     """One measured cell; carries everything that its values depend on.
 
     Attributes:
-        model: Model, or ``couplings@<round>``.
-        solver: Solver of the ODE.
-        num_steps: Its steps; None for an adaptive one.
-        nfe: Counted network calls per point; None for couplings.
+        nfe: Counted network calls, the same for every point; None for couplings.
         sliced_wasserstein: Distance to as many fresh points, see :mod:`pipeline.metrics.points`.
         sliced_wasserstein_floor: The same between two sets of fresh points, mean over several pairs of them: what
             sampling alone leaves.
@@ -25,9 +24,6 @@ class PointRow:
         seconds_per_1000: Seconds of sampling per 1,000 points; None for couplings.
     """
 
-    model: str
-    solver: str
-    num_steps: int | None
     nfe: int | None
     sliced_wasserstein: float
     sliced_wasserstein_floor: float
@@ -37,6 +33,3 @@ class PointRow:
     num_projections: int
     seed: int
     seconds_per_1000: float | None
-
-
-POINT_COLUMNS = tuple(field.name for field in fields(PointRow))

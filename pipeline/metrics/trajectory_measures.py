@@ -24,3 +24,18 @@ class TrajectoryMeasures:
     transport_cost_per_dim: float
     inversion_rmse: float
     one_step_rmse: float
+
+
+@dataclass(frozen=True)
+class TrajectoryRecord(TrajectoryMeasures):
+    """Measures of a model's trajectories, and what they were taken from.
+
+    Attributes:
+        num_samples: Trajectories integrated.
+        num_steps: Euler steps of each.
+        seed: Seed of their noise.
+    """
+
+    num_samples: int
+    num_steps: int
+    seed: int

@@ -38,11 +38,10 @@ def check_teacher(teacher: TeacherConfig, data: DataConfig, previous: dict[str, 
         StraightflowError: If the teacher is missing, unreadable, or of another shape than the images.
     """
     name = teacher.pretrained
-    if data.is_points:
+    if teacher.unet is None:  # an mlp takes points of any dimension
         return {"pretrained": None, "fingerprint": None}
     shape = data.image_shape
     if name is None:
-        assert teacher.unet is not None  # the configuration guarantees it
         _require_halvings(UNetFacts(shape, len(teacher.unet.block_out_channels)), "teacher.unet.block_out_channels")
         return {"pretrained": None, "fingerprint": None}
     if Path(name).exists():

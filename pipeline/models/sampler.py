@@ -10,6 +10,7 @@ import torch
 
 from pipeline.config.noise import STANDARD_NOISE, NoiseConfig
 from pipeline.config.solver import SolverConfig
+from pipeline.data.space import Space, space_of_shape
 from pipeline.diffusion.noise_schedule import NoiseSchedule, read_noise_schedule
 from pipeline.diffusion.teacher import Teacher, generate
 from pipeline.flow.noise import sample_labels, sample_noise
@@ -44,6 +45,11 @@ class Sampler:
     runtime: Runtime
     noise: NoiseConfig = STANDARD_NOISE
     num_classes: int | None = None
+
+    @property
+    def space(self) -> Space:
+        """What its samples are."""
+        return space_of_shape(self.shape)
 
     @torch.inference_mode()
     def sample(self, x_0: torch.Tensor, solver: SolverConfig, labels: torch.Tensor | None = None) -> Solution:

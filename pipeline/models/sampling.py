@@ -10,6 +10,7 @@ import torch
 
 from pipeline.config.solver import SolverConfig
 from pipeline.data.pixels import to_uint8
+from pipeline.data.space import PIXELS
 from pipeline.flow.noise import stream_key
 from pipeline.flow.solvers import FIXED_STEP_SOLVERS, time_grid
 from pipeline.models.sampler import Sampler
@@ -27,7 +28,7 @@ def sample_images(
     drawn again.
 
     Raises:
-        StraightflowError: If an image is not finite, or the model's samples are points.
+        StraightflowError: If an image is not finite, or the model's samples are no images.
     """
     for start in range(0, num_images, batch_size):
         indices = range(start, min(start + batch_size, num_images))
@@ -38,7 +39,7 @@ def draw_images(sampler: Sampler, solver: SolverConfig, key: int, indices: Itera
     """uint8 images (len(indices), C, H, W) from the noises of these indices under ``key``.
 
     Raises:
-        StraightflowError: If an image is not finite, or the model's samples are points.
+        StraightflowError: If an image is not finite, or the model's samples are no images.
     """
     _require_images(sampler)
     x_0, labels = sampler.draw(key, indices)
@@ -55,7 +56,7 @@ def sample_trajectories(
 
     Raises:
         StraightflowError: If the solver keeps more than the state from one step to the next, a state is not finite, or
-            the model's samples are points.
+            the model's samples are no images.
     """
     _require_images(sampler)
     if solver.name not in TRAJECTORY_SOLVERS:
@@ -78,11 +79,11 @@ def sample_trajectories(
 
 
 def _require_images(sampler: Sampler) -> None:
-    if len(sampler.shape) != 3:
+    if not sampler.space.is_visual:
         raise StraightflowError(
-            expected="a model of images, (channels, height, width)",
-            found=f"one of points of shape {sampler.shape}",
-            mend="see report/figures for its points; samples/<model>.safetensors holds those that were measured",
+            expected=f"a model of images, {PIXELS.shape_in_words}",
+            found=f"one of {sampler.space.noun}s of shape {sampler.shape}",
+            mend="see report/figures for its samples; samples/<model>.safetensors holds those that were measured",
         )
 
 

@@ -1,4 +1,4 @@
-"""What the axes of all figures share: colours, spines, and logarithmic scales with plain numbers."""
+"""What all figures share: an empty one, colours and spines of axes, and logarithmic scales with plain numbers."""
 
 from __future__ import annotations
 
@@ -7,14 +7,20 @@ from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from pipeline.report.theme import Theme
 
 
+def new_figure(width: float, height: float, dpi: int, theme: Theme) -> Figure:
+    """An empty figure of so many inches, in which matplotlib finds the place of every label."""
+    return Figure(figsize=(width, height), dpi=dpi, facecolor=theme.background, layout="constrained")
+
+
 def style(axes: Axes, theme: Theme) -> None:
     """Colours, a light grid behind the data, and only the spines that carry numbers."""
-    axes.set_facecolor(theme.ground)
+    axes.set_facecolor(theme.background)
     axes.grid(color=theme.grid, linewidth=0.7)
     axes.set_axisbelow(True)
     axes.tick_params(which="both", color=theme.grid, labelcolor=theme.text, labelsize=9)

@@ -21,7 +21,7 @@ def png(figure: Figure) -> bytes:
 
 
 def draw_both(alt: str, draw: Callable[[Theme], Figure]) -> Picture:
-    """What ``draw`` draws, for light and for dark ground; ``alt`` is said to those who do not see it."""
+    """What ``draw`` draws, for a light and for a dark background; ``alt`` is said to those who do not see it."""
     light, dark = draw(LIGHT), draw(DARK)
     light_png = png(light)
     _place_like(light, dark)

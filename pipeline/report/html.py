@@ -20,8 +20,8 @@ class Picture:
 
     Attributes:
         alt: What it shows, for those who do not see it.
-        light: The file for light ground.
-        dark: The file for dark ground.
+        light: The file for a light background.
+        dark: The file for a dark background.
         kind: Format of both files.
     """
 
@@ -31,9 +31,9 @@ class Picture:
     kind: Literal["png", "gif"] = "png"
 
 
-def style_sheet() -> str:
-    """The style of every page, for light and for dark ground."""
-    return (importlib.resources.files(__package__) / "page.css").read_text("utf-8")
+def packaged_text(package: str, name: str) -> str:
+    """A text file that lies beside the modules of ``package``."""
+    return (importlib.resources.files(package) / name).read_text("utf-8")
 
 
 def picture(item: Picture) -> str:

@@ -6,9 +6,10 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.metrics.row import Row
+from pipeline.metrics.image_row import ImageRow
+from pipeline.metrics.point_row import PointRow
+from pipeline.report.few_step_csv import parse_few_step_csv
 from pipeline.report.images.comparisons import Comparison
-from pipeline.report.images.few_step_csv import parse_few_step_csv
 from pipeline.report.images.summary import format_fid
 from pipeline.system.errors import StraightflowError, one_line
 
@@ -16,7 +17,7 @@ FEW_STEP = "metrics/few_step.csv"
 MEASURE = ("features", "num_samples", "reference")
 
 
-def load_run(name: str, repository: Path) -> tuple[Row, ...]:
+def load_run(name: str, repository: Path) -> tuple[ImageRow, ...]:
     """The few-step table of a run.
 
     Args:
@@ -42,14 +43,14 @@ def load_run(name: str, repository: Path) -> tuple[Row, ...]:
     return _parse(shown.stdout, f"{name}:{FEW_STEP}")
 
 
-def _parse(text: str, origin: str) -> tuple[Row, ...]:
-    if "sliced_wasserstein" in text.partition("\n")[0].strip().split(","):
+def _parse(text: str, origin: str) -> tuple[ImageRow, ...]:
+    if tuple(text.partition("\n")[0].strip().split(",")) == PointRow.columns():
         raise StraightflowError(
             expected=f"a table of FIDs in {origin}",
             found="one of points, which have none",
             mend="compare runs on points with `dvc metrics diff A B`, or `dvc exp show`",
         )
-    rows = parse_few_step_csv(text, origin)
+    rows = parse_few_step_csv(text, ImageRow, origin)
     if not rows:
         raise _no_run(origin, "a table without rows")
     return rows
@@ -68,10 +69,10 @@ def _git(repository: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False)
 
 
-def comparison_table(name_a: str, rows_a: Sequence[Row], name_b: str, rows_b: Sequence[Row]) -> str:
-    """FID of every cell that both runs measured, and whether they can be told apart; what only one has is named."""
-    cells_a = {(row.model, row.solver, row.num_steps): row for row in rows_a}
-    cells_b = {(row.model, row.solver, row.num_steps): row for row in rows_b}
+def comparison_table(name_a: str, rows_a: Sequence[ImageRow], name_b: str, rows_b: Sequence[ImageRow]) -> str:
+    """FID of every cell that both runs measured, whether they differ significantly, and what only one measured."""
+    cells_a = {row.cell: row for row in rows_a}
+    cells_b = {row.cell: row for row in rows_b}
     lines = [("cell", name_a, name_b, "B ÷ A", "")]
     for key, a in cells_a.items():
         if key not in cells_b:
@@ -93,10 +94,10 @@ def comparison_table(name_a: str, rows_a: Sequence[Row], name_b: str, rows_b: Se
     return "\n".join(table)
 
 
-def _judge(a: Row, b: Row) -> str:
+def _judge(a: ImageRow, b: ImageRow) -> str:
     different = [name for name in MEASURE if getattr(a, name) != getattr(b, name)]
     if different:
         return f"not comparable: other {', '.join(different)}"
-    if not Comparison("", "", b, a).told_apart:
+    if not Comparison("", "", b, a).is_significant:
         return "within the spread"
     return "B better" if b.fid < a.fid else "A better"

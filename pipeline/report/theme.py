@@ -1,4 +1,4 @@
-"""Colours of figures: told apart with any kind of colour vision, on light and on dark ground."""
+"""Colours of figures, on a light and on a dark background, that any kind of colour vision distinguishes."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from pipeline.config.graph import TEACHER
 
 @dataclass(frozen=True)
 class Theme:
-    """Colours of one ground.
+    """Colours of one background.
 
     Attributes:
-        ground: Background.
+        background: Behind everything else.
         text: Labels and ticks.
         grid: Grid lines.
         teacher: One for each of the teacher's solvers, neutral.
-        students: In order of the models; from Okabe & Ito's palette, shifted for contrast with the ground.
+        students: In order of the models; from Okabe & Ito's palette, shifted for contrast with the background.
     """
 
-    ground: str
+    background: str
     text: str
     grid: str
     teacher: tuple[str, ...]
@@ -33,14 +33,14 @@ class Theme:
 
 
 LIGHT = Theme(
-    ground="#ffffff",
+    background="#ffffff",
     text="#1d2129",
     grid="#dfe2e7",
     teacher=("#80868f", "#1d2129"),
     students=("#0072b2", "#d55e00", "#007a59", "#b0508a", "#9a6b00"),
 )
 DARK = Theme(
-    ground="#171a20",
+    background="#171a20",
     text="#e4e6ea",
     grid="#343a45",
     teacher=("#8f96a1", "#f2f3f5"),

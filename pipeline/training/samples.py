@@ -90,10 +90,10 @@ def micro_batches(batch: Batch, count: int) -> Iterator[Batch]:
 
 
 class Mirrored:
-    """Twice the samples of ``items``: 2i is sample i, 2i + 1 is sample i flipped left to right.
+    """Twice the images of ``items``: 2i is image i, 2i + 1 is image i flipped left to right.
 
-    An epoch then visits each orientation once, in an order that the epoch's seed shuffles; noise and images, being
-    four-dimensional, are flipped together, and labels stay as they are.
+    An epoch then visits each orientation once, in an order that the epoch's seed shuffles; noise and image are flipped
+    together, and labels stay as they are.
     """
 
     def __init__(self, items: TrainingSet) -> None:
@@ -103,12 +103,12 @@ class Mirrored:
         return 2 * len(self._items)
 
     def load(self, indices: np.ndarray) -> Batch:
-        """Samples of ``items``, the odd ones flipped."""
+        """Images of ``items``, the odd ones flipped."""
         batch = self._items.load(indices // 2)
         flipped = torch.from_numpy(indices % 2 == 1)
-        for values in batch.values():
-            if values.ndim == 4:
-                values[flipped] = values[flipped].flip(-1)
+        for name in ("x_0", "x_1"):
+            if name in batch:
+                batch[name][flipped] = batch[name][flipped].flip(-1)
         return batch
 
     def locate(self, index: int) -> str:

@@ -15,7 +15,8 @@ from accelerate.tracking import DVCLiveTracker, GeneralTracker, TensorBoardTrack
 from PIL import Image
 
 from pipeline.config.watch import WatchConfig
-from pipeline.data.pixels import mosaic, to_uint8
+from pipeline.data.mosaic import mosaic
+from pipeline.data.pixels import to_uint8
 from pipeline.models.runtime import Runtime
 from pipeline.system.atomic import atomic_file
 from pipeline.system.errors import StraightflowError

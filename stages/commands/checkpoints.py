@@ -15,7 +15,8 @@ from diffusers import ModelMixin
 from pipeline.config.compute import ONE_PROCESS
 from pipeline.config.graph import DISTILLED, Config
 from pipeline.config.solver import SolverConfig
-from pipeline.evaluation.few_step_fid import FewStepFid
+from pipeline.data.space import space_of
+from pipeline.evaluation.few_step_fid import FewStepFid, open_few_step_fid
 from pipeline.flow.noise import stream_key
 from pipeline.models.networks import load_network, noise_of, num_classes, sample_shape, starting_network
 from pipeline.models.runtime import open_runtime
@@ -25,7 +26,6 @@ from pipeline.system.errors import StraightflowError, nearest
 from pipeline.training.checkpoint import load_average, saved_averages
 from stages import paths
 from stages.commands.places import require_writable, usable
-from stages.measuring import open_measure
 
 BATCH_SIZE = 250
 NAMED_ENTRIES = 3
@@ -77,7 +77,7 @@ def _require_student(config: Config, model: str) -> None:
         raise StraightflowError(
             expected="a round, or distilled", found=f"{model!r}{nearest(model, students)}", mend="name a student"
         )
-    if config.data.is_points:
+    if not space_of(config.data).is_visual:
         raise StraightflowError(
             expected="students of images, whose FID can be measured",
             found=f"points, data.source: {config.data.source}",
@@ -110,9 +110,17 @@ def _opened(config: Config, model: str, num_samples: int) -> tuple[ModelMixin, S
     runtime = open_runtime(config.compute, ONE_PROCESS)
     network = runtime.place(starting_network(load_network(paths.model(settings.init))))
     sampler = Sampler(sample_shape(network), model, None, network, runtime, noise_of(network), num_classes(network))
-    extractor, reference = open_measure(config, runtime)
-    reference.check(sampler.shape, num_samples, "--num-samples")
-    return network, sampler, FewStepFid(extractor, reference, stream_key("training", 0), num_samples, BATCH_SIZE)
+    fid_of = open_few_step_fid(
+        config,
+        runtime,
+        paths.measuring(),
+        sampler.shape,
+        key=stream_key("training", 0),
+        num_samples=num_samples,
+        batch_size=BATCH_SIZE,
+        setting="--num-samples",
+    )
+    return network, sampler, fid_of
 
 
 def _averages(model: str) -> list[Path]:

@@ -12,8 +12,9 @@ from pipeline.config.graph import RoundConfig
 from pipeline.couplings.inventory import unfinished_stores
 from pipeline.couplings.manifest import MANIFEST, Manifest
 from pipeline.couplings.store import CouplingStore
+from pipeline.data.mosaic import mosaic
 from pipeline.data.order import evenly_spaced
-from pipeline.data.pixels import mosaic, to_uint8
+from pipeline.data.pixels import to_uint8
 from pipeline.system.atomic import atomic_file
 from pipeline.system.errors import StraightflowError, nearest
 from stages import paths
@@ -38,8 +39,8 @@ def inspect_store(folder: Path) -> None:
     for name, value in describe(store.manifest).items():
         print(f"{name:<20} {value}")
     print(f"{'hashes':<20} all {len(store.manifest.shards)} shards match; the noise check matches")
-    if len(store.manifest.shape) != 3:
-        print(f"{'picture':<20} none of points; report/figures shows them")
+    if not store.manifest.space.is_visual:
+        print(f"{'picture':<20} none of {store.manifest.space.noun}s; report/figures shows them")
         return
     name = location.resolve().parent.name if location.name == "store" else location.name
     picture = draw_pairs(store.load(evenly_spaced(len(store), GRID_PAIRS)))

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from pipeline.config.compute import ONE_PROCESS, ComputeConfig
 from pipeline.config.solver import STUDENT_SOLVERS, TEACHER_SOLVERS, SolverConfig
-from pipeline.data.pixels import mosaic
+from pipeline.data.mosaic import mosaic
 from pipeline.flow.solvers import TIME_GRIDS
 from pipeline.models.runtime import open_runtime
 from pipeline.models.sampler import Sampler, load_sampler

@@ -102,6 +102,7 @@ def test_a_sweep_that_cannot_be_measured_is_refused(change: dict[str, Any], mess
             "timesteps: {name: uniform, a: null}}",
             r"teacher\.flow\.loss lpips_huber compares images",
         ),
+        ("+rounds.round1.train.horizontal_flips=true", r"rounds\.round1\.train\.horizontal_flips mirrors images"),
         ("data.num_points=0", r"data\.num_points.*greater than 0"),
         ("data.resolution=8", "takes num_points, and null for resolution"),
         ("data.source=digits", "takes resolution and channels"),

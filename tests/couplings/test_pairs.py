@@ -17,7 +17,7 @@ from pipeline.config.solver import SolverConfig
 from pipeline.couplings.gate import check_couplings
 from pipeline.couplings.generation import generate_couplings
 from pipeline.couplings.store import CouplingStore
-from pipeline.data.image_set import ImageSet
+from pipeline.data.sample_set import SampleSet
 from pipeline.flow.noise import sample_labels, sample_noise, stream_key
 from pipeline.models.networks import build_network
 from pipeline.models.sampler import Sampler
@@ -29,10 +29,10 @@ GATE = GateConfig(max_clipped_fraction=1.0, max_reintegration_error=10.0, reinte
 
 
 @pytest.fixture
-def real() -> ImageSet:
+def real() -> SampleSet:
     generator = np.random.default_rng(0)
     images = generator.integers(0, 256, (13, 1, 8, 8), dtype=np.uint8)
-    return ImageSet(images, generator.integers(0, 3, 13), "of these images")
+    return SampleSet(images, generator.integers(0, 3, 13), "of these images")
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def conditional(runtime, tmp_path: Path) -> Sampler:
     return student_sampler(unet, runtime, tmp_path / "conditional")
 
 
-def test_a_stated_share_of_pairs_is_made_from_real_images(sampler: Sampler, real: ImageSet, tmp_path: Path) -> None:
+def test_a_stated_share_of_pairs_is_made_from_real_images(sampler: Sampler, real: SampleSet, tmp_path: Path) -> None:
     config = couplings(image_to_noise=BACKWARD)
     generate_couplings(sampler, config, tmp_path / "runs", tmp_path / "store", real)
     store = CouplingStore(tmp_path / "store")
@@ -55,7 +55,7 @@ def test_a_stated_share_of_pairs_is_made_from_real_images(sampler: Sampler, real
     assert torch.equal(pairs["x_0"][:20], sample_noise(stream_key("couplings", 7), forward.tolist(), (1, 8, 8)))
     stored = store.images(backward).numpy()
     # Thirty pairs of thirteen images: each image twice before any comes a third time.
-    counts = [(real.images == image).all((1, 2, 3)).nonzero()[0].item() for image in stored]
+    counts = [(real.samples == image).all((1, 2, 3)).nonzero()[0].item() for image in stored]
     assert sorted(counts[:13]) == sorted(counts[13:26]) == list(range(13))
 
     image_noise = sample_noise(stream_key("inversion", 7), backward.tolist(), (1, 8, 8))
@@ -64,7 +64,7 @@ def test_a_stated_share_of_pairs_is_made_from_real_images(sampler: Sampler, real
 
 
 def test_the_manifest_says_how_normal_the_noise_is_and_what_storing_it_costs(
-    sampler: Sampler, real: ImageSet, tmp_path: Path
+    sampler: Sampler, real: SampleSet, tmp_path: Path
 ) -> None:
     generate_couplings(sampler, couplings(image_to_noise=BACKWARD), tmp_path / "runs", tmp_path / "store", real)
     store = CouplingStore(tmp_path / "store")
@@ -80,7 +80,7 @@ def test_the_manifest_says_how_normal_the_noise_is_and_what_storing_it_costs(
 
 
 def test_pairs_from_images_do_not_depend_on_batch_size_and_resume(
-    sampler: Sampler, real: ImageSet, tmp_path: Path
+    sampler: Sampler, real: SampleSet, tmp_path: Path
 ) -> None:
     for name, batch_size in (("a", 8), ("b", 50), ("c", 8)):
         config = couplings(image_to_noise=BACKWARD, batch_size=batch_size)
@@ -96,13 +96,13 @@ def test_points_taken_to_noise_stay_where_they_are(runtime, tmp_path: Path) -> N
     sampler = student_sampler(network, runtime, tmp_path / "flow")
     points = 4 * np.random.default_rng(0).standard_normal((30, 2)).astype(np.float32)
     config = couplings(image_to_noise=BACKWARD, dtype="float32")
-    real = ImageSet(points, None, "of these points")
+    real = SampleSet(points, None, "of these points")
     generate_couplings(sampler, config, tmp_path / "runs", tmp_path / "store", real)
     kept = CouplingStore(tmp_path / "store").load(np.arange(20, 50))["x_1"].numpy()
     assert np.array_equal(kept[np.lexsort(kept.T)], points[np.lexsort(points.T)])
 
 
-def test_the_gate_measures_image_to_noise_to_image(sampler: Sampler, real: ImageSet, tmp_path: Path) -> None:
+def test_the_gate_measures_image_to_noise_to_image(sampler: Sampler, real: SampleSet, tmp_path: Path) -> None:
     config = couplings(image_to_noise=BACKWARD)
     generate_couplings(sampler, config, tmp_path / "runs", tmp_path / "store", real)
     check = check_couplings(CouplingStore(tmp_path / "store"), config, GATE, sampler)
@@ -115,9 +115,9 @@ def test_a_share_that_leaves_part_of_a_shard_is_refused() -> None:
         couplings(image_to_noise=ImageToNoiseConfig(share=0.5, solver=BACKWARD.solver))
 
 
-def test_images_that_do_not_fit_are_refused(sampler: Sampler, real: ImageSet, tmp_path: Path) -> None:
+def test_images_that_do_not_fit_are_refused(sampler: Sampler, real: SampleSet, tmp_path: Path) -> None:
     config = couplings(image_to_noise=BACKWARD)
-    wrong = ImageSet(real.images.repeat(3, axis=1), None, "")
+    wrong = SampleSet(real.samples.repeat(3, axis=1), None, "")
     for images, message in ((None, "none"), (wrong, r"\(3, 8, 8\)")):
         with pytest.raises(StraightflowError, match=message):
             generate_couplings(sampler, config, tmp_path / "runs", tmp_path / "store", images)
@@ -133,7 +133,7 @@ def test_labels_are_uniform_and_belong_to_the_index() -> None:
 
 
 def test_a_class_conditional_source_stores_the_label_that_made_the_image(
-    conditional: Sampler, real: ImageSet, tmp_path: Path
+    conditional: Sampler, real: SampleSet, tmp_path: Path
 ) -> None:
     config = couplings(image_to_noise=BACKWARD)
     generate_couplings(conditional, config, tmp_path / "runs", tmp_path / "store", real)
@@ -145,7 +145,7 @@ def test_a_class_conditional_source_stores_the_label_that_made_the_image(
     assert (pairs["x_1"][:20] - drawn).abs().max() <= 0.5 / 127.5 + 1e-4
     others = conditional.sample(pairs["x_0"][:20], config.solver, (pairs["labels"][:20] + 1) % 3).x.clamp(-1, 1)
     assert (pairs["x_1"][:20] - others).abs().max() > 0.05
-    of_image = {image.tobytes(): label for image, label in zip(real.images, real.labels, strict=True)}
+    of_image = {image.tobytes(): label for image, label in zip(real.samples, real.labels, strict=True)}
     stored = store.images(np.arange(20, 50)).numpy()
     assert [of_image[image.tobytes()] for image in stored] == pairs["labels"][20:].tolist()
     check_couplings(store, config, GATE, conditional)

@@ -21,7 +21,7 @@ from PIL import Image
 
 from pipeline.config.data import DataConfig
 from pipeline.config.teacher import TeacherConfig
-from pipeline.data.check import check_images
+from pipeline.data.check import check_data
 from pipeline.models.check import check_teacher
 from pipeline.models.networks import load_network
 from pipeline.system import hub
@@ -125,17 +125,17 @@ def picture_config(location: Path, **changes: object) -> DataConfig:
 def test_a_folder_that_is_missing_unreadable_or_of_another_shape_is_refused(
     pictures: Path, changes: dict[str, object], damage, message: str
 ) -> None:
-    check_images(picture_config(pictures), {})
+    check_data(picture_config(pictures), {})
     damage(pictures)
     with pytest.raises(StraightflowError, match=message):
-        check_images(picture_config(pictures, **changes), {})
+        check_data(picture_config(pictures, **changes), {})
 
 
 def test_the_record_of_a_folder_follows_its_files(pictures: Path) -> None:
-    first = check_images(picture_config(pictures), {})
-    assert check_images(picture_config(pictures), {}) == first
+    first = check_data(picture_config(pictures), {})
+    assert check_data(picture_config(pictures), {}) == first
     (pictures / "3.png").rename(pictures / "11.png")
-    assert check_images(picture_config(pictures), {}) != first
+    assert check_data(picture_config(pictures), {}) != first
 
 
 def png(array: np.ndarray) -> bytes:
@@ -160,15 +160,15 @@ def test_a_parquet_file_that_is_missing_unreadable_or_of_another_shape_is_refuse
     rows = {"image": [{"bytes": png(np.zeros((8, 8), np.uint8)), "path": None}] * 3}
     features = datasets.Features({"image": datasets.Image()})
     datasets.Dataset.from_dict(rows, features=features).to_parquet(path)
-    check_images(picture_config(path, source="parquet", channels=1), {})
+    check_data(picture_config(path, source="parquet", channels=1), {})
     damage(path)
     with pytest.raises(StraightflowError, match=message):
-        check_images(picture_config(path, **{"source": "parquet", "channels": 1} | changes), {})
+        check_data(picture_config(path, **{"source": "parquet", "channels": 1} | changes), {})
 
 
 def test_digits_of_another_shape_are_refused() -> None:
     with pytest.raises(StraightflowError, match=r"data\.resolution: 8"):
-        check_images(images_of(resolution=16), {})
+        check_data(images_of(resolution=16), {})
 
 
 @pytest.fixture
@@ -182,7 +182,7 @@ def test_without_network_a_hub_id_is_refused() -> None:
     with pytest.raises(StraightflowError, match=r"about the model 'owner/model'(.|\n)*connect to the network"):
         check_teacher(teacher_of("owner/model"), images_of(), {})
     with pytest.raises(StraightflowError, match=r"about the dataset 'owner/images'(.|\n)*connect to the network"):
-        check_images(images_of(source="hub", location="owner/images"), {})
+        check_data(images_of(source="hub", location="owner/images"), {})
 
 
 @pytest.mark.usefixtures("hub_unreachable")
@@ -190,7 +190,7 @@ def test_without_network_what_was_reached_before_is_trusted() -> None:
     teacher = {"pretrained": "owner/model", "fingerprint": "abc"}
     assert check_teacher(teacher_of("owner/model"), images_of(), teacher) == teacher
     images = {"source": "hub", "location": "owner/images", "fingerprint": "abc"}
-    assert check_images(images_of(source="hub", location="owner/images"), images) == images
+    assert check_data(images_of(source="hub", location="owner/images"), images) == images
 
 
 @pytest.fixture

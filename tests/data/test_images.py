@@ -9,8 +9,8 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from pipeline.config.data import DataConfig
-from pipeline.data.image_set import open_images
 from pipeline.data.images import prepare_images
+from pipeline.data.sample_set import open_samples
 from pipeline.system.errors import StraightflowError
 
 DIGITS = {
@@ -20,9 +20,9 @@ DIGITS = {
 
 def test_digits_are_divided_without_loss(tmp_path: Path) -> None:
     prepare_images(DataConfig.model_validate(DIGITS), tmp_path / "images")
-    train, heldout = (open_images(tmp_path / "images", split) for split in ("train", "heldout"))
+    train, heldout = (open_samples(tmp_path / "images", split) for split in ("train", "heldout"))
     assert (len(train), len(heldout)) == (1617, 180)
-    stored = np.concatenate([train.images, heldout.images]).reshape(1797, -1)
+    stored = np.concatenate([train.samples, heldout.samples]).reshape(1797, -1)
     expected = np.rint(load_digits().images * 255 / 16).astype(np.uint8).reshape(1797, -1)
     assert np.array_equal(stored[np.lexsort(stored.T)], expected[np.lexsort(expected.T)])
     x_1 = train.load(np.arange(10))["x_1"]
@@ -43,7 +43,7 @@ def test_an_image_folder_is_read(tmp_path: Path) -> None:
         "source": "folder", "location": str(tmp_path / "pictures"), "channels": 3, "heldout_share": 0.3,
     }  # fmt: skip
     prepare_images(DataConfig.model_validate(config), tmp_path / "images")
-    assert open_images(tmp_path / "images", "train").images.shape == (7, 3, 8, 8)
+    assert open_samples(tmp_path / "images", "train").samples.shape == (7, 3, 8, 8)
 
 
 def prepare_folder(folder: Path, images: list[Image.Image], **changes: object) -> np.ndarray:
@@ -53,7 +53,7 @@ def prepare_folder(folder: Path, images: list[Image.Image], **changes: object) -
         image.save(folder / f"pictures/{index:02d}.png")
     config = DIGITS | {"source": "folder", "location": str(folder / "pictures"), "heldout_share": 0.5} | changes
     prepare_images(DataConfig.model_validate(config), folder / "images")
-    return np.concatenate([open_images(folder / "images", split).images for split in ("train", "heldout")])
+    return np.concatenate([open_samples(folder / "images", split).samples for split in ("train", "heldout")])
 
 
 def test_palettes_and_opaque_alpha_become_colours(tmp_path: Path) -> None:
@@ -95,8 +95,8 @@ def test_parquet_files_give_their_own_splits_and_labels(tmp_path: Path) -> None:
     }  # fmt: skip
     prepare_images(DataConfig.model_validate(config), tmp_path / "images")
     for split, count in (("train", 3), ("heldout", 2)):
-        opened = open_images(tmp_path / "images", split)
-        assert opened.images[:, 0, 0, 0].tolist() == opened.labels.tolist() == list(range(count))
+        opened = open_samples(tmp_path / "images", split)
+        assert opened.samples[:, 0, 0, 0].tolist() == opened.labels.tolist() == list(range(count))
 
 
 def test_an_empty_cell_is_named(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from helpers.composition import composed
 from helpers.mixture_field import MixtureField, Prediction
 
 from pipeline.config.graph import Config
-from pipeline.evaluation.point_sweep import FLOOR_REPEATS, draw_fresh_points, point_row, sweep_points
+from pipeline.evaluation.point_sweep import FLOOR_REPEATS, draw_point_reference, measure_points, sweep_points
 from pipeline.models.runtime import Runtime
 from pipeline.models.sampler import Sampler
 from pipeline.toys.distributions import TOYS
@@ -45,14 +45,14 @@ def test_every_solver_is_measured_also_one_that_chooses_its_steps(runtime: Runti
 
 def test_fresh_points_are_at_no_distance_from_themselves_and_at_the_floor_from_each_other() -> None:
     """In one dimension the distance of two draws is that of their sorted points; the floor is its mean."""
-    fresh = draw_fresh_points(TOY, 500, seed=0)
+    reference = draw_point_reference(TOY, 500, seed=0)
     cell = {"model": "flow", "solver": "euler", "num_steps": 1, "nfe": 1, "seed": 0, "seconds": 0.5}
-    row = point_row(fresh.points, fresh, **cell)
+    row = measure_points(reference.points, reference, **cell)
     assert (row.sliced_wasserstein, row.energy_distance) == pytest.approx((0, 0), abs=1e-6)
-    assert row.sliced_wasserstein_floor == fresh.sliced_wasserstein_floor
+    assert row.sliced_wasserstein_floor == reference.sliced_wasserstein_floor
     assert row.seconds_per_1000 == 1.0
     generator = torch.Generator().manual_seed(1)
     pairs = [np.sort(TOY.sample(500, generator).numpy()[:, 0]) for _ in range(2 * 20 * FLOOR_REPEATS)]
     distances = [np.sqrt(np.mean((x - y) ** 2)) for x, y in zip(pairs[::2], pairs[1::2], strict=True)]
     spread = np.std(distances) / FLOOR_REPEATS**0.5
-    assert fresh.sliced_wasserstein_floor == pytest.approx(float(np.mean(distances)), abs=3 * float(spread))
+    assert reference.sliced_wasserstein_floor == pytest.approx(float(np.mean(distances)), abs=3 * float(spread))

@@ -21,7 +21,7 @@ from helpers.sweep_setting import (
 
 from pipeline.config.solver import SolverConfig
 from pipeline.data.pixels import to_uint8
-from pipeline.evaluation.stretches import divide
+from pipeline.evaluation.blocks import sample_blocks
 from pipeline.evaluation.sweep import sweep
 from pipeline.flow.noise import sample_noise, stream_key
 from pipeline.flow.solvers import Solution
@@ -152,8 +152,8 @@ def test_reference_statistics_are_computed_once(folder: Path, runtime) -> None:
 
 
 @pytest.mark.parametrize(("num_samples", "batch_size"), [(5000, 250), (66, 8), (200, 250), (50_000, 1000), (7, 2)])
-def test_stretches_cover_every_sample_once_in_whole_batches(num_samples: int, batch_size: int) -> None:
-    stretches = divide(num_samples, batch_size)
-    assert [index for stretch in stretches for index in stretch] == list(range(num_samples))
-    assert all(len(stretch) % batch_size == 0 for stretch in stretches[:-1])
-    assert len(stretches) < 40
+def test_blocks_cover_every_sample_once_in_whole_batches(num_samples: int, batch_size: int) -> None:
+    blocks = sample_blocks(num_samples, batch_size)
+    assert [index for block in blocks for index in block] == list(range(num_samples))
+    assert all(len(block) % batch_size == 0 for block in blocks[:-1])
+    assert len(blocks) < 40

@@ -1,4 +1,4 @@
-"""A small student and the couplings the tests of this folder draw from it."""
+"""A small student and the couplings that tests draw from it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import torch
-from diffusers import UNet2DModel
+from diffusers import ModelMixin
 
 from pipeline.config.couplings import CouplingsConfig
 from pipeline.config.solver import SolverConfig
@@ -18,9 +18,9 @@ from pipeline.models.student import save_student
 NUM_PAIRS = 50
 
 
-def student_sampler(unet: UNet2DModel, runtime: Runtime, folder: Path) -> Sampler:
-    """``unet`` saved as a student in ``folder`` and opened again."""
-    save_student(unet, folder)
+def student_sampler(network: ModelMixin, runtime: Runtime, folder: Path) -> Sampler:
+    """``network`` saved as a student in ``folder`` and opened again."""
+    save_student(network, folder)
     return load_sampler(folder, runtime)
 
 

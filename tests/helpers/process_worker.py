@@ -24,8 +24,8 @@ from pipeline.config.solver import SolverConfig
 from pipeline.config.training import TrainingConfig
 from pipeline.config.watch import WatchConfig
 from pipeline.couplings.generation import generate_couplings
-from pipeline.data.image_set import ImageSet
 from pipeline.data.pixels import to_uint8
+from pipeline.data.sample_set import SampleSet
 from pipeline.evaluation.few_step_fid import FewStepFid
 from pipeline.evaluation.reference import open_reference
 from pipeline.flow.noise import stream_key
@@ -132,7 +132,7 @@ def train_once(name: str, config: TrainingConfig, folder: Path, runtime: Runtime
 def watcher_of(unet: ModelMixin, folder: Path, run: str, runtime: Runtime, fids: list[float]) -> Watcher:
     """A watcher that draws and measures every sixth step, and appends to ``fids``; features are the rows' means."""
     extractor = FeatureExtractor("rows", "0", lambda images: images.float().mean(dim=(1, 3)).numpy())
-    train, heldout = (ImageSet(to_uint8(part).numpy(), None, name) for part, name in PARTS)
+    train, heldout = (SampleSet(to_uint8(part).numpy(), None, name) for part, name in PARTS)
     reference = open_reference(
         train, heldout, "train", extractor, runtime, num_features_kept=4, batch_size=9, folder=folder / "references"
     )

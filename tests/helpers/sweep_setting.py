@@ -17,7 +17,7 @@ import torch
 from pipeline.config.compute import ComputeConfig, LaunchConfig
 from pipeline.config.evaluation import EvaluateConfig
 from pipeline.config.solver import SolverConfig
-from pipeline.data.image_set import ImageSet
+from pipeline.data.sample_set import SampleSet
 from pipeline.evaluation.few_step_fid import FewStepFid
 from pipeline.evaluation.reference import Reference, open_reference
 from pipeline.evaluation.sweep import Sweep, sweep
@@ -59,7 +59,7 @@ EXTRACTOR = FeatureExtractor("projection", "0", extract)
 def reference(folder: Path, runtime: Runtime, extractor: FeatureExtractor = EXTRACTOR) -> Reference:
     rng = np.random.default_rng(1)
     train, heldout = (
-        ImageSet(rng.integers(0, 256, (count, 1, 8, 8), dtype=np.uint8), None, "images") for count in (90, 30)
+        SampleSet(rng.integers(0, 256, (count, 1, 8, 8), dtype=np.uint8), None, "images") for count in (90, 30)
     )
     return open_reference(
         train, heldout, "train", extractor, runtime, num_features_kept=50, batch_size=16, folder=folder / "references"

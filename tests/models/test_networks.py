@@ -17,8 +17,8 @@ from pipeline.config.training import FlowConfig
 from pipeline.couplings.gate import check_couplings
 from pipeline.couplings.generation import generate_couplings
 from pipeline.couplings.store import CouplingStore
-from pipeline.data.image_set import open_images
 from pipeline.data.points import prepare_points
+from pipeline.data.sample_set import open_samples
 from pipeline.models.networks import build_network, load_network, noise_of, sample_shape, set_noise
 from pipeline.models.runtime import Runtime
 from pipeline.models.sampler import load_sampler
@@ -74,10 +74,10 @@ def test_points_become_a_data_set_whose_shape_the_configuration_knows(source: st
         source=source, location=None, heldout_share=0.25, resolution=None, channels=None, num_points=400, seed=3
     )
     prepare_points(config, tmp_path / "points")
-    train_split, heldout = (open_images(tmp_path / "points", split) for split in ("train", "heldout"))
+    train_split, heldout = (open_samples(tmp_path / "points", split) for split in ("train", "heldout"))
     assert (len(train_split), len(heldout)) == (300, 100)
     assert train_split.shape == config.sample_shape == (TOYS[source].dim,)
-    whole = np.concatenate([heldout.images, train_split.images])
+    whole = np.concatenate([heldout.samples, train_split.samples])
     assert np.array_equal(whole, TOYS[source].sample(400, torch.Generator().manual_seed(3)).numpy())
 
 
@@ -97,7 +97,7 @@ def test_noise_away_from_the_origin_goes_the_whole_road(tmp_path: Path, runtime:
     )  # fmt: skip
     network = build_network(MLP, (2,), 0)
     set_noise(network, noise)
-    points = open_images(tmp_path / "data", "train")
+    points = open_samples(tmp_path / "data", "train")
     train(network, points, build_flow_matching(settings, runtime.device), settings, runtime, tmp_path / "run", "flow")
     save_student(network, tmp_path / "flow")
 

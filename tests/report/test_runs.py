@@ -5,14 +5,14 @@ from dataclasses import MISSING, fields, replace
 from pathlib import Path
 
 import pytest
+from helpers.small_point_results import point_row
 
-from pipeline.metrics.point_row import POINT_COLUMNS
-from pipeline.metrics.row import Row
-from pipeline.report.images.few_step_csv import write_cells, write_few_step_csv
+from pipeline.metrics.image_row import ImageRow
+from pipeline.report.few_step_csv import write_few_step_csv
 from pipeline.report.runs import FEW_STEP, comparison_table, load_run
 from pipeline.system.errors import MOST_PROBLEMS, StraightflowError
 
-ROW = Row(
+ROW = ImageRow(
     model="distilled",
     solver="euler",
     num_steps=1,
@@ -59,7 +59,7 @@ def test_runs_are_read_from_folders_and_from_revisions(tmp_path: Path) -> None:
         (replace(ROW, fid=1.0, num_samples=100, reference="heldout"), "not comparable: other num_samples, reference"),
     ],
 )
-def test_cells_are_judged_by_spread_and_only_under_one_measure(other: Row, verdict: str) -> None:
+def test_cells_are_judged_by_spread_and_only_under_one_measure(other: ImageRow, verdict: str) -> None:
     lines = comparison_table("A", [ROW], "B", [other]).splitlines()
     assert len(lines) == 2
     assert lines[1].startswith("distilled euler 1")
@@ -72,7 +72,7 @@ def test_cells_of_one_run_alone_are_named() -> None:
 
 
 def test_a_run_on_points_is_told_from_a_damaged_table(tmp_path: Path) -> None:
-    write_cells(tmp_path / FEW_STEP, POINT_COLUMNS, [])
+    write_few_step_csv(tmp_path / FEW_STEP, [point_row("flow", "euler", 1, 1)])
     with pytest.raises(StraightflowError, match="points"):
         load_run(str(tmp_path), Path())
     (tmp_path / FEW_STEP).write_text("model,solver\nflow,euler\n")
@@ -81,7 +81,8 @@ def test_a_run_on_points_is_told_from_a_damaged_table(tmp_path: Path) -> None:
 
 
 def test_a_table_without_rows_is_no_run(tmp_path: Path) -> None:
-    write_few_step_csv(tmp_path / FEW_STEP, [])
+    (tmp_path / "metrics").mkdir()
+    (tmp_path / FEW_STEP).write_text(",".join(ImageRow.columns()) + "\n")
     with pytest.raises(StraightflowError, match="a table without rows"):
         load_run(str(tmp_path), Path())
 
@@ -100,7 +101,7 @@ def test_bytes_that_are_no_text_are_no_run(tmp_path: Path) -> None:
 def test_of_many_damaged_fields_a_message_names_the_first(tmp_path: Path) -> None:
     (tmp_path / "metrics").mkdir()
     (tmp_path / FEW_STEP).write_text("model,solver\n" + 5 * "flow,euler\n")
-    missing = 5 * (sum(field.default is MISSING for field in fields(Row)) - 2)
+    missing = 5 * (sum(field.default is MISSING for field in fields(ImageRow)) - 2)
     with pytest.raises(StraightflowError, match=f"and {missing - MOST_PROBLEMS} more") as caught:
         load_run(str(tmp_path), Path())
     assert caught.value.found.count("Field required") == MOST_PROBLEMS

@@ -33,7 +33,8 @@ def test_a_stage_depends_on_the_record_of_its_code_and_on_no_code_itself(name: s
 def test_check_records_the_code_of_every_other_stage_and_runs_when_any_code_changes() -> None:
     assert {module_of(stage) for stage in GRAPH.values()} == {*STAGES, "check"}
     assert {"pipeline", "stages"} <= set(GRAPH["check"]["deps"])
-    assert "inputs/code" in GRAPH["check"]["outs"]
+    # A refused run must not delete what the stages before it were run with.
+    assert {"inputs/code": {"persist": True}} in GRAPH["check"]["outs"]
 
 
 def test_every_stage_comes_after_check() -> None:

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from pipeline.config.graph import DISTILLED, TEACHER
-from pipeline.metrics.row import COUPLINGS_PREFIX, Row
+from pipeline.metrics.image_row import ImageRow
+from pipeline.metrics.row import COUPLINGS_PREFIX
 
 SPREADS = 2.0
 """Standard deviations of a difference below which it is not called one."""
@@ -26,8 +27,8 @@ class Comparison:
 
     key: str
     words: str
-    numerator: Row
-    denominator: Row
+    numerator: ImageRow
+    denominator: ImageRow
 
     @property
     def ratio(self) -> float:
@@ -35,7 +36,7 @@ class Comparison:
         return self.numerator.fid / self.denominator.fid
 
     @property
-    def told_apart(self) -> bool:
+    def is_significant(self) -> bool:
         """Whether the difference is more than the spread of either FID explains."""
         spread = math.hypot(self.numerator.fid_std or 0.0, self.denominator.fid_std or 0.0)
         return abs(self.numerator.fid - self.denominator.fid) > SPREADS * spread
@@ -43,10 +44,10 @@ class Comparison:
     @property
     def verdict(self) -> str:
         """The ratio in words; inside the spread there is no better and no worse."""
-        return f"{self.ratio:.2f}" if self.told_apart else f"{self.ratio:.2f}, within the spread"
+        return f"{self.ratio:.2f}" if self.is_significant else f"{self.ratio:.2f}, within the spread"
 
 
-def compare(rows: Sequence[Row], distilled_from: str) -> tuple[Comparison, ...]:
+def compare(rows: Sequence[ImageRow], distilled_from: str) -> tuple[Comparison, ...]:
     """The comparisons a run is judged by; one whose cells were not measured is left out.
 
     Args:
@@ -81,12 +82,14 @@ def compare(rows: Sequence[Row], distilled_from: str) -> tuple[Comparison, ...]:
     )
 
 
-def headline_cells(rows: Sequence[Row], distilled_from: str) -> tuple[Row | None, Row | None, Row | None]:
+def headline_cells(
+    rows: Sequence[ImageRow], distilled_from: str
+) -> tuple[ImageRow | None, ImageRow | None, ImageRow | None]:
     """The distilled model at one step, the couplings it learned, the teacher at 16 DDIM steps; None if not measured."""
     couplings = next((row for row in rows if row.model == COUPLINGS_PREFIX + distilled_from), None)
     return _find(rows, DISTILLED, 1, "euler"), couplings, _find(rows, TEACHER, 16, "ddim")
 
 
-def _find(rows: Iterable[Row], model: str, num_steps: int, solver: str) -> Row | None:
+def _find(rows: Iterable[ImageRow], model: str, num_steps: int, solver: str) -> ImageRow | None:
     wanted = (model, solver, num_steps)
-    return next((row for row in rows if (row.model, row.solver, row.num_steps) == wanted), None)
+    return next((row for row in rows if row.cell == wanted), None)

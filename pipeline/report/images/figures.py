@@ -1,4 +1,4 @@
-"""The report's figures.
+"""Figures of a run on images.
 
 Every function returns a new ``matplotlib.figure.Figure``. Widths and letter sizes are chosen so that letters stay
 about 9 pixels high when a figure is scaled to a phone's 360 pixels.
@@ -12,14 +12,16 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from pipeline.data.pixels import mosaic
-from pipeline.metrics.row import COUPLINGS_PREFIX, Row
-from pipeline.report.axes import log_axis, step_axis, style
+from pipeline.data.mosaic import mosaic
+from pipeline.metrics.image_row import ImageRow
+from pipeline.metrics.row import COUPLINGS_PREFIX
+from pipeline.report.axes import log_axis, new_figure, step_axis, style
 from pipeline.report.images.comparisons import SPREADS
 from pipeline.report.images.results import LossPoint, ModelResult
 from pipeline.report.images.samples import SampleCell
 from pipeline.report.images.series import series_of
-from pipeline.report.images.summary import describe_measure, steps_in_words
+from pipeline.report.images.summary import describe_measure
+from pipeline.report.step_table import steps_in_words
 from pipeline.report.theme import LIGHT, Theme
 
 WIDTH_INCHES = 5.2
@@ -28,7 +30,7 @@ GRID_DPI = 100
 TITLE_CHARACTERS = 64
 
 
-def fid_by_steps_figure(rows: Sequence[Row], theme: Theme = LIGHT) -> Figure:
+def fid_by_steps_figure(rows: Sequence[ImageRow], theme: Theme = LIGHT) -> Figure:
     """FID (log) against steps (log2): a line for each model and solver, couplings as dashed horizontals.
 
     Args:
@@ -37,7 +39,7 @@ def fid_by_steps_figure(rows: Sequence[Row], theme: Theme = LIGHT) -> Figure:
     """
     models = [row for row in rows if not row.is_couplings and row.num_steps is not None]
     colours = theme.colours(row.model for row in models)
-    figure = Figure(figsize=(WIDTH_INCHES, 4.6), dpi=DPI, facecolor=theme.ground, layout="constrained")
+    figure = new_figure(WIDTH_INCHES, 4.6, DPI, theme)
     axes = figure.add_subplot()
     style(axes, theme)
     for series in series_of(models, theme):
@@ -68,9 +70,7 @@ def fid_by_steps_figure(rows: Sequence[Row], theme: Theme = LIGHT) -> Figure:
 
 def straightness_figure(models: Sequence[ModelResult], theme: Theme = LIGHT) -> Figure:
     """Normalised straightness of each model as a bar; 0 is straight."""
-    figure = Figure(
-        figsize=(WIDTH_INCHES, 1.3 + 0.38 * len(models)), dpi=DPI, facecolor=theme.ground, layout="constrained"
-    )
+    figure = new_figure(WIDTH_INCHES, 1.3 + 0.38 * len(models), DPI, theme)
     axes = figure.add_subplot()
     style(axes, theme)
     colours = theme.colours(model.model for model in models)
@@ -91,7 +91,7 @@ def straightness_figure(models: Sequence[ModelResult], theme: Theme = LIGHT) -> 
 def loss_figure(losses: Mapping[str, Sequence[LossPoint]], theme: Theme = LIGHT) -> Figure:
     """Training losses (log) by step, a panel each, since their objectives differ; pale raw, strong running mean."""
     num_rows = max(1, -(-len(losses) // 2))
-    figure = Figure(figsize=(WIDTH_INCHES, 0.6 + 1.7 * num_rows), dpi=DPI, facecolor=theme.ground, layout="constrained")
+    figure = new_figure(WIDTH_INCHES, 0.6 + 1.7 * num_rows, DPI, theme)
     figure.suptitle("Training loss by step", color=theme.text, fontsize=12, fontweight="bold")
     colours = theme.colours(losses)
     for at, (name, points) in enumerate(losses.items()):
@@ -127,13 +127,13 @@ def sample_grid_figure(cells: Sequence[SampleCell], theme: Theme = LIGHT, *, col
             columns,
             scale=scale,
             gap=gap,
-            gap_value=int(theme.ground[1:3], 16),
+            gap_value=int(theme.background[1:3], 16),
         )
         for group in groups
     ]
     width = left + blocks[0].shape[1] + 12
     height = top + sum(len(block) + space for block in blocks)
-    figure = Figure(figsize=(width / GRID_DPI, height / GRID_DPI), dpi=GRID_DPI, facecolor=theme.ground)
+    figure = Figure(figsize=(width / GRID_DPI, height / GRID_DPI), dpi=GRID_DPI, facecolor=theme.background)
     figure.text(
         12 / width, 1 - 24 / height, "One noise down every column", color=theme.text, fontsize=11, fontweight="bold"
     )

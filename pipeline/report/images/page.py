@@ -1,24 +1,19 @@
-"""One self-contained HTML page: no server, no request, light and dark, readable on a phone and without JavaScript."""
+"""The page of a run on images."""
 
 from __future__ import annotations
 
-import importlib.resources
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple
 from html import escape
 from string import Template
 from typing import Any
 
-import yaml
-
-from pipeline.metrics.row import COLUMNS, Row
-from pipeline.report.html import definitions, picture, style_sheet, table
+from pipeline.report.html import Picture, packaged_text, picture, table
 from pipeline.report.images.comparisons import Comparison, compare
-from pipeline.report.images.pictures import Pictures
-from pipeline.report.images.results import DataResult, ModelResult, Results, few_step_rows
+from pipeline.report.images.results import DataResult, ModelResult, Results
 from pipeline.report.images.samples import SampleCell
 from pipeline.report.images.summary import describe_measure, describe_solver, format_fid, headline
-from pipeline.report.images.viewer import viewer
+from pipeline.report.images.viewer import viewer, viewer_script
+from pipeline.report.page import few_step_table, frame_page
 from pipeline.report.provenance import Provenance
 
 
@@ -26,7 +21,7 @@ def render_page(
     results: Results,
     cells: Sequence[SampleCell],
     distilled_from: str,
-    pictures: Pictures,
+    pictures: Mapping[str, Picture],
     provenance: Provenance,
     params: Mapping[str, Any],
 ) -> str:
@@ -36,44 +31,33 @@ def render_page(
         results: A run's measurements.
         cells: Sample images, at least one cell.
         distilled_from: Round whose couplings the distilled model learned.
-        pictures: The figures, for light and dark ground.
+        pictures: From :func:`pipeline.report.images.pictures.draw_pictures`.
         provenance: Code, packages and machine.
         params: The configuration, shown whole.
     """
-    rows = few_step_rows(results)
-    template = Template((importlib.resources.files(__package__) / "page_template.html").read_text("utf-8"))
-    return template.substitute(
-        style=style_sheet(),
+    rows = results.rows
+    content = Template(packaged_text(__package__, "page_content.html")).substitute(
         headline=escape(headline(rows, distilled_from)),
         measure=escape(describe_measure(rows)),
         ratios=_ratios(compare(rows, distilled_from)),
-        fid_by_steps=picture(pictures.fid_by_steps),
-        quality_by_seconds=picture(pictures.quality_by_seconds),
-        few_step=table("Every measured cell", COLUMNS, [_row_cells(row) for row in rows], text_columns=2),
-        viewer=viewer(cells, {(row.model, row.solver, row.num_steps): row.fid for row in rows}),
+        fid_by_steps=picture(pictures["fid_by_steps"]),
+        quality_by_seconds=picture(pictures["quality_by_seconds"]),
+        few_step=few_step_table(rows, {"fid": ".3f", "num_samples": ","}),
+        viewer=viewer(cells, {row.cell: row.fid for row in rows}),
         num_noises=str(len(cells[0].images)),
-        samples=picture(pictures.samples),
+        samples=picture(pictures["samples"]),
         couplings=_couplings(results),
-        straightness=picture(pictures.straightness),
+        straightness=picture(pictures["straightness"]),
         straightness_table=_straightness(results.models),
-        losses=picture(pictures.losses),
-        provenance=definitions(_provenance(results, provenance)),
-        params=escape(yaml.safe_dump(dict(params), sort_keys=False, allow_unicode=True)),
+        losses=picture(pictures["losses"]),
     )
+    title = "Few-step generation: what each step count costs"
+    return frame_page(title, content, _provenance(results, provenance), params, script=viewer_script())
 
 
 def _ratios(comparisons: Sequence[Comparison]) -> str:
     lines = [(comparison.words, comparison.verdict) for comparison in comparisons]
     return table("Ratios of FIDs in this run", ("what", "ratio"), lines) if lines else ""
-
-
-def _row_cells(row: Row) -> list[object]:
-    shown = {"fid": f"{row.fid:.3f}", "num_samples": f"{row.num_samples:,}"}
-    return [shown.get(name, _number(value)) for name, value in zip(COLUMNS, astuple(row), strict=True)]
-
-
-def _number(value: object) -> object:
-    return f"{value:.4g}" if isinstance(value, float) else value
 
 
 def _couplings(results: Results) -> str:

@@ -6,14 +6,14 @@ from collections.abc import Iterable, Sequence
 
 from matplotlib.figure import Figure
 
-from pipeline.metrics.row import Row
-from pipeline.report.axes import log_axis, style
+from pipeline.metrics.image_row import ImageRow
+from pipeline.report.axes import log_axis, new_figure, style
 from pipeline.report.images.figures import DPI, WIDTH_INCHES
 from pipeline.report.images.series import series_of
 from pipeline.report.theme import LIGHT, Theme
 
 
-def quality_by_seconds_figure(rows: Sequence[Row], theme: Theme = LIGHT) -> Figure:
+def quality_by_seconds_figure(rows: Sequence[ImageRow], theme: Theme = LIGHT) -> Figure:
     """FID against seconds of sampling per 1,000 images, both log: a line for each model and solver, steps as labels.
 
     Cells that no other is both faster and better than are ringed.
@@ -23,7 +23,7 @@ def quality_by_seconds_figure(rows: Sequence[Row], theme: Theme = LIGHT) -> Figu
         theme: Colours.
     """
     timed = [(row, row.seconds_per_1000) for row in rows if row.seconds_per_1000 is not None and row.fid > 0]
-    figure = Figure(figsize=(WIDTH_INCHES, 4.6), dpi=DPI, facecolor=theme.ground, layout="constrained")
+    figure = new_figure(WIDTH_INCHES, 4.6, DPI, theme)
     axes = figure.add_subplot()
     style(axes, theme)
     for series in series_of([row for row, _ in timed], theme):
@@ -51,6 +51,6 @@ def quality_by_seconds_figure(rows: Sequence[Row], theme: Theme = LIGHT) -> Figu
     return figure
 
 
-def _is_dominated(fid: float, seconds: float, timed: Iterable[tuple[Row, float]]) -> bool:
+def _is_dominated(fid: float, seconds: float, timed: Iterable[tuple[ImageRow, float]]) -> bool:
     """Whether another cell is at least as good in both and better in one."""
     return any(row.fid <= fid and other <= seconds and (row.fid, other) != (fid, seconds) for row, other in timed)

@@ -1,53 +1,46 @@
-"""The page's pictures, each drawn for light and for dark ground."""
+"""The pictures of a run on images, each drawn for a light and for a dark background."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from pipeline.report.drawing import draw_both
 from pipeline.report.html import Picture
 from pipeline.report.images.figures import fid_by_steps_figure, loss_figure, sample_grid_figure, straightness_figure
 from pipeline.report.images.pareto import quality_by_seconds_figure
-from pipeline.report.images.results import Results, few_step_rows
+from pipeline.report.images.results import Results
 from pipeline.report.images.samples import SampleCell
 
 
-@dataclass(frozen=True)
-class Pictures:
-    """The page's figures; the names are those of their files as well."""
+def draw_pictures(results: Results, cells: Sequence[SampleCell]) -> dict[str, Picture]:
+    """Every picture of the page by the name of its file.
 
-    fid_by_steps: Picture
-    quality_by_seconds: Picture
-    samples: Picture
-    straightness: Picture
-    losses: Picture
-
-
-def draw_pictures(results: Results, cells: Sequence[SampleCell]) -> Pictures:
-    """Draws every figure of the page from a run's measurements and its sample images, at least one cell."""
-    rows = few_step_rows(results)
+    Args:
+        results: A run's measurements.
+        cells: Its sample images, at least one cell.
+    """
+    rows = results.rows
     lines = ", ".join(dict.fromkeys(f"{row.model} with {row.solver}" for row in rows if not row.is_couplings))
     noises = len(cells[0].images)
-    return Pictures(
-        fid_by_steps=draw_both(
+    return {
+        "fid_by_steps": draw_both(
             f"FID against the number of steps, both logarithmic, for {lines}; the table below holds the numbers.",
             lambda theme: fid_by_steps_figure(rows, theme),
         ),
-        quality_by_seconds=draw_both(
+        "quality_by_seconds": draw_both(
             f"FID against seconds of sampling per 1,000 images, both logarithmic, for {lines}.",
             lambda theme: quality_by_seconds_figure(rows, theme),
         ),
-        samples=draw_both(
+        "samples": draw_both(
             f"Sample images: a row for each model, solver and step count, a column for each of up to {noises} noises.",
             lambda theme: sample_grid_figure(cells, theme),
         ),
-        straightness=draw_both(
+        "straightness": draw_both(
             "Normalised straightness of each model as bars; the table below holds the numbers.",
             lambda theme: straightness_figure(results.models, theme),
         ),
-        losses=draw_both(
+        "losses": draw_both(
             f"Training loss by step, a panel each for {', '.join(results.losses) or 'no model'}.",
             lambda theme: loss_figure(results.losses, theme),
         ),
-    )
+    }

@@ -1,4 +1,4 @@
-"""What the other stages measured, read back into typed, frozen form."""
+"""What a run on images measured, read back into typed, frozen form."""
 
 from __future__ import annotations
 
@@ -7,24 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.config.graph import DISTILLED, TEACHER
-from pipeline.metrics.row import Row
-from pipeline.metrics.trajectory_measures import TrajectoryMeasures
+from pipeline.metrics.image_row import ImageRow
+from pipeline.metrics.trajectory_measures import TrajectoryRecord
 from pipeline.report.reading import load_csv, load_json
-
-
-@dataclass(frozen=True)
-class TrajectoryResult(TrajectoryMeasures):
-    """Measures of trajectories, and what they were taken from.
-
-    Attributes:
-        num_samples: Trajectories integrated.
-        num_steps: Euler steps of each.
-        seed: Seed of their noise.
-    """
-
-    num_samples: int
-    num_steps: int
-    seed: int
 
 
 @dataclass(frozen=True)
@@ -40,8 +25,8 @@ class ModelResult:
     """
 
     model: str
-    rows: tuple[Row, ...]
-    trajectories: TrajectoryResult
+    rows: tuple[ImageRow, ...]
+    trajectories: TrajectoryRecord
     device: str
     precision: str
 
@@ -61,7 +46,7 @@ class CouplingsResult:
         inversion_error: The same of pairs made from images.
     """
 
-    row: Row
+    row: ImageRow
     transport_cost_per_dim: float
     num_pairs: int
     source: str
@@ -117,6 +102,12 @@ class Results:
     data: DataResult
     classifier: ClassifierResult
 
+    @property
+    def rows(self) -> tuple[ImageRow, ...]:
+        """Every measured cell: the couplings' first, then each model's in order."""
+        couplings = tuple(item.row for item in self.couplings.values())
+        return couplings + tuple(row for model in self.models for row in model.rows)
+
 
 def load_results(root: Path, models: Sequence[str], rounds: Sequence[str]) -> Results:
     """Reads the outputs of a run below ``root``.
@@ -137,12 +128,6 @@ def load_results(root: Path, models: Sequence[str], rounds: Sequence[str]) -> Re
         data=load_json(root / "data/images/info.json", DataResult),
         classifier=load_json(root / "metrics/classifier.json", ClassifierResult),
     )
-
-
-def few_step_rows(results: Results) -> tuple[Row, ...]:
-    """Every measured cell: the couplings' first, then each model's in order."""
-    couplings = tuple(couplings.row for couplings in results.couplings.values())
-    return couplings + tuple(row for model in results.models for row in model.rows)
 
 
 def _load_losses(path: Path) -> tuple[LossPoint, ...]:

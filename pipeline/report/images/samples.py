@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.metrics.row import parse_samples_key
 from pipeline.report.reading import load_arrays
 from pipeline.system.errors import StraightflowError
 
@@ -50,8 +51,7 @@ def _load_model(path: Path, model: str) -> list[SampleCell]:
     arrays, cells = load_arrays(path), []
     try:
         for key, images in arrays.items():
-            solver, steps = key.split("/")
-            cells.append(SampleCell(model, solver, None if steps == "adaptive" else int(steps), images))
+            cells.append(SampleCell(model, *parse_samples_key(key), images))
     except ValueError as error:
         raise StraightflowError(
             expected=f"sample grids keyed <solver>/<num_steps> in {path}",

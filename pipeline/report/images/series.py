@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.config.graph import TEACHER
-from pipeline.metrics.row import Row
+from pipeline.metrics.image_row import ImageRow
 from pipeline.report.theme import Theme, cycle
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
@@ -23,7 +23,7 @@ class Series:
         marker: Tells series apart that share a colour.
     """
 
-    rows: tuple[Row, ...]
+    rows: tuple[ImageRow, ...]
     colour: str
     marker: str
 
@@ -33,7 +33,7 @@ class Series:
         return f"{self.rows[0].model} · {self.rows[0].solver}"
 
 
-def series_of(rows: Sequence[Row], theme: Theme) -> list[Series]:
+def series_of(rows: Sequence[ImageRow], theme: Theme) -> list[Series]:
     """The series in order of their first cells."""
     colours, teachers = theme.colours(row.model for row in rows), itertools.count()
     found = []

@@ -1,6 +1,6 @@
 """The sample viewer: one slider over step counts, where the same noise keeps its place.
 
-Without JavaScript all step counts are shown; the script of the page hides all but the chosen one.
+Without JavaScript all step counts are shown; its script hides all but the chosen one.
 """
 
 from __future__ import annotations
@@ -9,13 +9,15 @@ import itertools
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from pipeline.data.pixels import mosaic
-from pipeline.report.html import encode_png, image_uri
+from pipeline.data.mosaic import mosaic
+from pipeline.metrics.row import ADAPTIVE
+from pipeline.report.html import encode_png, image_uri, packaged_text
 from pipeline.report.images.samples import SampleCell
-from pipeline.report.images.summary import format_fid, steps_in_words
+from pipeline.report.images.summary import format_fid
+from pipeline.report.step_table import steps_in_words
 
 COLUMNS = 8
-GAP_GREY = 128  # tells images apart on light and on dark ground
+GAP_GREY = 128  # tells images apart on a light and on a dark background
 
 
 def viewer(cells: Sequence[SampleCell], fid: Mapping[tuple[str, str, int | None], float]) -> str:
@@ -36,6 +38,11 @@ def viewer(cells: Sequence[SampleCell], fid: Mapping[tuple[str, str, int | None]
         f'<output for="steps" id="chosen"></output><datalist id="marks">{marks}</datalist></p>'
         f'<div class="series">{"".join(bodies)}</div></div>'
     )
+
+
+def viewer_script() -> str:
+    """JavaScript of the slider."""
+    return packaged_text(__package__, "viewer.js")
 
 
 def _series(
@@ -62,4 +69,4 @@ def _series(
 
 
 def _mark(count: int | None) -> str:
-    return "adaptive" if count is None else str(count)
+    return ADAPTIVE if count is None else str(count)

@@ -9,9 +9,9 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
-from matplotlib.figure import Figure
 from PIL import Image, ImageColor
 
+from pipeline.report.axes import new_figure
 from pipeline.report.gif import encode_gif
 from pipeline.report.points.field_figures import COLOUR_MAP, PATH_COLOUR, colour_limit, draw_field
 from pipeline.report.points.figures import Arrays
@@ -30,19 +30,19 @@ def path_gif(models: Mapping[str, Arrays], toy: Toy, theme: Theme) -> bytes:
     In one dimension a point runs over the velocity field to the right as t grows, and leaves its trajectory behind.
 
     Args:
-        models: Arrays by name, see :func:`pipeline.evaluation.points.evaluate_points`. ``times`` (T,) are common to
-            all, every ``FRAME_TIMES``-th and the last become frames. Of ``trajectories`` (num, T, dim) the first
+        models: Arrays by name, see :meth:`pipeline.evaluation.points.PointMeasure.evaluate`. ``times`` (T,) are common
+            to all, every ``FRAME_TIMES``-th and the last become frames. Of ``trajectories`` (num, T, dim) the first
             ``SHOWN_POINTS`` are shown, in one dimension ``SHOWN_TRAILS``.
         toy: Bounds of the panels.
         theme: Colours.
     """
     times = next(iter(models.values()))["times"]
     limit = colour_limit(models) if toy.dim == 1 else None
-    figure = Figure(figsize=(2.2 * len(models), 2.4), dpi=90, facecolor=theme.ground, layout="constrained")
+    figure = new_figure(2.2 * len(models), 2.4, 90, theme)
     canvas = FigureCanvasAgg(figure)
     moving = []
     for column, (name, arrays) in enumerate(models.items(), start=1):
-        axes = figure.add_subplot(1, len(models), column, facecolor=theme.ground)
+        axes = figure.add_subplot(1, len(models), column, facecolor=theme.background)
         moving.append(_Panel(axes, name, arrays, toy, theme, limit))
     canvas.draw()  # type: ignore[no-untyped-call]
     still = canvas.copy_from_bbox(figure.bbox)  # type: ignore[no-untyped-call]
@@ -59,10 +59,10 @@ def path_gif(models: Mapping[str, Arrays], toy: Toy, theme: Theme) -> bytes:
 
 def _palette(theme: Theme, *, with_field: bool) -> Image.Image:
     """The colours that a frame is made of and shades between them, for smooth edges; the same for every frame."""
-    ground, text, grid, point = (
-        np.array(ImageColor.getrgb(name)) for name in (theme.ground, theme.text, theme.grid, theme.students[0])
+    background, text, grid, point = (
+        np.array(ImageColor.getrgb(name)) for name in (theme.background, theme.text, theme.grid, theme.students[0])
     )
-    parts = [grid[None], *(np.linspace(ground, end, NUM_SHADES) for end in (text, point))]
+    parts = [grid[None], *(np.linspace(background, end, NUM_SHADES) for end in (text, point))]
     if with_field:
         field = 255 * colormaps[COLOUR_MAP](np.linspace(0, 1, FIELD_SHADES))[:, :3]
         path = np.array(ImageColor.getrgb(PATH_COLOUR))

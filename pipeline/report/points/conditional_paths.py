@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from pipeline.config.flow import PathConfig
 from pipeline.flow.paths import LINEAR, Path, build_path
-from pipeline.report.axes import style
+from pipeline.report.axes import new_figure, style
 from pipeline.report.theme import LIGHT, Theme, cycle
 
 X_1 = 2.0
@@ -43,7 +43,7 @@ def conditional_paths_figure(sigma_mins: Sequence[float], theme: Theme = LIGHT) 
 
     The band of a panel is μ_t ± 2 σ_t, with μ_t = t x_1 and σ_t = 1 - (1 - sigma_min) t (Lipman et al. 2023, eq. 20).
     """
-    figure = Figure(figsize=(2.2 * (len(sigma_mins) + 2), 2.5), dpi=DPI, facecolor=theme.ground, layout="constrained")
+    figure = new_figure(2.2 * (len(sigma_mins) + 2), 2.5, DPI, theme)
     panels = [figure.add_subplot(1, len(sigma_mins) + 2, column + 1) for column in range(len(sigma_mins) + 2)]
     _draw_path(panels[0], LINEAR, 0.0, theme, "rectified flow")
     for axes, sigma_min in zip(panels[1:-1], sigma_mins, strict=True):

@@ -19,7 +19,7 @@ from pipeline.toys.distributions import Toy
 
 COLOUR_MAP = "RdBu_r"
 PATH_COLOUR = "black"
-"""Of trajectories on a heat map, which is as bright on dark ground as on light."""
+"""Of trajectories on a heat map, which is as bright on a dark background as on a light one."""
 DRAWN_PATHS = 40
 SHOWN_SHARE = 0.98
 

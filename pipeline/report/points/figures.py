@@ -19,9 +19,10 @@ from pipeline.config.noise import NoiseConfig
 from pipeline.flow.noise import place_noise
 from pipeline.flow.paths import linear_path
 from pipeline.metrics.point_row import PointRow
+from pipeline.metrics.row import parse_samples_key
 from pipeline.report.axes import log_axis, step_axis, style
-from pipeline.report.images.summary import steps_in_words
 from pipeline.report.points.panels import label_axes, panels, set_title, time_axis
+from pipeline.report.step_table import steps_in_words
 from pipeline.report.theme import LIGHT, Theme, cycle
 from pipeline.toys.distributions import Toy
 
@@ -35,7 +36,7 @@ def distance_figure(rows: Sequence[PointRow], theme: Theme = LIGHT) -> Figure:
 
     Horizontal are adaptive solvers, which choose their steps (dotted), and what sampling alone leaves (dashed).
     """
-    models = [row for row in rows if row.nfe is not None]
+    models = [row for row in rows if not row.is_couplings]
     figure, ((axes,),) = panels(1, 1, theme, side=3.6, width=5.2)
     style(axes, theme)
     colours = theme.colours(row.model for row in models)
@@ -84,8 +85,8 @@ def histogram_figure(models: Mapping[str, Arrays], toy: Toy, theme: Theme = LIGH
     figure, grid = panels(len(models) + 1, columns, theme, side=1.5)
     for row, (name, keys) in enumerate(cells.items()):
         for column, key in enumerate(keys):
-            solver, steps = key.split("/")
-            words = steps_in_words(None if steps == "adaptive" else int(steps))
+            solver, num_steps = parse_samples_key(key)
+            words = steps_in_words(num_steps)
             _draw_density(grid[row][column], models[name][key], toy, theme, f"{name} · {solver}\n{words}")
     num = len(next(iter(models.values()))[cells[next(iter(models))][0]])
     fresh = toy.sample(num, torch.Generator().manual_seed(0)).numpy()
@@ -101,8 +102,8 @@ def histogram_figure(models: Mapping[str, Arrays], toy: Toy, theme: Theme = LIGH
 
 def _order(key: str) -> tuple[str, float]:
     """By solver, then by steps."""
-    solver, steps = key.split("/")
-    return solver, math.inf if steps == "adaptive" else int(steps)
+    solver, num_steps = parse_samples_key(key)
+    return solver, num_steps or math.inf
 
 
 def path_density_figure(models: Mapping[str, Arrays], toy: Toy, noise: NoiseConfig, theme: Theme = LIGHT) -> Figure:

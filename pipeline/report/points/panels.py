@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from pipeline.report.axes import new_figure
 from pipeline.report.theme import Theme
 
 DPI = 110
@@ -28,11 +29,10 @@ def panels(
 
     ``shared`` gives all of them the same axes, numbered at the left and at the bottom alone.
     """
-    size = (width or side * columns + 0.4, side * rows + 0.4 + below)
-    figure = Figure(figsize=size, dpi=DPI, facecolor=theme.ground, layout="constrained")
+    figure = new_figure(width or side * columns + 0.4, side * rows + 0.4 + below, DPI, theme)
     grid = figure.subplots(rows, columns, sharex=shared, sharey=shared, squeeze=False).tolist()
     for axes in itertools.chain.from_iterable(grid):
-        axes.set_facecolor(theme.ground)
+        axes.set_facecolor(theme.background)
         axes.spines[:].set_color(theme.grid)
         axes.tick_params(color=theme.grid, labelcolor=theme.text, labelsize=6)
     return figure, grid

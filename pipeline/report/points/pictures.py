@@ -1,4 +1,4 @@
-"""The pictures of a run on points, each drawn for light and for dark ground."""
+"""The pictures of a run on points, each drawn for a light and for a dark background."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def draw_pictures(
 
     Args:
         rows: Every measured cell.
-        arrays: What each model left to draw, see :func:`pipeline.evaluation.points.evaluate_points`.
+        arrays: What each model left to draw, see :meth:`pipeline.evaluation.points.PointMeasure.evaluate`.
         toy: What the models should generate.
         noise: Distribution of x_0 of the flows.
         flow: Name of the flow that closed forms are compared with; None if there is none.
@@ -60,7 +60,7 @@ def draw_pictures(
     together = {name: item for name, item in arrays.items() if item["times"][0] == 0 and item["times"][-1] == 1}
     if together:
         light, dark = (path_gif(together, toy, theme) for theme in (LIGHT, DARK))
-        ground = " over their velocity" if toy.dim == 1 else ""
-        alt = f"Points of {', '.join(together)} on their way from noise to data{ground}."
+        behind = " over their velocity" if toy.dim == 1 else ""
+        alt = f"Points of {', '.join(together)} on their way from noise to data{behind}."
         drawn["paths"] = Picture(alt, light, dark, "gif")
     return drawn

@@ -11,7 +11,7 @@ from helpers.html_page import HOSTILE, Page
 from helpers.small_image_results import FID, MODELS, NUM_NOISES, SIZE, STEPS, grey_level, write_run
 from PIL import Image
 
-from pipeline.data.pixels import mosaic
+from pipeline.data.mosaic import mosaic
 from pipeline.report.drawing import png
 from pipeline.report.images.figures import sample_grid_figure
 from pipeline.report.images.samples import SampleCell, load_samples

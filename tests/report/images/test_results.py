@@ -19,15 +19,11 @@ from helpers.small_image_results import (
 )
 from safetensors.numpy import load_file, save_file
 
-from pipeline.metrics.row import COLUMNS, Row
+from pipeline.metrics.image_row import ImageRow
+from pipeline.report.few_step_csv import read_few_step_csv, write_few_step_csv
 from pipeline.report.images.comparisons import compare
-from pipeline.report.images.few_step_csv import read_few_step_csv, write_few_step_csv
 from pipeline.report.images.pictures import draw_pictures
-from pipeline.report.images.results import (
-    Results,
-    few_step_rows,
-    load_results,
-)
+from pipeline.report.images.results import Results, load_results
 from pipeline.report.images.samples import load_samples
 from pipeline.report.images.summary import headline, summary, text_table
 from pipeline.report.images.viewer import viewer
@@ -42,11 +38,11 @@ def results(tmp_path: Path) -> Results:
 
 def test_the_csv_holds_every_cell_and_leaves_what_is_unknown_empty(results: Results, tmp_path: Path) -> None:
     path = tmp_path / "few_step.csv"
-    write_few_step_csv(path, few_step_rows(results))
+    write_few_step_csv(path, results.rows)
     with path.open(newline="") as stream:
         lines = list(csv.DictReader(stream))
-    assert tuple(lines[0]) == COLUMNS
-    assert ",".join(COLUMNS[:10]) == (
+    assert tuple(lines[0]) == ImageRow.columns()
+    assert ",".join(ImageRow.columns()[:10]) == (
         "model,solver,num_steps,nfe,fid,features,num_samples,reference,seed,seconds_per_1000"
     )
     assert {line["nfe"] for line in lines} == {"", *map(str, STEPS)}
@@ -54,7 +50,7 @@ def test_the_csv_holds_every_cell_and_leaves_what_is_unknown_empty(results: Resu
     expected = {(*key, steps): fid for key, fids in FID.items() for steps, fid in zip(STEPS, fids, strict=True)}
     assert read == expected | {("couplings@round1", "unipc", 20): COUPLINGS_FID}
     assert lines[0]["nfe"] == lines[0]["seconds_per_1000"] == ""
-    assert read_few_step_csv(path) == few_step_rows(results)
+    assert read_few_step_csv(path, ImageRow) == results.rows
 
 
 def test_the_summary_divides_the_cells_it_names(results: Results) -> None:
@@ -73,13 +69,13 @@ def test_the_summary_divides_the_cells_it_names(results: Results) -> None:
     numbers = summary(results, "round1")
     assert numbers == pytest.approx(expected)
     assert "FID 5.00: 0.62 times the teacher’s at 16 DDIM steps (8.00) and 2.00 times" in headline(
-        few_step_rows(results), "round1"
+        results.rows, "round1"
     )
 
 
 def test_a_difference_inside_the_spread_is_never_a_win(results: Results) -> None:
-    def rows_with_std(std: float) -> list[Row]:
-        return [replace(row, fid_std=std) for row in few_step_rows(results)]
+    def rows_with_std(std: float) -> list[ImageRow]:
+        return [replace(row, fid_std=std) for row in results.rows]
 
     # 5 against 8: the difference of 3 has the spread sqrt(2) times that of either, of which two are needed.
     apart, alike = rows_with_std(1.0), rows_with_std(1.1)
@@ -95,11 +91,11 @@ def test_a_ratio_without_its_cell_is_left_out(tmp_path: Path) -> None:
     results = load_results(tmp_path, ["round1"], ROUNDS)
     numbers = summary(results, "round1")
     assert set(numbers) == {"couplings_fid", "straightness_normalised_round1"}
-    assert "not measured" in headline(few_step_rows(results), "round1")
+    assert "not measured" in headline(results.rows, "round1")
 
 
 def test_the_text_table_aligns_and_marks_missing_cells(results: Results) -> None:
-    rows = [cell for cell in few_step_rows(results) if (cell.model, cell.num_steps) != ("round1", 4)]
+    rows = [cell for cell in results.rows if (cell.model, cell.num_steps) != ("round1", 4)]
     lines = text_table(rows).splitlines()
     assert "classifier features · 5,000 samples · against the train split · seed 0" in lines[0]
     assert lines[2].split() == ["model", "solver", "1", "4", "16"]
@@ -118,16 +114,16 @@ def test_an_adaptive_solver_has_its_own_column_place_and_viewer_position(tmp_pat
     grids = load_file(samples)
     save_file(grids | {"dopri5-0.001/adaptive": grids["euler/1"]}, samples)
     results, cells = load_results(tmp_path, MODELS, ROUNDS), load_samples(tmp_path, MODELS)
-    lines = [line.split() for line in text_table(few_step_rows(results)).splitlines()]
+    lines = [line.split() for line in text_table(results.rows).splitlines()]
     assert ["model", "solver", "1", "4", "16", "adaptive"] in lines
     assert ["round1", "dopri5-0.001", "-", "-", "-", "3.50"] in lines
     table = tmp_path / "few_step.csv"
-    write_few_step_csv(table, few_step_rows(results))
-    assert read_few_step_csv(table) == few_step_rows(results)
+    write_few_step_csv(table, results.rows)
+    assert read_few_step_csv(table, ImageRow) == results.rows
     page = viewer(cells, {("round1", "dopri5-0.001", None): 3.5})
     assert 'data-steps="1,4,16,adaptive"' in page
     assert "adaptive, FID 3.50" in page
-    assert draw_pictures(results, cells).quality_by_seconds.light.startswith(b"\x89PNG")
+    assert draw_pictures(results, cells)["quality_by_seconds"].light.startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize("content", [None, "{", '{"model": "round1"}', '{"model": "round1", "rows": [{"fid": "x"}]}'])

@@ -15,14 +15,14 @@ from pipeline.report.points.animation import FRAME_TIMES, path_gif
 from pipeline.report.points.field_figures import exact_field_figure, field_figure
 from pipeline.report.points.figures import independent_paths, path_density_figure, trajectories_figure
 from pipeline.report.points.pictures import draw_pictures
-from pipeline.report.points.results import PointResults
+from pipeline.report.points.results import Results
 from pipeline.report.theme import DARK, LIGHT, Theme
 from pipeline.toys.distributions import TOYS
 
 TIMES = np.linspace(0, 1, 9, dtype=np.float32)
 
 
-def results(source: str) -> PointResults:
+def results(source: str) -> Results:
     """Models that go straight to the data, at two step counts."""
     toy = TOYS[source]
     paths = independent_paths(toy, STANDARD_NOISE, TIMES, 300)
@@ -32,7 +32,7 @@ def results(source: str) -> PointResults:
         positions = np.linspace(*toy.extent, 11, dtype=np.float32)
         arrays |= {"positions": positions, "field": np.tile(-positions, (len(TIMES), 1))}
     models = tuple(point_model(name) for name in ("flow", "round1"))
-    return PointResults((), models, {model.model: arrays for model in models})
+    return Results((), models, {model.model: arrays for model in models})
 
 
 @pytest.mark.parametrize("source", ["checkerboard", "bimodal_1d"])
@@ -50,7 +50,7 @@ def test_every_figure_is_drawn_and_shows_something(source: str) -> None:
             pixels = np.asarray(image.convert("RGB"))
             assert image.format == picture.kind.upper()
             assert pixels.std() > 1, name
-            assert "#" + pixels[0, 0].tobytes().hex() == theme.ground, name
+            assert "#" + pixels[0, 0].tobytes().hex() == theme.background, name
 
 
 def test_the_animation_has_frames_up_to_the_last_time_and_points_that_move() -> None:
@@ -76,9 +76,9 @@ def test_every_frame_of_the_animation_has_the_colours_of_its_theme(source: str, 
         pixels = np.asarray(animation.convert("RGB")).reshape(-1, 3)
         colours = {"#" + colour.tobytes().hex() for colour in np.unique(pixels, axis=0)}
         if source == "checkerboard":
-            assert {theme.ground, theme.grid, theme.students[0]} <= colours
+            assert {theme.background, theme.grid, theme.students[0]} <= colours
         else:
-            assert {theme.ground, theme.grid, "#000000", "#67001f", "#053061"} <= colours
+            assert {theme.background, theme.grid, "#000000", "#67001f", "#053061"} <= colours
 
 
 def test_a_few_extreme_velocities_do_not_pale_the_heat_map_of_all_others() -> None:

@@ -8,28 +8,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
-from helpers.composition import composed
 from helpers.small_point_results import point_model, point_row
 from safetensors.numpy import save_file
 
-from pipeline.config.graph import Config
-from pipeline.config.loading import load_config
 from pipeline.report.points.figures import distance_figure
-from pipeline.report.points.results import load_point_results, summarise
-from pipeline.report.points.text_table import text_table_of_points
+from pipeline.report.points.results import Results, load_results
+from pipeline.report.points.summary import summary, text_table
 from pipeline.system.errors import StraightflowError
 
 COUPLINGS = point_row("couplings@round1", "dopri5-0.001", None, None)
 
 
-@pytest.fixture
-def config(tmp_path: Path) -> Config:
-    """That of a run whose outputs lie in ``tmp_path``."""
-    params = composed("preset=toy_smoke")
-    del params["rounds"]["round2"]
-    params["evaluate"]["models"] = ["flow"]
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+@pytest.fixture(autouse=True)
+def outputs(tmp_path: Path) -> None:
+    """Those of a run in ``tmp_path``."""
     for path, content in (
         ("couplings/round1/quality.json", {"row": asdict(COUPLINGS), "num_pairs": 300}),
         ("metrics/evaluate/flow.json", asdict(point_model("flow")) | {"device": "1 x CPU", "precision": "fp32"}),
@@ -38,11 +30,14 @@ def config(tmp_path: Path) -> Config:
         (tmp_path / path).write_text(json.dumps(content))
     (tmp_path / "samples").mkdir()
     save_file({"times": np.arange(2, dtype=np.float32)}, tmp_path / "samples/flow.safetensors")
-    return load_config(tmp_path / "params.yaml")
 
 
-def test_cells_come_back_as_they_were_measured_also_of_adaptive_solvers(tmp_path: Path, config: Config) -> None:
-    found = load_point_results(tmp_path, config)
+def load(root: Path) -> Results:
+    return load_results(root, ["flow"], ["round1"])
+
+
+def test_cells_come_back_as_they_were_measured_also_of_adaptive_solvers(tmp_path: Path) -> None:
+    found = load(tmp_path)
     assert found.models == (point_model("flow"),)
     assert found.rows == (COUPLINGS, *point_model("flow").rows)
     assert found.arrays["flow"]["times"].tolist() == [0, 1]
@@ -52,24 +47,24 @@ def test_cells_come_back_as_they_were_measured_also_of_adaptive_solvers(tmp_path
     "name", ["couplings/round1/quality.json", "metrics/evaluate/flow.json", "samples/flow.safetensors"]
 )
 @pytest.mark.parametrize("content", [None, "{}"])
-def test_a_missing_or_damaged_file_is_named(tmp_path: Path, config: Config, name: str, content: str | None) -> None:
+def test_a_missing_or_damaged_file_is_named(tmp_path: Path, name: str, content: str | None) -> None:
     (tmp_path / name).unlink()
     if content is not None:
         (tmp_path / name).write_text(content)
     with pytest.raises(StraightflowError, match=name):
-        load_point_results(tmp_path, config)
+        load(tmp_path)
 
 
-def test_the_summary_names_every_cell_of_a_model_by_steps_or_by_adaptive_solver(tmp_path: Path, config: Config) -> None:
-    numbers = summarise(load_point_results(tmp_path, config))
+def test_the_summary_names_every_cell_of_a_model_by_steps_or_by_adaptive_solver(tmp_path: Path) -> None:
+    numbers = summary(load(tmp_path))
     cells = {"flow_1": 0.1, "flow_2": 0.2, "flow_dopri5-0.001": 5.6}
     expected = {f"{cell}_sliced_wasserstein": distance for cell, distance in cells.items()}
     expected |= {f"{cell}_inside_share": 0.5 for cell in cells}
     assert numbers == pytest.approx(expected | {"sliced_wasserstein_floor": 0.05, "straightness_flow": 0.25})
 
 
-def test_adaptive_solvers_are_horizontal_in_the_figure_of_distances(tmp_path: Path, config: Config) -> None:
-    (axes,) = distance_figure(load_point_results(tmp_path, config).rows).axes
+def test_adaptive_solvers_are_horizontal_in_the_figure_of_distances(tmp_path: Path) -> None:
+    (axes,) = distance_figure(load(tmp_path).rows).axes
     labels = ["flow · euler", "flow · dopri5-0.001", "fresh points"]
     assert [line.get_label() for line in axes.lines] == labels
     assert [list(line.get_ydata()) for line in axes.lines] == [
@@ -77,8 +72,8 @@ def test_adaptive_solvers_are_horizontal_in_the_figure_of_distances(tmp_path: Pa
     ]
 
 
-def test_the_table_for_the_terminal_has_distances_and_shares_of_every_cell(tmp_path: Path, config: Config) -> None:
-    lines = [line.split() for line in text_table_of_points(load_point_results(tmp_path, config).rows).splitlines()]
+def test_the_table_for_the_terminal_has_distances_and_shares_of_every_cell(tmp_path: Path) -> None:
+    lines = [line.split() for line in text_table(load(tmp_path).rows).splitlines()]
     assert lines.count(["model", "solver", "1", "2", "adaptive"]) == 2
     assert ["flow", "euler", "0.100", "0.200", "-"] in lines
     assert ["flow", "dopri5-0.001", "-", "-", "5.600"] in lines

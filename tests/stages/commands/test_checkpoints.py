@@ -42,20 +42,16 @@ def training(project: Path, monkeypatch) -> Path:
         write_checkpoint(RUN, step, value)
 
     class Measure:
-        def __init__(self, *arguments: object) -> None:
+        def __init__(self, *arguments: object, **settings: object) -> None:
             pass
 
         def describe(self) -> str:
             return "distance from 2"
 
-        def check(self, *arguments: object) -> None:
-            pass
-
         def __call__(self, sampler, solver) -> float:  # noqa: ARG002
             return abs(float(next(sampler.network.parameters()).detach().flatten()[0]) - 2)
 
-    monkeypatch.setattr(command, "open_measure", lambda *_: (None, Measure()))
-    monkeypatch.setattr(command, "FewStepFid", Measure)
+    monkeypatch.setattr(command, "open_few_step_fid", Measure)
     return project
 
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from helpers.command_line import printed
 
-from pipeline.metrics.row import Row
-from pipeline.report.images.few_step_csv import write_few_step_csv
+from pipeline.metrics.image_row import ImageRow
+from pipeline.report.few_step_csv import write_few_step_csv
 from pipeline.report.runs import FEW_STEP
 
-ROW = Row(
+ROW = ImageRow(
     model="distilled", solver="euler", num_steps=1, nfe=1, fid=5.0, features="classifier", num_samples=5000,
     reference="train", seed=0, seconds_per_1000=0.1, fid_std=0.1,
 )  # fmt: skip

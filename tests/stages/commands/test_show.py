@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -10,16 +9,15 @@ from helpers.composition import composed
 from helpers.small_image_results import write_run
 from helpers.small_point_results import point_row
 
-from pipeline.metrics.point_row import POINT_COLUMNS
-from pipeline.report.images.few_step_csv import write_cells, write_few_step_csv
-from pipeline.report.images.results import few_step_rows, load_results
+from pipeline.report.few_step_csv import write_few_step_csv
+from pipeline.report.images.results import load_results
 
 FEW_STEP = Path("metrics/few_step.csv")
 
 
 def test_images_are_shown_with_the_headline(project: Path) -> None:
     write_run(project)
-    write_few_step_csv(FEW_STEP, few_step_rows(load_results(project, ("teacher", "round1", "distilled"), ("round1",))))
+    write_few_step_csv(FEW_STEP, load_results(project, ("teacher", "round1", "distilled"), ("round1",)).rows)
     *_, headline, _, report = printed("show").splitlines()
     assert headline.startswith("One network evaluation reaches FID 5.0")
     assert report == f"report: {project.resolve() / 'report/index.html'}"
@@ -27,7 +25,7 @@ def test_images_are_shown_with_the_headline(project: Path) -> None:
 
 def test_points_are_shown_by_their_own_measures(project: Path) -> None:
     (project / "params.yaml").write_text(yaml.safe_dump(composed("preset=toy_smoke")))
-    write_cells(FEW_STEP, POINT_COLUMNS, [asdict(point_row("flow", "euler", 4, 4, distance=0.25))])
+    write_few_step_csv(FEW_STEP, [point_row("flow", "euler", 4, 4, distance=0.25)])
     shown = printed("show")
     assert "flow" in shown
     assert "0.25" in shown

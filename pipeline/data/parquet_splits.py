@@ -8,7 +8,7 @@ from pipeline.config.data import DataConfig
 from pipeline.system.errors import StraightflowError
 
 
-def parquet_files(location: Path, config: DataConfig) -> dict[str, Path]:
+def parquet_splits(location: Path, config: DataConfig) -> dict[str, Path]:
     """Files by split: the one file that ``location`` is, or every ``<split>.parquet`` in it.
 
     Raises:

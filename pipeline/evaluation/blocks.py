@@ -1,6 +1,6 @@
-"""Stretches of consecutive images: the unit that processes share, and whose moments the whole is merged from.
+"""Blocks of consecutive images: the unit that processes share, and whose moments the whole is merged from.
 
-Which images make a stretch, and a batch in it, depends on the sample count and the batch size alone. Every number
+Which images make a block, and a batch in it, depends on the sample count and the batch size alone. Every number
 of processes therefore adds up the same numbers in the same order.
 """
 
@@ -24,8 +24,8 @@ NUM_PARTS = 20
 
 
 @dataclass(frozen=True)
-class Stretch:
-    """What is kept of a stretch of images.
+class BlockMeasures:
+    """What is kept of a block of images.
 
     Attributes:
         start: Index of its first image.
@@ -46,14 +46,14 @@ class Stretch:
     peak_memory_mib: float | None
 
 
-def divide(num_samples: int, batch_size: int) -> list[range]:
-    """Consecutive stretches of whole batches; about ``NUM_PARTS`` where there are that many batches."""
+def sample_blocks(num_samples: int, batch_size: int) -> list[range]:
+    """Indices of each block: consecutive, of whole batches; about ``NUM_PARTS`` where there are that many batches."""
     num_batches = -(-num_samples // batch_size)
     length = batch_size * max(1, num_batches // NUM_PARTS)
     return [range(start, min(start + length, num_samples)) for start in range(0, num_samples, length)]
 
 
-def measure_stretch(
+def measure_block(
     generate: Callable[[range], Solution],
     indices: range,
     extractor: FeatureExtractor,
@@ -62,16 +62,16 @@ def measure_stretch(
     batch_size: int,
     num_parts: int,
     num_kept: int,
-) -> Stretch:
+) -> BlockMeasures:
     """Generates the images with these indices, batch by batch, and measures them.
 
     Args:
         generate: From indices to their images.
-        indices: The stretch.
+        indices: The block.
         extractor: Features.
         device: Whose memory is watched.
         batch_size: Images per call of ``generate``.
-        num_parts: Parts that a stretch of one batch is divided into, so that there are enough for a jackknife.
+        num_parts: Parts that each batch's moments are taken in, so that there are enough for a jackknife.
         num_kept: Features and images with indices below it are kept.
 
     Raises:
@@ -103,7 +103,7 @@ def measure_stretch(
         images.append(pixels[:kept].numpy())
         evaluations.append((len(batch), solution.nfe))
     known = [peak for peak in peaks if peak is not None]
-    return Stretch(
+    return BlockMeasures(
         start=indices.start,
         moments=tuple(moments) if num_parts > 1 else (merge_moments(moments),),
         features=np.concatenate(features),
@@ -114,6 +114,6 @@ def measure_stretch(
     )
 
 
-def parts_per_stretch(stretches: Sequence[range]) -> int:
-    """Parts that every stretch is divided into for ``NUM_PARTS`` or more in all."""
-    return -(-NUM_PARTS // len(stretches))
+def parts_per_block(blocks: Sequence[range]) -> int:
+    """Parts that every block is divided into for ``NUM_PARTS`` or more in all."""
+    return -(-NUM_PARTS // len(blocks))

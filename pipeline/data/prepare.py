@@ -1,0 +1,25 @@
+"""The data set of a run, prepared once: real images read from their source, or points drawn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipeline.config.data import DataConfig
+from pipeline.data.space import POINTS, space_of
+
+
+def prepare_data(config: DataConfig, folder: Path) -> None:
+    """Writes both splits to ``folder``, atomically; :func:`pipeline.data.sample_set.open_samples` opens them.
+
+    Raises:
+        StraightflowError: If images cannot be read, or are not as configured.
+    """
+    # Either kind imports what it alone needs: loading both takes seconds.
+    if space_of(config) is POINTS:
+        from pipeline.data.points import prepare_points
+
+        prepare_points(config, folder)
+    else:
+        from pipeline.data.images import prepare_images
+
+        prepare_images(config, folder)

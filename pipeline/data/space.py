@@ -1,0 +1,59 @@
+"""What one sample is: an image of pixels, or a point. Code that treats the two differently asks here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pipeline.config.data import DataConfig, SpaceName
+from pipeline.system.errors import StraightflowError
+
+
+@dataclass(frozen=True)
+class Space:
+    """A kind of sample, and what follows from it.
+
+    Attributes:
+        name: As the configuration calls it.
+        noun: What one sample is called in messages.
+        axes: Names of the axes of a sample's shape.
+        is_bounded: Whether every entry lies in [-1, 1], so that what lies outside is clipped when it is stored.
+        is_visual: Whether a sample is a picture: it can be drawn, image networks have features of it, and one of a
+            single colour is a fault.
+    """
+
+    name: SpaceName
+    noun: str
+    axes: tuple[str, ...]
+    is_bounded: bool
+    is_visual: bool
+
+    @property
+    def shape_in_words(self) -> str:
+        """The axes of a sample, for messages."""
+        return f"({', '.join(self.axes)})"
+
+
+PIXELS = Space("pixels", "image", ("channels", "height", "width"), is_bounded=True, is_visual=True)
+POINTS = Space("points", "point", ("dim",), is_bounded=False, is_visual=False)
+SPACES = (PIXELS, POINTS)
+
+
+def space_of(data: DataConfig) -> Space:
+    """The space of the configured data."""
+    return next(space for space in SPACES if space.name == data.space)
+
+
+def space_of_shape(shape: tuple[int, ...]) -> Space:
+    """The space of samples of ``shape``.
+
+    Raises:
+        StraightflowError: If no space has samples with so many axes.
+    """
+    for space in SPACES:
+        if len(space.axes) == len(shape):
+            return space
+    raise StraightflowError(
+        expected=f"samples of shape {' or '.join(space.shape_in_words for space in SPACES)}",
+        found=str(shape),
+        mend="name a model or data of images or of points",
+    )

@@ -1,0 +1,66 @@
+"""The frame of every page: no server, no request, light and dark, readable on a phone and without JavaScript."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import astuple
+from html import escape
+from string import Template
+from typing import Any
+
+import yaml
+
+from pipeline.metrics.row import Row
+from pipeline.report.html import definitions, packaged_text, table
+
+
+def frame_page(
+    title: str,
+    content: str,
+    provenance: Iterable[tuple[str, object]],
+    params: Mapping[str, Any],
+    *,
+    style: str = "",
+    script: str = "",
+) -> str:
+    """A whole page as HTML.
+
+    Args:
+        title: Name of the page, in plain text.
+        content: HTML between the page's heading and its provenance.
+        provenance: What made the run: names and values.
+        params: The configuration, shown whole.
+        style: CSS beside that of every page.
+        script: JavaScript that runs once the page is there.
+    """
+    return Template(packaged_text(__package__, "page_template.html")).substitute(
+        title=escape(title),
+        style=packaged_text(__package__, "page.css") + style,
+        content=content,
+        provenance=definitions(provenance),
+        params=escape(yaml.safe_dump(dict(params), sort_keys=False, allow_unicode=True)),
+        script=f"<script>\n{script}</script>" if script else "",
+    )
+
+
+def few_step_table(rows: Sequence[Row], formats: Mapping[str, str]) -> str:
+    """Every measured cell, at least one, with the columns of ``metrics/few_step.csv``.
+
+    Args:
+        rows: Of one kind.
+        formats: Format specifications of columns; numbers of others have four significant digits.
+    """
+    columns = type(rows[0]).columns()
+    lines = [
+        [
+            format(value, formats[name]) if name in formats else shown(value)
+            for name, value in zip(columns, astuple(row), strict=True)
+        ]
+        for row in rows
+    ]
+    return table("Every measured cell", columns, lines, text_columns=2)
+
+
+def shown(value: object) -> object:
+    """A cell of a table: floats with four significant digits, all else as it is."""
+    return f"{value:.4g}" if isinstance(value, float) else value

@@ -1,0 +1,63 @@
+"""Writes the report of a run on images or on points, and describes the run for the terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipeline.config.graph import Config
+from pipeline.data.space import POINTS, space_of
+from pipeline.report.contents import ReportContents
+from pipeline.report.few_step_csv import write_few_step_csv
+from pipeline.system.atomic import atomic_file, write_json
+
+
+def write_report(root: Path, config: Config, *, table: Path, summary: Path, folder: Path) -> None:
+    """Reads the outputs of a run and writes its report.
+
+    Args:
+        root: The project's folder.
+        config: The run.
+        table: File of every measured cell, CSV.
+        summary: File of the headline numbers, JSON.
+        folder: Folder of ``index.html`` and ``figures/``, those for a light background.
+
+    Raises:
+        StraightflowError: If an output is missing or not what its stage writes.
+    """
+    contents = _compose(root, config)
+    write_few_step_csv(table, contents.rows)
+    write_json(summary, contents.summary)
+    for name, picture in contents.pictures.items():
+        _write(folder / "figures" / f"{name}.{picture.kind}", picture.light)
+    _write(folder / "index.html", contents.page.encode())
+
+
+def describe_run(config: Config, table: Path) -> str:
+    """What a run found, for the terminal, from the ``table`` of its report.
+
+    Raises:
+        StraightflowError: If the table is missing or of other samples than the configured ones.
+    """
+    if space_of(config.data) is POINTS:
+        from pipeline.report.points.summary import describe_table
+
+        return describe_table(table)
+    from pipeline.report.images.summary import describe_table as describe_table_of_images
+
+    return describe_table_of_images(table, config.distill.couplings)
+
+
+def _compose(root: Path, config: Config) -> ReportContents:
+    # Either kind imports what it alone needs: points draw with torch, which images do without.
+    if space_of(config.data) is POINTS:
+        from pipeline.report.points.report import compose_report
+
+        return compose_report(root, config)
+    from pipeline.report.images.report import compose_report as compose_report_of_images
+
+    return compose_report_of_images(root, config)
+
+
+def _write(path: Path, content: bytes) -> None:
+    with atomic_file(path) as temporary:
+        temporary.write_bytes(content)
