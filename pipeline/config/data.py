@@ -6,10 +6,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from pipeline.config.section import NonNegativeInt, PositiveInt, Section
+from pipeline.config.section import NonNegativeInt, PositiveInt, Section, one_of
 
 SpaceName = Literal["pixels", "points"]
 
+IMAGE_SOURCES = ("digits", "hub", "folder", "parquet")
 POINT_DIMS = {"two_gaussians": 2, "bimodal_1d": 1, "checkerboard": 2, "eight_gaussians": 2, "two_moons": 2}
 
 
@@ -33,17 +34,7 @@ class DataConfig(Section):
         seed: Seed of the held-out choice, and of points.
     """
 
-    source: Literal[
-        "digits",
-        "hub",
-        "folder",
-        "parquet",
-        "two_gaussians",
-        "bimodal_1d",
-        "checkerboard",
-        "eight_gaussians",
-        "two_moons",
-    ]
+    source: Annotated[str, one_of((*IMAGE_SOURCES, *POINT_DIMS))]
     location: str | None
     subset: str | None = None
     image_column: str | None = None
