@@ -6,7 +6,7 @@ they were inverted to. A shard is one safetensors file; the manifest names every
 noise check value, so that a changed generator is caught before training.
 
 ``generation`` makes a store from the ``pairs`` that a model solves · ``unfinished`` shards made so far, divided over
-processes · ``inventory`` which unfinished stores there are · ``manifest`` what a store says about itself · ``shard`` one
-file of pairs · ``pair_filter`` leaving out the farthest pairs · ``store`` reading · ``gate`` whether it may be trained
-on · ``noise_normality`` moments of noise beside N(0, I).
+processes · ``inventory`` which unfinished stores there are · ``manifest`` what a store says about itself · ``shard``
+one file of pairs · ``pair_filter`` leaving out the farthest pairs · ``store`` reading · ``gate`` whether it may be
+trained on · ``noise_normality`` moments of noise beside N(0, I).
 """
