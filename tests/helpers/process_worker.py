@@ -1,4 +1,4 @@
-"""What one of several processes runs in tests/test_processes.py: couplings, then trainings, into one folder.
+"""What one of several processes runs in tests/training/test_processes.py: couplings, then trainings, into one folder.
 
 torchrun --nproc-per-node N tests/helpers/process_worker.py FOLDER N [sharded]
 """
