@@ -9,6 +9,7 @@ import importlib.util
 import json
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -48,11 +49,16 @@ def reached_code(module: str, *, packages: Sequence[str], without_effect: Collec
         record[name] = _hash(_statements(tree))
         for beside in _named_files(tree, path.parent):
             record[f"{name.rpartition('.')[0]}/{beside.name}"] = hashlib.sha256(beside.read_bytes()).hexdigest()
-    owners = importlib.metadata.packages_distributions()
     for library in {name.split(".")[0] for name in reached - own} - sys.stdlib_module_names:
-        for distribution in owners.get(library, ()):
+        for distribution in _distributions().get(library, ()):
             record[distribution] = Version(importlib.metadata.version(distribution)).public
     return dict(sorted(record.items()))
+
+
+@cache
+def _distributions() -> Mapping[str, list[str]]:
+    """What is installed, by the name it is imported by; reading all of it takes a while."""
+    return importlib.metadata.packages_distributions()
 
 
 def _source(module: str) -> Path:
