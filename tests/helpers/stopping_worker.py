@@ -1,4 +1,4 @@
-"""What one of several processes runs in tests/training/test_stopping.py: trainings that end before their end, into one folder.
+"""What one of several processes runs in tests/training/test_stopping.py: trainings that end early, into one folder.
 
 torchrun --nproc-per-node N tests/helpers/stopping_worker.py FOLDER N
 """
