@@ -1,17 +1,18 @@
-"""Quality of a student at equal budget by how it is trained: ``python -m benchmarks.choices RUN``.
+"""FID of students trained in different ways at equal budget: ``python -m benchmarks.choices RUN``.
 
 ``RUN`` is the folder of a finished run of an image preset, with its params.yaml, teacher, first round's couplings,
-images and classifier. For each choice and seed a student is trained on that round's couplings for the same number of
-steps, with the round's own settings but for what the choice names, and one- and four-step FID are measured. The base
-run keeps several weight averages at once, which are measured without training again.
+images and classifier. For each choice and seed, a student is trained on that round's couplings for the same number of
+steps, with the round's settings except for those of the choice; then its one- and four-step FID are measured. The base
+run keeps several weight averages, all of which are measured after one training.
 
     python -m benchmarks.choices . --write docs/choices.md
-    OMP_NUM_THREADS=1 python -m benchmarks.choices . --only base --only l2 &       # two at once take less time in all
+    OMP_NUM_THREADS=1 python -m benchmarks.choices . --only base --only l2 &       # faster in all than one process
     OMP_NUM_THREADS=1 python -m benchmarks.choices . --only cold --only uniform_t
 
-Results are kept by their inputs in ``RUN/runs/choices`` (``--cache``), and a training that was stopped goes on from its
-checkpoint; tables show all that is there. Seeds take turns, so that a benchmark that was stopped has as many of each
-choice. Delete the folder after changing the library's code.
+Results are cached by their inputs in ``RUN/runs/choices`` (``--cache``), and an interrupted training resumes from its
+checkpoint; the tables show all cached results. All choices are trained with one seed before the next seed begins, so
+that an interrupted benchmark has about as many seeds of each choice. Delete the folder after changing the library's
+code.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ from stages import paths
 HELDOUT_ITEMS = 1000
 BASE = {"loss": {"name": "pseudo_huber", "c": 0.03}, "timesteps": {"name": "u_shaped", "a": 4.0}}
 EMA_SHARES = (0.0004, 0.005, 0.02, 0.05)
-"""Half-lives kept beside the round's own, as shares of the images trained on; the first is about a step of digits."""
+"""Half-lives besides the round's, as shares of the images trained on; the first is about one step of digits."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Choice:
     Attributes:
         description: As the table shows it.
         changes: Settings that differ from :data:`BASE`.
-        warm_start: Whether it starts from the teacher's weights, else from random ones of the training's seed.
+        warm_start: Whether training starts from the teacher's weights; if not, from random ones of the training seed.
         keeps_averages: Whether several weight averages are kept and measured.
     """
 
@@ -131,7 +132,7 @@ def training_settings(
 
 
 def result_file(setting: Setting, name: str, settings: FlowTrainingConfig, cache: Path) -> Path:
-    """Where a student's result is kept, by everything that it depends on but the library's code."""
+    """Cache file of a student's result, named by everything that it depends on except the library's code."""
     teacher, manifest = setting.folder / paths.model(TEACHER), setting.store.folder / "manifest.json"
     inputs = [
         [fingerprint_folder(teacher), fingerprint_file(manifest), len(setting.store), CHOICES[name].warm_start],
@@ -143,7 +144,7 @@ def result_file(setting: Setting, name: str, settings: FlowTrainingConfig, cache
 
 
 def measure(setting: Setting, name: str, settings: FlowTrainingConfig, run: Path) -> Student:
-    """Trains a student, its checkpoints in ``run``, and measures each of its weight averages, the round's own first."""
+    """Trains a student, with checkpoints in ``run``, and measures each of its weight averages, the model's first."""
     label = f"{name}, seed {settings.seed}"
     network = starting_network(load_network(setting.folder / paths.model(TEACHER)))
     if not CHOICES[name].warm_start:
@@ -171,7 +172,7 @@ def measure(setting: Setting, name: str, settings: FlowTrainingConfig, run: Path
 
 
 def compare(setting: Setting, options: argparse.Namespace, cache: Path) -> None:
-    """Trains and measures what is asked for and missing; prints, and writes, the tables of all that is there."""
+    """Trains and measures the requested students that are not cached; prints and writes the tables of all results."""
     students = [
         (name, training_settings(setting, choice, seed, options.num_steps, options.batch_size))
         for seed in range(options.seeds)
@@ -190,15 +191,15 @@ def compare(setting: Setting, options: argparse.Namespace, cache: Path) -> None:
 
 
 def page(found: Sequence[Student], setting: Setting, settings: FlowTrainingConfig) -> list[str]:
-    """How it was measured, the choices, and the averages; ``settings`` are those of any student."""
+    """Lines of the page: how it was measured and both tables; ``settings`` are those of any student."""
     fid_of, seed = setting.fid_of, setting.config.evaluate.seed
     limit = settings.ema_rampup_ratio * settings.num_steps * settings.batch_size
     lines = [
-        f"Every student: {settings.num_steps:,} steps of {settings.batch_size} on the couplings of "
+        f"Every student: {settings.num_steps:,} steps at batch size {settings.batch_size} on the couplings of "
         f"{setting.round_name} ({len(setting.store):,} pairs, {settings.heldout_items:,} of them held out), "
         f"{setting.runtime.precision}. FID: {fid_of.extractor.name} features, {fid_of.num_samples:,} Euler samples "
-        f"from the noise of seed {seed}, {fid_of.reference.split} split as reference. Mean over training seeds, and "
-        "the least and largest.",
+        f"from the noise of seed {seed}, {fid_of.reference.split} split as reference. Mean over training seeds, with "
+        "the smallest and largest in brackets.",
         "",
         *choices_table(found, {name: choice.description for name, choice in CHOICES.items()}),
     ]
@@ -206,7 +207,7 @@ def page(found: Sequence[Student], setting: Setting, settings: FlowTrainingConfi
     if base:
         lines += [
             "",
-            f"Weight averages of the base students, all kept at once. A half-life is at most "
+            f"Weight averages of the base students, all kept in the same training. A half-life is capped at "
             f"{settings.ema_rampup_ratio:g} of the images seen so far, {limit:,.0f} at the end.",
             "",
             *averages_table(base),

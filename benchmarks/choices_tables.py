@@ -28,7 +28,7 @@ class Student(TypedDict):
 
 
 def choices_table(students: Sequence[Student], descriptions: Mapping[str, str]) -> list[str]:
-    """A row a choice, FID of its students' models."""
+    """One row per choice, with the FIDs of its students."""
     lines = [f"| choice | {' | '.join(_STEPS)} | training seeds |", f"|---|{'---|' * len(_STEPS)}---|"]
     for name, description in descriptions.items():
         own = [student for student in students if student["choice"] == name]
@@ -39,7 +39,7 @@ def choices_table(students: Sequence[Student], descriptions: Mapping[str, str]) 
 
 
 def averages_table(students: Sequence[Student]) -> list[str]:
-    """A row a half-life of students that kept the same ones, shortest first; the models' own marked."""
+    """One row per half-life, shortest first, the model's marked; all students must have the same half-lives."""
     own = students[0]["averages"][0]["halflife"]
     lines = [f"| half-life, images | {' | '.join(_STEPS)} | held-out loss |", f"|---|{'---|' * len(_STEPS)}---|"]
     for length in sorted(average["halflife"] for average in students[0]["averages"]):
@@ -51,7 +51,7 @@ def averages_table(students: Sequence[Student]) -> list[str]:
 
 
 def spread(values: Sequence[float], digits: int = 2) -> str:
-    """Mean, and in brackets the least and the largest of several."""
+    """Mean, and in brackets the smallest and largest if there are several values."""
     mean = f"{statistics.mean(values):.{digits}f}"
     return f"{mean} ({min(values):.{digits}f} to {max(values):.{digits}f})" if len(values) > 1 else mean
 

@@ -4,9 +4,9 @@
     python -m benchmarks.couplings --unet cifar    # 35.7 M parameters; on a GPU with --batch 1000 --pairs 20000,
                                                    # on two CPU cores with --batch 8 --pairs 16 --steps 4
 
-Prints, each measured in turn with the others so that a busy machine disturbs all alike:
+Prints the following, measured in turns so that load on the machine affects all alike:
 
-- pairs/s of the coupling stage ÷ those of the bare network called as often (the limit), and ÷ stock ``DDIMPipeline``;
+- pairs/s of the coupling stage ÷ those of as many bare network calls (the limit), and ÷ stock ``DDIMPipeline``;
 - the same in bfloat16 (on GPUs also channels last and compiled) ÷ stock in float32, with the change of the images;
 - share of the time spent on writing and hashing; bytes a pair ÷ C·H·W;
 - pairs read at random ÷ images a bare training step consumes;
@@ -81,7 +81,7 @@ class Setting:
 
 
 def seconds(action: Callable[[], object]) -> float:
-    """Wall time of ``action``, its work on a GPU finished."""
+    """Wall time of ``action``, including its work on a GPU."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     start = time.perf_counter()
@@ -92,7 +92,7 @@ def seconds(action: Callable[[], object]) -> float:
 
 
 def runtime_of(precision: str, *, fast: bool) -> Runtime:
-    """A runtime of one precision; ``fast`` has the memory format and compilation that ``auto`` chooses."""
+    """A runtime of one precision; with ``fast``, memory format and compilation are what ``auto`` chooses."""
     automatic = "auto" if fast else "off"
     compute = {"precision": precision, "compile": automatic, "channels_last": automatic}
     runtime = open_runtime(ComputeConfig.model_validate({**compute, "precision": "fp32"}), ONE_PROCESS)
@@ -121,7 +121,7 @@ def make_couplings(sampler: Sampler, setting: Setting) -> tuple[float, float, fl
 
 
 def bare_forwards(sampler: Sampler, setting: Setting) -> float:
-    """Pairs/s if nothing but the network were called, as often and at the same batch size and precision."""
+    """Pairs/s of the network calls alone, as many and at the same batch size and precision."""
     config = setting.config
     x = torch.zeros(config.batch_size, *setting.shape, device=sampler.runtime.device)
     if sampler.runtime.channels_last:
@@ -153,7 +153,7 @@ def stock_pipeline(setting: Setting, device: torch.device) -> float:
 
 
 def compare_throughput(setting: Setting) -> None:
-    """Prints the throughput ratios, each the median over the rounds of ratios measured one after another."""
+    """Prints the throughput ratios, each the median of the ratios of all rounds."""
     plain = load_sampler(setting.teacher, runtime_of("fp32", fast=False))
     fast = load_sampler(setting.teacher, runtime_of("bf16", fast=True))
     x_0 = sample_noise(stream_key("evaluation", 0), range(setting.config.batch_size), setting.shape)
@@ -205,7 +205,7 @@ def compare_reading(setting: Setting) -> None:
 
 
 class InstantSampler(Sampler):
-    """Makes images at no cost: measures the store alone."""
+    """Makes images at no cost, so that only the store is measured."""
 
     def sample(self, x_0: torch.Tensor, solver: SolverConfig, labels: torch.Tensor | None = None) -> Solution:
         """The noise itself, squashed into the range of images."""
@@ -214,11 +214,11 @@ class InstantSampler(Sampler):
 
 
 def store_peak_megabytes(num_pairs: int) -> float:
-    """Peak memory of this process while it writes ``num_pairs`` pairs of 4×4 and reads an epoch of them."""
+    """Peak memory in MiB of this process while it writes ``num_pairs`` pairs of 4×4 and reads an epoch of them."""
     config = CouplingsConfig(source="teacher", num_pairs=num_pairs, solver=SolverConfig(name="ddim", num_steps=1),
                              batch_size=1000, shard_pairs=10_000, dtype="uint8", seed=0)  # fmt: skip
     sampler = InstantSampler((1, 4, 4), "none", None, torch.nn.Identity(), runtime_of("fp32", fast=False))
-    Path("/proc/self/clear_refs").write_text("5")  # forgets the peak that the imports made
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak left by the imports
     with tempfile.TemporaryDirectory() as folder:
         generate_couplings(sampler, config, Path(folder) / "runs", Path(folder) / "store")
         store = CouplingStore(Path(folder) / "store")
@@ -238,14 +238,14 @@ def compare_memory() -> None:
 
 
 def main() -> None:
-    """Runs what the arguments ask for."""
+    """Reads the command line and runs the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--unet", choices=UNETS, default="digits")
     parser.add_argument("--pairs", type=int, default=2000)
     parser.add_argument("--batch", type=int, default=250)
     parser.add_argument("--steps", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--skip-memory", action="store_true", help="leave out the minute that a million pairs take")
+    parser.add_argument("--skip-memory", action="store_true", help="do not measure memory, which takes about a minute")
     parser.add_argument("--store-peak", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.store_peak:

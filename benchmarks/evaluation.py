@@ -1,13 +1,13 @@
-"""What measuring costs beyond the network calls it cannot do without, as ratios within one run.
+"""Cost of evaluation beyond the necessary network calls, as ratios within one run.
 
     python -m benchmarks.evaluation                                # the digits settings, minutes on two CPU cores
-    python -m benchmarks.evaluation --samples 500 --features 256   # a try
+    python -m benchmarks.evaluation --samples 500 --features 256   # a quick try
 
 Prints:
 
-- seconds of a full sweep of one student (all step counts, all metrics) ÷ those of the bare network calls it makes plus
-  one feature pass a cell, taken before and after it so that a drifting machine disturbs both alike;
-- seconds of the same sweep again, with every cell finished;
+- seconds of a full sweep of one student (all step counts, all metrics) ÷ those of its bare network calls plus one
+  feature pass per cell, measured before and after the sweep so that drift of the machine affects both alike;
+- seconds of the same sweep again, with every cell cached;
 - seconds of a Fréchet distance ÷ clean-fid's, and the difference of their values.
 """
 
@@ -59,7 +59,7 @@ def main() -> None:
 
 
 def measure_sweep(folder: Path, config: Config) -> None:
-    """Times a sweep of a student with random weights, which cost what trained ones do."""
+    """Times a sweep of a student with random weights, which cost the same as trained ones."""
     runtime, shape = open_runtime(config.compute, ONE_PROCESS), config.data.image_shape
     save_student(build_network(config.teacher.unet, shape, 0), folder / "student")
     save_classifier(ImageClassifier(shape[0], shape[1], 10, config.features.classifier.num_features), folder / "net")

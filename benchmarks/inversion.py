@@ -1,8 +1,8 @@
 """How well a teacher's ODE is inverted: ``python -m benchmarks.inversion models/teacher data/images``.
 
-Takes real images to noise and back, and prints for every solver the network calls, the error of
-image → noise → image, and the moments of the noise beside those of N(0, I). The way back is solved finely, so that
-the error is that of the inversion. Errors and calls do not depend on the machine or its load.
+Solves real images to noise and back. Prints for every solver the network calls, the error of image → noise → image,
+and the moments of the noise next to those of noise drawn from N(0, I). The way back takes many steps, so the error is
+that of the inversion. Errors and calls do not depend on the machine or its load.
 """
 
 from __future__ import annotations

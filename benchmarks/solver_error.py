@@ -1,8 +1,8 @@
 """Error of a teacher's solvers against their cost: ``python -m benchmarks.solver_error models/teacher``.
 
-Prints, and with ``--write docs/solvers.md`` replaces in that page, a table of the relative L2 error of x_1 against a
-fine reference for every solver, grid and number of function evaluations (NFE). Error and NFE do not depend on the
-machine or its load. Run in fp32, so that the solver's error is all there is.
+Prints a table of the relative L2 error of x_1 against a fine reference, for every solver, grid and number of function
+evaluations (NFE); ``--write docs/solvers.md`` replaces the table in that page. Error and NFE do not depend on the
+machine or its load. Runs in fp32, so that rounding adds nothing to the solver's error.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def relative_error(x: torch.Tensor, reference: torch.Tensor) -> float:
 
 
 def solve(sampler: Sampler, noise: torch.Tensor, solver: SolverConfig) -> tuple[torch.Tensor, int]:
-    """Images of one solver, and its function evaluations."""
+    """Images sampled with one solver, and its function evaluations."""
     solution = sampler.sample(noise, solver)
     return solution.x, solution.nfe
 
@@ -62,7 +62,7 @@ def settings() -> list[SolverConfig]:
 
 
 def table(cells: Sequence[Cell]) -> list[str]:
-    """Markdown: one row a fixed-step solver and grid, one column a cost; adaptive solves below, as they come."""
+    """Markdown: one row per fixed-step solver and grid, one column per NFE; adaptive solves below, at their own NFE."""
     adaptive = [cell for cell in cells if cell.label.startswith("dopri5")]
     fixed = {label: [cell for cell in cells if cell.label == label] for label in dict.fromkeys(c.label for c in cells)}
     lines = [
@@ -78,11 +78,11 @@ def table(cells: Sequence[Cell]) -> list[str]:
 
 
 def cheapest(sampler: Sampler, noise: torch.Tensor, reference: torch.Tensor) -> list[Cell]:
-    """For every fixed-step solver and grid, the fewest evaluations at :data:`TARGET`, by bisection."""
+    """For every fixed-step solver and grid, the fewest evaluations with an error of :data:`TARGET`, by bisection."""
     found: list[Cell] = []
     with Progress("fewest evaluations", len(FIXED_STEP), "solvers") as progress:
         for name, grid in FIXED_STEP:
-            above, within = 1, MOST_STEPS + 1  # in steps: the error is above the target, and within it
+            above, within = 1, MOST_STEPS + 1  # step counts with an error above the target, and within it
             best: Cell | None = None
             while within - above > 1:
                 steps = (above + within) // 2
@@ -129,7 +129,7 @@ def measure(folder: Path, num_samples: int, seed: int) -> list[str]:
 
 
 def write_section(page: Path, lines: Sequence[str]) -> None:
-    """Replaces what is between the marks in ``page``."""
+    """Replaces the lines between the markers in ``page``."""
     section = "\n".join([BEGIN, *lines, END])
     text, count = re.subn(f"{re.escape(BEGIN)}.*{re.escape(END)}", lambda _: section, page.read_text(), flags=re.S)
     if count != 1:

@@ -2,11 +2,12 @@
 
     python -m benchmarks.training                              # digits UNet, batch 128
     python -m benchmarks.training --unet cifar --batch-size 16
-    pip install --no-deps torchcfm pot                         # to have TorchCFM among the peers
+    pip install --no-deps torchcfm pot                         # adds TorchCFM to the comparison
 
-Contenders take turns, round by round, so that a machine that slows down slows all of them; a ratio is the median over
-rounds of a round's median blocks. Each has a fresh copy of the same network, and one untimed block first. Nothing else
-may run on the machine: threads that wait for each other lose far more than their share when cores are taken away.
+Contenders take turns in every round, so that a slow machine slows all of them. A round's time is the median over its
+blocks; a ratio is the median over rounds. Each contender gets a fresh copy of the same network, and its first block is
+not timed. Nothing else may run on the machine: threads that wait for each other lose far more than their share when
+cores are busy.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ class SeededPairs:
 
 
 class Stopwatch:
-    """Takes the place of a run's watcher: notes when each block of steps was recorded."""
+    """Stands in for a run's watcher and notes when each block of steps was recorded."""
 
     def __init__(self) -> None:
         self.times: list[float] = []
@@ -93,7 +94,7 @@ class Stopwatch:
 
 
 def ours(unet: UNet2DModel, images: torch.Tensor, batch_size: int, runtime: Runtime, blocks: int, steps: int) -> list:
-    """Seconds of each block of our loop, everything on: EMA, clipping, loss by t, seeded noise."""
+    """Seconds of each block of our loop with everything on: EMA, clipping, loss by t, seeded noise."""
     config = TrainingConfig(
         num_steps=(blocks + 1) * steps,
         batch_size=batch_size,
@@ -172,7 +173,7 @@ def cpu_runtime(precision: str, num_processes: int) -> Runtime:
 
 
 def processes(arguments: argparse.Namespace) -> None:
-    """Prints the rate of one process of two threads and of two processes of one thread each."""
+    """Prints the rate of one process with two threads and of two processes with one thread each."""
     rates = []
     for count in (1, 2):
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
@@ -184,7 +185,7 @@ def processes(arguments: argparse.Namespace) -> None:
         rates.append(float(done.stdout.strip().splitlines()[-1]))
         print(f"{count} process(es) x {2 // count} thread(s): {rates[-1]:.0f} images/s")
     # Each process reads half the batch and averages gradients over gloo; threads divide every operation instead and
-    # wait for each other at its end.
+    # synchronise at its end.
     print(f"two processes / one process of two threads = {rates[1] / rates[0]:.3f}")
 
 
@@ -202,7 +203,7 @@ def worker(arguments: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    """Reads the command line."""
+    """Reads the command line and runs the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--unet", choices=UNETS, default="digits")
     parser.add_argument("--batch-size", type=int, default=128)

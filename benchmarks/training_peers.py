@@ -1,7 +1,7 @@
-"""The loops a user would pick instead of ours, each as its library's own example writes it.
+"""Training loops of other libraries, as written in their own examples.
 
-Every function makes one step to be called again and again. All see the same images, batch size and precision; what
-differs is how a step is written.
+Every function returns a training step, to be called repeatedly. All get the same images, batch size and precision;
+only the step differs.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Step = Callable[[], None]
 
 
 class Images(Dataset[torch.Tensor]):
-    """uint8 images, made float in [-1, 1] one at a time, as a torchvision transform would."""
+    """uint8 images, converted to float in [-1, 1] one at a time, as a torchvision transform would."""
 
     def __init__(self, images: torch.Tensor) -> None:
         self._images = images
@@ -48,13 +48,13 @@ def timed(step: Step, num_blocks: int, block_steps: int) -> list[float]:
 
 
 def endless(images: torch.Tensor, batch_size: int) -> Iterator[torch.Tensor]:
-    """Shuffled batches for ever."""
+    """Endless shuffled batches."""
     while True:
         yield from DataLoader(Images(images), batch_size=batch_size, shuffle=True, drop_last=True)
 
 
 def bare(unet: UNet2DModel, images: torch.Tensor, batch_size: int, bf16: bool) -> Step:
-    """The limit: forward, backward and fused AdamW on tensors that are there already."""
+    """The limit: forward, backward and fused AdamW on a fixed batch."""
     optimizer = torch.optim.AdamW(unet.parameters(), lr=LEARNING_RATE, fused=True)
     x = images[:batch_size].float() / 127.5 - 1
     target, t = torch.randn_like(x), 1000 * torch.rand(batch_size)

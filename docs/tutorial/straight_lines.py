@@ -2,7 +2,7 @@
 # # From a straight line between two points to a one-step sampler
 #
 # Run it with `python docs/tutorial/straight_lines.py`, or open it as a notebook with jupytext. Every number below is
-# made by the project's own code; the pictures are written beside this file.
+# computed by the project's own code; the pictures are written beside this file.
 
 # %% Settings
 import itertools
@@ -47,8 +47,8 @@ PICTURES = Path("docs/tutorial")
 # %% [markdown]
 # ## 1. A line between two points
 #
-# Noise `x_0` at t = 0, data `x_1` at t = 1, and the straight line between them. Whoever walks it from 0 to 1 moves
-# with the constant velocity `x_1 - x_0`.
+# Noise `x_0` at t = 0, data `x_1` at t = 1, and the straight line between them. A point that moves along it from
+# t = 0 to 1 has the constant velocity `x_1 - x_0`.
 
 # %%
 x_0, x_1 = torch.tensor([[0.0, -5.0]]), torch.tensor([[5.0, 0.0]])
@@ -59,12 +59,12 @@ for t in (0.0, 0.5, 1.0):
 print(f"velocity {velocity.tolist()[0]}, halfway at {linear_path(x_0, x_1, torch.tensor([0.5])).tolist()[0]}")
 
 # %% [markdown]
-# Flow matching's conditional optimal-transport path (Lipman et al. 2023) is the same line, but for a little noise that
-# it leaves at the data: x_t = (1 - (1 - sigma_min) t) x_0 + t x_1. Given one point of data it is a Gaussian with mean
-# t x_1 and standard deviation 1 - (1 - sigma_min) t, the band below. Points and velocities differ from the rectified
-# flow's by sigma_min times the noise, so the two are one as sigma_min goes to 0.
+# Flow matching's conditional optimal-transport path (Lipman et al. 2023) is the same line, except for a little noise
+# that it leaves at the data: x_t = (1 - (1 - sigma_min) t) x_0 + t x_1. Given one data point it is a Gaussian with mean
+# t x_1 and standard deviation 1 - (1 - sigma_min) t, the band below. Its end points and velocities differ from the
+# rectified flow's by sigma_min times the noise, so the two coincide as sigma_min goes to 0.
 #
-# ![Paths to one point: the rectified flow's lines, and conditional OT paths that meet them](conditional_paths.png)
+# ![Paths to one point: the rectified flow's lines, and conditional OT paths that approach them](conditional_paths.png)
 
 # %%
 noise = torch.randn(1000, 2, generator=torch.Generator().manual_seed(0))
@@ -77,7 +77,7 @@ for sigma_min in (0.5, 0.1, 0.01):
 # ## 2. Many lines cross; a field cannot
 #
 # Noise and data are paired at random. Where two lines cross, a velocity *field* has one value for both: the mean of
-# the velocities that pass there. Flow matching learns it by regression. Its trajectories reach the data, but bent.
+# the velocities there. Flow matching learns this mean by regression. Its trajectories reach the data, but are curved.
 
 # %%
 toy = TOYS["eight_gaussians"]
@@ -111,7 +111,7 @@ class Points:
 
 
 def fit(name: str, network: torch.nn.Module, items, objective) -> Sampler:
-    """Trains a network and opens it again as a sampler."""
+    """Trains a network, saves it, and opens it as a sampler."""
     train(network, items, objective, settings, runtime, folder / f"run-{name}", name)
     save_student(network, folder / name)
     return load_sampler(folder / name, runtime)
@@ -125,7 +125,8 @@ flow = fit("flow", network, data, build_flow_matching(settings, runtime.device))
 # %% [markdown]
 # ## 3. Reflow: pair noise with what the flow makes of it
 #
-# The flow's own pairs do not cross. A student that regresses on *their* lines has almost straight trajectories.
+# The flow's trajectories cannot cross, so the lines between their ends rarely do. A student that regresses on *these*
+# lines has almost straight trajectories.
 
 # %%
 couplings = CouplingsConfig(
@@ -139,13 +140,13 @@ round1 = fit("round1", network, pairs, build_velocity_regression(settings, runti
 # %% [markdown]
 # ## 4. Distil: one step
 #
-# At t = 0 the network sees noise alone. Regressing `x_1 - x_0` there, and nowhere else, gives a one-step sampler.
+# At t = 0 the network's input is noise alone. Regression on `x_1 - x_0` at t = 0 only gives a one-step sampler.
 
 # %%
 distilled = fit("distilled", network, pairs, VelocityRegression(partial(fixed, t=0.0), l2))
 
 # %% [markdown]
-# ## 5. What a step costs
+# ## 5. Distance to the data at 1, 4 and 50 steps
 
 # %%
 noise = sample_noise(stream_key("evaluation", 0), range(NUM_SAMPLES), (2,))

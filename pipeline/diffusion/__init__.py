@@ -1,5 +1,5 @@
 """Diffusion teachers as deterministic maps.
 
-``noise_schedule`` the levels of noise of a saved scheduler · ``solvers`` of the probability-flow ODE, pure functions of
-a denoiser and a grid · ``teacher`` a network as a denoiser and as a velocity field.
+``noise_schedule``: noise levels of a saved scheduler · ``solvers`` of the probability-flow ODE, pure functions of a
+denoiser and a time grid · ``teacher``: a network as a denoiser and as a velocity field.
 """

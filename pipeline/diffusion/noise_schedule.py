@@ -1,8 +1,8 @@
-"""A teacher's forward process: how much image and how much noise there is at each of its times.
+"""A teacher's noise schedule: the coefficients of image and noise at each of its training timesteps.
 
 Every diffusion process here is x = alpha x_1 + sigma ε. With t = alpha / (alpha + sigma), the point
-x / (alpha + sigma) lies on the straight line (1 - t) ε + t x_1, so that one time axis serves them all
-(Lee et al. 2024, sec. 3).
+x / (alpha + sigma) lies on the straight line (1 - t) ε + t x_1. This straight-line time t is therefore common
+to all schedules (Lee et al. 2024, sec. 3).
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ PREDICTION_TYPES = ("epsilon", "v_prediction", "sample")
 
 @dataclass(frozen=True)
 class Node:
-    """A point of a solver's grid: x = alpha x_1 + sigma ε, and the time that the network is given there.
+    """A point of a solver's grid: x = alpha x_1 + sigma ε, and the timestep that the network gets there.
 
     Attributes:
-        alpha: Share of the image.
-        sigma: Share of the noise.
+        alpha: Coefficient of the image.
+        sigma: Coefficient of the noise.
         log_ratio: log(alpha / sigma), finite for pure noise (:class:`NoiseSchedule`), infinite for the image.
-        time: Input of the network; not used at the image.
+        time: Timestep input of the network; NaN at the image, where the network is not called.
     """
 
     alpha: float
@@ -39,7 +39,7 @@ class Node:
 
     @property
     def t(self) -> float:
-        """Time on the straight axis, alpha / (alpha + sigma)."""
+        """Straight-line time, alpha / (alpha + sigma), in [0, 1]."""
         return self.alpha / (self.alpha + self.sigma)
 
 
@@ -48,15 +48,15 @@ IMAGE = Node(alpha=1.0, sigma=0.0, log_ratio=math.inf, time=math.nan)
 
 @dataclass(frozen=True)
 class NoiseSchedule:
-    """Levels of noise that a network was trained at, from the least (index 0) to the most.
+    """The T noise levels that a network was trained at, from the least noisy (index 0) to the noisiest.
 
     Attributes:
-        alpha: Share of the image, (T,), float64.
-        sigma: Share of the noise, (T,), float64.
-        time: What the network is given: the index, or for variance-exploding networks the noise's scale.
-        log_ratio: log(alpha / sigma), (T,), finite: where alpha is 0 it goes on as between the two levels before.
+        alpha: Coefficient of the image, (T,), float64.
+        sigma: Coefficient of the noise, (T,), float64.
+        time: Timestep input of the network, (T,): the index, or the noise scale for variance-exploding networks.
+        log_ratio: log(alpha / sigma), (T,), finite: where alpha is 0, extrapolated from the two levels before.
         prediction: What the network predicts; ``score`` is -ε / (noise scale).
-        exploding: Whether alpha stays 1 (variance exploding) instead of alpha² + sigma² (preserving).
+        exploding: True if alpha is 1 throughout (variance exploding), False if alpha² + sigma² is (preserving).
     """
 
     alpha: np.ndarray
@@ -78,19 +78,19 @@ class NoiseSchedule:
         return float(t[-1]), float(t[0])
 
     def node(self, index: int) -> Node:
-        """The grid point at a training index."""
+        """The grid point at a training timestep's index."""
         return Node(*(float(values[index]) for values in (self.alpha, self.sigma, self.log_ratio, self.time)))
 
     def nodes(self, num_steps: int, grid: str = "uniform") -> tuple[Node, ...]:
-        """num_steps + 1 grid points from the noisiest level to the image, which is the last.
+        """Grid for sampling: num_steps + 1 points from the noisiest level to the clean image.
 
         Args:
-            num_steps: Steps.
+            num_steps: Number of steps.
             grid: ``uniform`` in the training index, the ``trailing`` timesteps of Lin et al. 2024, table 2; or
                 ``quadratic`` from the noisiest to the least noisy level (Song et al. 2021, app. D.2).
 
         Raises:
-            StraightflowError: If there are fewer training times than steps.
+            StraightflowError: If there are fewer training timesteps than steps.
         """
         levels = len(self.alpha)
         if grid == "quadratic":
@@ -101,17 +101,17 @@ class NoiseSchedule:
         return (*(self.node(index) for index in indices), IMAGE)
 
     def nodes_to_noise(self, num_steps: int, grid: str = "uniform") -> tuple[Node, ...]:
-        """num_steps + 1 grid points from the least to the most noisy level, on the same grids.
+        """Grid for inversion: num_steps + 1 points from the least noisy level to the noisiest, by the same rules.
 
         Raises:
-            StraightflowError: If there are fewer training times than points.
+            StraightflowError: If there are fewer training timesteps than points.
         """
         levels = self._require_levels(num_steps + 1)
         uniform = np.linspace(0, levels - 1, num_steps + 1).round().astype(int)
         return tuple(self.node(index) for index in (self._quadratic(num_steps + 1) if grid == "quadratic" else uniform))
 
     def _quadratic(self, count: int) -> np.ndarray:
-        """``count`` distinct indices, rising with the square of their place up to the noisiest level."""
+        """``count`` distinct training indices that grow quadratically up to the noisiest level."""
         last = self._require_levels(count) - 1
         places = np.arange(count)
         squares = np.round(last * (places / (count - 1)) ** 2).astype(int) if count > 1 else np.array([last])
@@ -129,10 +129,10 @@ class NoiseSchedule:
         return levels
 
     def at(self, t: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Alpha, sigma and the network's time at straight-line times ``t``, each like ``t``.
+        """Alpha, sigma and the network's timestep at straight-line times ``t``, each of the shape of ``t``.
 
-        Between two training times log(alpha / sigma) is interpolated linearly; outside them the network is
-        given the nearest.
+        Between two training timesteps log(alpha / sigma) is interpolated linearly. Outside their range the network
+        gets the nearest timestep.
         """
         scale = 1 / t if self.exploding else 1 / torch.hypot(t, 1 - t)
         wanted = torch.special.logit(t.double()).cpu().numpy()
@@ -144,14 +144,14 @@ class NoiseSchedule:
 
 
 def read_noise_schedule(config: dict[str, Any]) -> NoiseSchedule:
-    """The forward process that a saved scheduler describes; its sampling settings are ignored.
+    """The noise schedule of a saved scheduler; its sampling settings are ignored.
 
     Args:
         config: Content of ``scheduler_config.json``: any scheduler with betas, or ``ScoreSdeVeScheduler``.
 
     Raises:
-        StraightflowError: If the process or the prediction type is of a kind not supported, or the network
-            predicts noise where there is nothing else to see.
+        StraightflowError: If the scheduler or its prediction type is not supported, or if a network that predicts
+            epsilon has a level with alpha = 0, where the input is noise alone.
     """
     if config.get("_class_name") == VARIANCE_EXPLODING:
         return _variance_exploding(config)
@@ -191,7 +191,7 @@ def _variance_preserving(config: dict[str, Any]) -> NoiseSchedule:
 
 
 def _variance_exploding(config: dict[str, Any]) -> NoiseSchedule:
-    """Geometric noise scales on images in [0, 1] (Song et al. 2021, app. C); on [-1, 1] they are twice as large."""
+    """Geometric noise scales for images in [0, 1] (Song et al. 2021, app. C), doubled for images in [-1, 1]."""
     low, high = float(config["sigma_min"]), float(config["sigma_max"])
     scale = low * (high / low) ** np.linspace(0, 1, int(config["num_train_timesteps"]))
     return NoiseSchedule(
@@ -205,7 +205,7 @@ def _variance_exploding(config: dict[str, Any]) -> NoiseSchedule:
 
 
 def _finite_log_ratio(alpha: np.ndarray, sigma: np.ndarray) -> np.ndarray:
-    """log(alpha / sigma), continued linearly over a last level without any image in it."""
+    """log(alpha / sigma), extrapolated linearly to the last level if alpha is 0 there."""
     with np.errstate(divide="ignore"):
         log_ratio = np.log(alpha) - np.log(sigma)
     if np.isneginf(log_ratio[-1]):

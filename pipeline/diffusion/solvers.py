@@ -1,12 +1,12 @@
-"""Solvers of a diffusion model's probability-flow ODE: pure functions of a denoiser, a start and a grid.
+"""Solvers of a diffusion model's probability-flow ODE: pure functions of a denoiser, a start state and a grid.
 
 A denoiser is called as ``denoise(x, node)`` and returns its estimate x̂_1. With r = alpha / sigma the ODE is
-d(x / sigma) = x̂_1 dr (Lu et al. 2022, prop. 4.1), so that every multistep method is
+d(x / sigma) = x̂_1 dr (Lu et al. 2022, prop. 4.1), so every multistep method has the form
 
     x_there = (sigma_there / sigma_here) x_here + (alpha_there - alpha_here sigma_there / sigma_here) Σ_k w_k x̂_k
 
-with weights that sum to one and depend on the grid alone. They are plain numbers, so a step costs a few
-multiply-adds beside the network. Both directions work: from noise to image, and back.
+with weights that sum to one and depend only on the grid. The weights are plain numbers, so a step costs a few
+multiply-adds beyond the network call. The solvers run in both directions, from noise to image and back.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def ddim(denoise: Denoiser, x: torch.Tensor, nodes: Sequence[Node]) -> torch.Ten
     """DDIM at eta = 0 (Song et al. 2021, eq. 12): order 1, one evaluation a step.
 
     Args:
-        denoise: Estimate of x_1.
+        denoise: Estimates x_1.
         x: State at the first node, (batch, …).
         nodes: Grid; only its last node may be the image.
 
@@ -42,7 +42,7 @@ def ddim(denoise: Denoiser, x: torch.Tensor, nodes: Sequence[Node]) -> torch.Ten
 def dpmpp_2m(denoise: Denoiser, x: torch.Tensor, nodes: Sequence[Node]) -> torch.Tensor:
     """DPM-Solver++(2M) (Lu et al. 2022, alg. 2): order 2, one evaluation a step.
 
-    The first step, and a step onto the image, are of order 1. Arguments and result as for :func:`ddim`.
+    The first step, and a step that ends at the image, have order 1. Arguments and result as for :func:`ddim`.
     """
     estimates: list[torch.Tensor] = []  # newest first
     for step, (here, there) in enumerate(itertools.pairwise(nodes)):
@@ -54,8 +54,9 @@ def dpmpp_2m(denoise: Denoiser, x: torch.Tensor, nodes: Sequence[Node]) -> torch
 def unipc(denoise: Denoiser, x: torch.Tensor, nodes: Sequence[Node], order: int = 2) -> torch.Tensor:
     """UniPC with B(h) = e^h - 1 on x̂_1 (Zhao et al. 2023, alg. 1 and 2): one evaluation a step.
 
-    A multistep predictor of ``order`` finds a node's state, the network is evaluated there, and that estimate
-    corrects the state, with one order more, before the next prediction. Arguments and result as for :func:`ddim`.
+    A multistep predictor of order ``order`` gives the state at the next node, where the network is evaluated. Before
+    the next prediction, a corrector one order higher repeats the step with that estimate. Arguments and result as for
+    :func:`ddim`.
     """
     estimates: list[torch.Tensor] = []  # newest first
     corrected = x
@@ -69,10 +70,10 @@ def unipc(denoise: Denoiser, x: torch.Tensor, nodes: Sequence[Node], order: int 
 
 
 def heun(denoise: Denoiser, x: torch.Tensor, nodes: Sequence[Node]) -> torch.Tensor:
-    """Heun's method on the straight axis: order 2, two evaluations a step and one for a step onto the image.
+    """Heun's method in straight-line time: order 2; two evaluations a step, one for a step that ends at the image.
 
-    The point z = x / (alpha + sigma) moves at velocity x̂_1 - ε̂ in t = alpha / (alpha + sigma), which unlike
-    Karras et al. 2022, alg. 1, has an end at pure noise. Arguments and result as for :func:`ddim`.
+    The point z = x / (alpha + sigma) moves with velocity x̂_1 - ε̂ in t = alpha / (alpha + sigma). Unlike the noise
+    level of Karras et al. 2022, alg. 1, t is finite at pure noise. Arguments and result as for :func:`ddim`.
     """
 
     def velocity(z: torch.Tensor, node: Node) -> torch.Tensor:
@@ -99,10 +100,11 @@ GRID_SOLVERS: dict[str, Callable[[Denoiser, torch.Tensor, Sequence[Node]], torch
 
 
 def predictor_weights(nodes: Sequence[Node], order: int) -> tuple[float, ...]:
-    """Weights of the newest estimates, newest first, in the step from the last but one of ``nodes`` to the last.
+    """Weights of the past estimates, newest first, for the step from ``nodes[-2]`` to ``nodes[-1]``.
 
-    The order falls to what the estimates so far, or a step onto the image, allow. Order 2 takes the one-half of
-    DPM-Solver++(2M) for the single unknown; higher orders integrate the interpolating polynomial exactly.
+    The order is lower while there are fewer estimates than ``order``, and 1 for a step that ends at the image. Order 2
+    sets the single unknown to 1/2, as DPM-Solver++(2M) does; higher orders integrate the interpolating polynomial
+    exactly.
     """
     *past, there = nodes
     order = 1 if math.isinf(there.log_ratio) else min(order, len(past))
@@ -114,9 +116,9 @@ def predictor_weights(nodes: Sequence[Node], order: int) -> tuple[float, ...]:
 
 
 def corrector_weights(nodes: Sequence[Node], order: int) -> tuple[float, ...]:
-    """Weights of the newest estimates, newest first, in the repeated step between the last two of ``nodes``.
+    """Weights of the past estimates, newest first, for repeating the step from ``nodes[-2]`` to ``nodes[-1]``.
 
-    The newest estimate is the one at the step's end.
+    The newest estimate is the one at ``nodes[-1]``.
     """
     *past, there = nodes
     order = min(order, len(past))
@@ -128,7 +130,7 @@ def corrector_weights(nodes: Sequence[Node], order: int) -> tuple[float, ...]:
 
 
 def _distances(past: Sequence[Node], there: Node) -> tuple[float, np.ndarray]:
-    """The step in log(alpha / sigma), and how far before its start the older nodes lie, in units of it."""
+    """The step's length in log(alpha / sigma), and the older nodes' offsets from its start in step lengths."""
     span = there.log_ratio - past[0].log_ratio
     return span, np.array([(node.log_ratio - past[0].log_ratio) / span for node in past[1:]])
 
@@ -147,7 +149,7 @@ def _solve_moments(distances: np.ndarray, span: float) -> np.ndarray:
 
 
 def _weights_of(slopes: np.ndarray) -> tuple[float, ...]:
-    """Weights of x̂ at the step's start and elsewhere, from those of their differences."""
+    """Weights of the estimates, the one at the step's start first, from the weights of their differences to it."""
     return (float(1 - slopes.sum()), *(float(slope) for slope in slopes))
 
 

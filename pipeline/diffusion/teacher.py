@@ -12,12 +12,12 @@ from pipeline.flow.solvers import Solution, dopri5
 
 
 class Teacher:
-    """A diffusion network read as an estimate of x_1, its calls counted in ``nfe``.
+    """A diffusion network as an estimator of x_1 that counts its calls in ``nfe``.
 
     Args:
-        network: Epsilon-, v-, sample- or score-predicting UNet. Of a learned-variance head's 2 C channels the
-            first C, the mean, are used.
-        schedule: The forward process that it was trained on.
+        network: UNet that predicts epsilon, v, the sample or the score. If it also predicts the variance (2 C output
+            channels), only the first C, the mean, are used.
+        schedule: Noise schedule that it was trained with.
         labels: Classes of the samples, (batch,); None for an unconditional network.
     """
 
@@ -28,14 +28,14 @@ class Teacher:
         self.nfe = 0
 
     def estimate(self, x: torch.Tensor, node: Node) -> torch.Tensor:
-        """x̂_1 at the state ``x`` (batch, …) of a grid point."""
+        """x̂_1, shape of ``x``, from the state ``x`` (batch, …) at a grid point."""
         time = torch.full((len(x),), node.time, device=x.device)
         return self._estimate(x, node.alpha, node.sigma, time)
 
     def velocity(self, x_t: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-        """dx_t/dt = x̂_1 - ε̂ on the straight axis at ``x_t`` (batch, …) and times ``t`` (batch,).
+        """dx_t/dt = x̂_1 - ε̂ in straight-line time, at ``x_t`` (batch, …) and times ``t`` (batch,).
 
-        Outside the times that the schedule covers, where adaptive solvers probe, the nearest is taken.
+        Times outside the schedule's range, which adaptive solvers may try, are clamped to it.
         """
         t = t.clamp(*self.schedule.time_range)
         alpha, sigma, time = (per_sample(values, x_t) for values in self.schedule.at(t))
@@ -56,7 +56,7 @@ class Teacher:
                 return (x - sigma * output) / alpha
             case "v_prediction":  # Salimans & Ho 2022, app. D
                 return alpha * x - sigma * output
-            case "score":  # of the image in [0, 1], whose noise has half of sigma
+            case "score":  # for images in [0, 1], where the noise scale is sigma / 2
                 return x + 0.5 * sigma**2 * output
 
 
@@ -71,14 +71,14 @@ def generate(
 
     Args:
         network: The teacher's UNet.
-        schedule: Its forward process.
+        schedule: Its noise schedule.
         x_0: Standard normal noise, (batch, channels, height, width).
-        solver: A teacher's solver. ``dopri5`` runs between the least and the largest trained level of noise, on
-            the straight axis, and ends like the others with one estimate of x_1.
+        solver: A teacher's solver. ``dopri5`` runs in straight-line time from the largest to the smallest trained noise
+            level and, like the others, ends with one estimate of x_1.
         labels: Classes, (batch,); None for an unconditional network.
 
     Returns:
-        Images, not clipped, and the network calls made.
+        Images, not clipped, and the number of network calls.
     """
     teacher = Teacher(network, schedule, labels)
     start = schedule.initial_scale * x_0

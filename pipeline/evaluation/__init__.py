@@ -1,7 +1,7 @@
-"""Measuring models and couplings: every solver and step count from the same noise.
+"""Measures models and couplings, with every solver and step count from the same noise.
 
-:mod:`measure` is what stages call, with :mod:`images` and :mod:`points` for the two kinds of samples. Images:
-:mod:`blocks` generates and measures consecutive images, the unit of parallel work; :mod:`reference` holds what they are
-compared with; :mod:`quality` turns moments and features into numbers; :mod:`cells` caches them; :mod:`sweep` is every
-cell of a model; :mod:`few_step_fid` is FID alone. Points: :mod:`point_sweep` is every cell of a model.
+Stages call :mod:`measure`, which uses :mod:`images` or :mod:`points`. Images: :mod:`blocks` generates and measures
+consecutive images, the unit of parallel work; :mod:`reference` holds the statistics of real images; :mod:`quality`
+turns moments and features into metrics; :mod:`cells` caches them; :mod:`sweep` measures every solver and step count of
+a model; :mod:`few_step_fid` measures FID alone. Points: :mod:`point_sweep` does what :mod:`sweep` does for images.
 """

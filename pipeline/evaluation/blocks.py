@@ -1,7 +1,7 @@
-"""Blocks of consecutive images: the unit that processes share, and whose moments the whole is merged from.
+"""Blocks of consecutive images: the unit of work of a process. The blocks' moments are merged into the result.
 
-Which images make a block, and a batch in it, depends on the sample count and the batch size alone. Every number
-of processes therefore adds up the same numbers in the same order.
+How images are divided into blocks and batches depends only on the sample count and the batch size. Any number of
+processes therefore adds up the same numbers in the same order.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ NUM_PARTS = 20
 
 @dataclass(frozen=True)
 class BlockMeasures:
-    """What is kept of a block of images.
+    """Measurements of one block of images.
 
     Attributes:
         start: Index of its first image.
-        moments: Of its features, in one part or in several.
-        features: Of its images below the kept number, (count, num_features).
-        images: Those images, uint8, (count, C, H, W).
+        moments: Moments of its features, in one part or several.
+        features: Features of its images with an index below ``num_kept``, (count, num_features).
+        images: The same images, uint8, (count, C, H, W).
         evaluations: (images, network calls per image) of each batch.
-        seconds: Sampling alone, without features.
-        peak_memory_mib: While sampling.
+        seconds: Sampling time, without features.
+        peak_memory_mib: Peak memory while sampling; None if unknown.
     """
 
     start: int
@@ -47,7 +47,7 @@ class BlockMeasures:
 
 
 def sample_blocks(num_samples: int, batch_size: int) -> list[range]:
-    """Indices of each block: consecutive, of whole batches; about ``NUM_PARTS`` where there are that many batches."""
+    """Consecutive indices of each block, in whole batches; about ``NUM_PARTS`` blocks if there are enough batches."""
     num_batches = -(-num_samples // batch_size)
     length = batch_size * max(1, num_batches // NUM_PARTS)
     return [range(start, min(start + length, num_samples)) for start in range(0, num_samples, length)]
@@ -66,13 +66,13 @@ def measure_block(
     """Generates the images with these indices, batch by batch, and measures them.
 
     Args:
-        generate: From indices to their images.
+        generate: Indices → their images.
         indices: The block.
         extractor: Features.
-        device: Whose memory is watched.
+        device: Device whose peak memory is measured.
         batch_size: Images per call of ``generate``.
-        num_parts: Parts that each batch's moments are taken in, so that there are enough for a jackknife.
-        num_kept: Features and images with indices below it are kept.
+        num_parts: Parts into which each batch is divided for its moments, so that there are enough for a jackknife.
+        num_kept: Features and images with an index below it are kept.
 
     Raises:
         StraightflowError: If an image is not finite.
@@ -85,7 +85,7 @@ def measure_block(
         reset_peak_memory(device)
         before = time.perf_counter()
         solution = generate(batch)
-        # A comparison with NaN is false, so this catches it as well.
+        # A comparison with NaN is false, so this catches NaN as well.
         finite = bool((solution.x.abs() < torch.inf).all())
         pixels = to_uint8(solution.x).cpu()
         seconds += time.perf_counter() - before
@@ -115,5 +115,5 @@ def measure_block(
 
 
 def parts_per_block(blocks: Sequence[range]) -> int:
-    """Parts that every block is divided into for ``NUM_PARTS`` or more in all."""
+    """Parts per block that give at least ``NUM_PARTS`` in all."""
     return -(-NUM_PARTS // len(blocks))

@@ -1,4 +1,4 @@
-"""One model × solver × step count × seed, measured once and kept until something that it depends on changes."""
+"""Cache of measured cells (model × solver × step count × seed); a cell is measured again when its inputs change."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class CellResult:
-    """A measured cell; times, evaluations and memory as at :class:`pipeline.metrics.image_row.ImageRow`."""
+    """A measured cell; time, network calls and memory as in :class:`pipeline.metrics.image_row.ImageRow`."""
 
     quality: Quality
     nfe: float
@@ -39,11 +39,11 @@ class CellResult:
 
 
 class CellCache:
-    """Measured cells below one folder.
+    """Measured cells of one model, cached in a folder.
 
     Args:
-        folder: Where they are kept.
-        inputs: Everything that a result depends on beside the cell, as plain values.
+        folder: Folder of the cache; may be shared by several models.
+        inputs: Everything besides the cell that a result depends on, as plain values.
     """
 
     def __init__(self, folder: Path, inputs: list[Any]) -> None:
@@ -51,7 +51,7 @@ class CellCache:
         self._inputs = inputs
 
     def load(self, cell: Cell) -> tuple[CellResult, np.ndarray] | None:
-        """A cell's result and its leading images, uint8, (num, C, H, W); None if it was not measured."""
+        """A cell's result and its first images, uint8, (num, C, H, W); None if it was not measured."""
         place = self._place(cell)
         if not (place / RESULT).is_file():
             return None
@@ -63,7 +63,7 @@ class CellCache:
         return (self._place(cell) / RESULT).is_file()
 
     def save(self, cell: Cell, result: CellResult, images: np.ndarray) -> None:
-        """Keeps a result, atomically."""
+        """Writes a result and its first images, atomically."""
         with atomic_folder(self._place(cell)) as temporary:
             save_file({"images": np.ascontiguousarray(images)}, temporary / IMAGES)
             write_json(temporary / RESULT, asdict(result))

@@ -1,4 +1,4 @@
-"""FID alone of a network in training or of a checkpoint, at one solver."""
+"""FID, without the other metrics, of a network in training or of a checkpoint."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from pipeline.system.progress import Progress
 
 @dataclass(frozen=True)
 class FewStepFid:
-    """Fréchet distance of images drawn from the same noises every time.
+    """FID of images that are drawn from the same noise in every call.
 
     Attributes:
         extractor: Features.
-        reference: What images are compared with.
-        key: Stream of the noises, from :func:`pipeline.flow.noise.stream_key`.
-        num_samples: Images.
+        reference: Statistics of the real images.
+        key: Key of the noise, from :func:`pipeline.flow.noise.stream_key`.
+        num_samples: Number of images.
         batch_size: Images per call of the network and of the features.
     """
 
@@ -39,7 +39,9 @@ class FewStepFid:
     batch_size: int
 
     def __call__(self, sampler: Sampler, solver: SolverConfig, progress: Progress | None = None) -> float:
-        """Every process draws its share of the batches and returns the same; each batch advances ``progress``.
+        """FID of ``sampler`` with ``solver``; ``progress`` counts images.
+
+        Every process must call it and draws its share of the batches; all return the same value.
 
         Raises:
             StraightflowError: If an image or a feature is not finite.
@@ -49,7 +51,7 @@ class FewStepFid:
         parts: list[tuple[int, Moments]] = []
         for first in range(0, len(starts), accelerator.num_processes):
             number = first + accelerator.process_index
-            # A process for which no batch is left repeats the last one: all must call a sharded network.
+            # A process without a batch of its own repeats the last one: all must call a sharded network.
             start = starts[min(number, len(starts) - 1)]
             indices = range(start, min(start + self.batch_size, self.num_samples))
             images = draw_images(sampler, solver, self.key, indices)
@@ -61,7 +63,7 @@ class FewStepFid:
         return self.reference.frechet.distance(merge_moments(moments for _, moments in ordered))
 
     def describe(self) -> str:
-        """What the numbers are of, in one line."""
+        """Features, number of samples and reference split in one line."""
         return f"{self.extractor.name} features, {self.num_samples} samples, {self.reference.split} split as reference"
 
 
@@ -79,17 +81,17 @@ def open_few_step_fid(
     """FID by the configured features and reference.
 
     Args:
-        config: The run.
+        config: Configuration of the run.
         runtime: What networks run on.
-        folders: Of the run.
-        shape: Of the samples to be measured.
-        key: Stream of the noises.
-        num_samples: Images.
+        folders: Folders of the run.
+        shape: Shape of one sample.
+        key: Key of the noise.
+        num_samples: Number of images.
         batch_size: Images per call of the network and of the features.
-        setting: What says how many images, for the error.
+        setting: Name of the setting that gives ``num_samples``, for the error message.
 
     Raises:
-        StraightflowError: If the samples are no images, or do not fit the reference; if features or data are missing.
+        StraightflowError: If the samples are not images, or do not fit the reference; if features or data are missing.
     """
     if not space_of_shape(shape).is_visual:
         raise StraightflowError(

@@ -1,4 +1,4 @@
-"""Where a run keeps what its images are measured with."""
+"""Folders of a run that evaluation reads from and caches in."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ class MeasuringFolders:
     Attributes:
         data: The prepared data set.
         classifier: The network behind ``classifier`` features.
-        references: Statistics of real images, kept by fingerprint.
-        cells: Measured cells, kept by fingerprint.
+        references: Cache of statistics of real images, by fingerprint.
+        cells: Cache of measured cells, by fingerprint.
     """
 
     data: Path

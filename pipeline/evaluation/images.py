@@ -1,4 +1,4 @@
-"""Images measured by their features: Fréchet distance and other measures, of models and of couplings."""
+"""Measures images of models and of couplings by their features: FID and other metrics."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ class ImageMeasure:
     """The measure of images, see :class:`pipeline.evaluation.measure.Measure`.
 
     Attributes:
-        config: Settings of the sweep.
+        config: Settings of the evaluation.
         extractor: Features.
-        reference: What images are compared with.
-        cells: Where measured cells are kept.
-        code: What measures them, see :func:`pipeline.system.code.reached_code`.
+        reference: Statistics of the real images.
+        cells: Folder of cached cells.
+        code: Hashes of the code that measures, from :func:`pipeline.system.code.reached_code`.
     """
 
     config: EvaluateConfig
@@ -51,7 +51,7 @@ class ImageMeasure:
     code: Mapping[str, str]
 
     def couplings_row(self, round_name: str, store: CouplingStore) -> ImageRow:
-        """The row of a store's images, measured as those of models are."""
+        """The row of a store's images, measured in the same way as a model's."""
         solver, num_samples = store.manifest.solver, min(len(store), self.config.num_samples)
         return ImageRow(
             model=f"{COUPLINGS_PREFIX}{round_name}",
@@ -67,14 +67,14 @@ class ImageMeasure:
         )
 
     def evaluate(self, sampler: Sampler, model: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        """Rows and trajectories, and the leading images of each cell, uint8, (num, C, H, W)."""
+        """Rows and trajectories, and the first images of each cell, uint8, (num, C, H, W)."""
         found = sweep(sampler, model, self.config, self.extractor, self.reference, self.cells, code=self.code)
         trajectories = self._trajectories(sampler)
         rows = [asdict(row) for row in found.rows]
         return {"model": model, "rows": rows, "trajectories": asdict(trajectories)}, found.images
 
     def _trajectories(self, sampler: Sampler) -> TrajectoryRecord:
-        """Measured by the main process, read by all, and kept until something that they depend on changes."""
+        """Measured by the main process and read by all; cached, and measured again when an input changes."""
         settings, runtime = self.config.straightness.model_dump(mode="json"), sampler.runtime
         inputs = [sampler.fingerprint, runtime.precision, str(runtime.device.type), self.config.seed, settings]
         path = self.cells / f"trajectories-{fingerprint_json([inputs, dict(self.code)])[:16]}.json"
@@ -84,7 +84,7 @@ class ImageMeasure:
         return TrajectoryRecord(**json.loads(path.read_text()))
 
     def _quality(self, store: CouplingStore, num_samples: int) -> Quality:
-        """Of the first ``num_samples`` images of a store."""
+        """Metrics of the first ``num_samples`` images of a store."""
         config, reference = self.config, self.reference
         reference.check(store.manifest.shape, num_samples, "evaluate.num_samples and the couplings' num_pairs")
         require_neighbours(num_samples, len(reference.features), config.neighbours.k)
@@ -107,10 +107,10 @@ class ImageMeasure:
 def open_image_measure(
     config: Config, runtime: Runtime, folders: MeasuringFolders, code: Mapping[str, str]
 ) -> ImageMeasure:
-    """The configured features and reference of images.
+    """The measure of images with the configured features and reference.
 
     Raises:
-        StraightflowError: If the features' network or the data set is missing or out of reach.
+        StraightflowError: If the features' network or the data set is missing or cannot be downloaded.
     """
     extractor, reference = open_run_reference(config, runtime, folders)
     return ImageMeasure(config.evaluate, extractor, reference, folders.cells, code)

@@ -18,13 +18,13 @@ from pipeline.system.code import NO_CODE
 
 
 class Measure(Protocol):
-    """What samples of one space are measured with."""
+    """How samples of one kind, images or points, are measured."""
 
     def couplings_row(self, round_name: str, store: CouplingStore) -> Row:
-        """The row of a round's couplings, from as many pairs as models are measured with, if there are.
+        """The row of a round's couplings, from as many pairs as samples of a model, or all if there are fewer.
 
         Raises:
-            StraightflowError: If the store's samples are not those that are measured here.
+            StraightflowError: If the store's samples do not fit the reference.
         """
 
     def evaluate(self, sampler: Sampler, model: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -33,12 +33,12 @@ class Measure(Protocol):
         Every process must call it; all return the same.
 
         Returns:
-            Content of ``metrics/evaluate/<model>.json``: ``model``, its ``rows``, its ``trajectories``, and what else
-            is measured in this space. Arrays of ``samples/<model>.safetensors``: samples of each cell, named by
-            :func:`pipeline.metrics.row.samples_key`, and what else is to be drawn.
+            Content of ``metrics/evaluate/<model>.json``: ``model``, its ``rows``, its ``trajectories``, and what is
+            measured of this kind of samples alone. Arrays of ``samples/<model>.safetensors``: samples of each cell,
+            named by :func:`pipeline.metrics.row.samples_key`, and other arrays for figures.
 
         Raises:
-            StraightflowError: If the model's samples are not those that are measured here, or are not finite.
+            StraightflowError: If the model's samples do not fit the reference, or are not finite.
         """
 
 
@@ -48,15 +48,16 @@ def open_measure(
     """The measure of the configured data.
 
     Args:
-        config: The run.
+        config: Configuration of the run.
         runtime: What networks run on.
-        folders: Of the run.
-        code: What measures, see :func:`pipeline.system.code.reached_code`: what other code measured is measured anew.
+        folders: Folders of the run.
+        code: Hashes of the code that measures, from :func:`pipeline.system.code.reached_code`; results of other code
+            are measured again.
 
     Raises:
-        StraightflowError: If features or data are missing or out of reach.
+        StraightflowError: If features or data are missing or cannot be downloaded.
     """
-    # Either kind imports what it alone needs: loading both takes seconds.
+    # Only the kind that is needed is imported: importing both takes seconds.
     if space_of(config.data) is POINTS:
         from pipeline.evaluation.points import PointMeasure
 

@@ -1,4 +1,4 @@
-"""The most memory held since a given moment: of the GPU where there is one, else of this process."""
+"""Peak memory since a given moment: on a GPU that of its allocations, on a CPU that of this process."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import torch
 from pipeline.system.allocator import release_freed_memory
 
 _MIB = 2**20
-_RESET = Path("/proc/self/clear_refs")  # of Linux, where its kernel is built with it
+_RESET = Path("/proc/self/clear_refs")  # only on Linux, if the kernel was built with it
 
 
 def can_reset_peak_memory() -> bool:
-    """Whether this system counts a process's peak anew when asked to; elsewhere it is that since its start."""
+    """Whether this system can reset a process's peak; elsewhere the peak counts from the process's start."""
     return _RESET.exists()
 
 
 def reset_peak_memory(device: torch.device) -> None:
-    """Starts counting anew."""
+    """Resets the peak."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     elif can_reset_peak_memory():
@@ -28,7 +28,7 @@ def reset_peak_memory(device: torch.device) -> None:
 
 
 def peak_memory_mib(device: torch.device) -> float | None:
-    """MiB at the peak since :func:`reset_peak_memory`; None where the system does not tell."""
+    """Peak memory in MiB since :func:`reset_peak_memory`; None if the system cannot reset or report it."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / _MIB
     if not can_reset_peak_memory():

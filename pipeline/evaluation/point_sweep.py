@@ -1,4 +1,4 @@
-"""What is measured of models of points: every cell of the few-step table."""
+"""Measures models of points: every cell of the few-step table."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pipeline.toys.distributions import Toy
 
 NUM_PROJECTIONS = 128
 FLOOR_REPEATS = 10
-REFERENCE_STREAM = 1  # floors take the streams that follow; the one before is of pipeline.metrics.field_error
+REFERENCE_STREAM = 1  # number of the random stream; floors take those after it, pipeline.metrics.field_error takes 0
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class PointReference:
     Attributes:
         toy: Distribution of the points.
         points: Fresh points: independent draws from it, (num, dim).
-        sliced_wasserstein_floor: Mean distance of further pairs of such sets.
-        seed: Seed of all of them and of the distance's directions.
+        sliced_wasserstein_floor: Mean distance between further pairs of such sets.
+        seed: Seed of all these points and of the projection directions.
     """
 
     toy: Toy
@@ -40,7 +40,7 @@ class PointReference:
 
 
 def draw_point_reference(toy: Toy, num: int, seed: int) -> PointReference:
-    """Draws ``num`` points, and as many for each set of ``FLOOR_REPEATS`` pairs."""
+    """Draws ``num`` points, and ``FLOOR_REPEATS`` pairs of further sets of ``num`` points for the floor."""
     points, *others = (
         toy.sample(num, step_generator(seed, -1 - REFERENCE_STREAM - stream)).numpy()
         for stream in range(2 * FLOOR_REPEATS + 1)
@@ -54,7 +54,7 @@ def measure_points(
     points: np.ndarray, reference: PointReference, *, model: str, solver: str, num_steps: int | None, nfe: int | None,
     seed: int, seconds: float | None,
 ) -> PointRow:  # fmt: skip
-    """The row of points (num, dim), measured against as many fresh ones."""
+    """The row of ``points`` (num, dim), measured against as many fresh points."""
     inside = reference.toy.inside
     return PointRow(
         model=model,

@@ -1,4 +1,4 @@
-"""Points measured: distances to fresh draws, the shape of trajectories, and the error of the velocity field."""
+"""Measures points: distances to fresh points, geometry of trajectories, and error of the velocity field."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ class PointMeasure:
     """The measure of points, see :class:`pipeline.evaluation.measure.Measure`.
 
     Attributes:
-        config: The run; names the distribution of its points, and what each model learns.
+        config: Configuration of the run: the distribution of its points, and what each model learns.
     """
 
     config: Config
 
     @property
     def toy(self) -> Toy:
-        """What the models should generate."""
+        """The distribution that the models should generate."""
         return TOYS[self.config.data.source]
 
     def couplings_row(self, round_name: str, store: CouplingStore) -> PointRow:
-        """The row of a store's points, measured as those of models are."""
+        """The row of a store's points, measured in the same way as a model's."""
         settings, solver = self.config.evaluate, store.manifest.solver
         points = store.x_1(np.arange(min(len(store), settings.num_samples))).numpy()
         return measure_points(
@@ -57,7 +57,7 @@ class PointMeasure:
         )
 
     def evaluate(self, sampler: Sampler, model: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        """Rows, trajectories, and ``field_error``: that of the field, None where the target has no closed form.
+        """Rows, trajectories, and ``field_error``, which is None if the model's target has no closed form.
 
         The arrays are the points of each cell, ``times`` (T,), ``trajectories`` (num, T, dim) and, in one dimension,
         ``field`` (T, FIELD_POINTS) at ``positions``.
@@ -88,7 +88,7 @@ class PointMeasure:
 
 @torch.inference_mode()
 def _drawn(sampler: Sampler, toy: Toy, x_0: torch.Tensor) -> dict[str, np.ndarray]:
-    """Trajectories from ``x_0`` (num, dim), and in one dimension the field that they follow."""
+    """Trajectories from ``x_0`` (num, dim), and in one dimension the velocity field, as arrays for figures."""
     device, field = sampler.runtime.device, sampler.velocity_field()
     times = np.linspace(*sampler.time_range(), DRAWN_STEPS + 1, dtype=np.float32)
     states = [x_0.to(device)]

@@ -1,4 +1,4 @@
-"""From the measured blocks of a cell to its numbers."""
+"""Computes the metrics of a cell from its measured blocks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pipeline.metrics.uncertainty import distance_at_infinity, jackknife_std
 
 @dataclass(frozen=True)
 class Quality:
-    """Measures of one set of images, as :class:`pipeline.metrics.image_row.ImageRow` explains them."""
+    """Metrics of one set of images, as in :class:`pipeline.metrics.image_row.ImageRow`."""
 
     fid: float
     fid_std: float

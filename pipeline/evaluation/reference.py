@@ -1,4 +1,4 @@
-"""What generated images are compared with, computed once per images × split × features and kept by fingerprint."""
+"""Statistics of the real images that generated ones are compared with, computed once and cached by fingerprint."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ MEMORISATION_IMAGES = 500
 
 @dataclass(frozen=True)
 class Reference:
-    """Real images as the measures need them.
+    """Statistics of real images.
 
     Attributes:
-        split: Name of the split that everything but ``heldout`` is of.
-        fingerprint: Of the images and their features.
+        split: Name of the reference split, which ``frechet`` and ``features`` are of.
+        fingerprint: Hash of the images and of the features' network.
         shape: (channels, height, width).
         frechet: Fréchet distances to the split.
-        heldout: Fréchet distances to the held-out split; None where it has no more images than there are features.
-        features: Of evenly spaced images of the split, (num, num_features), float64.
+        heldout: Fréchet distances to the held-out split; None if it has no more images than there are features.
+        features: Features of evenly spaced images of the split, (num, num_features), float64.
         training: All training images, uint8, (num, C, H, W), memory-mapped.
         some_heldout: The first ``MEMORISATION_IMAGES`` held-out images, uint8.
     """
@@ -53,19 +53,19 @@ class Reference:
 
     @cached_property
     def heldout_nearest(self) -> float:
-        """Median distance in pixels of a held-out image to its nearest training image; compared when first asked."""
+        """Median pixel distance of a held-out image to its nearest training image; computed on first use."""
         return float(nearest_distances(self.some_heldout, self.training).median())
 
     def check(self, shape: tuple[int, ...], num_samples: int, setting: str = "evaluate.num_samples") -> None:
-        """Refuses what cannot be measured: images of another shape, or too few of them.
+        """Checks that images can be measured against this reference.
 
         Args:
-            shape: Of an image.
-            num_samples: Images to be measured.
-            setting: What says how many, for the error.
+            shape: Shape of an image.
+            num_samples: Number of images to be measured.
+            setting: Name of the setting that gives ``num_samples``, for the error message.
 
         Raises:
-            StraightflowError: If the shape is another one, or if there are fewer images than features.
+            StraightflowError: If the shape is not the reference's, or if there are fewer images than features.
         """
         if shape != self.shape:
             raise StraightflowError(
@@ -83,7 +83,7 @@ class Reference:
 
 
 def num_kept(config: EvaluateConfig) -> int:
-    """Images, of a cell or of the reference, whose features and pixels are kept one by one."""
+    """Number of images, of a cell or of the reference, whose features and pixels are kept individually."""
     return max(
         config.neighbours.num_samples, config.kernel_distance.subset_size, config.grid_images, MEMORISATION_IMAGES
     )
@@ -92,10 +92,10 @@ def num_kept(config: EvaluateConfig) -> int:
 def open_run_reference(
     config: Config, runtime: Runtime, folders: MeasuringFolders
 ) -> tuple[FeatureExtractor, Reference]:
-    """The configured features of a run, and its reference split under them.
+    """The configured features of a run, and the statistics of its reference split.
 
     Raises:
-        StraightflowError: If the features' network or the data set is missing or out of reach.
+        StraightflowError: If the features' network or the data set is missing or cannot be downloaded.
     """
     train, heldout = (open_samples(folders.data, split) for split in ("train", "heldout"))
     extractor = open_extractor(config.features, folders.classifier, train.shape, runtime.device)
@@ -123,7 +123,7 @@ def open_reference(
     batch_size: int,
     folder: Path,
 ) -> Reference:
-    """Reads the reference from ``folder``, or computes it there first, in the main process.
+    """Reads the reference from ``folder``; if it is missing, the main process computes it first.
 
     Args:
         train: Training images.
@@ -131,9 +131,9 @@ def open_reference(
         split: ``train`` or ``heldout``: which of the two is the reference.
         extractor: Features.
         runtime: Processes.
-        num_features_kept: Images whose features are kept one by one.
-        batch_size: Images per feature pass.
-        folder: Where references are kept by fingerprint.
+        num_features_kept: Number of images whose features are kept individually.
+        batch_size: Images per call of the features' network.
+        folder: Cache of references, by fingerprint.
     """
     paths = {}
     for name, images in (("train", train), ("heldout", heldout)):
@@ -159,7 +159,7 @@ def open_reference(
 def _measure(images: SampleSet, extractor: FeatureExtractor, num_kept: int, batch_size: int, path: Path) -> None:
     features = extractor.all(images.samples, batch_size)
     moments = moments_of(features)
-    # Sources order images by class, so the first ones would not speak for all.
+    # Data sets may be sorted by class, so the first images would not be representative.
     chosen = evenly_spaced(len(features), num_kept)
     content = {"mean": moments.mean, "scatter": moments.scatter, "features": np.ascontiguousarray(features[chosen])}
     with atomic_file(path) as temporary:

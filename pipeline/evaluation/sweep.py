@@ -29,7 +29,7 @@ from pipeline.system.progress import Progress
 
 @dataclass(frozen=True)
 class Sweep:
-    """What is measured of one model.
+    """Measurements of one model.
 
     Attributes:
         rows: One for each solver and step count.
@@ -50,9 +50,18 @@ def sweep(
     *,
     code: Mapping[str, str] = NO_CODE,
 ) -> Sweep:
-    """Measures a model at every solver and step count; what ``cache_folder`` holds is not measured again.
+    """Measures a model at every solver and step count; cells in ``cache_folder`` are not measured again.
 
     Every process takes its share of each cell; all return the same.
+
+    Args:
+        sampler: The model.
+        model: Its name in the rows.
+        config: Settings of the evaluation.
+        extractor: Features.
+        reference: Statistics of the real images.
+        cache_folder: Folder of cached cells.
+        code: Hashes of the code that measures, from :func:`pipeline.system.code.reached_code`.
 
     Raises:
         StraightflowError: If the model does not fit the reference or makes images that are not finite. Cells
@@ -155,7 +164,7 @@ def _result(
 def _row(
     model: str, cell: Cell, results: Sequence[CellResult], config: EvaluateConfig, features: str, split: str
 ) -> ImageRow:
-    """One row from the results of every seed, the first seed's first."""
+    """One row from the results of all seeds, in the order of the seeds."""
     first, qualities = results[0], [result.quality for result in results]
     fids = [quality.fid for quality in qualities]
     infinities = [quality.fid_infinity for quality in qualities if quality.fid_infinity is not None]

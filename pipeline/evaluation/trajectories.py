@@ -1,4 +1,4 @@
-"""The shape of a model's trajectories."""
+"""Geometry of a model's trajectories."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pipeline.models.sampler import Sampler
 
 @torch.inference_mode()
 def measure_model_trajectories(sampler: Sampler, config: EvaluateConfig) -> TrajectoryRecord:
-    """Measures Euler trajectories from the first noises of the evaluation, over the times the model's field covers."""
+    """Measures Euler trajectories from the first noise samples of the evaluation, over the model's range of times."""
     settings = config.straightness
     noise, labels = sampler.draw(stream_key("evaluation", config.seed), range(settings.num_samples))
     start, end = sampler.time_range()

@@ -1,4 +1,4 @@
-"""Regression losses, one value per sample: their weights by t, and LPIPS, which is added on request."""
+"""Regression losses with one value per sample, their weights as functions of t, and optional LPIPS."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def pseudo_huber(prediction: torch.Tensor, target: torch.Tensor, *, c: float) ->
     Args:
         prediction: (batch, …), d entries a sample.
         target: Same shape.
-        c: Scale per square root of dimension.
+        c: Scale per square root of dimension, > 0.
 
     Returns:
         (batch,).
@@ -87,7 +87,7 @@ def cosmap(t: torch.Tensor) -> torch.Tensor:
 
 
 def image_error(t: torch.Tensor) -> torch.Tensor:
-    """w(t) = (1 - t)²: the velocity's L2 then is that of the image x_t + (1 - t) v it leads to."""
+    """w(t) = (1 - t)²: the weighted L2 loss of v is then the L2 loss of the predicted image x_t + (1 - t) v."""
     return (1 - t).square()
 
 
@@ -101,12 +101,12 @@ SEEN_AT = 224
 
 
 def load_lpips(device: torch.device) -> Perceptual:
-    """LPIPS with a VGG trunk on images enlarged to 224×224, as consistency models are trained (Song et al. 2023).
+    """LPIPS with a VGG trunk on images enlarged to 224×224, as in consistency training (Song et al. 2023).
 
-    Grey images are seen as colour images. The trunk's weights are fetched on first use.
+    Greyscale images are repeated to three channels. The VGG weights are downloaded on first use.
 
     Raises:
-        StraightflowError: If the package is not installed or the weights cannot be had.
+        StraightflowError: If the package lpips is not installed or the weights cannot be downloaded.
     """
     try:
         package = importlib.import_module("lpips")
@@ -120,9 +120,9 @@ def load_lpips(device: torch.device) -> Perceptual:
         network = package.LPIPS(net="vgg", verbose=False).to(device).requires_grad_(False)
     except OSError as error:
         raise StraightflowError(
-            expected="LPIPS' weights, fetched on first use",
+            expected="the weights of LPIPS, downloaded on first use",
             found=one_line(error),
-            mend="run once with the network, or choose loss pseudo_huber",
+            mend="run once with network access, or choose loss pseudo_huber",
         ) from error
 
     def seen(images: torch.Tensor) -> torch.Tensor:

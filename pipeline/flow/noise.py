@@ -1,4 +1,4 @@
-"""Noise addressed by (seed, index): sample i's x_0 never depends on batch, process or restart."""
+"""Noise as a function of (seed, index): x_0 of sample i does not depend on batch, process or restart."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def stream_key(purpose: Purpose, seed: int) -> int:
 
 
 def derived_key(name: str, bits: int) -> int:
-    """A key of so many bits that no other ``name`` shares but by collision: the start of its SHA-256."""
+    """The first ``bits`` bits of the SHA-256 of ``name``: another name has another key, but for collisions."""
     digest = hashlib.sha256(f"straightflow/{name}".encode()).digest()
     return int.from_bytes(digest[: bits // 8], "little")
 
@@ -41,7 +41,7 @@ def sample_noise(
         key: From :func:`stream_key`.
         indices: Sample indices, each in [0, 2^64).
         shape: Shape of one sample.
-        distribution: Its mean and standard deviation.
+        distribution: Mean and standard deviation of the noise.
 
     Returns:
         Float32 tensor of shape (len(indices), *shape).
@@ -54,7 +54,7 @@ def sample_noise(
 
 
 def place_noise(standard: torch.Tensor, distribution: NoiseConfig) -> torch.Tensor:
-    """x_0 = mean + std z of standard normal ``standard``, (batch, …); the very tensor where that changes nothing."""
+    """x_0 = mean + std z for standard normal noise z, (batch, …); z itself, not a copy, for N(0, I)."""
     if distribution == STANDARD_NOISE:
         return standard
     mean = standard.new_tensor(distribution.mean or (0.0,))
@@ -62,12 +62,12 @@ def place_noise(standard: torch.Tensor, distribution: NoiseConfig) -> torch.Tens
 
 
 def sample_labels(key: int, indices: Iterable[int], num_classes: int) -> torch.Tensor:
-    """Uniform classes addressed like noise, from streams of their own.
+    """Uniform class labels as a function of (key, index), from other random streams than the noise.
 
     Args:
-        key: From :func:`stream_key`, that of the noise they go with.
+        key: Key of the noise that the labels go with, from :func:`stream_key`.
         indices: Sample indices, each in [0, 2^64).
-        num_classes: Classes; labels lie in [0, num_classes).
+        num_classes: Number of classes; labels lie in [0, num_classes).
 
     Returns:
         Int64 tensor of shape (len(indices),).
@@ -77,23 +77,23 @@ def sample_labels(key: int, indices: Iterable[int], num_classes: int) -> torch.T
 
 
 def noise_check(key: int, shape: tuple[int, ...]) -> str:
-    """SHA-256 of standard normal noise at four indices; differs when any generator underneath has changed."""
+    """SHA-256 of standard normal noise at four indices; changes if a library's random generator changes."""
     noise = sample_noise(key, (0, 1, 12_345, 2**40 + 7), shape)
     return hashlib.sha256(noise.numpy().tobytes()).hexdigest()
 
 
 def step_generator(seed: int, step: int) -> torch.Generator:
-    """The CPU generator of one training step, a function of (seed, step) alone.
+    """The CPU random generator of one training step, a function of (seed, step) alone.
 
-    torch seeds its Mersenne twister from 32 bits, so the pair is hashed down to them; a collision would
-    only repeat one step's random numbers on other images.
+    torch seeds its Mersenne twister with 32 bits, so the pair is hashed to 32 bits. A collision would only repeat
+    one step's random numbers on other images.
     """
     return torch.Generator().manual_seed(derived_key(f"step/{seed}/{step}", 32))
 
 
 def _streams(key: int, indices: Iterable[int]) -> Iterator[np.random.Generator]:
-    """The generator of each index at the start of its stream; valid until the next one is asked for."""
-    # One generator set to each start: building one per index would first seed it from the system.
+    """For each index, a generator at the start of its stream; valid until the next one is requested."""
+    # One generator is reset for every index: a new one would first be seeded from the operating system.
     bits = np.random.Philox(key=np.array([key, 0], dtype=np.uint64))
     generator = np.random.Generator(bits)
     stream_start = bits.state

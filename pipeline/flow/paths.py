@@ -1,4 +1,4 @@
-"""Paths between noise and image, and the velocities that a student regresses."""
+"""Paths between noise and image, and their velocities, which students regress on."""
 
 from __future__ import annotations
 

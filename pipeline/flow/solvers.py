@@ -1,4 +1,4 @@
-"""ODE solvers: pure functions from a velocity field, a start and a time grid to an end.
+"""ODE solvers: pure functions of a velocity field, a start state and a time grid that return the end state.
 
 A field is called as ``field(x, t)`` with x of shape (batch, …) and t of shape (batch,). Each call is one
 function evaluation and is counted as it happens.
@@ -81,11 +81,11 @@ def rk4(field: Field, x: torch.Tensor, times: tuple[float, ...]) -> Solution:
 def projection(field: Field, x: torch.Tensor, times: tuple[float, ...]) -> Solution:
     """Steps that stay on straight lines from the start ``x``; one evaluation a step.
 
-    The image predicted from x_t, x̂_1 = x_t + (1 - t) v(x_t, t), is joined with the trajectory's own noise:
+    Each step predicts the image, x̂_1 = x_t + (1 - t) v(x_t, t), and interpolates it with the trajectory's own noise:
     x_t' = (1 - t') x_0 + t' x̂_1. This is the sampler ``new`` of Lee et al. 2024's published code with its Euler solver,
-    whose t is 1 - t here and starts at 1 - 1e-5 instead of 1. It solves no ODE: it equals Euler on straight
-    trajectories and at one step, and on bent ones keeps the network's inputs where reflow trained it. ``times`` starts
-    at 0 and ends at 1.
+    whose t is 1 - t here and starts at 1 - 1e-5 instead of 1. It does not solve the ODE: it equals Euler on straight
+    trajectories and for one step; on curved ones it keeps the network's inputs on the lines that reflow trained on.
+    ``times`` starts at 0 and ends at 1.
     """
     counted = CountingField(field)
     x_0 = x
@@ -100,9 +100,9 @@ def dopri5(
 ) -> Solution:
     """Adaptive Dormand-Prince 5(4) through torchdiffeq.
 
-    The step size is chosen for the batch as a whole, so ``nfe`` is that of every sample in it.
+    The step size is chosen for the whole batch, so all its samples have the same ``nfe``.
     """
-    import torchdiffeq  # with SciPy, which solvers of fixed steps do without
+    import torchdiffeq  # imports SciPy, which fixed-step solvers do not need
 
     counted = CountingField(field)
 
@@ -122,7 +122,7 @@ def solve(field: Field, x_0: torch.Tensor, config: SolverConfig) -> Solution:
 
 
 def time_grid(config: SolverConfig) -> tuple[float, ...]:
-    """Times of a student's fixed steps, from 0 to 1."""
+    """Time grid of a student's fixed-step solver, from 0 to 1."""
     return config.grid if isinstance(config.grid, tuple) else TIME_GRIDS[config.grid](config.steps)
 
 

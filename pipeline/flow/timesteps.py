@@ -21,8 +21,8 @@ def uniform(count: int, generator: torch.Generator) -> torch.Tensor:
 def u_shaped(count: int, generator: torch.Generator, *, a: float) -> torch.Tensor:
     """t with density ∝ e^{-a t} + e^{-a (1 - t)}, most mass at both ends (Lee et al. 2024, sec. 4.1).
 
-    Their e^{a t} + e^{a (1 - t)} is the same density up to its constant. Drawn as an exponential, mirrored with
-    probability one half.
+    Their e^{a t} + e^{a (1 - t)} is the same density up to a constant factor. Drawn as an exponential that is mirrored
+    with probability one half.
 
     Args:
         count: Number of times.
@@ -51,7 +51,7 @@ def exponential(count: int, generator: torch.Generator, *, a: float) -> torch.Te
         (count,) in [0, 1].
     """
     u = torch.rand(count, generator=generator)
-    # The inverse of a falling density keeps its digits where they matter, near its own end; a rising one is mirrored.
+    # For a falling density the inverse is accurate near t = 0, where most mass is; a rising density is mirrored.
     falling = -torch.log1p(u * math.expm1(-abs(a))) / abs(a)
     return (1 - falling if a > 0 else falling).clamp(0, 1)
 

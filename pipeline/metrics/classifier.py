@@ -1,4 +1,4 @@
-"""A small classifier whose features measure images that Inception does not fit."""
+"""A small classifier whose features measure images that Inception features do not suit."""
 
 from __future__ import annotations
 

@@ -21,11 +21,11 @@ from pipeline.system.fingerprint import fingerprint_file, fingerprint_json
 
 @dataclass(frozen=True)
 class FeatureExtractor:
-    """A network that measures images.
+    """A network that computes features of images.
 
     Attributes:
-        name: As tables show it: ``classifier``, or ``inception-<mode>``.
-        fingerprint: Of the network's weights and mode.
+        name: Name in tables: ``classifier``, or ``inception-<mode>``.
+        fingerprint: Hash of the network's weights and mode.
         extract: uint8 images (batch, C, H, W) on the CPU to float32 features (batch, num_features).
     """
 
@@ -34,7 +34,7 @@ class FeatureExtractor:
     extract: Callable[[torch.Tensor], np.ndarray]
 
     def all(self, images: np.ndarray, batch_size: int) -> np.ndarray:
-        """Features of stored uint8 images (num, C, H, W)."""
+        """Features (num, num_features) of stored uint8 images (num, C, H, W), computed in batches."""
         batches = range(0, len(images), batch_size)
         return np.concatenate([self.extract(torch.from_numpy(images[at : at + batch_size].copy())) for at in batches])
 
@@ -42,16 +42,16 @@ class FeatureExtractor:
 def open_extractor(
     config: FeaturesConfig, classifier_folder: Path, shape: tuple[int, ...], device: torch.device
 ) -> FeatureExtractor:
-    """The configured features.
+    """Opens the configured feature extractor.
 
     Args:
         config: Which features.
-        classifier_folder: Where :func:`save_classifier` put the classifier.
+        classifier_folder: Folder that :func:`save_classifier` wrote.
         shape: (channels, height, width) of the images to be measured.
         device: Where the network runs.
 
     Raises:
-        StraightflowError: If the network is missing, out of reach, or does not fit.
+        StraightflowError: If the weights are missing, cannot be downloaded, or do not fit the images.
     """
     if config.name == "classifier":
         weights = classifier_folder / "weights.safetensors"
@@ -64,7 +64,7 @@ def open_extractor(
         return FeatureExtractor(
             "classifier", fingerprint_file(weights), _load_classifier(weights, shape[0], shape[1], device)
         )
-    from pipeline.metrics.inception import find_weights, load_inception  # with torchvision, which takes a second
+    from pipeline.metrics.inception import find_weights, load_inception  # imports torchvision, which takes a second
 
     mode, weights = config.inception.mode, find_weights(config.inception)
     fingerprint = fingerprint_json([mode, fingerprint_file(weights)])

@@ -1,4 +1,4 @@
-"""A learned velocity field against the closed form of a mixture: velocity and likelihood."""
+"""Error of a learned velocity field, and of its likelihood, against the closed form of a Gaussian mixture."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pipeline.metrics.field_measures import FieldMeasures
 from pipeline.metrics.likelihood import log_likelihood
 from pipeline.toys.gaussian_mixture import GaussianMixture
 
-FIELD_STREAM = 0  # below those of pipeline.evaluation.point_sweep
+FIELD_STREAM = 0  # number of the random stream; pipeline.evaluation.point_sweep takes those from 1 on
 
 
 def field_error(
@@ -25,7 +25,17 @@ def field_error(
     seed: int,
     device: torch.device,
 ) -> FieldMeasures:
-    """Compares a field on ``device`` that was matched to independent pairs with the mixture's own."""
+    """Compares a field that was trained on independent pairs with the mixture's exact one.
+
+    Args:
+        field: Learned velocity field, on ``device``.
+        mixture: Distribution of x_1.
+        noise: Distribution of x_0.
+        num_samples: Points of the velocity error.
+        num_likelihoods: Points of the likelihood error.
+        seed: Seed of all random draws.
+        device: Where both fields are evaluated.
+    """
     generator = step_generator(seed, -1 - FIELD_STREAM)
     x_1 = mixture.sample(num_samples, generator)
     x_0 = place_noise(torch.randn(x_1.shape, generator=generator), noise)

@@ -1,4 +1,4 @@
-"""What is measured of a learned velocity field against the closed form of a mixture."""
+"""Errors of a learned velocity field against the closed form of a Gaussian mixture."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class FieldMeasures:
-    """A learned mean velocity of independent pairs against the closed form of a mixture.
+    """A velocity field v learned from independent pairs against the exact v* of a Gaussian mixture.
 
     Attributes:
-        velocity_error: sqrt(E‖v - v*‖² / E‖v*‖²) over the times and densities of the path: relative L2.
+        velocity_error: Relative L2 error sqrt(E‖v - v*‖² / E‖v*‖²), over t ~ U[0, 1) and x_t on the path.
         log_likelihood_error: Mean of |log p - log p*| at fresh points, in nats.
-        log_likelihood: Mean of log p at fresh points.
-        exact_log_likelihood: Mean of log p* there.
+        log_likelihood: Mean of log p at fresh points, in nats.
+        exact_log_likelihood: Mean of log p* at the same points, in nats.
         num_samples: Points of the velocity error.
         num_likelihoods: Points of the likelihoods.
     """

@@ -10,17 +10,17 @@ from pipeline.system.errors import StraightflowError
 
 
 class FrechetReference:
-    """Distances to one set of features; its covariance is factorised once for all of them.
+    """Fréchet distances to one reference set of features, whose covariance is factorised only once.
 
     Tr (Σ_a Σ_b)^{1/2} is the sum of the square roots of the eigenvalues of Σ_a Σ_b. With Σ_b = L Lᵀ these are the
     eigenvalues of Lᵀ Σ_a L, which is symmetric, so no matrix square root is needed, and rounding cannot make the
     result complex.
 
     Args:
-        moments: Features compared with.
+        moments: Moments of the reference features.
 
     Raises:
-        StraightflowError: If there are fewer than two.
+        StraightflowError: If there are fewer than two features.
     """
 
     def __init__(self, moments: Moments) -> None:
@@ -45,7 +45,7 @@ def frechet_distance(a: Moments, b: Moments) -> float:
 
 
 def _factor(covariance: np.ndarray) -> np.ndarray:
-    """A factor L with L Lᵀ the given positive semidefinite matrix: Cholesky's, or from eigenvectors if singular."""
+    """L with L Lᵀ = ``covariance``, which is positive semidefinite: Cholesky's, or from eigenvectors if singular."""
     try:
         factor: np.ndarray = cholesky(covariance, lower=True, check_finite=False)
     except LinAlgError:

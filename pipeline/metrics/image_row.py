@@ -9,19 +9,19 @@ from pipeline.metrics.row import Row
 
 @dataclass(frozen=True)
 class ImageRow(Row):
-    """One measured cell; carries everything that its FID depends on.
+    """One measured cell, with everything that its FID depends on.
 
     Attributes:
         fid: Fréchet distance of features to those of the reference split, ≥ 0; the mean over seeds.
         features: Name of the features.
-        num_samples: Generated images.
-        reference: Split compared with.
-        seed: First seed of the noise; all columns but the FIDs are of its samples.
+        num_samples: Number of generated images per seed.
+        reference: Name of the reference split.
+        seed: First seed of the noise; all columns but the FIDs are measured on its samples.
         seconds_per_1000: Seconds of sampling per 1,000 images, added up over processes; None for couplings.
         nfe_std: Standard deviation of network calls over images; 0 for fixed steps, None for couplings.
         peak_memory_mib: Most memory held while sampling: of the GPU, or of the process on a CPU.
-        fid_std: Standard deviation of ``fid`` at ``num_samples``: between seeds, or by the jackknife over one seed.
-        num_seeds: Seeds, ``seed`` and those that follow it, whose FIDs ``fid`` is the mean of.
+        fid_std: Standard deviation of one seed's FID: between seeds, or by the jackknife if there is only one.
+        num_seeds: Number of seeds that ``fid`` averages: ``seed`` and those that follow it.
         fid_infinity: FID extrapolated to infinitely many samples (Chong & Forsyth 2020).
         fid_heldout: FID against the held-out split.
         kid: Kernel distance (Bińkowski et al. 2018), 0 in expectation for equal distributions.
@@ -29,9 +29,8 @@ class ImageRow(Row):
         recall: In [0, 1].
         density: ≥ 0 (Naeem et al. 2020).
         coverage: In [0, 1] (Naeem et al. 2020).
-        nearest_train_ratio: Median distance in pixels to the nearest training image, over that of held-out images;
-            well below 1 where training images are repeated from memory; None where held-out images are copies
-            themselves.
+        nearest_train_ratio: Median pixel distance to the nearest training image, divided by that of held-out images;
+            well below 1 if training images are memorised; None if held-out images are copies of training images.
     """
 
     fid: float

@@ -23,16 +23,16 @@ from pipeline.system.fingerprint import fingerprint_file
 Mode = Literal["clean", "legacy_tensorflow", "legacy_pytorch"]
 NUM_FEATURES = 2048
 TORCHSCRIPT_FILE = "inception-2015-12-05.pt"  # the name that clean-fid looks for in a folder
-# The file's own name carries the start of its SHA-256, as is the custom of torch.hub.
+# The file name ends in the start of its SHA-256, by the convention of torch.hub.
 PYTORCH_URL: str = cleanfid.inception_pytorch.FID_WEIGHTS_URL
 PYTORCH_SHA256_START = "6726825d"
 
 
 def find_weights(config: InceptionConfig) -> Path:
-    """The file of weights: the configured one, or the published one, fetched once into torch.hub's folder.
+    """Path of the weights: the configured file, or the published one, downloaded once into torch.hub's folder.
 
     Raises:
-        StraightflowError: If it is missing and out of reach, or is not the expected file.
+        StraightflowError: If the file is missing and cannot be downloaded, or its SHA-256 is not the expected one.
     """
     url = PYTORCH_URL if config.mode == "legacy_pytorch" else inception_url
     path = Path(config.weights) if config.weights else Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[1]
@@ -62,7 +62,7 @@ def find_weights(config: InceptionConfig) -> Path:
 
 
 def load_inception(mode: Mode, weights: Path, device: torch.device) -> Callable[[torch.Tensor], np.ndarray]:
-    """Features (batch, 2048) of uint8 images (batch, 1 or 3, H, W); grey is repeated to RGB.
+    """Function from uint8 images (batch, 1 or 3, H, W) to features (batch, 2048); grey is repeated to RGB.
 
     ``clean`` resizes with antialiased bicubic filters, ``legacy_pytorch`` and ``legacy_tensorflow`` as those
     implementations did.
@@ -101,7 +101,7 @@ def load_inception(mode: Mode, weights: Path, device: torch.device) -> Callable[
 
 @contextmanager
 def _weights_from(path: Path) -> Iterator[None]:
-    """Has clean-fid, whose code fetches these weights from a fixed address, take them from ``path``, not unpickled."""
+    """Makes clean-fid, which downloads these weights from a fixed URL, load them from ``path``, without unpickling."""
     fetch = cleanfid.inception_pytorch.load_state_dict_from_url
     cleanfid.inception_pytorch.load_state_dict_from_url = lambda _url, **_: torch.load(path, weights_only=True)
     try:

@@ -14,7 +14,7 @@ def kernel_distance(
         generated: Features, (count, num_features).
         reference: Features, (count, num_features).
         num_subsets: Pairs of subsets drawn; Bińkowski et al. use 100.
-        subset_size: Features in each, drawn without replacement; at most what there is, at least two.
+        subset_size: Features per subset, ≥ 2, drawn without replacement; capped at the size of the smaller set.
         rng: Draws the subsets.
 
     Returns:

@@ -20,20 +20,20 @@ def log_likelihood(
 ) -> torch.Tensor:
     """log p_1(x_1) = log p_0(x_0) - ∫ tr(∂v/∂x)(x_t, t) dt along the trajectory that ends in x_1.
 
-    Chen et al. 2018, eq. 8, as in Lipman et al. 2023, app. C, with the trace itself in place of an estimate: one
-    backward pass for every entry of a sample, so for samples of few entries.
+    Chen et al. 2018, eq. 8, as in Lipman et al. 2023, app. C, but with the exact trace instead of an estimate. It takes
+    one backward pass per dimension of a sample, so it is meant for low dimensions.
 
     Args:
         field: Differentiable velocity field.
         x_1: Data, (batch, …).
-        distribution: Of x_0.
+        distribution: Distribution of x_0.
         rtol: Relative tolerance of dopri5.
         atol: Absolute tolerance of dopri5.
 
     Returns:
         Natural logarithm of the density, (batch,).
     """
-    import torchdiffeq  # with SciPy, which what samples alone does without
+    import torchdiffeq  # imports SciPy, which sampling does not need
 
     def dynamics(t: torch.Tensor, state: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
         return velocity_and_divergence(field, state[0], t.to(state[0]).expand(len(state[0])))
@@ -41,7 +41,7 @@ def log_likelihood(
     backward = torch.tensor([1.0, 0.0], dtype=torch.float64, device=x_1.device)
     start = (x_1, x_1.new_zeros(len(x_1)))
     states, integrals = torchdiffeq.odeint(dynamics, start, backward, rtol=rtol, atol=atol, method="dopri5")
-    # The integral runs from t = 1 to 0, which is the minus sign.
+    # The integral runs from t = 1 to 0, which gives the minus sign.
     result: torch.Tensor = log_noise_density(states[-1], distribution) + integrals[-1]
     return result
 
@@ -54,7 +54,7 @@ def velocity_and_divergence(field: Field, x: torch.Tensor, t: torch.Tensor) -> t
         entries = velocity.flatten(1)
         divergence = torch.zeros_like(entries[:, 0])
         for entry in range(entries.shape[1]):
-            # Samples do not influence each other, so the gradient of the sum holds every sample's own.
+            # Samples are independent of each other, so the gradient of the sum holds each sample's gradient.
             (gradient,) = torch.autograd.grad(entries[:, entry].sum(), x, retain_graph=True)
             divergence = divergence + gradient.flatten(1)[:, entry]
     return velocity.detach(), divergence.detach()

@@ -1,4 +1,4 @@
-"""Mean and covariance of features as they stream by; parts measured apart merge into the whole."""
+"""Mean and covariance of features, computed part by part; the parts' moments merge into those of the whole."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class Moments:
 
     @property
     def num_features(self) -> int:
-        """Length of a feature."""
+        """Dimension of a feature vector."""
         return len(self.mean)
 
     @property
     def covariance(self) -> np.ndarray:
-        """Unbiased covariance, (num_features, num_features); needs two features."""
+        """Unbiased covariance, (num_features, num_features); needs ``count`` ≥ 2."""
         covariance: np.ndarray = self.scatter / (self.count - 1)
         return covariance
 

@@ -1,4 +1,4 @@
-"""What nearest neighbours say: precision, recall, density, coverage, and distances to training images."""
+"""Nearest-neighbour metrics: precision, recall, density, coverage, and distances to training images."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from pipeline.system.errors import StraightflowError
 
 @dataclass(frozen=True)
 class NeighbourMeasures:
-    """Fidelity and diversity; all 1 in expectation (density about 1) when both sets are alike.
+    """Fidelity and diversity; all about 1 when both sets are alike.
+
+    A ball is centred at a feature and reaches to its k-th neighbour in its own set.
 
     Attributes:
         precision: Share of generated features inside some reference ball, in [0, 1] (Kynkäänniemi et al. 2019).
-        recall: Share of reference features inside some generated ball, in [0, 1].
-        density: Reference balls around a generated feature over k, ≥ 0 (Naeem et al. 2020, eq. 4).
+        recall: Share of reference features inside some generated ball, in [0, 1] (Kynkäänniemi et al. 2019).
+        density: Mean number of reference balls around a generated feature, over k, ≥ 0 (Naeem et al. 2020, eq. 4).
         coverage: Share of reference balls that hold a generated feature, in [0, 1] (Naeem et al. 2020, eq. 5).
     """
 
@@ -28,9 +30,9 @@ class NeighbourMeasures:
 
 
 def neighbour_measures(generated: torch.Tensor, reference: torch.Tensor, k: int) -> NeighbourMeasures:
-    """Measures of features (count, num_features) by balls that reach to the k-th neighbour in their own set.
+    """Precision, recall, density and coverage of features (count, num_features).
 
-    Counts bias all four, so compare at equal counts only.
+    Balls reach to the ``k``-th neighbour. All four measures depend on the counts, so compare at equal counts only.
 
     Raises:
         StraightflowError: Unless both sets have more than ``k`` features.
@@ -51,7 +53,7 @@ def neighbour_measures(generated: torch.Tensor, reference: torch.Tensor, k: int)
 
 
 def require_neighbours(num_generated: int, num_reference: int, k: int) -> None:
-    """Raises StraightflowError unless there is a k-th neighbour, the feature itself not counted, in both sets."""
+    """Raises StraightflowError unless every feature of both sets has a k-th neighbour besides itself."""
     if min(num_generated, num_reference) <= k:
         raise StraightflowError(
             expected=f"more than {k} images on either side, for balls that reach to the {k}-th neighbour",
@@ -65,8 +67,8 @@ def nearest_distances(images: np.ndarray, training: np.ndarray, *, chunk: int = 
 
     Args:
         images: uint8.
-        training: uint8, the same shape but for the number; may be memory-mapped.
-        chunk: Training images read and compared with at a time.
+        training: uint8, (other num, …), the same image shape; may be memory-mapped.
+        chunk: Training images read and compared at a time.
     """
     # ‖a‖² + ‖b‖² - 2 a·b is exact here: sums of squares of 8-bit values are integers far below 2^53.
     flat = _flat(images)

@@ -9,17 +9,17 @@ from pipeline.metrics.row import Row
 
 @dataclass(frozen=True)
 class PointRow(Row):
-    """One measured cell; carries everything that its values depend on.
+    """One measured cell, with everything that its values depend on.
 
     Attributes:
         nfe: Counted network calls, the same for every point; None for couplings.
         sliced_wasserstein: Distance to as many fresh points, see :mod:`pipeline.metrics.points`.
-        sliced_wasserstein_floor: The same between two sets of fresh points, mean over several pairs of them: what
-            sampling alone leaves.
+        sliced_wasserstein_floor: Mean distance between two sets of fresh points, over several pairs of sets: the
+            sampling noise.
         energy_distance: Energy distance to the same fresh points.
-        inside_share: Share of points in the support (for the checkerboard its dark cells); None where it has no edge.
-        num_samples: Points on either side.
-        num_projections: Directions of the sliced distance.
+        inside_share: Share of points in the support (the checkerboard's dark cells), in [0, 1]; None if it has no edge.
+        num_samples: Points in each of the two sets.
+        num_projections: Projection directions of the sliced distance.
         seed: Seed of noise, fresh points and directions.
         seconds_per_1000: Seconds of sampling per 1,000 points; None for couplings.
     """

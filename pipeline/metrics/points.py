@@ -9,8 +9,8 @@ import torch
 def sliced_wasserstein(x: np.ndarray, y: np.ndarray, *, num_projections: int, seed: int) -> float:
     """Sliced 2-Wasserstein distance of two sets of equally many points (Bonneel et al. 2015), in units of x.
 
-    sqrt of the mean over directions of the squared 2-Wasserstein distance of the projections, which in one dimension
-    pairs points by rank. In one dimension the one direction is exact, and ``num_projections`` has no effect.
+    Square root of the mean, over random directions, of the squared 2-Wasserstein distance of the projections, which
+    pairs them by rank. With dim = 1 it is the exact distance, and ``num_projections`` has no effect.
 
     Args:
         x: (num, dim).
@@ -34,9 +34,9 @@ def sliced_wasserstein(x: np.ndarray, y: np.ndarray, *, num_projections: int, se
 
 
 def energy_distance(x: np.ndarray, y: np.ndarray) -> float:
-    """sqrt(2 E‖X - Y‖ - E‖X - X'‖ - E‖Y - Y'‖) of two sets as they are (Székely & Rizzo 2013); 0 only for equal sets.
+    """sqrt(2 E‖X - Y‖ - E‖X - X'‖ - E‖Y - Y'‖) of two empirical distributions (Székely & Rizzo 2013); 0 if equal.
 
-    In one dimension it is ``scipy.stats.energy_distance``. Costs time and memory with the product of the counts.
+    In one dimension it is ``scipy.stats.energy_distance``. Time and memory grow with the product of the counts.
 
     Args:
         x: (num, dim).

@@ -1,4 +1,4 @@
-"""What the rows of images and of points have in common: which cell of the few-step table they measure."""
+"""What the rows of images and of points have in common: the cell of the few-step table that they measure."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ ADAPTIVE = "adaptive"
 
 @dataclass(frozen=True)
 class Row:
-    """A measured cell of the few-step table.
+    """One measured cell of the few-step table: a model with a solver and a number of steps.
 
     Attributes:
-        model: Model, or ``couplings@<round>``.
-        solver: Solver of the ODE, with its grid and tolerances where they are not the usual ones.
+        model: Name of the model, or ``couplings@<round>``.
+        solver: Solver of the ODE, with its grid and tolerances unless they are the default.
         num_steps: Steps of the solver; None for an adaptive one.
-        nfe: Counted network calls per sample, the mean where an adaptive solver varies; None for couplings.
+        nfe: Counted network calls per sample, for adaptive solvers the mean; None for couplings.
     """
 
     model: str
@@ -26,12 +26,12 @@ class Row:
 
     @property
     def cell(self) -> tuple[str, str, int | None]:
-        """The cell itself; a table has one row of each."""
+        """(model, solver, num_steps), which is unique in a table."""
         return self.model, self.solver, self.num_steps
 
     @property
     def is_couplings(self) -> bool:
-        """Whether this row measures a store of couplings and not a model."""
+        """Whether this row measures couplings rather than a model."""
         return self.model.startswith(COUPLINGS_PREFIX)
 
     @classmethod
@@ -46,10 +46,10 @@ def samples_key(solver: str, num_steps: int | None) -> str:
 
 
 def parse_samples_key(key: str) -> tuple[str, int | None]:
-    """Solver and steps of a name by :func:`samples_key`.
+    """Solver and number of steps (None for adaptive) from a name that :func:`samples_key` made.
 
     Raises:
-        ValueError: If it is no such name.
+        ValueError: If ``key`` is not such a name.
     """
     solver, steps = key.split("/")
     return solver, None if steps == ADAPTIVE else int(steps)

@@ -1,4 +1,4 @@
-"""The shape of a velocity field's trajectories: how straight, how long, how well they run backwards."""
+"""Geometry of a velocity field's trajectories: straightness, turning, transport cost, error of inversion."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipeline.metrics.trajectory_measures import TrajectoryMeasures
 
 
 def measure_trajectories(field: Field, x_0: torch.Tensor, times: Sequence[float]) -> TrajectoryMeasures:
-    """Measures the Euler trajectories of ``field`` from ``x_0`` by two evaluations a step of ``times``.
+    """Measures Euler trajectories of ``field`` from ``x_0``, with two evaluations a step: one there, one back.
 
     Along a trajectory integrated by Euler, (x_1 - x_0)/duration is exactly the time average of v, so S is the
     variance of v over time.
@@ -21,7 +21,7 @@ def measure_trajectories(field: Field, x_0: torch.Tensor, times: Sequence[float]
     Args:
         field: Velocity field.
         x_0: Starting noise, (batch, …).
-        times: Increasing grid of at least one step; its ends bound the trajectories.
+        times: Increasing time grid of at least one step, from the trajectories' start to their end.
     """
     duration = times[-1] - times[0]
     mean_velocity = torch.zeros_like(x_0, dtype=torch.float64)
@@ -53,7 +53,7 @@ def measure_trajectories(field: Field, x_0: torch.Tensor, times: Sequence[float]
 
 
 def _angles(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """Angle in radians between the vectors of each sample, accurate also where it is small (Kahan 2006)."""
+    """Angle in radians between the vectors of each sample, (batch,), accurate for small angles too (Kahan 2006)."""
     a, b = a.flatten(1), b.flatten(1)
     norm_a, norm_b = a.norm(dim=1, keepdim=True), b.norm(dim=1, keepdim=True)
     scaled_a, scaled_b = a * norm_b, b * norm_a

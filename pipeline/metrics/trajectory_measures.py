@@ -1,4 +1,4 @@
-"""What is measured of a velocity field's trajectories."""
+"""Results of measuring a velocity field's trajectories."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class TrajectoryMeasures:
         straightness_normalised: S divided by E‖mean velocity‖²; comparable between models.
         turning_radians: Total curvature ∫ κ ds of a trajectory: the angles between consecutive velocities, summed.
         transport_cost_per_dim: Mean of (x_1 - x_0)² over samples and dimensions.
-        inversion_rmse: Root mean square of x_0 less the noise found by solving back from x_1 on the same grid.
-        one_step_rmse: Root mean square of the image of one Euler step less that of the whole grid, from equal noise.
+        inversion_rmse: Root mean square difference of x_0 and the noise solved back from x_1 on the same grid.
+        one_step_rmse: Root mean square difference of the images of one Euler step and of the whole grid, same noise.
     """
 
     straightness: float
@@ -28,7 +28,7 @@ class TrajectoryMeasures:
 
 @dataclass(frozen=True)
 class TrajectoryRecord(TrajectoryMeasures):
-    """Measures of a model's trajectories, and what they were taken from.
+    """Measures of a model's trajectories, and the settings they were taken with.
 
     Attributes:
         num_samples: Trajectories integrated.

@@ -1,6 +1,6 @@
-"""How far an FID may be off: its spread over samples, and its value at infinitely many.
+"""Uncertainty of an FID: its standard error, and its extrapolation to infinitely many samples.
 
-Both work on the moments of disjoint parts of one set of samples, so they need no image that was not generated anyway.
+Both use the moments of disjoint parts of one set of samples, so they need no further images.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ INFINITY_GROUPS = (5, 6, 7, 8, 9, 10)
 
 
 def jackknife_std(parts: Sequence[Moments], distance: Distance) -> float:
-    """Standard error of ``distance`` at all samples, by leaving out a tenth of them at a time (Quenouille, Tukey).
+    """Standard error of ``distance`` over all samples, by the delete-a-tenth jackknife (Quenouille, Tukey).
 
     Args:
-        parts: Moments of disjoint samples, at least ``NUM_GROUPS``.
-        distance: Of the moments of all.
+        parts: Moments of disjoint sets of samples, at least ``NUM_GROUPS`` of them.
+        distance: Moments of samples → distance, such as FID.
     """
     groups = _groups(parts)
     left_out = np.array(
@@ -33,13 +33,13 @@ def jackknife_std(parts: Sequence[Moments], distance: Distance) -> float:
 
 
 def distance_at_infinity(parts: Sequence[Moments], distance: Distance) -> float | None:
-    """``distance`` extrapolated to infinitely many samples: the intercept of its line against 1/N.
+    """``distance`` extrapolated to infinitely many samples: the intercept of a line fitted against 1/N.
 
-    Chong & Forsyth 2020 (sec. 4): the bias of FID is linear in 1/N. N goes from half of the samples to all of them,
-    twice each, from the front and from the back.
+    Chong & Forsyth 2020 (sec. 4): the bias of FID is linear in 1/N. N goes from half of the samples to all of them;
+    every N but the last is measured twice, on the first and on the last N samples.
 
     Returns:
-        None where half of the samples are fewer than the features, so that the line does not hold.
+        None if half of the samples are fewer than the features, where the bias is not linear in 1/N.
     """
     groups = _groups(parts)
     if sum(part.count for part in parts) < 2 * parts[0].num_features:
@@ -57,6 +57,6 @@ def distance_at_infinity(parts: Sequence[Moments], distance: Distance) -> float 
 
 
 def _groups(parts: Sequence[Moments]) -> list[Moments]:
-    """The parts, in order, as ``NUM_GROUPS`` of about equal numbers."""
+    """The parts, in order, merged into ``NUM_GROUPS`` groups of about equal size."""
     edges = np.linspace(0, len(parts), NUM_GROUPS + 1).round().astype(int)
     return [merge_moments(parts[start:end]) for start, end in itertools.pairwise(edges)]

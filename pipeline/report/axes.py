@@ -1,4 +1,4 @@
-"""What all figures share: an empty one, colours and spines of axes, and logarithmic scales with plain numbers."""
+"""What all figures share: an empty figure, the style of axes, and logarithmic scales with plain numbers."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from pipeline.report.theme import Theme
 
 
 def new_figure(width: float, height: float, dpi: int, theme: Theme) -> Figure:
-    """An empty figure of so many inches, in which matplotlib finds the place of every label."""
+    """An empty figure of ``width`` by ``height`` inches, with matplotlib's constrained layout."""
     return Figure(figsize=(width, height), dpi=dpi, facecolor=theme.background, layout="constrained")
 
 
 def style(axes: Axes, theme: Theme) -> None:
-    """Colours, a light grid behind the data, and only the spines that carry numbers."""
+    """Sets colours, a light grid behind the data, and only the left and bottom spines."""
     axes.set_facecolor(theme.background)
     axes.grid(color=theme.grid, linewidth=0.7)
     axes.set_axisbelow(True)
@@ -30,14 +30,14 @@ def style(axes: Axes, theme: Theme) -> None:
 
 
 def step_axis(axes: Axes, counts: Sequence[int]) -> None:
-    """Steps on a logarithmic x axis of base 2, every count a tick."""
+    """A logarithmic x axis of base 2, with a tick at every step count."""
     axes.set_xscale("log", base=2)
     axes.set_xticks(counts, [str(count) for count in counts])
     axes.xaxis.set_minor_locator(NullLocator())
 
 
 def log_axis(axes: Axes, which: Literal["x", "y"], values: Iterable[float]) -> None:
-    """Logarithmic with plain numbers as ticks: powers of ten or finer; left linear where too few fit."""
+    """A logarithmic axis with plain numbers as ticks, powers of ten or finer; stays linear if fewer than two fit."""
     positive = [value for value in values if value > 0]
     if not positive:
         return

@@ -16,7 +16,7 @@ class ReportContents:
     Attributes:
         rows: Every measured cell: the couplings' first, then each model's in order.
         summary: The few numbers that the run is judged by.
-        pictures: The figures by the names of their files.
+        pictures: The figures by file name.
         page: The whole page as HTML.
     """
 

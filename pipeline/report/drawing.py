@@ -1,4 +1,4 @@
-"""From figures to files, without any global state."""
+"""Renders figures as files, without matplotlib's global state."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def png(figure: Figure) -> bytes:
 
 
 def draw_both(alt: str, draw: Callable[[Theme], Figure]) -> Picture:
-    """What ``draw`` draws, for a light and for a dark background; ``alt`` is said to those who do not see it."""
+    """The figure of ``draw`` for a light and for a dark background, with ``alt`` as its text alternative."""
     light, dark = draw(LIGHT), draw(DARK)
     light_png = png(light)
     _place_like(light, dark)
@@ -29,7 +29,7 @@ def draw_both(alt: str, draw: Callable[[Theme], Figure]) -> Picture:
 
 
 def _place_like(laid_out: Figure, figure: Figure) -> None:
-    """Gives ``figure`` the layout of a drawn one with the same content; finding it again is a third of drawing."""
+    """Copies the layout of a drawn figure with the same content; computing it again takes a third of drawing."""
     figure.set_layout_engine("none")
     for axes, placed in zip(figure.axes, laid_out.axes, strict=True):
         axes.set_position(placed.get_position(original=True), which="original")

@@ -16,9 +16,9 @@ AnyRow = TypeVar("AnyRow", bound=Row)
 
 
 def write_few_step_csv(path: Path, rows: Sequence[Row]) -> None:
-    """Writes rows of one kind, at least one, atomically.
+    """Writes rows, at least one and all of one class, atomically.
 
-    None becomes an empty field, and ``nfe`` has a decimal point only where it is no whole number.
+    None becomes an empty field, and ``nfe`` has a decimal point only if it is not a whole number.
     """
     with atomic_file(path) as temporary, temporary.open("w", newline="") as stream:
         writer = csv.DictWriter(stream, type(rows[0]).columns())
@@ -28,10 +28,10 @@ def write_few_step_csv(path: Path, rows: Sequence[Row]) -> None:
 
 
 def read_few_step_csv(path: Path, kind: type[AnyRow]) -> tuple[AnyRow, ...]:
-    """Rows of a table of ``kind``; the errors of :func:`pipeline.report.reading.load_csv`."""
+    """Rows of a table, each a ``kind``; raises what :func:`pipeline.report.reading.load_csv` raises."""
     return load_csv(path, kind)
 
 
 def parse_few_step_csv(text: str, kind: type[AnyRow], origin: str) -> tuple[AnyRow, ...]:
-    """Rows of the text of a table; ``origin`` names it in errors."""
+    """Rows of a table given as text, each a ``kind``; ``origin`` names the table in errors."""
     return parse_csv(text, kind, origin)

@@ -1,4 +1,4 @@
-"""Small pieces of HTML; every text that goes in is escaped."""
+"""Small pieces of HTML; all text is escaped."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Picture:
     """A figure for the page.
 
     Attributes:
-        alt: What it shows, for those who do not see it.
-        light: The file for a light background.
-        dark: The file for a dark background.
+        alt: Text alternative.
+        light: Content of the file for a light background.
+        dark: Content of the file for a dark background.
         kind: Format of both files.
     """
 
@@ -32,12 +32,12 @@ class Picture:
 
 
 def packaged_text(package: str, name: str) -> str:
-    """A text file that lies beside the modules of ``package``."""
+    """Content of a text file in the folder of ``package``."""
     return (importlib.resources.files(package) / name).read_text("utf-8")
 
 
 def picture(item: Picture) -> str:
-    """A picture that follows the reader's colour scheme."""
+    """A picture that follows the reader's colour scheme, light or dark."""
     return (
         f'<picture><source media="(prefers-color-scheme: dark)" srcset="{image_uri(item.dark, item.kind)}">'
         f'<img src="{image_uri(item.light, item.kind)}" alt="{escape(item.alt)}"></picture>'
@@ -50,7 +50,7 @@ def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[object]], *
     Args:
         caption: Names the table and, for assistive technology, its box.
         head: Column headings.
-        rows: Cells, as many as headings; the first of each row is its heading.
+        rows: Cells, one per heading; the first cell of a row is the row's heading.
         text_columns: Leading columns with text; the others hold numbers and are aligned to the right.
     """
     classes = ["" if column < text_columns else ' class="number"' for column in range(len(head))]
@@ -72,7 +72,7 @@ def definitions(entries: Iterable[tuple[str, object]]) -> str:
 
 
 def image_uri(content: bytes, kind: Literal["png", "gif"] = "png") -> str:
-    """An image's bytes as a ``data:`` address."""
+    """An image's bytes as a ``data:`` URI."""
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 

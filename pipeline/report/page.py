@@ -1,4 +1,4 @@
-"""The frame of every page: no server, no request, light and dark, readable on a phone and without JavaScript."""
+"""The frame of every page: self-contained, light and dark, readable on a phone and without JavaScript."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def frame_page(
         title: Name of the page, in plain text.
         content: HTML between the page's heading and its provenance.
         provenance: What made the run: names and values.
-        params: The configuration, shown whole.
-        style: CSS beside that of every page.
-        script: JavaScript that runs once the page is there.
+        params: The whole configuration, shown on the page.
+        style: CSS in addition to that of every page.
+        script: JavaScript that runs after the page has loaded.
     """
     return Template(packaged_text(__package__, "page_template.html")).substitute(
         title=escape(title),
@@ -47,8 +47,8 @@ def few_step_table(rows: Sequence[Row], formats: Mapping[str, str]) -> str:
     """Every measured cell, at least one, with the columns of ``metrics/few_step.csv``.
 
     Args:
-        rows: Of one kind.
-        formats: Format specifications of columns; numbers of others have four significant digits.
+        rows: Rows of one class.
+        formats: Format specifications by column; floats of other columns have four significant digits.
     """
     columns = type(rows[0]).columns()
     lines = [

@@ -23,7 +23,7 @@ class Provenance:
     """Where the numbers come from.
 
     Attributes:
-        revision: Git revision, with a remark where the code differs from it; or why it is unknown.
+        revision: Git revision, with a note if the code differs from it; or why it is unknown.
         python: Version of Python.
         packages: Version of each package that numbers depend on; ``not installed`` where missing.
         cpu: Model name of the processor.

@@ -1,4 +1,4 @@
-"""Files that stages wrote, read back into typed form, with an error that names what is wrong."""
+"""Reads the files of other stages into typed form, with errors that name what is wrong."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ Loaded = TypeVar("Loaded")
 
 
 def load_json(path: Path, kind: type[Loaded]) -> Loaded:
-    """One ``kind`` from a JSON file.
+    """A JSON file as a ``kind``.
 
     Raises:
-        StraightflowError: If the file is missing or holds something else.
+        StraightflowError: If the file is missing or does not hold a ``kind``.
     """
     try:
         return TypeAdapter(kind).validate_json(path.read_bytes())
@@ -38,7 +38,7 @@ def load_arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def load_csv(path: Path, kind: type[Loaded]) -> tuple[Loaded, ...]:
-    """A ``kind`` from each line of a CSV file; the same errors as :func:`load_json`."""
+    """Each line of a CSV file as a ``kind``; the same errors as :func:`load_json`."""
     try:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -47,7 +47,7 @@ def load_csv(path: Path, kind: type[Loaded]) -> tuple[Loaded, ...]:
 
 
 def parse_csv(text: str, kind: type[Loaded], origin: str) -> tuple[Loaded, ...]:
-    """A ``kind`` from each line of CSV; an empty field is None. ``origin`` names the text in errors."""
+    """Each line of CSV text as a ``kind``, empty fields as None; ``origin`` names the text in errors."""
     try:
         lines: list[dict[str, Any]] = [
             {key: value or None for key, value in line.items()} for line in csv.DictReader(io.StringIO(text))

@@ -16,10 +16,10 @@ def write_report(root: Path, config: Config, *, table: Path, summary: Path, fold
 
     Args:
         root: The project's folder.
-        config: The run.
-        table: File of every measured cell, CSV.
-        summary: File of the headline numbers, JSON.
-        folder: Folder of ``index.html`` and ``figures/``, those for a light background.
+        config: Configuration of the run.
+        table: CSV file to write, a row for every measured cell.
+        summary: JSON file to write, the headline numbers.
+        folder: Folder for ``index.html`` and for ``figures/``, which are drawn for a light background.
 
     Raises:
         StraightflowError: If an output is missing or not what its stage writes.
@@ -33,10 +33,10 @@ def write_report(root: Path, config: Config, *, table: Path, summary: Path, fold
 
 
 def describe_run(config: Config, table: Path) -> str:
-    """What a run found, for the terminal, from the ``table`` of its report.
+    """The results of a run for the terminal, from the ``table`` of its report.
 
     Raises:
-        StraightflowError: If the table is missing or of other samples than the configured ones.
+        StraightflowError: If the table is missing, or is of points where images are configured or the reverse.
     """
     if space_of(config.data) is POINTS:
         from pipeline.report.points.summary import describe_table
@@ -48,7 +48,7 @@ def describe_run(config: Config, table: Path) -> str:
 
 
 def _compose(root: Path, config: Config) -> ReportContents:
-    # Either kind imports what it alone needs: points draw with torch, which images do without.
+    # Only the kind that is needed is imported: figures of points need torch, those of images do not.
     if space_of(config.data) is POINTS:
         from pipeline.report.points.report import compose_report
 

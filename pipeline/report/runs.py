@@ -1,4 +1,4 @@
-"""Two runs side by side, cell by cell."""
+"""Compares two runs cell by cell."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def load_run(name: str, repository: Path) -> tuple[ImageRow, ...]:
     try:
         if path.is_file():
             return _parse(path.read_text("utf-8", errors="replace"), str(path))
-    except OSError as error:  # one that may not be read, or a name too long for the file system
+    except OSError as error:  # the file is not readable, or the name is too long for the file system
         raise _no_run(name, one_line(error)) from error
     # DVC keeps experiments as refs/exps/<two digits>/<baseline>/<name>.
     experiments = _git(repository, "for-each-ref", "--format=%(refname)", "refs/exps").stdout.split()

@@ -1,4 +1,4 @@
-"""Values by steps for the terminal: every model and solver down, every step count across."""
+"""Table of values for the terminal: a row for every model and solver, a column for every step count."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pipeline.metrics.row import ADAPTIVE
 
 
 def lines_by_steps(cells: Mapping[tuple[str, str, int | None], str]) -> list[str]:
-    """Lines of a table of fixed width, every model and solver down, every step count across.
+    """Lines of a table of fixed width: a row for every model and solver, a column for every step count.
 
     Args:
-        cells: What is shown of each (model, solver, number of steps, None for an adaptive solver).
+        cells: Text by (model, solver, number of steps), the last None for an adaptive solver.
     """
     counts: list[int | None] = [*sorted({count for _, _, count in cells if count is not None})]
     if any(count is None for _, _, count in cells):

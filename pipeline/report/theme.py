@@ -1,4 +1,4 @@
-"""Colours of figures, on a light and on a dark background, that any kind of colour vision distinguishes."""
+"""Colours of figures on a light and on a dark background, distinguishable with any kind of colour vision."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Theme:
     students: tuple[str, ...]
 
     def colours(self, models: Iterable[str]) -> dict[str, str]:
-        """A colour for each model; students beyond the palette start over."""
+        """A colour for each model; students beyond the palette repeat it from the start."""
         students = [name for name in dict.fromkeys(models) if name != TEACHER]
         return {TEACHER: self.teacher[0]} | {name: cycle(self.students, at) for at, name in enumerate(students)}
 

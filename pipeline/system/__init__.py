@@ -1,6 +1,6 @@
-"""What any program needs, and nothing of ours: it imports no other package.
+"""Utilities that any program needs; this package imports no other package of the project.
 
-``errors`` what a user can mend · ``atomic`` files that are whole or absent · ``file_lock`` one process at a time ·
-``fingerprint`` of files, ``code`` of what a module reaches · ``progress`` bars and plain lines · ``hub`` downloads ·
-``allocator`` memory that is kept.
+``errors`` that a user can fix · ``atomic``: files that are whole or absent · ``file_lock``: one process at a time ·
+``fingerprint``: hashes of files · ``code``: hashes of the code that a module imports · ``progress``: bars and log lines
+· ``hub``: downloads · ``allocator``: settings of malloc.
 """

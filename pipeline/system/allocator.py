@@ -1,11 +1,11 @@
-"""Memory of the CPU: what tensors free is kept for the next ones."""
+"""CPU memory: settings of malloc that reuse what tensors have freed."""
 
 from __future__ import annotations
 
 import ctypes
 import platform
 
-# Names and numbers of malloc.h; the threshold is the largest that glibc takes.
+# Constants of malloc.h; the mmap threshold is the largest that glibc accepts.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 LARGEST_MMAP_THRESHOLD, NEVER_TRIM = 32 * 2**20, 2**31 - 1
 
@@ -17,22 +17,22 @@ def _libc() -> ctypes.CDLL | None:
 def keep_freed_memory() -> bool:
     """Tells glibc's malloc to keep freed blocks of up to 32 MiB instead of handing them back to the kernel.
 
-    A network call allocates and frees the same few hundred blocks every time. Handed back, each comes again as empty
-    pages that the kernel has to clear, one thread at work: a tenth of a step's CPU time for the digits network. The
+    A network call allocates and frees the same few hundred blocks every time. If they go back to the kernel, it has to
+    zero new pages for each, on a single thread: a tenth of a step's CPU time for the digits network. In return the
     process keeps its peak memory until it ends or calls :func:`release_freed_memory`. See mallopt(3).
 
     Returns:
-        Whether it is done; other C libraries are left as they are.
+        Whether the settings took effect; False without glibc, where nothing is changed.
     """
     libc = _libc()
     if libc is None:
         return False
-    # Both, as setting one ends glibc's own adjustment of the other.
+    # Both are set, because setting one stops glibc from adjusting the other.
     return bool(libc.mallopt(M_MMAP_THRESHOLD, LARGEST_MMAP_THRESHOLD) and libc.mallopt(M_TRIM_THRESHOLD, NEVER_TRIM))
 
 
 def release_freed_memory() -> None:
-    """Hands what is free now back to the kernel, so that the memory of the process is what it uses; malloc_trim(3)."""
+    """Returns freed memory to the kernel, so that the process holds only what it uses; see malloc_trim(3)."""
     libc = _libc()
     if libc is not None:
         libc.malloc_trim(0)

@@ -52,7 +52,7 @@ def publish_folder(source: Path, destination: Path) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Writes ``content`` as indented JSON, atomically. NaN and infinity are refused."""
+    """Writes ``content`` as indented JSON, atomically; raises ValueError for NaN and infinity."""
     text = json.dumps(content, indent=2, allow_nan=False) + "\n"
     with atomic_file(path) as temporary:
         temporary.write_text(text)

@@ -1,4 +1,4 @@
-"""Which code a module reaches through its imports, told apart by what it does and not by how it is written."""
+"""Hashes of the code that a module reaches through its imports, unaffected by comments, docstrings and formatting."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ import grimp
 from packaging.version import Version
 
 NO_CODE: Mapping[str, str] = MappingProxyType({})
-"""For callers whose code does not change between one call and the next that goes on with its work."""
+"""For callers whose code does not change between a run and its continuation."""
 
 
 def reached_code(module: str, *, packages: Sequence[str], without_effect: Collection[str]) -> dict[str, str]:
-    """Every module of the project, file beside one, and library that ``module`` reaches, each with its version.
+    """Hashes of the project's modules and files, and versions of the libraries, that ``module`` reaches by imports.
 
     Imports inside functions count. Docstrings, comments and formatting do not: two files that parse to the same
-    statements are equal, whatever the Python that reads them.
+    statements have the same hash, under any version of Python.
 
     Args:
         module: Dotted name, in one of ``packages``.
         packages: The project's own top-level packages, importable.
-        without_effect: Modules and libraries that cannot change a result. They are left out, and so is what only they
-            reach.
+        without_effect: Modules and libraries that cannot change a result. They are left out, and so is what is reached
+            only through them.
 
     Returns:
-        SHA-256 of each module of the project by its dotted name, of each file that such a module names and that lies
-        beside it by ``<package>/<file>``, and the public version of each library by its name, sorted.
+        Sorted by name: the SHA-256 of each of the project's modules under its dotted name, the SHA-256 of each data
+        file that such a module names in its own folder under ``<package>/<file>``, the public version of each library.
     """
     graph = grimp.build_graph(*packages, include_external_packages=True, cache_dir=None)
     for name in graph.modules.intersection(without_effect):
@@ -71,7 +71,7 @@ def _source(module: str) -> Path:
 
 
 def _named_files(tree: ast.Module, folder: Path) -> Iterator[Path]:
-    """Files that are not code, such as templates, beside a module that names them: it reads them."""
+    """Files other than Python in a module's folder, such as templates, whose names occur as strings in the module."""
     named = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
     for item in folder.iterdir():
         if item.name in named and item.suffix != ".py" and item.is_file():
@@ -79,9 +79,9 @@ def _named_files(tree: ast.Module, folder: Path) -> Iterator[Path]:
 
 
 def _statements(node: Any) -> Any:
-    """A syntax tree as plain values, without positions, strings that stand alone, and empty fields.
+    """A syntax tree as plain values, without positions, docstrings and empty fields.
 
-    ``ast.dump`` would do but for the fields that Python versions add, all of them empty where they mean nothing.
+    ``ast.dump`` depends on the version of Python: newer ones add fields, which are empty where unused.
     """
     if isinstance(node, ast.AST):
         fields = {name: _statements(value) for name, value in ast.iter_fields(node) if value not in (None, [])}
@@ -92,7 +92,7 @@ def _statements(node: Any) -> Any:
 
 
 def _stands_alone(node: Any) -> bool:
-    """Whether a statement is a string and nothing else: a docstring, or what is written below an attribute."""
+    """Whether a statement is only a string: a docstring, or the description below an attribute."""
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 

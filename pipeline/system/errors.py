@@ -1,4 +1,4 @@
-"""How a stage ends early: by an error a user can mend, or because it was asked to stop."""
+"""Exceptions that end a stage early: an error that the user can fix, or a request to stop."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 
 class StraightflowError(Exception):
-    """A problem with the user's configuration, files or surroundings.
+    """A problem with the user's configuration, files or environment.
 
     Stages print it as one message without a traceback and exit with status 2.
 
@@ -27,18 +27,18 @@ class StraightflowError(Exception):
 
 
 MOST_PROBLEMS = 12
-"""Fields that one message names."""
+"""Fields that one message names at most."""
 
 
 def validation_problems(error: ValidationError) -> str:
-    """The first fields that did not validate, with the reasons, and how many more there are, in one line."""
+    """The first invalid fields with the reasons, and how many more there are, in one line."""
     problems = [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
     more = [f"and {len(problems) - MOST_PROBLEMS} more"] if len(problems) > MOST_PROBLEMS else []
     return "; ".join(problems[:MOST_PROBLEMS] + more)
 
 
 def one_line(error: Exception) -> str:
-    """The message of a library's error without line breaks and endless lists; its type where it has none."""
+    """The first 500 characters of a library's error message, in one line; the error's type if it has no message."""
     return " ".join(str(error).split())[:500] or type(error).__name__
 
 
@@ -47,11 +47,11 @@ EXIT_RESUME = 75
 
 
 class InterruptedRunError(Exception):
-    """A run that saved a checkpoint and stopped because it was asked to; started again, it goes on."""
+    """A run saved a checkpoint and stopped on request; it resumes when it is started again."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Says that ``name`` does not exist, which known name is closest, and what is known."""
+    """End of an error message: ``name`` does not exist, the closest known name, and all known names."""
     known = list(known)
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"; did you mean {close[0]!r}?" if close else ""

@@ -1,4 +1,4 @@
-"""One process at a time, on every machine that shares the file system."""
+"""A lock file that one process holds at a time, on all machines that share the file system."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 @contextmanager
 def file_lock(path: Path, *, busy: StraightflowError) -> Iterator[None]:
-    """Holds the lock file ``path``, made if absent; the system frees it however this process ends.
+    """Holds the lock file ``path``, created if absent; the system releases it however this process ends.
 
-    A record lock, since what this process forks does not share it: loader workers that outlive a killed training would
-    keep an open file's lock. A file system without locks keeps nobody out.
+    A POSIX record lock (fcntl), since forked processes do not inherit it: loader workers that outlive a killed training
+    would keep a lock of the open file (flock). On a file system without locks, nothing is locked.
 
     Raises:
         StraightflowError: ``busy``, if another process holds it.

@@ -1,4 +1,4 @@
-"""Fingerprints: SHA-256 over contents, so that work is only ever matched with its own inputs."""
+"""Fingerprints: SHA-256 of contents, so that cached work is reused only with the inputs it was made from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Hugging Face hub: an answer or an error within seconds, and never any code from it."""
+"""Downloads from the Hugging Face hub: an answer or an error within seconds; no code from it is ever run."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def hub_revision(kind: Kind, name: str, *, timeout_seconds: float = TIMEOUT_SECO
         ) from error
     except Exception as error:  # transport errors are those of whatever HTTP client the hub's library uses
         raise StraightflowError(
-            expected=f"an answer of {api.endpoint} about the {kind} {name!r}",
+            expected=f"an answer from {api.endpoint} about the {kind} {name!r}",
             found=f"{type(error).__name__}: {one_line(error)}",
             mend="connect to the network, correct the id, or name a local copy",
         ) from error
 
 
 def cached_model(name: str) -> Path | None:
-    """The newest snapshot of a model that was downloaded before, if there is one."""
+    """The newest snapshot of a model in the local cache; None if there is none."""
     try:
         return Path(snapshot_download(name, local_files_only=True, allow_patterns=_MODEL_FILES))
     except (LocalEntryNotFoundError, ValueError):
@@ -52,7 +52,7 @@ def download_model(name: str) -> Path:
     """Folder with the configuration and weights of a model, from the hub or from an earlier download.
 
     Raises:
-        StraightflowError: If it can be had from neither.
+        StraightflowError: If neither has it.
     """
     try:
         revision = hub_revision("model", name)

@@ -1,5 +1,5 @@
-"""Distributions of points whose answer is known.
+"""Toy distributions of points, for problems with known answers.
 
-``distributions`` what there is to draw from · ``gaussian_mixture`` densities and velocity fields in closed form.
-Models, couplings, training and solvers are those of images; only the sample's shape differs, (dim,).
+``distributions`` by name · ``gaussian_mixture``: densities and velocity fields in closed form. Models, couplings,
+training and solvers are the same as for images; a sample has shape (dim,).
 """

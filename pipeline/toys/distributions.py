@@ -1,4 +1,4 @@
-"""The distributions of points: a name, a way to draw, and what is known of each in closed form."""
+"""The toy distributions by name: how to sample each, and what is known of it in closed form."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class Toy:
     """A distribution of points.
 
     Attributes:
-        dim: Entries of a point.
+        dim: Dimension of a point.
         sample: (num, generator) → independent points, (num, dim), float32.
         extent: Bounds of figures, (low, high) on every axis.
-        mixture: The distribution itself where it is a mixture of Gaussians.
-        inside: Whether points (num, dim) lie in the support, where it has an edge.
+        mixture: The distribution as a mixture of Gaussians; None if it is not one.
+        inside: Points (num, dim) → whether each lies in the support, (num,); None if the support has no edge.
     """
 
     dim: int
@@ -57,7 +57,7 @@ def two_moons(num: int, generator: torch.Generator) -> torch.Tensor:
 
 
 def _mixture(means: Sequence[tuple[float, ...]], std: float, extent: tuple[float, float]) -> Toy:
-    """Equal Gaussians at ``means``."""
+    """Equally weighted Gaussians at ``means``, each with standard deviation ``std``."""
     mixture = GaussianMixture(
         weights=torch.full((len(means),), 1 / len(means)),
         means=torch.tensor(list(means)),

@@ -26,7 +26,7 @@ class GaussianMixture:
 
     @property
     def dim(self) -> int:
-        """Entries of a point."""
+        """Dimension of a point."""
         return self.means.shape[1]
 
     def sample(self, num: int, generator: torch.Generator) -> torch.Tensor:
@@ -42,10 +42,10 @@ class GaussianMixture:
     def velocity(self, x_t: torch.Tensor, t: torch.Tensor, noise: NoiseConfig = STANDARD_NOISE) -> torch.Tensor:
         """E[x_1 - x_0 | x_t] of independent pairs on the linear path, the minimiser of flow matching's loss.
 
-        Given component k, x_t = (1 - t) x_0 + t x_1 is N((1 - t) m + t μ_k, V_k I), V_k = (1 - t)² σ² + t² s_k², and
-        its mean velocity is linear in x_t: μ_k - m + c_k (x_t - E x_t) with c_k = (t s_k² - (1 - t) σ²) / V_k; the
-        components are averaged by their posterior weights (Lipman et al. 2023, eq. 8; Albergo, Boffi & Vanden-Eijnden
-        2023, app. A, on Gaussian mixtures).
+        Given component k, x_t = (1 - t) x_0 + t x_1 is N((1 - t) m + t μ_k, V_k I), V_k = (1 - t)² σ² + t² s_k². Its
+        mean velocity is linear in x_t: μ_k - m + c_k (x_t - E x_t) with c_k = (t s_k² - (1 - t) σ²) / V_k. The
+        components' velocities are averaged with their posterior weights (Lipman et al. 2023, eq. 8; Albergo, Boffi &
+        Vanden-Eijnden 2023, app. A, on Gaussian mixtures).
 
         Args:
             x_t: (batch, dim).

@@ -1,1 +1,1 @@
-"""What tests share: small models and trainings, projects in folders of their own, scripts run in other processes."""
+"""What tests share: small models and trainings, projects in temporary folders, scripts run in other processes."""

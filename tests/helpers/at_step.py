@@ -1,4 +1,4 @@
-"""Trainings that something happens to at a given step."""
+"""Calls a function at a given step of a training."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def die() -> None:
 
 @contextmanager
 def at_step(step: int, act: Callable[[], None]) -> Iterator[None]:
-    """Trainings inside call ``act`` when step ``step``, from 0, begins."""
+    """Inside the block, trainings call ``act`` when step ``step`` (counted from 0) begins."""
 
     def rate(asked: int, settings: TrainingConfig) -> float:
         if asked == step:

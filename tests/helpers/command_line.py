@@ -1,4 +1,4 @@
-"""The command for people, called in this process."""
+"""The command ``straightflow``, called in this process."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from stages.commands.app import app
 
 
 def straightflow(*arguments: str) -> Result:
-    """What a call ended with."""
+    """Exit code, output and exception of a call."""
     return CliRunner().invoke(app, arguments, prog_name="straightflow")
 
 
@@ -20,7 +20,7 @@ def printed(*arguments: str) -> str:
 
 
 def refusal(*arguments: str) -> str:
-    """The one message that a call ends with instead of doing anything."""
+    """Standard error of a call that is refused with exit status 2 and a single message."""
     done = straightflow(*arguments)
     assert (done.exit_code, type(done.exception)) == (2, SystemExit), done.output
     assert done.stderr.count("error\nexpected: ") + done.stderr.count("\nError: ") == 1, done.output

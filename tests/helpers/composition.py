@@ -1,4 +1,4 @@
-"""The configuration that overrides compose to, as plain mappings."""
+"""The configuration composed from overrides, as plain mappings."""
 
 from __future__ import annotations
 

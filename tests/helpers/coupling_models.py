@@ -39,7 +39,7 @@ def couplings(**changes: object) -> CouplingsConfig:
 
 
 def rewrite_shard(store: Path, index: int, tensors: dict[str, torch.Tensor], **changes: object) -> None:
-    """Replaces a shard and what the manifest says of it."""
+    """Replaces a shard and updates its record in the manifest."""
     manifest = json.loads((store / "manifest.json").read_text())
     record = manifest["shards"][index]
     record["sha256"] = write_shard(store / record["file"], tensors)

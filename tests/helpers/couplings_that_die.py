@@ -1,6 +1,6 @@
-"""stages.couplings, but the process kills itself in the shard that the file ``die_in_shard`` names, once.
+"""stages.couplings, but the process kills itself once, in the shard whose number is in the file ``die_in_shard``.
 
-The shards it finishes are listed in ``shards_made``.
+Finished shards are listed in ``shards_made``.
 """
 
 from __future__ import annotations

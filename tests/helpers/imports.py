@@ -1,4 +1,4 @@
-"""What a piece of code imports, in a process of its own."""
+"""Modules that a piece of code imports, found in a new process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one of several processes runs in tests/training/test_processes.py: couplings, then trainings, into one folder.
+"""Script of each process in tests/training/test_processes.py: couplings, then trainings, in one folder.
 
 torchrun --nproc-per-node N tests/helpers/process_worker.py FOLDER N [sharded]
 """
@@ -59,10 +59,10 @@ TRAINING = training_config(
 
 
 def work(folder: Path, runtime: Runtime) -> None:
-    """Writes ``store-N`` and, N processes, what :func:`train_once` says for three trainings.
+    """With N processes, writes ``store-N`` and the files of :func:`train_once` for three trainings.
 
-    ``whole`` starts from nothing; ``accumulated`` divides each batch once more; ``continued`` goes on from the
-    checkpoints in ``interrupted``.
+    ``whole`` starts from scratch; ``accumulated`` accumulates gradients; ``continued`` resumes from the checkpoints in
+    ``interrupted``.
     """
     count = runtime.accelerator.num_processes
     student = folder / "student"
@@ -78,11 +78,11 @@ def work(folder: Path, runtime: Runtime) -> None:
 
 
 def work_sharded(folder: Path, runtime: Runtime) -> None:
-    """Writes, N processes, what :func:`train_once` says for five trainings.
+    """Writes the files of :func:`train_once` for five trainings.
 
-    ``whole``, ``accumulated`` and ``continued`` are as at :func:`work`; ``reformatted`` goes on from
-    ``interrupted-channels-last``; ``killed`` dies in its sixth step, leaves the
-    checkpoints it has then in ``interrupted-sharded`` as well, and is started again.
+    ``whole``, ``accumulated`` and ``continued`` are as in :func:`work`; ``reformatted`` resumes from
+    ``interrupted-channels-last``; ``killed`` dies in its sixth step, has its checkpoints copied to
+    ``interrupted-sharded``, and is started again.
     """
     train_once("whole", TRAINING, folder, runtime)
     one_by_one = {"gradient_accumulation_steps": TRAINING.batch_size // runtime.accelerator.num_processes}
@@ -106,9 +106,9 @@ def run_name(name: str, runtime: Runtime) -> str:
 
 
 def train_once(name: str, config: TrainingConfig, folder: Path, runtime: Runtime) -> None:
-    """Writes, after :func:`run_name`, weights as safetensors, and as JSON each row's and each average's losses.
+    """Trains, and writes the weights as safetensors and each row's and each average's losses as JSON.
 
-    Last in the JSON is the FID that was measured in training, after step 6.
+    Files are named by :func:`run_name`. The last entry of the JSON is the FID measured in training, after step 6.
     """
     run = run_name(name, runtime)
     unet = load_network(folder / "student")
@@ -130,7 +130,7 @@ def train_once(name: str, config: TrainingConfig, folder: Path, runtime: Runtime
 
 
 def watcher_of(unet: ModelMixin, folder: Path, run: str, runtime: Runtime, fids: list[float]) -> Watcher:
-    """A watcher that draws and measures every sixth step, and appends to ``fids``; features are the rows' means."""
+    """A watcher that samples and measures FID every sixth step and appends it to ``fids``; features are row means."""
     extractor = FeatureExtractor("rows", "0", lambda images: images.float().mean(dim=(1, 3)).numpy())
     train, heldout = (SampleSet(to_uint8(part).numpy(), None, name) for part, name in PARTS)
     reference = open_reference(

@@ -1,4 +1,4 @@
-"""Projects in folders of their own, and the commands that tests run in them."""
+"""Projects in temporary folders, and the commands that tests run in them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).parents[2]
-# For code that is not in the folder it runs in, on one thread of the CPU.
+# Environment to run this project's code from another folder, on one thread of the CPU.
 OF_THIS_PROJECT = {
     "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}",
     "OMP_NUM_THREADS": "1",
@@ -21,7 +21,7 @@ OF_THIS_PROJECT = {
 
 
 def fresh_copy(folder: Path) -> None:
-    """Copies every file that git knows, as it is now, and makes the copy a repository."""
+    """Copies every tracked file in its present state, and makes the copy a git repository."""
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
     for name in filter(None, listed.split("\0")):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -46,7 +46,7 @@ def commit(folder: Path) -> None:
 
 
 def call(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Runs a module in ``folder`` with this interpreter, which its own commands find as ``python``."""
+    """Runs a module in ``folder`` with this interpreter, which is also the ``python`` of commands that it starts."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     command = [sys.executable, "-m", *arguments]
     return subprocess.run(

@@ -30,7 +30,7 @@ def row(model: str, solver: str, steps: int, fid: float, **other: Any) -> dict[s
 
 
 def grey_level(series: int, steps: int, noise: int) -> int:
-    """A level of its own for every cell and noise, so that a misplaced image shows."""
+    """A different level for every cell and noise, so that a misplaced image is noticed."""
     return 10 + 60 * series + 15 * STEPS.index(steps) + 2 * noise
 
 

@@ -1,4 +1,4 @@
-"""A training of seconds: twenty pairs, a velocity, settings."""
+"""A training that takes seconds: twenty pairs, an objective, settings."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def training_config(**changes: object) -> TrainingConfig:
 
 
 class Pairs:
-    """Twenty pairs that every process makes alike."""
+    """Twenty pairs, the same in every process."""
 
     def __init__(self) -> None:
         generator = torch.Generator().manual_seed(1)

@@ -1,4 +1,4 @@
-"""stages.teacher, but the process signals itself at the step that the file ``die_at`` names: STEP SIGNAL."""
+"""stages.teacher, but the process sends itself a signal at a step; the file ``die_at`` holds "STEP SIGNAL"."""
 
 from __future__ import annotations
 

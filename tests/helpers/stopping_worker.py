@@ -1,4 +1,4 @@
-"""What one of several processes runs in tests/training/test_stopping.py: trainings that end early, into one folder.
+"""Script of each process in tests/training/test_stopping.py: trainings that stop early, in one folder.
 
 torchrun --nproc-per-node N tests/helpers/stopping_worker.py FOLDER N
 """
@@ -28,7 +28,7 @@ POISONED = 13
 
 
 def stop_one(folder: Path, runtime: Runtime) -> None:
-    """The last process alone gets SIGTERM in the fourth step; each writes what it was told, as ``stopped-RANK``."""
+    """Only the last process gets SIGTERM, in the fourth step; each writes its error message to ``stopped-RANK``."""
 
     def ask_the_last() -> None:
         if runtime.accelerator.is_last_process:
@@ -42,7 +42,7 @@ def stop_one(folder: Path, runtime: Runtime) -> None:
 
 
 def go_on(folder: Path, runtime: Runtime) -> None:
-    """Goes on from there, where all processes but the main one would find no whole checkpoint; writes the weights."""
+    """Resumes from there, with no process but the main one seeing a whole checkpoint; writes the weights."""
     if not runtime.is_main:
         checkpoint._damage = lambda candidate: f"{candidate} is not seen yet"
     unet = small_unet()
@@ -52,7 +52,7 @@ def go_on(folder: Path, runtime: Runtime) -> None:
 
 
 def break_down(folder: Path, runtime: Runtime) -> None:
-    """A sample of one process is not a number; each process writes what it was told, as ``broken-RANK``."""
+    """One process gets a sample of NaN; each writes its error message to ``broken-RANK``."""
     items = Pairs()
     items.x_1[POISONED] = float("nan")
     settings = SETTINGS.model_copy(update={"log_every_steps": 1})

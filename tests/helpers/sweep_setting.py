@@ -1,4 +1,4 @@
-"""A small sweep for tests, and what one of several processes runs of it.
+"""A small sweep for tests; as a script, the part of each of several processes.
 
 torchrun --nproc-per-node N tests/helpers/sweep_setting.py FOLDER N
 """
@@ -28,7 +28,7 @@ from pipeline.models.sampler import load_sampler
 
 NUM_FEATURES = 6
 PROJECTION = np.random.default_rng(0).normal(size=(64, NUM_FEATURES)).astype(np.float32)
-MEASURED = ("seconds_per_1000", "peak_memory_mib")  # the only columns that a repetition may change
+MEASURED = ("seconds_per_1000", "peak_memory_mib")  # the only columns that may differ between repetitions
 
 
 def config(**changes: Any) -> EvaluateConfig:
@@ -72,7 +72,7 @@ def run_sweep(folder: Path, runtime: Runtime, **changes: Any) -> Sweep:
 
 
 def few_step_fid(folder: Path, runtime: Runtime) -> float:
-    """FID at two steps from the noise of evaluation; 9 batches, of which several processes have unequal shares."""
+    """FID at two steps from the evaluation noise; its 9 batches divide unequally among several processes."""
     fid_of = FewStepFid(EXTRACTOR, reference(folder, runtime), stream_key("evaluation", 0), 66, 8)
     return fid_of(load_sampler(folder / "student", runtime), SolverConfig(name="euler", num_steps=2))
 

@@ -1,4 +1,4 @@
-"""FIDs set against each other, with what may be said about their difference."""
+"""Ratios of FIDs, and whether the difference is significant."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from pipeline.metrics.image_row import ImageRow
 from pipeline.metrics.row import COUPLINGS_PREFIX
 
 SPREADS = 2.0
-"""Standard deviations of a difference below which it is not called one."""
+"""A difference of fewer standard deviations than this is not significant."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One FID over another.
+    """Ratio of two FIDs.
 
     Attributes:
         key: Name in ``metrics/summary.json``.
         words: What is compared.
         numerator: The cell in question.
-        denominator: The cell it is held against.
+        denominator: The cell it is compared with.
     """
 
     key: str
@@ -37,18 +37,18 @@ class Comparison:
 
     @property
     def is_significant(self) -> bool:
-        """Whether the difference is more than the spread of either FID explains."""
+        """Whether the FIDs differ by more than ``SPREADS`` standard deviations of their difference."""
         spread = math.hypot(self.numerator.fid_std or 0.0, self.denominator.fid_std or 0.0)
         return abs(self.numerator.fid - self.denominator.fid) > SPREADS * spread
 
     @property
     def verdict(self) -> str:
-        """The ratio in words; inside the spread there is no better and no worse."""
+        """The ratio in words, with a note if the difference is not significant."""
         return f"{self.ratio:.2f}" if self.is_significant else f"{self.ratio:.2f}, within the spread"
 
 
 def compare(rows: Sequence[ImageRow], distilled_from: str) -> tuple[Comparison, ...]:
-    """The comparisons a run is judged by; one whose cells were not measured is left out.
+    """The headline comparisons of a run, without those whose cells were not measured.
 
     Args:
         rows: Every measured cell.

@@ -1,6 +1,6 @@
 """Figures of a run on images.
 
-Every function returns a new ``matplotlib.figure.Figure``. Widths and letter sizes are chosen so that letters stay
+Every function returns a new ``matplotlib.figure.Figure``. Widths and font sizes are chosen so that letters stay
 about 9 pixels high when a figure is scaled to a phone's 360 pixels.
 """
 
@@ -89,7 +89,7 @@ def straightness_figure(models: Sequence[ModelResult], theme: Theme = LIGHT) -> 
 
 
 def loss_figure(losses: Mapping[str, Sequence[LossPoint]], theme: Theme = LIGHT) -> Figure:
-    """Training losses (log) by step, a panel each, since their objectives differ; pale raw, strong running mean."""
+    """Training losses (log) by step, one panel each as objectives differ; raw values pale, running mean strong."""
     num_rows = max(1, -(-len(losses) // 2))
     figure = new_figure(WIDTH_INCHES, 0.6 + 1.7 * num_rows, DPI, theme)
     figure.suptitle("Training loss by step", color=theme.text, fontsize=12, fontweight="bold")
@@ -110,12 +110,12 @@ def loss_figure(losses: Mapping[str, Sequence[LossPoint]], theme: Theme = LIGHT)
 
 
 def sample_grid_figure(cells: Sequence[SampleCell], theme: Theme = LIGHT, *, columns: int = 12) -> Figure:
-    """Samples: a row for each model, solver and step count; a column for each noise. Pixels are never blurred.
+    """Samples: a row for each model, solver and step count; a column for each noise sample. Pixels are not blurred.
 
     Args:
-        cells: From :func:`pipeline.report.images.samples.load_samples`; a new model or solver opens a new group.
+        cells: From :func:`pipeline.report.images.samples.load_samples`; a new model or solver starts a new group.
         theme: Colours.
-        columns: Noises shown, at most as many as there are.
+        columns: Most columns shown.
     """
     columns = min(columns, len(cells[0].images))
     scale = max(1, round(48 / cells[0].images.shape[2]))

@@ -33,7 +33,7 @@ def render_page(
         distilled_from: Round whose couplings the distilled model learned.
         pictures: From :func:`pipeline.report.images.pictures.draw_pictures`.
         provenance: Code, packages and machine.
-        params: The configuration, shown whole.
+        params: The whole configuration, shown on the page.
     """
     rows = results.rows
     content = Template(packaged_text(__package__, "page_content.html")).substitute(

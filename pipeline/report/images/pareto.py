@@ -1,4 +1,4 @@
-"""Quality against time: what each model and step count asks for its FID."""
+"""Quality against time: FID and seconds of sampling for each model and step count."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pipeline.report.theme import LIGHT, Theme
 def quality_by_seconds_figure(rows: Sequence[ImageRow], theme: Theme = LIGHT) -> Figure:
     """FID against seconds of sampling per 1,000 images, both log: a line for each model and solver, steps as labels.
 
-    Cells that no other is both faster and better than are ringed.
+    Pareto-optimal cells are ringed: no other cell is both faster and better.
 
     Args:
         rows: Every measured cell; those without a time are left out.
@@ -52,5 +52,5 @@ def quality_by_seconds_figure(rows: Sequence[ImageRow], theme: Theme = LIGHT) ->
 
 
 def _is_dominated(fid: float, seconds: float, timed: Iterable[tuple[ImageRow, float]]) -> bool:
-    """Whether another cell is at least as good in both and better in one."""
+    """Whether another cell is at least as good in both FID and time, and better in one of them."""
     return any(row.fid <= fid and other <= seconds and (row.fid, other) != (fid, seconds) for row, other in timed)

@@ -13,7 +13,7 @@ from pipeline.report.images.samples import SampleCell
 
 
 def draw_pictures(results: Results, cells: Sequence[SampleCell]) -> dict[str, Picture]:
-    """Every picture of the page by the name of its file.
+    """Every picture of the page by file name.
 
     Args:
         results: A run's measurements.

@@ -1,4 +1,4 @@
-"""What a run on images measured, read back into typed, frozen form."""
+"""Measurements of a run on images, read back into typed, frozen form."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class ModelResult:
     Attributes:
         model: Name of the model.
         rows: Its cells, one for each solver and step count.
-        trajectories: The shape of its trajectories.
+        trajectories: Measures of its trajectories.
         device: Where it was measured.
         precision: Autocast type of network calls.
     """
@@ -36,14 +36,14 @@ class CouplingsResult:
     """Content of ``couplings/<round>/quality.json``.
 
     Attributes:
-        row: The couplings' own FID.
+        row: The cell of the couplings, with their FID.
         transport_cost_per_dim: Mean of (x_1 - x_0)² over pairs and dimensions.
         num_pairs: Pairs in the store.
         source: Model whose ODE made them.
-        clipped_fraction: Share of values clearly outside [-1, 1] before storing, in [0, 1], where recorded.
+        clipped_fraction: Share of values clearly outside [-1, 1] before storing, in [0, 1]; None if not recorded.
         num_dropped: Pairs left out by the pair filter.
-        reintegration_error: Mean ‖x̂_1 - x_1‖/‖x_1‖ of pairs drawn anew from their noise, where recorded.
-        inversion_error: The same of pairs made from images.
+        reintegration_error: Mean ‖x̂_1 - x_1‖/‖x_1‖ of pairs sampled again from their noise; None if not recorded.
+        inversion_error: The same for pairs made from images.
     """
 
     row: ImageRow
@@ -70,7 +70,7 @@ class DataResult:
 
 @dataclass(frozen=True)
 class LossPoint:
-    """One line of a training curve."""
+    """One point of a learning curve."""
 
     step: int
     loss: float
@@ -90,8 +90,8 @@ class Results:
 
     Attributes:
         models: Measured models, in the configured order.
-        couplings: By round.
-        losses: Training curves by model, without those of models that were not trained here.
+        couplings: Measured couplings, by round.
+        losses: Learning curves by model, only of models that were trained in this run.
         data: The real images.
         classifier: The network behind ``classifier`` features.
     """

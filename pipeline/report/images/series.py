@@ -19,8 +19,8 @@ class Series:
 
     Attributes:
         rows: The cells, at least one.
-        colour: Of the model; the teacher has one for each solver.
-        marker: Tells series apart that share a colour.
+        colour: Colour of the model; the teacher has one for each solver.
+        marker: Distinguishes series that share a colour.
     """
 
     rows: tuple[ImageRow, ...]

@@ -1,4 +1,4 @@
-"""The few numbers a run is judged by, and its table for the terminal."""
+"""The headline numbers of a run on images, and its table for the terminal."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from pipeline.report.step_table import lines_by_steps, steps_in_words
 def summary(results: Results, distilled_from: str) -> dict[str, float]:
     """Headline FIDs, ratios of FIDs, and straightness, as one flat mapping.
 
-    Keys are ``distilled_1_fid``, its ``_std`` and seconds of sampling, ``couplings_fid`` (of those the distilled
-    model learned), ``teacher_ddim_16_fid``, those of :func:`pipeline.report.images.comparisons.compare`, and
-    ``straightness_normalised_<model>``. A number whose cells were not measured is left out.
+    Keys are ``distilled_1_fid``, its ``_std`` and seconds of sampling, ``couplings_fid`` (of the couplings that the
+    distilled model learned), ``teacher_ddim_16_fid``, those of :func:`pipeline.report.images.comparisons.compare`, and
+    ``straightness_normalised_<model>``. Numbers whose cells were not measured are left out.
 
     Args:
         results: A run's measurements.
@@ -43,7 +43,7 @@ def summary(results: Results, distilled_from: str) -> dict[str, float]:
 
 
 def headline(rows: Sequence[ImageRow], distilled_from: str) -> str:
-    """The run in one sentence; says so where the one-step cell is missing, and where a difference is none."""
+    """The run in one sentence, which says if the one-step cell is missing or a difference is not significant."""
     distilled, _, _ = headline_cells(rows, distilled_from)
     if distilled is None:
         return "The distilled model was not measured at one step."
@@ -61,7 +61,7 @@ def headline(rows: Sequence[ImageRow], distilled_from: str) -> str:
 
 
 def describe_measure(rows: Iterable[ImageRow]) -> str:
-    """What FIDs of models were measured with: features, samples, reference and seed; all values where rows differ."""
+    """Features, samples, reference and seed of the models' FIDs, with all values if rows differ."""
     measured = [row for row in rows if not row.is_couplings]
     features, counts, references, starts = (
         ", ".join(dict.fromkeys(values))
@@ -101,5 +101,5 @@ def describe_solver(row: ImageRow) -> str:
 
 
 def format_fid(value: float) -> str:
-    """Three significant digits or all before the point."""
+    """Three significant digits, or all digits before the decimal point."""
     return f"{value:.{0 if value >= 100 else 1 if value >= 10 else 2}f}"

@@ -1,6 +1,6 @@
-"""The sample viewer: one slider over step counts, where the same noise keeps its place.
+"""The sample viewer: one slider over step counts; samples of the same noise stay in the same place.
 
-Without JavaScript all step counts are shown; its script hides all but the chosen one.
+Without JavaScript all step counts are shown; the script hides all but the chosen one.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The path of a sample as a GIF: points on their way from noise to data."""
+"""Animated GIF of points on their way from noise to data."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ SHOWN_POINTS, SHOWN_TRAILS = 800, 60
 
 
 def path_gif(models: Mapping[str, Arrays], toy: Toy, theme: Theme) -> bytes:
-    """Moves the points of every model together, a panel each.
+    """Moves the points of all models at the same time, one panel per model.
 
-    In one dimension a point runs over the velocity field to the right as t grows, and leaves its trajectory behind.
+    In one dimension t is the x axis: points move to the right over the velocity field and leave their trajectories.
 
     Args:
-        models: Arrays by name, see :meth:`pipeline.evaluation.points.PointMeasure.evaluate`. ``times`` (T,) are common
-            to all, every ``FRAME_TIMES``-th and the last become frames. Of ``trajectories`` (num, T, dim) the first
-            ``SHOWN_POINTS`` are shown, in one dimension ``SHOWN_TRAILS``.
+        models: Arrays by model, see :meth:`pipeline.evaluation.points.PointMeasure.evaluate`. ``times`` (T,) are the
+            same for all; every ``FRAME_TIMES``-th and the last become frames. The first ``SHOWN_POINTS`` of
+            ``trajectories`` (num, T, dim) are shown, in one dimension the first ``SHOWN_TRAILS``.
         toy: Bounds of the panels.
         theme: Colours.
     """
@@ -58,7 +58,7 @@ def path_gif(models: Mapping[str, Arrays], toy: Toy, theme: Theme) -> bytes:
 
 
 def _palette(theme: Theme, *, with_field: bool) -> Image.Image:
-    """The colours that a frame is made of and shades between them, for smooth edges; the same for every frame."""
+    """The palette of every frame: the colours drawn with, and shades between them for smooth edges."""
     background, text, grid, point = (
         np.array(ImageColor.getrgb(name)) for name in (theme.background, theme.text, theme.grid, theme.students[0])
     )
@@ -73,10 +73,10 @@ def _palette(theme: Theme, *, with_field: bool) -> Image.Image:
 
 
 class _Panel:
-    """One model's points, drawn frame by frame over what stays the same."""
+    """One model's points, drawn frame by frame over a static background."""
 
     def __init__(self, axes: Axes, name: str, arrays: Arrays, toy: Toy, theme: Theme, limit: float | None) -> None:
-        """``limit`` is where the scale of colours ends; None where no field is drawn."""
+        """``limit`` is the end of the colour scale; None if no field is drawn."""
         if limit is not None:
             draw_field(axes, arrays, limit)
             label_axes([axes], "t", "x", theme)

@@ -1,4 +1,4 @@
-"""The two conditional paths side by side: the rectified flow's line, and the OT path that keeps noise at t = 1."""
+"""The rectified flow's straight path beside the conditional OT path, which keeps some noise at t = 1."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ DPI = 90
 
 
 def path_difference(sigma_min: float, x_0: torch.Tensor, x_1: torch.Tensor) -> tuple[float, float]:
-    """How far the conditional OT path and its velocity are from the rectified flow's, root mean square.
+    """Root mean square difference of the conditional OT path from the rectified flow's, in position and velocity.
 
-    Both are sigma_min times the noise: the point at t = 1, where it is farthest, and the velocity at every t.
+    Both are sigma_min times the noise: the position at t = 1, where it differs most, and the velocity at every t.
 
     Args:
         sigma_min: Scale of the noise that stays.
@@ -39,7 +39,7 @@ def path_difference(sigma_min: float, x_0: torch.Tensor, x_1: torch.Tensor) -> t
 
 
 def conditional_paths_figure(sigma_mins: Sequence[float], theme: Theme = LIGHT) -> Figure:
-    """Paths from N(0, 1) to one point of data: the rectified flow's, one panel a sigma_min, and their difference.
+    """Paths from N(0, 1) to one data point: the rectified flow's, one panel per sigma_min, and their difference.
 
     The band of a panel is μ_t ± 2 σ_t, with μ_t = t x_1 and σ_t = 1 - (1 - sigma_min) t (Lipman et al. 2023, eq. 20).
     """
@@ -61,7 +61,7 @@ def _conditional_ot(sigma_min: float) -> Path:
 def _draw_path(axes: Axes, path: Path, sigma_min: float, theme: Theme, title: str) -> None:
     style(axes, theme)
     times = torch.linspace(0, 1, NUM_TIMES)
-    # Quantiles of the noise in place of draws: the same lines in every panel, as dense as the noise is.
+    # Quantiles of the noise instead of random draws: the same lines in every panel, as dense as the noise.
     x_0 = torch.special.ndtri((torch.arange(NUM_LINES) + 0.5) / NUM_LINES)
     x_1 = torch.full_like(x_0, X_1)
     states = torch.stack([path.point(x_0, x_1, t.expand(NUM_LINES)) for t in times])

@@ -19,7 +19,7 @@ from pipeline.toys.distributions import Toy
 
 COLOUR_MAP = "RdBu_r"
 PATH_COLOUR = "black"
-"""Of trajectories on a heat map, which is as bright on a dark background as on a light one."""
+"""Colour of trajectories on a heat map, whose own colours are the same on a dark and on a light background."""
 DRAWN_PATHS = 40
 SHOWN_SHARE = 0.98
 
@@ -40,7 +40,7 @@ def field_figure(models: Mapping[str, Arrays], toy: Toy, theme: Theme = LIGHT) -
 
 
 def exact_field_figure(name: str, flow: Arrays, toy: Toy, noise: NoiseConfig, theme: Theme = LIGHT) -> Figure:
-    """Velocity of the flow ``name`` in one dimension, the closed form, and their difference, all in one scale."""
+    """Velocity of the flow ``name`` in one dimension, the closed form, and their difference, on one colour scale."""
     assert toy.mixture is not None
     positions, times = torch.from_numpy(flow["positions"]), torch.from_numpy(flow["times"])
     rows = [toy.mixture.velocity(positions[:, None], t.expand(len(positions)), noise)[:, 0] for t in times]
@@ -57,10 +57,10 @@ def exact_field_figure(name: str, flow: Arrays, toy: Toy, noise: NoiseConfig, th
 
 
 def colour_limit(models: Mapping[str, Arrays]) -> float:
-    """Where the scale of colours that the fields of ``models`` share ends.
+    """End of the colour scale that the fields of ``models`` share.
 
-    A few extremes lie beyond: a diffusion teacher's velocity is singular at t = 0, and a scale up to it would leave all
-    other fields pale.
+    A few extreme values lie beyond it: a diffusion teacher's velocity is singular at t = 0, and a scale that included
+    it would leave all other fields pale.
     """
     return max(float(np.quantile(np.abs(arrays["field"]), SHOWN_SHARE)) for arrays in models.values())
 
@@ -78,7 +78,7 @@ def draw_field(axes: Axes, arrays: Arrays, limit: float) -> QuadMesh:
 def _colour_bar(
     figure: Figure, mesh: QuadMesh, row: Sequence[Axes], theme: Theme, *, extend: Literal["neither", "both"]
 ) -> None:
-    """``extend`` says whether values beyond the scale take its last colours."""
+    """``extend`` says whether the bar marks values beyond the scale, which take its last colours."""
     bar = figure.colorbar(mesh, ax=list(row), fraction=0.03, pad=0.01, extend=extend)
     bar.set_label("velocity dx/dt", color=theme.text, fontsize=7)
     bar.outline.set_edgecolor(theme.grid)

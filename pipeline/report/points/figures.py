@@ -34,7 +34,7 @@ Arrays = Mapping[str, np.ndarray]
 def distance_figure(rows: Sequence[PointRow], theme: Theme = LIGHT) -> Figure:
     """Sliced Wasserstein distance (log) by steps (log2): a line for each model and solver.
 
-    Horizontal are adaptive solvers, which choose their steps (dotted), and what sampling alone leaves (dashed).
+    Horizontal lines are adaptive solvers, which choose their own steps (dotted), and the sampling noise (dashed).
     """
     models = [row for row in rows if not row.is_couplings]
     figure, ((axes,),) = panels(1, 1, theme, side=3.6, width=5.2)
@@ -69,16 +69,16 @@ def trajectories_figure(models: Mapping[str, Arrays], toy: Toy, noise: NoiseConf
     if toy.dim == 1:
         label_axes(row, "t", "x", theme)
     else:
-        # The layout places a figure's legend, and one of the panels would cover points.
+        # A legend of the figure, which the layout places; one inside a panel would cover points.
         figure.legend(*row[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False,
                       labelcolor=theme.text, fontsize=7)  # fmt: skip
     return figure
 
 
 def histogram_figure(models: Mapping[str, Arrays], toy: Toy, theme: Theme = LIGHT) -> Figure:
-    """Samples at each step count: a row for each model, fresh data below with the numbers of the axes.
+    """Samples at each step count: a row for each model, and fresh data below, whose axes have ticks.
 
-    In one dimension the line is the exact density, where there is a closed form.
+    In one dimension a line shows the exact density if there is a closed form.
     """
     cells = {name: sorted((key for key in arrays if "/" in key), key=_order) for name, arrays in models.items()}
     columns = max(len(keys) for keys in cells.values())
@@ -107,7 +107,7 @@ def _order(key: str) -> tuple[str, float]:
 
 
 def path_density_figure(models: Mapping[str, Arrays], toy: Toy, noise: NoiseConfig, theme: Theme = LIGHT) -> Figure:
-    """Where paths are between noise (t = 0) and data (t = 1): independent pairs first, then each model."""
+    """Density of paths between noise (t = 0) and data (t = 1): independent pairs first, then each model."""
     times = np.linspace(0, 1, 51, dtype=np.float32)
     paths = {"independent pairs": (times, independent_paths(toy, noise, times, 4000))}
     paths |= {name: (arrays["times"], arrays["trajectories"]) for name, arrays in models.items()}
@@ -162,7 +162,7 @@ def _draw_density_over_time(axes: Axes, times: np.ndarray, positions: np.ndarray
 def _draw_density(
     axes: Axes, points: np.ndarray, toy: Toy, theme: Theme, title: str, *, numbered: bool = False
 ) -> None:
-    """Points (num, dim) as a histogram; ``numbered`` gives their places numbers."""
+    """Points (num, dim) as a histogram; ``numbered`` adds ticks to the axes."""
     if toy.dim == 1:
         axes.hist(
             points[:, 0],

@@ -24,7 +24,7 @@ def render_page(
         source: Name of the distribution of points.
         pictures: From :func:`pipeline.report.points.pictures.draw_pictures`.
         provenance: Code, packages and machine.
-        params: The configuration, shown whole.
+        params: The whole configuration, shown on the page.
     """
     last = results.rows[-1]
     trajectories = {item.model: asdict(item.trajectories) for item in results.models}

@@ -27,7 +27,7 @@ def panels(
 ) -> tuple[Figure, list[list[Axes]]]:
     """A grid of panels, ``side`` inches each, ``width`` inches in all, with ``below`` inches for a legend.
 
-    ``shared`` gives all of them the same axes, numbered at the left and at the bottom alone.
+    ``shared`` gives all panels the same axes, with ticks only at the left and at the bottom.
     """
     figure = new_figure(width or side * columns + 0.4, side * rows + 0.4 + below, DPI, theme)
     grid = figure.subplots(rows, columns, sharex=shared, sharey=shared, squeeze=False).tolist()

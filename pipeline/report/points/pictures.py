@@ -18,14 +18,14 @@ from pipeline.toys.distributions import Toy
 def draw_pictures(
     rows: Sequence[PointRow], arrays: Mapping[str, Arrays], toy: Toy, noise: NoiseConfig, flow: str | None
 ) -> dict[str, Picture]:
-    """Every picture of the page by the name of its file.
+    """Every picture of the page by file name.
 
     Args:
         rows: Every measured cell.
-        arrays: What each model left to draw, see :meth:`pipeline.evaluation.points.PointMeasure.evaluate`.
-        toy: What the models should generate.
+        arrays: Arrays by model, see :meth:`pipeline.evaluation.points.PointMeasure.evaluate`.
+        toy: Distribution that the models should generate.
         noise: Distribution of x_0 of the flows.
-        flow: Name of the flow that closed forms are compared with; None if there is none.
+        flow: Name of the flow that is compared with the closed form; None if there is none.
     """
     models = ", ".join(arrays)
     drawn = {
@@ -56,7 +56,7 @@ def draw_pictures(
                 f"Velocity over time and place: of {flow}, in closed form, and their difference.",
                 lambda theme: field_figures.exact_field_figure(flow, arrays[flow], toy, noise, theme),
             )
-    # A diffusion teacher is defined between other times, so its points do not move in step with the others.
+    # A diffusion teacher covers another range of times, so its points cannot share frames with the others.
     together = {name: item for name, item in arrays.items() if item["times"][0] == 0 and item["times"][-1] == 1}
     if together:
         light, dark = (path_gif(together, toy, theme) for theme in (LIGHT, DARK))

@@ -29,12 +29,12 @@ def compose_report(root: Path, config: Config) -> ReportContents:
 
 
 def _first_flow(config: Config, results: Results) -> str | None:
-    """The first measured flow that closed forms can be compared with."""
+    """The first measured flow that can be compared with the closed form."""
     return next((name for name in config.flows if name in results.arrays and learns_mean_velocity(config, name)), None)
 
 
 def _noise_of_flows(config: Config, flow: str | None) -> NoiseConfig:
-    """Where ``flow`` starts; without one, where flows of the run do."""
+    """Noise distribution of ``flow``; without one, of the run's first flow, or of the flow that is the teacher."""
     if flow is not None:
         return config.flows[flow].noise
     settings = next(iter(config.flows.values()), config.teacher.flow)

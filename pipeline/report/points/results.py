@@ -1,4 +1,4 @@
-"""What a run on points measured, read back into typed, frozen form."""
+"""Measurements of a run on points, read back into typed, frozen form."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class ModelResult:
     Attributes:
         model: Name of the model.
         rows: Its cells, one for each solver and step count.
-        trajectories: The shape of its trajectories.
-        field_error: Against the closed form, where the model's target has one; None for others.
+        trajectories: Measures of its trajectories.
+        field_error: Error against the closed form; None if the model's target has none.
     """
 
     model: str
@@ -40,7 +40,7 @@ class CouplingsResult:
 
 @dataclass(frozen=True)
 class Results:
-    """Everything that a run on points measured.
+    """Everything measured in one run.
 
     Attributes:
         couplings: Cells of the couplings, by round.

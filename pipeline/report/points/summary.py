@@ -1,4 +1,4 @@
-"""The few numbers a run on points is judged by, and its table for the terminal."""
+"""The headline numbers of a run on points, and its table for the terminal."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from pipeline.report.step_table import lines_by_steps
 
 
 def summary(results: Results) -> dict[str, float]:
-    """The few numbers a run is judged by, as one flat mapping.
+    """Headline distances, shares, straightness and field errors, as one flat mapping.
 
-    A cell is called ``<model>_<num_steps>``, of an adaptive solver ``<model>_<solver>``; of several solvers with as
-    many steps, the first is taken.
+    Keys of a cell start with ``<model>_<num_steps>``, for adaptive solvers with ``<model>_<solver>``. If several
+    solvers have the same number of steps, the first is taken.
     """
     numbers: dict[str, float] = {"sliced_wasserstein_floor": results.rows[-1].sliced_wasserstein_floor}
     for model in results.models:
@@ -44,7 +44,7 @@ def describe_table(path: Path) -> str:
 def text_table(rows: Sequence[PointRow]) -> str:
     """Distance to fresh points of every model and solver (down) at every step count (across), couplings below.
 
-    Where the data have an edge, a second table holds the shares of points inside.
+    If the data's support has an edge, a second table holds the shares of points inside.
     """
     models = [row for row in rows if not row.is_couplings]
     distances = {row.cell: f"{row.sliced_wasserstein:.3f}" for row in models}
