@@ -101,7 +101,7 @@ def test_the_record_of_a_teacher_follows_its_files(teacher: Path) -> None:
 def pictures(tmp_path: Path) -> Path:
     generator = np.random.default_rng(0)
     (tmp_path / "pictures").mkdir()
-    for index in range(10):
+    for index in range(20):
         array = generator.integers(0, 256, (8, 8, 3), dtype=np.uint8)
         Image.fromarray(array).save(tmp_path / f"pictures/{index}.png")
     return tmp_path / "pictures"
@@ -134,7 +134,7 @@ def test_a_folder_that_is_missing_unreadable_or_of_another_shape_is_refused(
 def test_the_record_of_a_folder_follows_its_files(pictures: Path) -> None:
     first = check_data(picture_config(pictures), {})
     assert check_data(picture_config(pictures), {}) == first
-    (pictures / "3.png").rename(pictures / "11.png")
+    (pictures / "3.png").rename(pictures / "30.png")
     assert check_data(picture_config(pictures), {}) != first
 
 
@@ -157,7 +157,7 @@ def test_a_parquet_file_that_is_missing_unreadable_or_of_another_shape_is_refuse
     tmp_path: Path, changes: dict[str, object], damage, message: str
 ) -> None:
     path = tmp_path / "train.parquet"
-    rows = {"image": [{"bytes": png(np.zeros((8, 8), np.uint8)), "path": None}] * 3}
+    rows = {"image": [{"bytes": png(np.zeros((8, 8), np.uint8)), "path": None}] * 20}
     features = datasets.Features({"image": datasets.Image()})
     datasets.Dataset.from_dict(rows, features=features).to_parquet(path)
     check_data(picture_config(path, source="parquet", channels=1), {})

@@ -66,8 +66,8 @@ def test_palettes_and_opaque_alpha_become_colours(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("image", "message"),
     [
-        (Image.new("RGBA", (8, 8), (1, 2, 3, 200)), r"transparent pixels at row \d of split '\w+' \(.*04\.png\)"),
-        (Image.new("I;16", (8, 8)), r"mode I;16 at row \d of split '\w+' \(.*04\.png\)"),
+        (Image.new("RGBA", (8, 8), (1, 2, 3, 200)), r"transparent pixels at .*pictures/04\.png"),
+        (Image.new("I;16", (8, 8)), r"mode I;16 at .*pictures/04\.png"),
     ],
 )
 def test_images_that_would_lose_content_are_refused_by_name(tmp_path: Path, image: Image.Image, message: str) -> None:
@@ -80,7 +80,7 @@ def test_a_broken_image_is_named(tmp_path: Path) -> None:
     colour_folder(tmp_path / "pictures")
     (tmp_path / "pictures/6.png").write_bytes((tmp_path / "pictures/6.png").read_bytes()[:60])
     config = DIGITS | {"source": "folder", "location": str(tmp_path / "pictures"), "channels": 3, "heldout_share": 0.3}
-    with pytest.raises(StraightflowError, match=r"readable image at row \d of split '\w+' \(.*6\.png\)"):
+    with pytest.raises(StraightflowError, match=r"readable image at .*pictures/6\.png"):
         prepare_images(DataConfig.model_validate(config), tmp_path / "images")
     assert not (tmp_path / "images").exists()
 
@@ -110,7 +110,7 @@ def test_an_empty_cell_is_named(tmp_path: Path) -> None:
 
 def test_an_absurdly_large_image_is_named(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 30)
-    with pytest.raises(StraightflowError, match=r"readable image at row 0 of split '\w+'(.|\n)*exceeds limit"):
+    with pytest.raises(StraightflowError, match=r"readable image at .*\d\.png(.|\n)*exceeds limit"):
         prepare_folder(tmp_path, [Image.new("RGB", (8, 8))] * 4, channels=3)
 
 
