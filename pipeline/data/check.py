@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
+
 from pipeline.config.data import DataConfig
 from pipeline.data.image_source import ImageSource, find_images
 from pipeline.data.labels import require_classes
@@ -65,7 +67,7 @@ def _content(source: ImageSource) -> str:
     if source.tables.labels is None:
         return f"{images}, without labels"
     names = source.class_names
-    classes = len({int(label) for labels in source.tables.labels.by_split.values() for label in labels})
+    classes = len(np.unique(np.concatenate(list(source.tables.labels.by_split.values()))))
     few = f" ({', '.join(names)})" if names is not None and classes <= 10 else ""
     return f"{images}, {classes} classes{few}"
 

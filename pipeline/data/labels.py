@@ -74,8 +74,8 @@ def number_names(values: Mapping[str, Sequence[str]]) -> Labels:
     return Labels(numbers, names)
 
 
-def require_classes(labels: np.ndarray | None, needed_by: str) -> None:
-    """Refuses images without labels, and those of a single class, for what has to tell classes apart.
+def require_classes(labels: np.ndarray | None, needed_by: str) -> np.ndarray:
+    """Labels of two classes or more, for what has to tell classes apart.
 
     Args:
         labels: Classes of the training images, (num,), or None.
@@ -84,14 +84,14 @@ def require_classes(labels: np.ndarray | None, needed_by: str) -> None:
     Raises:
         StraightflowError: If there are fewer than two classes.
     """
-    classes = 0 if labels is None else len(np.unique(labels))
-    if classes < 2:
+    if labels is None or len(np.unique(labels)) < 2:
         raise StraightflowError(
             expected=f"labels of at least two classes, as {needed_by} needs",
             found="images without labels" if labels is None else "a single class",
             mend="give one subfolder per class, a metadata.csv with file_name and label, or data.label_column; or set "
             "features.name: inception",
         )
+    return labels
 
 
 def _read(value: object, where: Callable[[str, int], str], split: str, row: int) -> int | str:
