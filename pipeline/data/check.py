@@ -68,8 +68,13 @@ def _content(source: ImageSource) -> str:
         return f"{images}, without labels"
     names = source.class_names
     classes = len(np.unique(np.concatenate(list(source.tables.labels.by_split.values()))))
-    few = f" ({', '.join(names)})" if names is not None and classes <= 10 else ""
+    few = f" ({', '.join(map(_printable, names))})" if names is not None and classes <= 10 else ""
     return f"{images}, {classes} classes{few}"
+
+
+def _printable(name: str) -> str:
+    """The name of a folder may hold line breaks, and bytes that are no text."""
+    return name if name.isprintable() else ascii(name)
 
 
 def _is_cached(name: str) -> bool:

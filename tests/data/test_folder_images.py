@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import struct
@@ -98,6 +99,14 @@ def test_folders_numbered_from_0_are_their_numbers(
     found = prepared(folder_of(tmp_path / "pictures"), tmp_path / "images")
     assert [found[number] for number in range(0, 6, 2)] == [found[number] for number in range(1, 6, 2)] == expected
     assert class_names(tmp_path / "images") == names
+
+
+def test_names_that_are_no_text_are_classes_like_others(tmp_path: Path) -> None:
+    names = [os.fsdecode(b"\xfe"), "a\nb", "é"]
+    save_pictures(tmp_path / "pictures", [f"{name}/{index}.png" for name in names for index in range(2)])
+    config = folder_of(tmp_path / "pictures")
+    assert str(check_data(config, {})["content"]).endswith(r"3 classes ('a\nb', é, '\udcfe')")
+    assert prepared(config, tmp_path / "images") == {0: 2, 1: 2, 2: 0, 3: 0, 4: 1, 5: 1}
 
 
 def split_folders(folder: Path) -> None:
@@ -277,6 +286,23 @@ def test_an_image_that_vanishes_while_images_are_read_is_named(tmp_path: Path) -
         path.unlink()
     with pytest.raises(StraightflowError, match=r"pictures/\d\.png"):
         list(source.train.decode())
+
+
+@pytest.mark.parametrize("source", ["folder", "parquet"])
+def test_a_full_disk_is_not_told_as_an_error_of_the_images(tmp_path: Path, monkeypatch, source: str) -> None:
+    save_pictures(tmp_path / "pictures", [f"{number}.png" for number in range(4)])
+    table = pyarrow.table({"image": [png(number) for number in range(4)]})
+    pyarrow.parquet.write_table(table, tmp_path / "pictures.parquet")
+    location = tmp_path / ("pictures" if source == "folder" else "pictures.parquet")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("pipeline.system.progress.Progress.advance", full)  # between two images
+    with pytest.raises(OSError, match="No space left") as raised:
+        prepare_images(folder_of(location, source=source), tmp_path / "images")
+    assert raised.value.errno == errno.ENOSPC
+    assert sorted(item.name for item in tmp_path.iterdir()) == ["pictures", "pictures.parquet"]
 
 
 def test_images_are_turned_as_their_exif_data_say(tmp_path: Path) -> None:
