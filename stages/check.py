@@ -28,13 +28,16 @@ def main(config: Config, arguments: list[str]) -> None:
     note = note_on(PARAMS)
     if note is not None:
         print(f"note: {note}", file=sys.stderr)
-    data = check_data(config.data, _previous(paths.DATA_INPUT))
+    needs_classes = "features.name: classifier" if config.features.name == "classifier" else None
+    data = check_data(config.data, _previous(paths.DATA_INPUT), classes_needed_by=needs_classes)
     teacher = check_teacher(config.teacher, config.data, _previous(paths.TEACHER_INPUT))
     for stage in STAGES:
         write_json(paths.code(stage), code_of(stage))
     write_json(paths.DATA_INPUT, data)
     write_json(paths.TEACHER_INPUT, teacher)
     images, model = data["location"] or data["source"], teacher["pretrained"] or "trained here"
+    if "content" in data:
+        images = f"{images} ({data['content']})"
     print(f"configuration: valid; images: {images}; teacher: {model}")
 
 

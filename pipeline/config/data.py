@@ -19,13 +19,14 @@ class DataConfig(Section):
 
     Attributes:
         source: ``digits`` (bundled with scikit-learn), ``hub`` (a dataset id), ``folder`` (of image files,
-            optionally one subfolder per label) or ``parquet`` (a file, or a folder of ``<split>.parquet``); or a
+            see :mod:`pipeline.data.folder_images`) or ``parquet`` (a file, or a folder of ``<split>.parquet``); or a
             distribution of points, see :mod:`pipeline.toys.distributions`.
         location: Hub id or path; null for ``digits`` and points.
         subset: Configuration of a ``hub`` data set that has several; null takes its only one.
         image_column: Column with images; null takes the only image column.
-        label_column: Column with integer labels; null takes ``label`` where there is one.
-        train_split: Name of the split to train on (``hub`` and ``parquet``).
+        label_column: Column with labels, integers from 0 or names; null takes ``label`` where there is one, for a
+            folder without it one class a subfolder.
+        train_split: Name of the split to train on; all of a folder is ``train``, a subfolder has its own name.
         heldout_split: Name of the split held out; null holds out a share of the training split.
         heldout_share: Share of images held out when ``heldout_split`` is null.
         resolution: Height and width in pixels; null for points.
@@ -54,6 +55,16 @@ class DataConfig(Section):
             raise ValueError(f"data.location must be null for source {self.source!r}")
         if not bundled and not self.location:
             raise ValueError(f"data.location must name a {self.source} location")
+        return self
+
+    @model_validator(mode="after")
+    def _splits_match_source(self) -> DataConfig:
+        if self.subset is not None and self.source != "hub":
+            raise ValueError(f"data.subset must be null for source {self.source!r}; only data sets on the hub have one")
+        if self.heldout_split == self.train_split:
+            raise ValueError(
+                f"data.heldout_split and data.train_split are both {self.train_split!r}; nothing would be held out"
+            )
         return self
 
     @model_validator(mode="after")

@@ -1,58 +1,59 @@
-"""Whether the data are there and have the configured shape: by listing the images and opening a few."""
+"""Whether the data are there and have the configured shape: by finding all of them and opening a few."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable
 from pathlib import Path
 
-from PIL import Image
+import numpy as np
 
 from pipeline.config.data import DataConfig
-from pipeline.data.image_format import UNREADABLE, image_problem, unreadable_image
-from pipeline.data.order import evenly_spaced
-from pipeline.data.parquet_splits import parquet_splits
-from pipeline.system.errors import StraightflowError, one_line
+from pipeline.data.image_source import ImageSource, find_images
+from pipeline.data.labels import require_classes
+from pipeline.system.errors import StraightflowError
 from pipeline.system.fingerprint import fingerprint_json
 from pipeline.system.hub import hub_revision
 
-OPENED_IMAGES = 64
 
-
-def check_data(data: DataConfig, previous: dict[str, object]) -> dict[str, object]:
+def check_data(
+    data: DataConfig, previous: dict[str, object], *, classes_needed_by: str | None = None
+) -> dict[str, object]:
     """Checks the configured images without decoding them all; points, which are drawn, need no check.
 
     Args:
         data: Where they come from.
         previous: What this function returned before; where the hub does not answer now, it vouches for a
             data set that was reached then.
+        classes_needed_by: What of the run needs labels, if anything does. Labels on the hub are seen when it is read.
 
     Returns:
-        What the data stage depends on: source, location and fingerprint. The fingerprint of local files is that
-        of their names, sizes and modification times, as reading a large set every time would take minutes.
+        What the data stage depends on: source, location and fingerprint; of local files how many images and classes
+        there are, too. The fingerprint of local files, tables of labels among them, is that of their names, sizes and
+        modification times, as reading a large set every time would take minutes.
 
     Raises:
-        StraightflowError: If the images are missing, unreadable, or of another size or colour than configured.
+        StraightflowError: If images or labels are missing, unreadable, or not as configured.
     """
     record: dict[str, object] = {"source": data.source, "location": data.location}
-    if data.source == "digits" and (data.channels, data.resolution) != (1, 8):
-        raise StraightflowError(
-            expected="data.channels: 1 and data.resolution: 8 for data.source: digits",
-            found=f"{data.channels} and {data.resolution}",
-            mend="correct them, or name other images",
-        )
-    if data.location is None:  # nothing outside of the code and the configuration that could change
+    if data.space == "points":
         return record | {"fingerprint": None}
-    location = data.location
     if data.source == "hub":
+        location = str(data.location)
         try:
             return record | {"fingerprint": hub_revision("dataset", location)}
         except StraightflowError:
             if {key: previous.get(key) for key in record} == record or _is_cached(location):
                 return record | {"fingerprint": previous.get("fingerprint")}
             raise
-    check_files = _check_folder if data.source == "folder" else _check_parquet
-    return record | {"fingerprint": _fingerprint(check_files(Path(location), data))}
+    source = find_images(data)
+    for table in source.tables.splits.values():
+        for _ in table.decode(table.first_look):
+            pass  # decoding names what is wrong
+    if classes_needed_by is not None:
+        require_classes(source.train.labels, classes_needed_by)
+    if data.location is None:  # nothing outside of the code and the configuration that could change
+        return record | {"fingerprint": None}
+    return record | {"fingerprint": _fingerprint(source.files), "content": _content(source)}
 
 
 def _fingerprint(files: Iterable[Path]) -> str:
@@ -60,61 +61,20 @@ def _fingerprint(files: Iterable[Path]) -> str:
     return fingerprint_json([[str(path), item.st_size, item.st_mtime_ns] for path, item in status])
 
 
-def _check_folder(folder: Path, data: DataConfig) -> list[Path]:
-    if not folder.is_dir():
-        raise StraightflowError(
-            expected=f"a folder of images at {folder}",
-            found="a file" if folder.exists() else "no such path",
-            mend="correct data.location",
-        )
-    extensions = {extension for extension, kind in Image.registered_extensions().items() if kind in Image.OPEN}
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in extensions and path.is_file())
-    if not files:
-        raise StraightflowError(
-            expected=f"image files in {folder} or in one subfolder per label",
-            found="none",
-            mend="correct data.location",
-        )
-    for index in evenly_spaced(len(files), OPENED_IMAGES):
-        _check_one(files[index], str(files[index]), data)
-    return files
+def _content(source: ImageSource) -> str:
+    """How many images and classes there are, in words."""
+    images = f"{len(source.train)} images to train on, {len(source.heldout)} held out"
+    if source.tables.labels is None:
+        return f"{images}, without labels"
+    names = source.class_names
+    classes = len(np.unique(np.concatenate(list(source.tables.labels.by_split.values()))))
+    few = f" ({', '.join(map(_printable, names))})" if names is not None and classes <= 10 else ""
+    return f"{images}, {classes} classes{few}"
 
 
-def _check_parquet(location: Path, data: DataConfig) -> list[Path]:
-    import pyarrow
-    import pyarrow.parquet
-
-    if not location.exists():
-        raise StraightflowError(
-            expected=f"parquet files at {location}", found="no such path", mend="correct data.location"
-        )
-    files = parquet_splits(location, data)
-    for split, path in files.items():
-        try:
-            table = pyarrow.parquet.ParquetFile(path)
-            row = next(table.iter_batches(batch_size=1)).to_pylist()[0]
-        except (pyarrow.ArrowException, OSError, StopIteration) as error:
-            raise StraightflowError(
-                expected=f"a readable parquet file with at least one row at {path}",
-                found="no rows" if isinstance(error, StopIteration) else one_line(error),
-                mend="write the file again",
-            ) from error
-        for name, value in row.items():
-            encoded = value.get("bytes") if isinstance(value, dict) else None
-            if encoded is not None and data.image_column in (None, name):
-                _check_one(io.BytesIO(encoded), f"row 0 of split {split!r} in {path}", data)
-    return list(files.values())
-
-
-def _check_one(file: Path | io.BytesIO, where: str, data: DataConfig) -> None:
-    try:
-        with Image.open(file) as image:
-            problem = image_problem(image, data, where)
-            image.load()
-    except UNREADABLE as error:
-        raise unreadable_image(where, error) from error
-    if problem is not None:
-        raise problem
+def _printable(name: str) -> str:
+    """The name of a folder may hold line breaks, and bytes that are no text."""
+    return name if name.isprintable() else ascii(name)
 
 
 def _is_cached(name: str) -> bool:

@@ -1,20 +1,69 @@
-"""Whether one image is what the configuration says: size, colour, readable."""
+"""One image: decoded to 8 bits, and whether it is what the configuration says in size, colour and depth."""
 
 from __future__ import annotations
 
-from PIL.Image import DecompressionBombError, Image
+import io
+from functools import cache
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from pipeline.config.data import DataConfig
 from pipeline.system.errors import StraightflowError, one_line
 
-# What Pillow raises for a file that is no image, a broken one, or one of absurd size.
-UNREADABLE = (OSError, ValueError, SyntaxError, DecompressionBombError)
+FORMATS = (
+    "PNG", "JPEG", "WEBP", "AVIF", "BMP", "DIB", "GIF", "TIFF", "PPM", "TGA", "JPEG2000", "ICO", "PCX", "QOI",
+)  # fmt: skip
+"""Pillow's formats that hold pixels. Others of its formats run programs (EPS) or open without pixels (HDF5)."""
+SUFFIXES = frozenset((
+    ".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".avif", ".bmp", ".dib", ".gif", ".tif", ".tiff",
+    ".pbm", ".pgm", ".ppm", ".pnm", ".tga", ".jp2", ".j2k", ".j2c", ".jpx", ".jpf", ".ico", ".pcx", ".qoi",
+))  # fmt: skip
+"""Endings of files in these formats, in lower case."""
+FOREIGN_SUFFIXES = frozenset((
+    ".heic", ".heif", ".jxl", ".svg", ".eps", ".psd", ".xcf", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".exr", ".hdr",
+    ".icns", ".dds", ".sgi", ".xbm", ".xpm",
+))  # fmt: skip
+"""Endings of pictures in formats that are not read."""
 GREY_MODES = ("L", "1", "LA")
 # Deeper images would be cut to 8 bits by Pillow's conversion, most of them to plain white.
 DEEP_MODES = ("I", "F")
 
 
-def image_problem(image: Image, config: DataConfig, where: str) -> StraightflowError | None:
+def decode_image(encoded: bytes, config: DataConfig, where: str) -> np.ndarray:
+    """Decodes one image, turned as its EXIF data say: uint8, (channels, height, width).
+
+    Args:
+        encoded: Content of an image file.
+        config: What images should be like.
+        where: Names the image in messages.
+
+    Raises:
+        StraightflowError: If it is unreadable, or not as configured.
+    """
+    try:
+        with Image.open(io.BytesIO(encoded), formats=_formats()) as image:
+            problem = image_problem(image, config, where)
+            if problem is None:
+                upright = ImageOps.exif_transpose(image)
+                array = np.asarray(upright.convert("L" if config.channels == 1 else "RGB"))
+    except UnidentifiedImageError as error:
+        raise unreadable_image(where, f"content in none of the formats {', '.join(_formats())}") from error
+    except Exception as error:  # what a decoder raises on foreign bytes is not limited to any list
+        raise unreadable_image(where, one_line(error)) from error
+    if problem is not None:
+        raise problem
+    return array[None] if config.channels == 1 else array.transpose(2, 0, 1)
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    """Those of :data:`FORMATS` that this Pillow was built with."""
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
+
+
+def image_problem(image: Image.Image, config: DataConfig, where: str) -> StraightflowError | None:
     """What is wrong with an image, if anything; ``where`` names it."""
     if image.size != (config.resolution, config.resolution):
         return StraightflowError(
@@ -22,9 +71,15 @@ def image_problem(image: Image, config: DataConfig, where: str) -> StraightflowE
             found=f"{image.size[0]}×{image.size[1]} at {where}",
             mend="set data.resolution, or resize the images",
         )
-    if image.mode.startswith(DEEP_MODES):
+    if image.mode.startswith(DEEP_MODES) or _has_deep_channels(image):
         return StraightflowError(
-            expected="images of 8 bits a channel", found=f"mode {image.mode} at {where}", mend="convert the images"
+            expected="images of 8 bits a channel",
+            found=f"mode {image.mode} at {where}" if image.mode.startswith(DEEP_MODES) else f"16 bits at {where}",
+            mend="convert the images",
+        )
+    if getattr(image, "is_animated", False) and image.format != "MPO":  # a camera's second picture is a preview
+        return StraightflowError(
+            expected="images of one frame", found=f"several frames at {where}", mend="save each frame as an image"
         )
     if image.has_transparency_data and min(image.convert("RGBA").getchannel("A").tobytes()) < 255:
         return StraightflowError(
@@ -41,10 +96,14 @@ def image_problem(image: Image, config: DataConfig, where: str) -> StraightflowE
     return None
 
 
-def unreadable_image(where: str, error: Exception) -> StraightflowError:
+def unreadable_image(where: str, found: str) -> StraightflowError:
     """The error for an image that does not decode."""
     return StraightflowError(
-        expected=f"a readable image at {where}",
-        found=one_line(error),
-        mend="repair or remove it",
+        expected=f"a readable image at {where}", found=found, mend="repair it, or keep it elsewhere"
     )
+
+
+def _has_deep_channels(image: Image.Image) -> bool:
+    """Whether Pillow would cut the file's 16 bits to 8, which its mode does not tell."""
+    layouts = (tile[3] for tile in getattr(image, "tile", ()))
+    return any(";16" in str(layout[0] if isinstance(layout, tuple) and layout else layout) for layout in layouts)

@@ -9,20 +9,22 @@ from pipeline.system.errors import StraightflowError
 
 
 def parquet_splits(location: Path, config: DataConfig) -> dict[str, Path]:
-    """Files by split: the one file that ``location`` is, or every ``<split>.parquet`` in it.
+    """Files of the configured splits: the one file that ``location`` is, or ``<split>.parquet`` in it.
 
     Raises:
-        StraightflowError: If there are none, or a configured split is not among them.
+        StraightflowError: If one of them is not there.
     """
     if location.is_file():
         files = {config.train_split: location}
     else:
-        files = {item.stem: item for item in sorted(location.glob("*.parquet"))}
-    for split in (config.train_split, config.heldout_split):
-        if split is not None and split not in files:
+        visible = (item for item in sorted(location.iterdir()) if item.is_file() and not item.name.startswith("."))
+        files = {item.stem: item for item in visible if item.suffix.lower() == ".parquet"}
+    wanted = [split for split in (config.train_split, config.heldout_split) if split is not None]
+    for split in wanted:
+        if split not in files:
             raise StraightflowError(
                 expected=f"{split}.parquet in {location}, as data.train_split and data.heldout_split say",
                 found=", ".join(sorted(item.name for item in files.values())) or "no parquet files",
                 mend="correct data.location or the names of the splits",
             )
-    return files
+    return {split: files[split] for split in wanted}

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from pipeline.config.evaluation import ClassifierConfig
+from pipeline.data.labels import require_classes
 from pipeline.data.sample_set import SampleSet
 from pipeline.flow.noise import step_generator
 from pipeline.system.errors import StraightflowError
@@ -46,19 +47,14 @@ def train_classifier(train: SampleSet, heldout: SampleSet, config: ClassifierCon
     """Trains on ``train`` and returns the network with its accuracy on ``heldout``.
 
     Raises:
-        StraightflowError: If there are no labels, or accuracy stays below ``config.min_accuracy``.
+        StraightflowError: If there are fewer than two classes, or accuracy stays below ``config.min_accuracy``.
     """
-    if train.labels is None or heldout.labels is None:
-        raise StraightflowError(
-            expected="labels, which classifier features need",
-            found="a data set without",
-            mend="set data.label_column, or features.name: inception",
-        )
-    num_classes = int(train.labels.max()) + 1
+    classes = require_classes(train.labels if heldout.labels is not None else None, "features.name: classifier")
+    num_classes = int(classes.max()) + 1
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
         network = ImageClassifier(train.shape[0], train.shape[1], num_classes, config.num_features)
-    images, labels = train.load(np.arange(len(train)))["x_1"], torch.from_numpy(train.labels)
+    images, labels = train.load(np.arange(len(train)))["x_1"], torch.from_numpy(classes)
     optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=0.01)
     with Progress("classifier", config.num_steps, "steps") as progress:
         for step in range(config.num_steps):

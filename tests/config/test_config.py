@@ -60,6 +60,8 @@ def test_a_third_round_is_the_three_lines_of_the_preset_that_are_a_comment(tmp_p
         ("evaluate.models", ["teacher", "raund1"], "did you mean 'round1'"),
         ("teacher.train.batch_size", 0, "teacher.train.batch_size.*greater than 0"),
         ("data.source", "parquet", "data.location must name"),
+        ("data.subset", "plain", "data.subset must be null for source 'digits'"),
+        ("data.heldout_split", "train", "nothing would be held out"),
         ("teacher.unet.norm_num_groups", 5, "must divide"),
     ],
 )

@@ -16,16 +16,19 @@ import torch
 import yaml
 from diffusers import DDPMPipeline, DDPMScheduler
 from helpers.composition import composed
+from helpers.pictures import save_pictures
 from helpers.project_folders import ROOT
 from PIL import Image
 
 from pipeline.config.data import DataConfig
+from pipeline.config.loading import load_config
 from pipeline.config.teacher import TeacherConfig
 from pipeline.data.check import check_data
 from pipeline.models.check import check_teacher
 from pipeline.models.networks import load_network
 from pipeline.system import hub
 from pipeline.system.errors import StraightflowError
+from stages.check import main as check_stage
 
 
 def images_of(**changes: object) -> DataConfig:
@@ -101,7 +104,7 @@ def test_the_record_of_a_teacher_follows_its_files(teacher: Path) -> None:
 def pictures(tmp_path: Path) -> Path:
     generator = np.random.default_rng(0)
     (tmp_path / "pictures").mkdir()
-    for index in range(10):
+    for index in range(20):
         array = generator.integers(0, 256, (8, 8, 3), dtype=np.uint8)
         Image.fromarray(array).save(tmp_path / f"pictures/{index}.png")
     return tmp_path / "pictures"
@@ -134,7 +137,7 @@ def test_a_folder_that_is_missing_unreadable_or_of_another_shape_is_refused(
 def test_the_record_of_a_folder_follows_its_files(pictures: Path) -> None:
     first = check_data(picture_config(pictures), {})
     assert check_data(picture_config(pictures), {}) == first
-    (pictures / "3.png").rename(pictures / "11.png")
+    (pictures / "3.png").rename(pictures / "30.png")
     assert check_data(picture_config(pictures), {}) != first
 
 
@@ -157,7 +160,7 @@ def test_a_parquet_file_that_is_missing_unreadable_or_of_another_shape_is_refuse
     tmp_path: Path, changes: dict[str, object], damage, message: str
 ) -> None:
     path = tmp_path / "train.parquet"
-    rows = {"image": [{"bytes": png(np.zeros((8, 8), np.uint8)), "path": None}] * 3}
+    rows = {"image": [{"bytes": png(np.zeros((8, 8), np.uint8)), "path": None}] * 20}
     features = datasets.Features({"image": datasets.Image()})
     datasets.Dataset.from_dict(rows, features=features).to_parquet(path)
     check_data(picture_config(path, source="parquet", channels=1), {})
@@ -252,3 +255,20 @@ def test_the_stage_ends_with_one_message_and_keeps_what_there_is(
     assert [done.stderr.count(part) for part in ("expected:", "found:", "mend:", "Traceback")] == [1, 1, 1, 0]
     assert (tmp_path / "models/finished").is_file()
     assert not (tmp_path / "inputs").exists()
+
+
+def test_the_stage_says_what_it_found_and_that_features_need_classes(tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    save_pictures(tmp_path / "classes", [f"{'ab'[index % 2]}/{index}.png" for index in range(40)])
+    save_pictures(tmp_path / "flat", [f"{index}.png" for index in range(40)])
+    for location in ("classes", "flat"):
+        source = ("data.source=folder", f"data.location={location}")
+        (tmp_path / "params.yaml").write_text(yaml.safe_dump(composed(*source)))
+        if location == "classes":
+            check_stage(load_config(tmp_path / "params.yaml"), [])
+            written = json.loads((tmp_path / "inputs/data.json").read_text())
+            assert written["content"] == "36 images to train on, 4 held out, 2 classes (a, b)"
+            assert f"images: classes ({written['content']})" in capsys.readouterr().out
+        else:
+            with pytest.raises(StraightflowError, match=r"features\.name: classifier"):
+                check_stage(load_config(tmp_path / "params.yaml"), [])

@@ -1,0 +1,63 @@
+"""What every source of images comes to: for each split a table of images, found and not yet decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.data.labels import Labels
+from pipeline.system.errors import StraightflowError
+
+
+@dataclass(frozen=True)
+class ImageTable:
+    """One split of a source.
+
+    Attributes:
+        num_images: Images in it.
+        first_look: Rows that are quickly read, to see what the images are like.
+        decode: Images of these rows, which rise: uint8, (channels, height, width), one after the other. Raises a
+            :class:`StraightflowError` that names the first image that is missing, unreadable or not as configured.
+    """
+
+    num_images: int
+    first_look: np.ndarray
+    decode: Callable[[np.ndarray], Iterator[np.ndarray]]
+
+
+@dataclass(frozen=True)
+class ImageTables:
+    """The configured splits of a source.
+
+    Attributes:
+        splits: By the name of the split.
+        labels: Classes of all images, where the source has them.
+        files: Everything on disk that is read: images, labels, tables.
+    """
+
+    splits: dict[str, ImageTable]
+    labels: Labels | None
+    files: tuple[Path, ...] = ()
+
+
+def require_exists(path: Path) -> None:
+    """Refuses a ``data.location`` that is not there or cannot be looked at."""
+    try:
+        path.stat()
+    except (OSError, ValueError) as error:
+        missing = isinstance(error, FileNotFoundError)
+        raise StraightflowError(
+            expected=f"images at {path}", found="no such path" if missing else str(error), mend="correct data.location"
+        ) from error
+
+
+def wrong_split(wanted: str, known: list[str], what: str = "splits") -> StraightflowError:
+    """The error for a split that a source does not have."""
+    return StraightflowError(
+        expected=f"split {wanted!r}",
+        found=f"{what} {', '.join(known[:20]) or 'none'}",
+        mend="set data.train_split or data.heldout_split",
+    )
