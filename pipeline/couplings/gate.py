@@ -1,7 +1,7 @@
 """The gate before training: refuses couplings that would train something wrong, with every reason.
 
-Shards are made one by one, by whatever code and machine is at work then. Limits hold for each shard, as one bad shard of
-many passes in their mean.
+Shards are made one by one, by whatever code and machine is at work then. Limits hold for each shard, as one bad shard
+of many passes in their mean.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from pipeline.config.couplings import CouplingsConfig, GateConfig
+from pipeline.couplings.manifest import MAKE_AGAIN
 from pipeline.couplings.reintegration import Reintegration, reintegrate
 from pipeline.couplings.store import CouplingStore
 from pipeline.models.sampler import Sampler
@@ -81,7 +82,7 @@ def check_couplings(
         raise StraightflowError(
             expected=f"couplings fit to train on in {store.folder}",
             found="\n          ".join(reasons),
-            mend="correct their source or solver and make them again with `dvc repro`; limits are under gate",
+            mend=f"correct their source or solver; then {MAKE_AGAIN}; limits are under gate",
         )
     return check
 

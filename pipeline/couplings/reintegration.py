@@ -36,7 +36,7 @@ class Reintegration:
 
 
 def reintegrate(store: CouplingStore, source: Sampler, num_pairs: int) -> Reintegration:
-    """Solves ``num_pairs`` pairs of either direction anew, and more where a shard has fewer than ``SHARD_PAIRS`` of them.
+    """Solves ``num_pairs`` pairs of either direction anew, and more where a shard has less than ``SHARD_PAIRS`` of them.
 
     Args:
         store: The couplings.
