@@ -19,6 +19,7 @@ from pipeline.data.pixels import StoredType
 from pipeline.data.space import Space, space_of_shape
 from pipeline.system.errors import StraightflowError, one_line, validation_problems
 from pipeline.system.fingerprint import fingerprint_file
+from pipeline.system.replacing import holding_only
 
 FORMAT: Literal["straightflow-couplings"] = "straightflow-couplings"
 VERSION: Literal[2] = 2
@@ -151,6 +152,10 @@ class Manifest(BaseModel):
     def transport_cost(self) -> float:
         """Mean ‖x_1 - x_0‖²/d over all shards."""
         return sum(shard.transport_cost * shard.num_pairs for shard in self.shards) / self.num_pairs
+
+
+is_store_folder = holding_only(MANIFEST, "shard-??????.safetensors", KEPT_PAIRS)
+"""Whether a folder holds the files of a store, whole or damaged, and nothing beside."""
 
 
 def shard_name(index: int) -> str:

@@ -12,6 +12,7 @@ from PIL import Image
 from pipeline.config.data import DataConfig
 from pipeline.data.image_format import UNREADABLE, image_problem, unreadable_image
 from pipeline.data.parquet_splits import parquet_splits
+from pipeline.data.sample_set import is_sample_set
 from pipeline.system.atomic import atomic_folder, write_json
 from pipeline.system.errors import StraightflowError, one_line
 from pipeline.system.progress import Progress
@@ -26,7 +27,7 @@ def prepare_images(config: DataConfig, folder: Path) -> None:
     """
     train, heldout = _load_splits(config)
     digest = hashlib.sha256()
-    with atomic_folder(folder) as temporary:
+    with atomic_folder(folder, ours=is_sample_set) as temporary:
         counts = {}
         for name, dataset in (("train", train), ("heldout", heldout)):
             images = _decode(dataset, config, name)
