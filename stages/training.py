@@ -23,6 +23,7 @@ from pipeline.system.errors import StraightflowError
 from pipeline.system.fingerprint import fingerprint_json
 from pipeline.system.replacing import require_replaceable
 from pipeline.training.heldout import heldout_split
+from pipeline.training.inventory import run_name
 from pipeline.training.loop import TrainingResult, train
 from pipeline.training.meter import TIME_BUCKETS
 from pipeline.training.objectives import Objective
@@ -83,7 +84,7 @@ def run_training(run: Run, config: Config, runtime: Runtime) -> None:
 def _folder(run: Run, runtime: Runtime) -> Path:
     """Folder of the run's checkpoints, particular to everything its result depends on."""
     inputs = [*run.inputs, run.settings.result_settings(), runtime.precision, code_of(run.stage)]
-    return paths.RUNS / f"train-{run.name}-{fingerprint_json(inputs)[:16]}"
+    return paths.RUNS / run_name(run.name, fingerprint_json(inputs))
 
 
 def heldout_data(wanted: int, key: str) -> Subset | None:

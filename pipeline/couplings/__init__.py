@@ -5,8 +5,8 @@ A pair is (index, image). The noise of a pair made from noise is never stored: p
 they were inverted to. A shard is one safetensors file; the manifest names every shard with its hash, and carries a
 noise check value, so that a changed generator is caught before training.
 
-``manifest`` what a store says about itself · ``shard`` one file of pairs · ``store`` reading · ``pairs`` where they come
-from · ``generation`` making · ``unfinished`` the store in the making · ``inventory`` which of them there are ·
-``pair_filter`` leaving out the farthest pairs · ``reintegration`` solving some pairs anew · ``gate`` whether a store may
-be trained on · ``acceptance`` where that is written and required.
+``manifest`` what a store says about itself · ``shard`` one file of pairs · ``store`` reading · ``pairs`` where they
+come from · ``generation`` making · ``unfinished`` the store in the making · ``inventory`` which of them there are ·
+``pair_filter`` leaving out the farthest pairs · ``reintegration`` solving some pairs anew · ``gate`` whether a store
+may be trained on · ``acceptance`` where that is written and required.
 """

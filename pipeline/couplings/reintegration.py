@@ -36,7 +36,7 @@ class Reintegration:
 
 
 def reintegrate(store: CouplingStore, source: Sampler, num_pairs: int) -> Reintegration:
-    """Solves ``num_pairs`` pairs of either direction anew, and more where a shard has less than ``SHARD_PAIRS`` of them.
+    """Solves ``num_pairs`` pairs of either direction anew, and more where a shard has too few of them.
 
     Args:
         store: The couplings.
@@ -45,7 +45,8 @@ def reintegrate(store: CouplingStore, source: Sampler, num_pairs: int) -> Reinte
     """
     from_images = store.are_from_images(np.arange(len(store)))
     forward, backward = np.flatnonzero(~from_images), np.flatnonzero(from_images)
-    means, by_shard = [], {}
+    means: list[float | None] = []
+    by_shard: dict[int, float] = {}
     for candidates in (forward, backward):
         spread = candidates[evenly_spaced(len(candidates), num_pairs)] if len(candidates) else candidates
         chosen = _with_every_shard(store, candidates, spread)
@@ -94,4 +95,5 @@ def _noise_errors(store: CouplingStore, source: Sampler, indices: np.ndarray) ->
 
 def _relative(found: torch.Tensor, stored: torch.Tensor) -> torch.Tensor:
     """‖found - stored‖/‖stored‖ of each pair, (batch,)."""
-    return (found - stored).flatten(1).norm(dim=1) / stored.flatten(1).norm(dim=1).clamp(min=1e-12)
+    errors: torch.Tensor = (found - stored).flatten(1).norm(dim=1) / stored.flatten(1).norm(dim=1).clamp(min=1e-12)
+    return errors

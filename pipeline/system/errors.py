@@ -37,7 +37,7 @@ def validation_problems(error: ValidationError) -> str:
     return "; ".join(problems[:MOST_PROBLEMS] + more)
 
 
-def one_line(error: Exception) -> str:
+def one_line(error: BaseException) -> str:
     """The message of a library's error without line breaks and endless lists; its type where it has none."""
     return " ".join(str(error).split())[:500] or type(error).__name__
 

@@ -6,6 +6,7 @@ import errno
 import os
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 from pipeline.system.errors import StraightflowError, one_line
 
@@ -100,7 +101,7 @@ def _told(error: BaseException, number: int) -> StraightflowError:
         named = [in_words[1]] if in_words else []
     reason = os.strerror(number) if number in errno.errorcode else one_line(error)
     return StraightflowError(
-        expected=f"a file or folder that can be used at {_short(' and '.join(named)) or f'a path below {os.getcwd()}'}",
+        expected=f"a file or folder that can be used at {_short(' and '.join(named)) or f'a path below {Path.cwd()}'}",
         found=reason,
         mend=_MENDS.get(number, _DEFAULT),
     )

@@ -25,6 +25,7 @@ from pipeline.models.student import is_saved_student, save_student
 from pipeline.system.errors import StraightflowError, nearest
 from pipeline.system.replacing import require_replaceable
 from pipeline.training.checkpoint import load_average, saved_averages
+from pipeline.training.inventory import unfinished_trainings
 from stages import paths
 from stages.commands.places import require_writable, usable
 
@@ -114,9 +115,8 @@ def _opened(config: Config, model: str, num_samples: int) -> tuple[ModelMixin, S
 
 def _averages(model: str) -> list[Path]:
     """Files of weight averages of the newest run that trains ``model``, oldest checkpoint first."""
-    # Not those of a model whose name goes on with a dash.
-    runs = sorted(paths.RUNS.glob(f"train-{model}-{'[0-9a-f]' * 16}"), key=lambda folder: folder.stat().st_mtime)
-    found = saved_averages(runs[-1]) if runs else []
+    runs = [found.folder for found in unfinished_trainings(paths.RUNS) if found.model == model]
+    found = saved_averages(max(runs, key=lambda folder: folder.stat().st_mtime)) if runs else []
     if not found:
         raise _none_found(model)
     return found

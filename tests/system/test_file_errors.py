@@ -115,8 +115,7 @@ def test_too_many_open_files(tmp_path: Path, capsys) -> None:
         streams = []
 
         def action() -> None:
-            for number in range(held + 1):
-                streams.append((tmp_path / str(number)).open("w"))
+            streams.extend((tmp_path / str(number)).open("w") for number in range(held + 1))
 
         with pytest.raises(SystemExit) as ended, one_message():
             action()
