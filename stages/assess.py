@@ -6,15 +6,14 @@ from dataclasses import asdict
 
 from pipeline.config.compute import ONE_PROCESS
 from pipeline.config.graph import Config
+from pipeline.couplings.acceptance import write_acceptance
 from pipeline.couplings.gate import check_couplings
-from pipeline.couplings.manifest import MANIFEST
 from pipeline.couplings.store import CouplingStore
 from pipeline.evaluation.measure import open_measure
 from pipeline.models.runtime import open_runtime
 from pipeline.models.sampler import load_sampler
 from pipeline.system.atomic import write_json
 from pipeline.system.errors import StraightflowError
-from pipeline.system.fingerprint import fingerprint_file
 from stages import paths
 from stages.entry import run, single_argument
 
@@ -34,7 +33,7 @@ def main(config: Config, arguments: list[str]) -> None:
     check = check_couplings(store, couplings, config.gate, load_sampler(paths.model(couplings.source), runtime))
     row = open_measure(config, runtime, paths.measuring()).couplings_row(name, store)
     write_json(paths.quality(name), asdict(check) | {"row": asdict(row), "source": store.manifest.source})
-    write_json(paths.gate(name), {"accepted": fingerprint_file(paths.couplings(name) / MANIFEST)})
+    write_acceptance(store.folder, paths.gate(name))
 
 
 if __name__ == "__main__":

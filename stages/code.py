@@ -30,8 +30,12 @@ WITHOUT_EFFECT = (
     "pipeline.system.atomic",
     "pipeline.system.code",
     "pipeline.system.errors",
+    "pipeline.system.file_errors",
     "pipeline.system.file_lock",
+    "pipeline.system.hashes",
+    "pipeline.system.leftovers",
     "pipeline.system.progress",
+    "pipeline.system.replacing",
     "pipeline.training.interruption",
     "pipeline.training.nonfinite",
     "pipeline.training.preflight",
@@ -52,3 +56,9 @@ WITHOUT_EFFECT = (
 def code_of(stage: str) -> dict[str, str]:
     """Modules and libraries that ``stages/<stage>.py`` reaches and that can change its results, with their versions."""
     return reached_code(f"stages.{stage}", packages=PACKAGES, without_effect=WITHOUT_EFFECT)
+
+
+@cache
+def code_of_references() -> dict[str, str]:
+    """The same of what measures real images, whichever stage does it first."""
+    return reached_code("pipeline.evaluation.reference", packages=PACKAGES, without_effect=WITHOUT_EFFECT)

@@ -11,6 +11,7 @@ from pathlib import Path
 from pipeline.config.graph import Config
 from pipeline.config.loading import load_config
 from pipeline.system.errors import EXIT_RESUME, InterruptedRunError, StraightflowError
+from pipeline.system.file_errors import file_error
 
 PARAMS = Path("params.yaml")
 
@@ -24,7 +25,9 @@ def run(main: Callable[[Config, list[str]], None]) -> None:
 
 @contextmanager
 def one_message() -> Iterator[None]:
-    """Ends the program on a user's error or an interrupted run, with its message and exit code alone."""
+    """Ends the program with a message and an exit code alone: on a user's error, an interrupted run, or what the system
+    refuses about a file, a folder or a disk.
+    """
     try:
         yield
     except StraightflowError as error:
@@ -33,6 +36,12 @@ def one_message() -> Iterator[None]:
     except InterruptedRunError as interrupted:
         print(f"{interrupted}; run the same command again to go on", file=sys.stderr)
         raise SystemExit(EXIT_RESUME) from None
+    except Exception as error:
+        told = file_error(error)
+        if told is None:
+            raise
+        print(f"error\n{told}", file=sys.stderr)
+        raise SystemExit(2) from None
 
 
 def single_argument(arguments: list[str], what: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.evaluation.folders import MeasuringFolders
+from stages.code import code_of_references
 
 PROJECT = Path()
 DATA_INPUT = Path("inputs/data.json")
@@ -56,7 +57,9 @@ def samples(model_name: str) -> Path:
 
 def measuring(project: Path = PROJECT) -> MeasuringFolders:
     """What models and couplings of the run in the folder ``project`` are measured with."""
-    return MeasuringFolders(project / IMAGES, project / CLASSIFIER, project / REFERENCES, project / CELLS)
+    return MeasuringFolders(
+        project / IMAGES, project / CLASSIFIER, project / REFERENCES, project / CELLS, code_of_references
+    )
 
 
 def losses(model_name: str) -> Path:

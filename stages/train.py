@@ -9,6 +9,7 @@ from diffusers import ModelMixin
 from pipeline.config.graph import DISTILLED, Config
 from pipeline.config.solver import SolverConfig
 from pipeline.config.training import DistillConfig, FlowTrainingConfig
+from pipeline.couplings.acceptance import require_acceptance
 from pipeline.couplings.manifest import MANIFEST
 from pipeline.couplings.store import CouplingStore
 from pipeline.models.networks import load_network, num_classes, set_noise, starting_network
@@ -37,6 +38,7 @@ def main(config: Config, arguments: list[str]) -> None:
         settings, round_name = config.rounds[name].train, name
         objective, num_steps = build_velocity_regression(settings, runtime.device), 4
     store = CouplingStore(paths.couplings(round_name))
+    require_acceptance(store.folder, paths.gate(round_name))
     start = paths.model(settings.init)
     trained_on, heldout = heldout_split(len(store), settings.heldout_items, store.manifest.seed)
     student = Run(

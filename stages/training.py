@@ -17,10 +17,13 @@ from pipeline.config.training import TrainingConfig
 from pipeline.data.sample_set import open_samples
 from pipeline.diffusion.noise_schedule import NoiseSchedule
 from pipeline.models.runtime import Runtime
+from pipeline.models.student import is_saved_pipeline
 from pipeline.system.atomic import atomic_file, write_json
 from pipeline.system.errors import StraightflowError
 from pipeline.system.fingerprint import fingerprint_json
+from pipeline.system.replacing import require_replaceable
 from pipeline.training.heldout import heldout_split
+from pipeline.training.inventory import run_name
 from pipeline.training.loop import TrainingResult, train
 from pipeline.training.meter import TIME_BUCKETS
 from pipeline.training.objectives import Objective
@@ -65,6 +68,7 @@ class Run:
 
 def run_training(run: Run, config: Config, runtime: Runtime) -> None:
     """Trains, and writes models/<name> and its training curve; an interrupted run goes on from its checkpoint."""
+    require_replaceable(paths.model(run.name), is_saved_pipeline)
     folder = _folder(run, runtime)
     with watching(config, run.name, run.network, run.noise_schedule, run.solver, runtime) as watcher:
         result = train(
@@ -80,7 +84,7 @@ def run_training(run: Run, config: Config, runtime: Runtime) -> None:
 def _folder(run: Run, runtime: Runtime) -> Path:
     """Folder of the run's checkpoints, particular to everything its result depends on."""
     inputs = [*run.inputs, run.settings.result_settings(), runtime.precision, code_of(run.stage)]
-    return paths.RUNS / f"train-{run.name}-{fingerprint_json(inputs)[:16]}"
+    return paths.RUNS / run_name(run.name, fingerprint_json(inputs))
 
 
 def heldout_data(wanted: int, key: str) -> Subset | None:

@@ -66,10 +66,10 @@ class GateConfig(Section):
     """Limits that a store of couplings must keep.
 
     Attributes:
-        max_clipped_fraction: Largest share of image entries that lay clearly outside [-1, 1].
-        max_reintegration_error: Largest mean of ‖x̂_1 - x_1‖/‖x_1‖, x̂_1 the source's image of the same noise, drawn
-            anew.
-        reintegrated_pairs: Pairs drawn anew, spread evenly over the store.
+        max_clipped_fraction: Largest share of image entries that lay clearly outside [-1, 1], in any shard.
+        max_reintegration_error: Largest mean, in any shard, of ‖x̂_1 - x_1‖/‖x_1‖, x̂_1 the source's image of the same
+            noise, drawn anew; of noise where a shard was made from images.
+        reintegrated_pairs: Pairs drawn anew, spread evenly over the store; of every shard at least four.
     """
 
     max_clipped_fraction: Annotated[float, Field(ge=0, le=1)]

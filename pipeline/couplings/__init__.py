@@ -5,8 +5,8 @@ A pair is (index, sample). The noise of a pair made from noise is never stored: 
 they were inverted to. A shard is one safetensors file; the manifest names every shard with its hash, and carries a
 noise check value, so that a changed generator is caught before training.
 
-``generation`` makes a store from the ``pairs`` that a model solves · ``unfinished`` shards made so far, divided over
-processes · ``inventory`` which unfinished stores there are · ``manifest`` what a store says about itself · ``shard``
-one file of pairs · ``pair_filter`` leaving out the farthest pairs · ``store`` reading · ``gate`` whether it may be
-trained on · ``noise_normality`` moments of noise beside N(0, I).
+``manifest`` what a store says about itself · ``shard`` one file of pairs · ``store`` reading · ``pairs`` where they
+come from · ``generation`` making · ``unfinished`` the store in the making · ``inventory`` which of them there are ·
+``pair_filter`` leaving out the farthest pairs · ``reintegration`` solving some pairs anew · ``gate`` whether a store
+may be trained on · ``acceptance`` where that is written and required.
 """

@@ -1,4 +1,8 @@
-"""The gate before training: refuses couplings that would train something wrong, with every reason."""
+"""The gate before training: refuses couplings that would train something wrong, with every reason.
+
+Shards are made one by one, by whatever code and machine is at work then. Limits hold for each shard, as one bad shard
+of many passes in their mean.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +15,9 @@ import numpy as np
 import torch
 
 from pipeline.config.couplings import CouplingsConfig, GateConfig
+from pipeline.couplings.manifest import MAKE_AGAIN
+from pipeline.couplings.reintegration import Reintegration, reintegrate
 from pipeline.couplings.store import CouplingStore
-from pipeline.data.order import evenly_spaced
 from pipeline.models.sampler import Sampler
 from pipeline.system.errors import StraightflowError
 from pipeline.system.progress import Progress
@@ -29,9 +34,8 @@ class CouplingsCheck:
         num_dropped: Pairs left out by the pair filter.
         clipped_fraction: Share of image entries clearly outside [-1, 1] before storing.
         transport_cost_per_dim: Mean ‖x_1 - x_0‖²/d over all pairs, d = C·H·W.
-        reintegration_error: Mean ‖x̂_1 - x_1‖/‖x_1‖ of a sample of pairs made from noise, drawn anew; None where
-            there are none. Storing 8 bits alone gives about 0.003.
-        inversion_error: The same of pairs made from images, so of image → noise → image.
+        reintegration_error: As in :class:`pipeline.couplings.reintegration.Reintegration`.
+        inversion_error: As there.
     """
 
     num_pairs: int
@@ -57,48 +61,71 @@ def check_couplings(
         StraightflowError: Naming every reason against the store.
     """
     manifest = store.manifest
-    from_images = store.are_from_images(np.arange(len(store)))
     dropped = 0 if manifest.pair_filter is None else manifest.pair_filter.num_dropped
+    fits = source.shape == manifest.shape
+    solved = reintegrate(store, source, limits.reintegrated_pairs) if fits else Reintegration(None, None, {})
     check = CouplingsCheck(
         num_pairs=len(store),
         num_dropped=dropped,
         clipped_fraction=manifest.clipped_fraction,
         transport_cost_per_dim=manifest.transport_cost,
-        reintegration_error=_reintegration_error(store, source, np.flatnonzero(~from_images), limits),
-        inversion_error=_reintegration_error(store, source, np.flatnonzero(from_images), limits),
+        reintegration_error=solved.reintegration_error,
+        inversion_error=solved.inversion_error,
     )
-    reasons = [*_reasons(store, promised, limits, source, check), *_content_reasons(store)]
+    reasons = [
+        *_reasons(store, promised, source),
+        *_clipped_reasons(store, limits.max_clipped_fraction),
+        *_reintegration_reasons(store, solved.by_shard, limits.max_reintegration_error),
+        *_content_reasons(store),
+    ]
     if reasons:
         raise StraightflowError(
             expected=f"couplings fit to train on in {store.folder}",
             found="\n          ".join(reasons),
-            mend=f"delete {store.folder} and make the couplings again with `dvc repro`, after correcting their source "
-            "or solver; limits are under gate",
+            mend=f"correct their source or solver; then {MAKE_AGAIN}; limits are under gate",
         )
     return check
 
 
-def _reasons(
-    store: CouplingStore, promised: CouplingsConfig, limits: GateConfig, source: Sampler, check: CouplingsCheck
-) -> Iterator[str]:
+def _reasons(store: CouplingStore, promised: CouplingsConfig, source: Sampler) -> Iterator[str]:
+    """What is wrong with the store as a whole."""
     manifest = store.manifest
     if manifest.num_pairs < promised.num_pairs:
         yield f"{manifest.num_pairs} pairs, {promised.num_pairs} were promised"
+    if source.shape != manifest.shape:
+        yield f"pairs of shape {manifest.shape}, but {promised.source} has {source.shape}"
     if manifest.source_fingerprint != source.fingerprint:
         yield (
             f"made by {manifest.source} with fingerprint {manifest.source_fingerprint[:12]}, but "
             f"{promised.source} has {source.fingerprint[:12]}: it changed since"
         )
-    if check.clipped_fraction > limits.max_clipped_fraction:
+
+
+def _clipped_reasons(store: CouplingStore, limit: float) -> Iterator[str]:
+    clipped = {index: shard.clipped_fraction for index, shard in enumerate(store.manifest.shards)}
+    for worst in _beyond(clipped, limit):
         yield (
-            f"{check.clipped_fraction:.2%} of image entries outside [-1, 1], at most "
-            f"{limits.max_clipped_fraction:.2%} allowed: the solver is unstable or takes too few steps"
+            f"{clipped[worst]:.2%} of image entries outside [-1, 1] in {_place(store, worst)}, at most {limit:.2%} "
+            "allowed: the solver is unstable or takes too few steps"
         )
-    if check.reintegration_error is not None and not check.reintegration_error <= limits.max_reintegration_error:
+
+
+def _reintegration_reasons(store: CouplingStore, errors: dict[int, float], limit: float) -> Iterator[str]:
+    for worst in _beyond(errors, limit):
         yield (
-            f"re-integration error {check.reintegration_error:.3g}, at most {limits.max_reintegration_error:.3g} "
-            "allowed: the images do not belong to their noise"
+            f"re-integration error {errors[worst]:.3g} in {_place(store, worst)}, at most {limit:.3g} allowed: "
+            "the images do not belong to their noise"
         )
+
+
+def _beyond(values: dict[int, float], limit: float) -> list[int]:
+    """The shard of largest value, if that is above ``limit``; NaN is above every limit."""
+    worst = max(values, key=lambda shard: math.inf if math.isnan(values[shard]) else values[shard], default=None)
+    return [] if worst is None or values[worst] <= limit else [worst]
+
+
+def _place(store: CouplingStore, shard: int) -> str:
+    return f"{store.manifest.shards[shard].file}, the worst of {len(store.manifest.shards)} shards"
 
 
 def _content_reasons(store: CouplingStore) -> Iterator[str]:
@@ -131,18 +158,3 @@ def _content_reasons(store: CouplingStore) -> Iterator[str]:
 
 def _digest(noise: np.ndarray) -> int:
     return int.from_bytes(hashlib.blake2b(noise.tobytes(), digest_size=8).digest(), "little")
-
-
-def _reintegration_error(
-    store: CouplingStore, source: Sampler, candidates: np.ndarray, limits: GateConfig
-) -> float | None:
-    """Mean relative L2 distance between stored images and the source's images of the same noise."""
-    if not len(candidates) or source.shape != store.manifest.shape:
-        return None
-    chosen = candidates[evenly_spaced(len(candidates), limits.reintegrated_pairs)]
-    pairs = store.load(chosen)
-    drawn = source.sample(pairs["x_0"], store.manifest.solver, pairs.get("labels")).x.float().cpu()
-    if store.manifest.dtype == "uint8":
-        drawn = drawn.clamp(-1, 1)
-    distance = (drawn - pairs["x_1"]).flatten(1).norm(dim=1) / pairs["x_1"].flatten(1).norm(dim=1).clamp(min=1e-12)
-    return float(distance.mean())

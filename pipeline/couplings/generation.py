@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -11,7 +12,16 @@ import numpy as np
 import torch
 
 from pipeline.config.couplings import CouplingsConfig
-from pipeline.couplings.manifest import FORMAT, MANIFEST, VERSION, Manifest, ShardRecord, StoredNoise, shard_name
+from pipeline.couplings.manifest import (
+    FORMAT,
+    MANIFEST,
+    VERSION,
+    Manifest,
+    ShardRecord,
+    StoredNoise,
+    is_store_folder,
+    shard_name,
+)
 from pipeline.couplings.noise_normality import noise_normality
 from pipeline.couplings.pair_filter import write_pair_filter
 from pipeline.couplings.pairs import Pairs, drawn_ahead, pair_source
@@ -21,15 +31,20 @@ from pipeline.data.pixels import from_stored, to_stored
 from pipeline.data.sample_set import SampleSet
 from pipeline.flow.noise import noise_check, stream_key
 from pipeline.models.sampler import Sampler
-from pipeline.system.atomic import publish_folder, write_json
+from pipeline.system.atomic import atomic_folder, write_json
 from pipeline.system.code import NO_CODE
 from pipeline.system.errors import StraightflowError, one_line
+from pipeline.system.file_errors import advice
 from pipeline.system.fingerprint import fingerprint_json
 from pipeline.system.progress import Progress
+from pipeline.system.replacing import require_replaceable
 
 # Distance outside [-1, 1], of a range of 2, from which an entry counts as clipped: about 6 of 255 grey levels. Less is
 # the solver's ripple around exact black and white.
 CLIPPED_BEYOND = 0.05
+
+# Other file systems, file systems without links, and more links than one file may have.
+_WITHOUT_LINKS = (errno.EXDEV, errno.EPERM, errno.EACCES, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL)
 
 # What decides on the whole store but not on the content of a full shard.
 _NOT_OF_A_SHARD = {"num_pairs", "drop_farthest_share"}
@@ -112,8 +127,10 @@ def generate_couplings(
     An interrupted call continues after its finished shards; the processes of a launch divide the shards.
 
     Raises:
-        StraightflowError: If the sampler returns non-finite images, or a shard cannot be written; names the shard.
+        StraightflowError: If the sampler returns non-finite images, or a shard cannot be written; names the shard. If
+            something that is no store is at ``destination``, at once.
     """
+    require_replaceable(destination, is_store_folder)
     run = open_run(sampler, config, runs_folder, images, code=code)
     accelerator = sampler.runtime.accelerator
     make_shards(run, Worker(accelerator.process_index, accelerator.num_processes))
@@ -150,22 +167,20 @@ def publish(run: CouplingRun, destination: Path) -> None:
             found=f"{len(missing)} missing, the first of them {missing[0]}",
             mend="run again, or start the workers that were to make them",
         )
-    staging = run.unfinished.folder.with_name(f"{run.unfinished.folder.name}.publish")
     try:
-        shutil.rmtree(staging, ignore_errors=True)
-        staging.mkdir()
-        for shard in range(run.num_shards):
-            _link(run.unfinished.path(shard), staging / shard_name(shard))
-        costs = np.concatenate([np.array(shard.transport_costs) for shard in finished])
-        pair_filter = write_pair_filter(staging, costs, run.config.drop_farthest_share)
-        manifest = _manifest(run, finished).model_copy(update={"pair_filter": pair_filter})
-        write_json(staging / MANIFEST, manifest.model_dump(mode="json"))
-        publish_folder(staging, destination)
+        # Beside its destination, which may be on another file system than the shards.
+        with atomic_folder(destination, ours=is_store_folder) as staging:
+            for shard in range(run.num_shards):
+                _link(run.unfinished.path(shard), staging / shard_name(shard))
+            costs = np.concatenate([np.array(shard.transport_costs) for shard in finished])
+            pair_filter = write_pair_filter(staging, costs, run.config.drop_farthest_share)
+            manifest = _manifest(run, finished).model_copy(update={"pair_filter": pair_filter})
+            write_json(staging / MANIFEST, manifest.model_dump(mode="json"))
     except OSError as error:
         raise StraightflowError(
             expected=f"to publish the couplings at {destination}",
             found=one_line(error),
-            mend="make room or make the folder writable, then run again; all shards are kept",
+            mend=f"{advice(error)}; then run again: all shards are kept in {run.unfinished.folder}",
         ) from error
     shutil.rmtree(run.unfinished.folder)
 
@@ -264,8 +279,10 @@ def _manifest(run: CouplingRun, finished: list[FinishedShard]) -> Manifest:
 
 
 def _link(source: Path, destination: Path) -> None:
-    """A second name for a file, or a copy where the file system has no such thing."""
+    """A second name for a file, or a copy where there can be none, as on another file system."""
     try:
         destination.hardlink_to(source)
-    except OSError:
-        shutil.copy2(source, destination)
+    except OSError as error:
+        if error.errno not in _WITHOUT_LINKS:
+            raise
+        shutil.copyfile(source, destination)

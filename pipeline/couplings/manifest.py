@@ -6,27 +6,32 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline.config.couplings import ImageToNoiseConfig
 from pipeline.config.noise import STANDARD_NOISE, NoiseConfig
+from pipeline.config.section import NonNegativeFloat, PositiveInt, Probability, UnitFloat
 from pipeline.config.solver import SolverConfig
 from pipeline.couplings.noise_normality import NoiseNormality
 from pipeline.data.pixels import StoredType
 from pipeline.data.space import Space, space_of_shape
-from pipeline.system.errors import StraightflowError, one_line
+from pipeline.system.errors import StraightflowError, one_line, validation_problems
 from pipeline.system.fingerprint import fingerprint_file
+from pipeline.system.replacing import holding_only
 
 FORMAT: Literal["straightflow-couplings"] = "straightflow-couplings"
 VERSION: Literal[2] = 2
 MANIFEST = "manifest.json"
 KEPT_PAIRS: Literal["kept.safetensors"] = "kept.safetensors"
+MAKE_AGAIN = "make the couplings again with `dvc repro --force couplings@ROUND`"
 _SHARD_NAME = re.compile(r"^shard-\d{6}\.safetensors$")
 
 
 Direction = Literal["noise_to_image", "image_to_noise"]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Seed = Annotated[int, Field(ge=0, lt=2**64)]
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,7 @@ class StoredNoise(NoiseNormality):
         float16_error: Root mean square of the difference between solved and stored noise.
     """
 
-    __pydantic_config__ = ConfigDict(extra="forbid")
+    __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)
     float16_error: float
 
 
@@ -55,12 +60,12 @@ class ShardRecord(BaseModel):
         noise: Moments of the noise in the shard; None where it is drawn from the seed.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     file: str
-    num_pairs: int
-    sha256: str
-    clipped_fraction: float
-    transport_cost: float
+    num_pairs: PositiveInt
+    sha256: Sha256
+    clipped_fraction: UnitFloat
+    transport_cost: NonNegativeFloat
     direction: Direction = "noise_to_image"
     noise: StoredNoise | None = None
 
@@ -81,12 +86,12 @@ class PairFilter(BaseModel):
         sha256: Hash of that file.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    dropped_share: float
-    num_dropped: int
-    smallest_dropped_cost: float
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    dropped_share: Probability
+    num_dropped: PositiveInt
+    smallest_dropped_cost: NonNegativeFloat
     file: Literal["kept.safetensors"]
-    sha256: str
+    sha256: Sha256
 
 
 class Manifest(BaseModel):
@@ -112,23 +117,23 @@ class Manifest(BaseModel):
         shards: The shards, in order.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     format: Literal["straightflow-couplings"]
     version: Literal[2]
-    num_pairs: int
-    shard_pairs: int
-    shape: tuple[int, ...]
+    num_pairs: PositiveInt
+    shard_pairs: PositiveInt
+    shape: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
     dtype: StoredType
-    seed: int
+    seed: Seed
     noise: NoiseConfig = STANDARD_NOISE
-    noise_check: str
+    noise_check: Sha256
     source: str
-    source_fingerprint: str
+    source_fingerprint: Sha256
     solver: SolverConfig
-    nfe_mean: float
-    batch_size: int
+    nfe_mean: NonNegativeFloat
+    batch_size: PositiveInt
     precision: str
-    num_classes: int | None = None
+    num_classes: PositiveInt | None = None
     image_to_noise: ImageToNoiseConfig | None = None
     pair_filter: PairFilter | None = None
     shards: tuple[ShardRecord, ...]
@@ -149,6 +154,10 @@ class Manifest(BaseModel):
         return sum(shard.transport_cost * shard.num_pairs for shard in self.shards) / self.num_pairs
 
 
+is_store_folder = holding_only(MANIFEST, "shard-??????.safetensors", KEPT_PAIRS)
+"""Whether a folder holds the files of a store, whole or damaged, and nothing beside."""
+
+
 def shard_name(index: int) -> str:
     """File name of the index-th shard."""
     return f"shard-{index:06d}.safetensors"
@@ -158,19 +167,23 @@ def read_manifest(folder: Path) -> Manifest:
     """Reads a store's manifest.
 
     Raises:
-        StraightflowError: If it is missing, not JSON, of another version, or names files that no store has.
+        StraightflowError: If it is missing, not JSON, of another version, names files that no store has, or has numbers
+            that cannot be or do not agree with each other.
     """
     path = folder / MANIFEST
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text("utf-8"))
         if isinstance(content, dict) and content.get("version") != VERSION:
             raise damaged(folder, f"a manifest of version {VERSION} in {path}", f"version {content.get('version')}")
         manifest = Manifest.model_validate(content)
     except OSError as error:
         raise damaged(folder, f"a manifest at {path}", str(error)) from error
-    except (ValidationError, ValueError) as error:
+    except ValidationError as error:
+        raise damaged(folder, f"a {FORMAT} manifest in {path}", validation_problems(error)) from error
+    except (ValueError, RecursionError) as error:
         raise damaged(folder, f"a {FORMAT} manifest in {path}", one_line(error)) from error
     _check_names(folder, manifest)
+    _check_counts(folder, manifest)
     return manifest
 
 
@@ -197,7 +210,9 @@ def check_files(folder: Path, manifest: Manifest, *, verify: bool) -> None:
 def damaged(folder: Path, expected: str, found: str) -> StraightflowError:
     """The error for a store that is not what it should be."""
     return StraightflowError(
-        expected=expected, found=found, mend=f"delete {folder} and make the couplings again with `dvc repro`"
+        expected=expected,
+        found=found,
+        mend=f"move {folder} elsewhere if anything in it is to be kept, and {MAKE_AGAIN}",
     )
 
 
@@ -208,6 +223,28 @@ def _check_names(folder: Path, manifest: Manifest) -> None:
     names = [shard.file for shard in manifest.shards]
     if names != [shard_name(index) for index in range(len(names))]:
         raise damaged(folder, "shards numbered from 0 without gaps", ", ".join(names))
-    pairs = sum(shard.num_pairs for shard in manifest.shards)
-    if pairs != manifest.num_pairs:
-        raise damaged(folder, f"{manifest.num_pairs} pairs in all shards", str(pairs))
+
+
+def _check_counts(folder: Path, manifest: Manifest) -> None:
+    """Pairs are found by dividing their index by ``shard_pairs``: all shards are full but the last."""
+    counts = [shard.num_pairs for shard in manifest.shards]
+    if sum(counts) != manifest.num_pairs or not counts:
+        raise damaged(folder, f"{manifest.num_pairs} pairs in all shards", str(sum(counts)))
+    full, last = manifest.shard_pairs, counts[-1]
+    if any(count != full for count in counts[:-1]) or last > full:
+        raise damaged(
+            folder, f"shards of {full} pairs, as shard_pairs says, the last of at most as many", f"shards of {counts}"
+        )
+    inverted = [shard.is_from_images for shard in manifest.shards]
+    if manifest.image_to_noise is not None:
+        found = sum(count for count, backward in zip(counts, inverted, strict=True) if backward)
+        promised = round(manifest.num_pairs * manifest.image_to_noise.share)
+        if found != promised:
+            raise damaged(folder, f"{promised} pairs made from images, as image_to_noise.share says", str(found))
+    dropped = manifest.pair_filter
+    if dropped is not None and dropped.num_dropped != int(manifest.num_pairs * dropped.dropped_share):
+        raise damaged(
+            folder,
+            f"{dropped.dropped_share:g} of {manifest.num_pairs} pairs left out, as dropped_share says",
+            str(dropped.num_dropped),
+        )

@@ -5,7 +5,7 @@ Either is a function of the pair's index in the store, so that a shard can be ma
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
@@ -118,7 +118,7 @@ class FromImages:
         """Images, their classes, and the noise each is given at the start."""
         chosen = self.order(np.array(indices) - self.first)
         x_1 = self.real.load(chosen)["x_1"]
-        image_noise = sample_noise(stream_key("inversion", self.seed), indices, self.sampler.shape, self.sampler.noise)
+        image_noise = inversion_noise(self.sampler, self.seed, indices)
         labels = None
         if self.sampler.num_classes is not None and self.real.labels is not None:
             labels = torch.from_numpy(self.real.labels[chosen]).long()
@@ -130,6 +130,11 @@ class FromImages:
         assert x_1 is not None  # initial_state put it there
         solution = self.sampler.invert(x_1, initial.noise, self.solver, labels)
         return Pairs(solution.x.float().cpu(), x_1, labels, solution.nfe)
+
+
+def inversion_noise(sampler: Sampler, seed: int, indices: Iterable[int]) -> torch.Tensor:
+    """The noise that the images of these pairs are given before they are taken to noise, (len(indices), …)."""
+    return sample_noise(stream_key("inversion", seed), indices, sampler.shape, sampler.noise)
 
 
 def pair_source(sampler: Sampler, config: CouplingsConfig, real: SampleSet | None, shard: int) -> PairSource:

@@ -61,6 +61,11 @@ class CouplingStore:
         """Where these pairs are in the store with nothing left out; noise is drawn from the seed at this index."""
         return indices if self._kept is None else self._kept[indices]
 
+    def shards_of(self, indices: np.ndarray) -> np.ndarray:
+        """Numbers of the shards that these pairs are in, (len(indices),)."""
+        found: np.ndarray = self.seed_indices(indices) // self.manifest.shard_pairs
+        return found
+
     def images(self, indices: np.ndarray) -> torch.Tensor:
         """Stored images of these pairs, in their stored type, (len(indices), …)."""
         return torch.from_numpy(self._gather(IMAGES, self.seed_indices(indices)))

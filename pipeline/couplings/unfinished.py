@@ -21,6 +21,7 @@ from pipeline.couplings.manifest import Direction, shard_name
 from pipeline.couplings.shard import write_shard
 from pipeline.system.atomic import write_json
 from pipeline.system.errors import StraightflowError, one_line
+from pipeline.system.file_errors import advice
 from pipeline.system.file_lock import file_lock
 from pipeline.system.fingerprint import fingerprint_file
 
@@ -156,5 +157,5 @@ def _not_writable(folder: Path, what: str, error: OSError) -> StraightflowError:
     return StraightflowError(
         expected=f"to write {what} in {folder}",
         found=one_line(error),
-        mend="make room or make the folder writable, then run again; finished shards are kept",
+        mend=f"{advice(error)}; then run again: finished shards are kept",
     )

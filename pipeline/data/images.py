@@ -9,6 +9,7 @@ import numpy as np
 
 from pipeline.config.data import DataConfig
 from pipeline.data.image_source import FoundImages, find_images
+from pipeline.data.sample_set import is_sample_set
 from pipeline.system.atomic import atomic_folder, write_json
 from pipeline.system.errors import StraightflowError
 from pipeline.system.progress import Progress
@@ -25,7 +26,7 @@ def prepare_images(config: DataConfig, folder: Path) -> None:
     """
     source = find_images(config)
     digest = hashlib.sha256()
-    with atomic_folder(folder) as temporary:
+    with atomic_folder(folder, ours=is_sample_set) as temporary:
         for name, images in (("train", source.train), ("heldout", source.heldout)):
             _write_images(temporary / f"{name}_images.npy", images, config, f"reading {name} images", digest)
             if images.labels is not None:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from pipeline.config.data import DataConfig
+from pipeline.data.sample_set import is_sample_set
 from pipeline.system.atomic import atomic_folder, write_json
 from pipeline.toys.distributions import TOYS
 
@@ -22,7 +23,7 @@ def prepare_points(config: DataConfig, folder: Path) -> None:
     points = TOYS[config.source].sample(config.num_points, torch.Generator().manual_seed(config.seed)).numpy()
     num_heldout = round(len(points) * config.heldout_share)
     splits = {"train": points[num_heldout:], "heldout": points[:num_heldout]}
-    with atomic_folder(folder) as temporary:
+    with atomic_folder(folder, ours=is_sample_set) as temporary:
         for name, values in splits.items():
             np.save(temporary / f"{name}_images.npy", values)
         info = {

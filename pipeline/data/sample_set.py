@@ -13,6 +13,10 @@ import torch
 from pipeline.data.pixels import from_stored
 from pipeline.data.space import Space, space_of_shape
 from pipeline.system.errors import StraightflowError
+from pipeline.system.replacing import holding_only
+
+is_sample_set = holding_only("info.json", "*_images.npy", "*_labels.npy")
+"""Whether a folder holds a prepared data set and nothing beside."""
 
 Split = Literal["train", "heldout"]
 

@@ -12,8 +12,9 @@ from pydantic import TypeAdapter
 from safetensors.numpy import load_file, save_file
 
 from pipeline.config.solver import SolverConfig
+from pipeline.evaluation.kept import is_kept, keeping
 from pipeline.evaluation.quality import Quality
-from pipeline.system.atomic import atomic_folder, write_json
+from pipeline.system.atomic import write_json
 from pipeline.system.fingerprint import fingerprint_json
 
 RESULT, IMAGES = "result.json", "images.safetensors"
@@ -51,7 +52,10 @@ class CellCache:
         self._inputs = inputs
 
     def load(self, cell: Cell) -> tuple[CellResult, np.ndarray] | None:
-        """A cell's result and its first images, uint8, (num, C, H, W); None if it was not measured."""
+        """A cell's result and its first images, uint8, (num, C, H, W); None if it was not measured.
+
+        Its hashes are those of :meth:`has`.
+        """
         place = self._place(cell)
         if not (place / RESULT).is_file():
             return None
@@ -59,12 +63,12 @@ class CellCache:
         return result, load_file(place / IMAGES)["images"]
 
     def has(self, cell: Cell) -> bool:
-        """Whether the cell was measured."""
-        return (self._place(cell) / RESULT).is_file()
+        """Whether the cell was measured, and what was kept is unchanged."""
+        return is_kept(self._place(cell))
 
     def save(self, cell: Cell, result: CellResult, images: np.ndarray) -> None:
         """Writes a result and its first images, atomically."""
-        with atomic_folder(self._place(cell)) as temporary:
+        with keeping(self._place(cell)) as temporary:
             save_file({"images": np.ascontiguousarray(images)}, temporary / IMAGES)
             write_json(temporary / RESULT, asdict(result))
 

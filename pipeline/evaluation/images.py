@@ -16,6 +16,7 @@ from pipeline.config.graph import Config
 from pipeline.couplings.store import CouplingStore
 from pipeline.evaluation.blocks import measure_block, parts_per_block, sample_blocks
 from pipeline.evaluation.folders import MeasuringFolders
+from pipeline.evaluation.kept import is_kept, keeping
 from pipeline.evaluation.quality import Quality, measure_quality
 from pipeline.evaluation.reference import Reference, num_kept, open_run_reference
 from pipeline.evaluation.sweep import sweep
@@ -30,6 +31,8 @@ from pipeline.models.runtime import Runtime
 from pipeline.models.sampler import Sampler
 from pipeline.system.atomic import write_json
 from pipeline.system.fingerprint import fingerprint_json
+
+TRAJECTORIES = "trajectories.json"
 
 
 @dataclass(frozen=True)
@@ -77,11 +80,13 @@ class ImageMeasure:
         """Measured by the main process and read by all; cached, and measured again when an input changes."""
         settings, runtime = self.config.straightness.model_dump(mode="json"), sampler.runtime
         inputs = [sampler.fingerprint, runtime.precision, str(runtime.device.type), self.config.seed, settings]
-        path = self.cells / f"trajectories-{fingerprint_json([inputs, dict(self.code)])[:16]}.json"
-        if runtime.is_main and not path.is_file():
-            write_json(path, asdict(measure_model_trajectories(sampler, self.config)))
+        place = self.cells / f"trajectories-{fingerprint_json([inputs, dict(self.code)])[:16]}"
+        if runtime.is_main and not is_kept(place):
+            record = measure_model_trajectories(sampler, self.config)
+            with keeping(place) as temporary:
+                write_json(temporary / TRAJECTORIES, asdict(record))
         runtime.accelerator.wait_for_everyone()
-        return TrajectoryRecord(**json.loads(path.read_text()))
+        return TrajectoryRecord(**json.loads((place / TRAJECTORIES).read_text("utf-8")))
 
     def _quality(self, store: CouplingStore, num_samples: int) -> Quality:
         """Metrics of the first ``num_samples`` images of a store."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,16 +16,18 @@ from pipeline.config.graph import Config
 from pipeline.data.order import evenly_spaced
 from pipeline.data.sample_set import SampleSet, open_samples
 from pipeline.evaluation.folders import MeasuringFolders
+from pipeline.evaluation.kept import is_kept, keeping
 from pipeline.metrics.features import FeatureExtractor, open_extractor
 from pipeline.metrics.frechet import FrechetReference
 from pipeline.metrics.moments import Moments, moments_of
 from pipeline.metrics.neighbours import nearest_distances
 from pipeline.models.runtime import Runtime
-from pipeline.system.atomic import atomic_file
+from pipeline.system.code import NO_CODE
 from pipeline.system.errors import StraightflowError
 from pipeline.system.fingerprint import fingerprint_json
 
 MEMORISATION_IMAGES = 500
+STATISTICS = "statistics.safetensors"
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,7 @@ def open_run_reference(
         num_features_kept=num_kept(config.evaluate),
         batch_size=config.features.batch_size,
         folder=folders.references,
+        code=folders.reference_code(),
     )
     return extractor, reference
 
@@ -122,6 +126,7 @@ def open_reference(
     num_features_kept: int,
     batch_size: int,
     folder: Path,
+    code: Mapping[str, str] = NO_CODE,
 ) -> Reference:
     """Reads the reference from ``folder``; if it is missing, the main process computes it first.
 
@@ -134,19 +139,21 @@ def open_reference(
         num_features_kept: Number of images whose features are kept individually.
         batch_size: Images per call of the features' network.
         folder: Cache of references, by fingerprint.
+        code: What measures images, see :func:`pipeline.system.code.reached_code`: what other code measured is measured
+            anew.
     """
     paths = {}
     for name, images in (("train", train), ("heldout", heldout)):
-        inputs = [images.fingerprint, name, extractor.name, extractor.fingerprint, num_features_kept]
-        paths[name] = folder / f"{name}-{fingerprint_json(inputs)[:16]}.safetensors"
-        if runtime.is_main and not paths[name].is_file():
+        inputs = [images.fingerprint, name, extractor.name, extractor.fingerprint, num_features_kept, dict(code)]
+        paths[name] = folder / f"{name}-{fingerprint_json(inputs)[:16]}"
+        if runtime.is_main and not is_kept(paths[name]):
             _measure(images, extractor, num_features_kept, batch_size, paths[name])
     runtime.accelerator.wait_for_everyone()
     moments, features = _load(paths[split])
     heldout_moments = _load(paths["heldout"])[0]
     return Reference(
         split=split,
-        fingerprint=paths[split].stem,
+        fingerprint=paths[split].name,
         shape=train.shape,
         frechet=FrechetReference(moments),
         heldout=FrechetReference(heldout_moments) if heldout_moments.count > heldout_moments.num_features else None,
@@ -156,16 +163,16 @@ def open_reference(
     )
 
 
-def _measure(images: SampleSet, extractor: FeatureExtractor, num_kept: int, batch_size: int, path: Path) -> None:
+def _measure(images: SampleSet, extractor: FeatureExtractor, num_kept: int, batch_size: int, place: Path) -> None:
     features = extractor.all(images.samples, batch_size)
     moments = moments_of(features)
     # Data sets may be sorted by class, so the first images would not be representative.
     chosen = evenly_spaced(len(features), num_kept)
     content = {"mean": moments.mean, "scatter": moments.scatter, "features": np.ascontiguousarray(features[chosen])}
-    with atomic_file(path) as temporary:
-        save_file(content | {"count": np.array([moments.count], dtype=np.int64)}, temporary)
+    with keeping(place) as temporary:
+        save_file(content | {"count": np.array([moments.count], dtype=np.int64)}, temporary / STATISTICS)
 
 
-def _load(path: Path) -> tuple[Moments, np.ndarray]:
-    content = load_file(path)
+def _load(place: Path) -> tuple[Moments, np.ndarray]:
+    content = load_file(place / STATISTICS)
     return Moments(int(content["count"][0]), content["mean"], content["scatter"]), content["features"]

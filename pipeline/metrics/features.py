@@ -17,6 +17,7 @@ from pipeline.metrics.classifier import ImageClassifier
 from pipeline.system.atomic import atomic_folder
 from pipeline.system.errors import StraightflowError, one_line
 from pipeline.system.fingerprint import fingerprint_file, fingerprint_json
+from pipeline.system.replacing import holding_only
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def open_extractor(
 
 def save_classifier(network: ImageClassifier, folder: Path) -> None:
     """Saves weights as safetensors, atomically."""
-    with atomic_folder(folder) as temporary:
+    with atomic_folder(folder, ours=holding_only("weights.safetensors", "unused.json")) as temporary:
         save_file(network.state_dict(), temporary / "weights.safetensors")
 
 

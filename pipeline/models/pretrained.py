@@ -9,6 +9,7 @@ from diffusers import DDPMPipeline, DDPMScheduler, ModelMixin, ScoreSdeVePipelin
 from pipeline.diffusion.noise_schedule import VARIANCE_EXPLODING, read_noise_schedule
 from pipeline.models.diffusers_layout import read_scheduler_config, require_shape
 from pipeline.models.networks import load_network, sample_shape
+from pipeline.models.student import is_saved_pipeline
 from pipeline.system.atomic import atomic_folder
 from pipeline.system.hub import download_model
 
@@ -21,7 +22,7 @@ def training_scheduler() -> DDPMScheduler:
 def save_teacher(network: ModelMixin, folder: Path, scheduler: DDPMScheduler | ScoreSdeVeScheduler) -> None:
     """Saves a stock ``DDPMPipeline``, or ``ScoreSdeVePipeline`` by the scheduler's kind, atomically."""
     kind = ScoreSdeVePipeline if isinstance(scheduler, ScoreSdeVeScheduler) else DDPMPipeline
-    with atomic_folder(folder) as temporary:
+    with atomic_folder(folder, ours=is_saved_pipeline) as temporary:
         kind(unet=network, scheduler=scheduler).save_pretrained(temporary)
 
 

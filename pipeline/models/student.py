@@ -49,15 +49,18 @@ def save_student(network: ModelMixin, folder: Path) -> None:
     pipeline = DDPMPipeline(
         unet=network, scheduler=FlowMatchEulerDiscreteScheduler(num_train_timesteps=NUM_TRAIN_TIMESTEPS)
     )
-    with atomic_folder(folder) as temporary:
+    with atomic_folder(folder, ours=is_saved_pipeline) as temporary:
         pipeline.save_pretrained(temporary)
+
+
+def is_saved_pipeline(folder: Path) -> bool:
+    """Whether ``folder`` holds the files of a model as it is saved here, teacher or student, and nothing beside."""
+    files = {item.relative_to(folder).as_posix() for item in folder.rglob("*") if not item.is_dir()}
+    weights = {name for name in files if name.startswith("unet/diffusion_pytorch_model")}
+    parts = {"model_index.json", "scheduler/scheduler_config.json", "unet/config.json"}
+    return bool(weights) and files == parts | weights
 
 
 def is_saved_student(folder: Path) -> bool:
     """Whether ``folder`` holds a student as :func:`save_student` leaves it, and nothing beside."""
-    files = {item.relative_to(folder).as_posix() for item in folder.rglob("*") if not item.is_dir()}
-    weights = {name for name in files if name.startswith("unet/diffusion_pytorch_model")}
-    parts = {"model_index.json", "scheduler/scheduler_config.json", "unet/config.json"}
-    if not weights or files != parts | weights:
-        return False
-    return read_scheduler_config(folder).get("_class_name") == FLOW_SCHEDULER
+    return is_saved_pipeline(folder) and read_scheduler_config(folder).get("_class_name") == FLOW_SCHEDULER

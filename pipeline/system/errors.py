@@ -37,7 +37,7 @@ def validation_problems(error: ValidationError) -> str:
     return "; ".join(problems[:MOST_PROBLEMS] + more)
 
 
-def one_line(error: Exception) -> str:
+def one_line(error: BaseException) -> str:
     """The first 500 characters of a library's error message, in one line; the error's type if it has no message."""
     return " ".join(str(error).split())[:500] or type(error).__name__
 

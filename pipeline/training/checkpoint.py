@@ -1,10 +1,10 @@
 """Training checkpoints: whole or absent, checked by hash, the newest good one wins.
 
 A checkpoint is one folder: weights and optimizer as Accelerate saves them, each weight average as safetensors, the
-step and the recorded losses as JSON, and ``checkpoint.json`` with the SHA-256 of every file. It is written beside its
-place, fsynced and renamed, so that a kill at any moment leaves either all of it or a temporary folder, which is
-cleared away. Batches, times, noise and dropout are functions of (seed, step), so no generator or position in the epoch
-needs saving beyond the step.
+step and the recorded losses as JSON, and ``checkpoint.json`` with its run, its step and the SHA-256 of every file. It
+is written beside its place, fsynced and renamed, so that a kill at any moment leaves either all of it or a temporary
+folder, which is cleared away. Batches, times, noise and dropout are functions of (seed, step), so no generator or
+position in the epoch needs saving beyond the step.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ from safetensors.torch import load_file, save_file
 from pipeline.system.atomic import publish_folder, write_json
 from pipeline.system.errors import StraightflowError, one_line
 from pipeline.system.file_lock import file_lock
-from pipeline.system.fingerprint import fingerprint_file
+from pipeline.system.hashes import changed_file, file_hashes
+from pipeline.system.leftovers import clear_leftovers
 from pipeline.training.ema import Ema
 from pipeline.training.meter import LossRecord, Meter
 
@@ -61,12 +62,15 @@ class CheckpointFolder:
     Args:
         accelerator: Saves network and optimizer, on any number of processes.
         folder: Where they live; must be particular to the run's inputs.
+        run: Names the run's inputs; what was saved by another run is refused.
         kept: Newest checkpoints to keep.
         marked_every_steps: Steps whose multiples are kept for good; None marks none.
     """
 
-    def __init__(self, accelerator: Accelerator, folder: Path, *, kept: int, marked_every_steps: int | None) -> None:
-        self._accelerator, self._folder = accelerator, folder
+    def __init__(
+        self, accelerator: Accelerator, folder: Path, *, run: str, kept: int, marked_every_steps: int | None
+    ) -> None:
+        self._accelerator, self._folder, self._run = accelerator, folder, run
         self._kept, self._marked_every_steps = kept, marked_every_steps
 
     def held(self) -> AbstractContextManager[None]:
@@ -119,8 +123,10 @@ class CheckpointFolder:
                 save_file(averages, _average(temporary, ema))
         if self._accelerator.is_main_process:
             write_json(temporary / _PROGRESS, {"step": state.step, "history": state.history, "sums": sums})
-            write_json(temporary / _RECORD, _hashes(temporary))
-            publish_folder(temporary, final)
+            record = {"run": self._run, "step": state.step, "files": file_hashes(temporary, record=_RECORD)}
+            write_json(temporary / _RECORD, record)
+            # One of this step is there where it was passed over as damaged; who holds the folder wrote it.
+            publish_folder(temporary, final, ours=lambda _: True)
             self._drop_old(state.step)
         self._accelerator.wait_for_everyone()
 
@@ -139,6 +145,9 @@ class CheckpointFolder:
 
         Returns:
             Whether one was restored.
+
+        Raises:
+            StraightflowError: If there is one of another run, or of another step than its name says.
         """
         self._clear_temporaries()
         chosen = self._newest_whole()
@@ -167,7 +176,7 @@ class CheckpointFolder:
         found: list[str | None] = [None]
         if self._accelerator.is_main_process:
             for candidate in self._newest_first():
-                damage = _damage(candidate)
+                damage = self._foreign(candidate) or _damage(candidate)
                 if damage is None:
                     found = [candidate.name]
                     break
@@ -175,17 +184,67 @@ class CheckpointFolder:
         name = broadcast_object_list(found)[0]
         return None if name is None else self._folder / name
 
+    def _foreign(self, checkpoint: Path) -> str | None:
+        """What is said of a checkpoint that does not say of which run it is; one of another run is refused."""
+        record = _read_record(checkpoint)
+        if record is None or (record.run, record.step) == (self._run, _step(checkpoint)):
+            return None
+        if record.run is None:
+            return f"{_RECORD} does not say of which run it is"
+        raise StraightflowError(
+            expected=f"a checkpoint of {self._run} at step {_step(checkpoint)} in {checkpoint}",
+            found=f"one of {record.run} at step {record.step}",
+            mend=f"move it out of {self._folder} and start again; the run continues from its own newest checkpoint",
+        )
+
     def _clear_temporaries(self) -> None:
         if self._accelerator.is_main_process and self._folder.is_dir():
             for item in self._folder.iterdir():
                 if _TEMPORARY.match(item.name):
                     shutil.rmtree(item)
+            clear_leftovers(self._folder)
         self._accelerator.wait_for_everyone()
 
     def _newest_first(self) -> list[Path]:
         if not self._folder.is_dir():
             return []
         return sorted((item for item in self._folder.iterdir() if _NAME.match(item.name)), reverse=True)
+
+
+@dataclass(frozen=True)
+class _Record:
+    """What ``checkpoint.json`` says.
+
+    Attributes:
+        run: The run it is of; None in the first version, which held nothing but ``files``.
+        step: Finished steps; None there.
+        files: SHA-256 of each file by name.
+    """
+
+    run: str | None
+    step: int | None
+    files: dict[str, str]
+
+
+def _read_record(checkpoint: Path) -> _Record | None:
+    """None where it cannot be read."""
+    try:
+        content = json.loads((checkpoint / _RECORD).read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    if not isinstance(content, dict):
+        return None
+    if content.keys() != {"run", "step", "files"}:
+        return _Record(None, None, content)
+    run, step, files = content["run"], content["step"], content["files"]
+    if not (isinstance(run, str) and isinstance(step, int) and isinstance(files, dict)):
+        return None
+    return _Record(run, step, files)
+
+
+def saved_steps(folder: Path) -> list[int]:
+    """Steps of the checkpoints in ``folder``, rising."""
+    return sorted(_step(item) for item in folder.iterdir() if _NAME.match(item.name))
 
 
 def saved_averages(folder: Path) -> list[Path]:
@@ -227,19 +286,13 @@ def _average(checkpoint: Path, ema: Ema) -> Path:
     return checkpoint / f"ema-{ema.halflife_images}.safetensors"
 
 
-def _hashes(checkpoint: Path) -> dict[str, str]:
-    files = sorted(item for item in checkpoint.rglob("*") if item.is_file() and item.name != _RECORD)
-    return {item.relative_to(checkpoint).as_posix(): fingerprint_file(item) for item in files}
-
-
 def _damage(checkpoint: Path) -> str | None:
     """What is wrong with a checkpoint; None if it is whole."""
+    record = _read_record(checkpoint)
+    if record is None:
+        return f"{_RECORD} is not what was saved"
     try:
-        expected = json.loads((checkpoint / _RECORD).read_text())
-        found = _hashes(checkpoint)
-    except (OSError, ValueError) as error:
+        changed = changed_file(record.files, file_hashes(checkpoint, record=_RECORD))
+    except OSError as error:
         return f"unreadable: {error}"
-    for name in sorted(expected.keys() | found.keys()):
-        if expected.get(name) != found.get(name):
-            return f"{name} is not what was saved"
-    return None
+    return None if changed is None else f"{changed} is not what was saved"

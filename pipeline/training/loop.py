@@ -127,6 +127,7 @@ def train(
     checkpoints = CheckpointFolder(
         accelerator,
         run_folder,
+        run=run_folder.name,
         kept=config.kept_checkpoints,
         marked_every_steps=config.marked_checkpoint_every_steps,
     )

@@ -186,18 +186,19 @@ def compare(
 @command("straightflow inspect couplings/round1")
 def inspect(
     folder: Annotated[
-        Path | None, typer.Argument(help="A round's folder or the store in it; none for the unfinished stores.")
+        Path | None, typer.Argument(help="A round's folder or the store in it; none for what is unfinished.")
     ] = None,
 ) -> None:
     """Print what a store of couplings holds and check its hashes.
 
-    Pairs of noise and image are drawn to runs/inspect/. Without a folder, list the unfinished stores in runs/ and the
-    round that each belongs to.
+    Pairs of noise and image are drawn to runs/inspect/. Without a folder, list the unfinished stores and trainings in
+    runs/ and the round or model that each belongs to.
     """
-    from stages.commands.inspect import inspect_store, list_unfinished
+    from stages.commands.inspect import inspect_store, list_unfinished, trained_models
 
     if folder is None:
-        print(list_unfinished(config().rounds))
+        settings = config()
+        print(list_unfinished(settings.rounds, trained_models(settings)))
     else:
         inspect_store(folder)
 

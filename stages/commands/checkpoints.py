@@ -23,13 +23,13 @@ from pipeline.models.runtime import open_runtime
 from pipeline.models.sampler import Sampler
 from pipeline.models.student import is_saved_student, save_student
 from pipeline.system.errors import StraightflowError, nearest
+from pipeline.system.replacing import require_replaceable
 from pipeline.training.checkpoint import load_average, saved_averages
+from pipeline.training.inventory import unfinished_trainings
 from stages import paths
 from stages.commands.places import require_writable, usable
 
 BATCH_SIZE = 250
-NAMED_ENTRIES = 3
-"""Entries of a folder that an error names."""
 
 
 def choose_checkpoint(config: Config, model: str, steps: Sequence[int], num_samples: int, out: Path | None) -> None:
@@ -89,17 +89,7 @@ def _target(out: Path) -> Path:
     """``out`` without links and dots, where there is nothing but at most a student to replace: saving deletes it."""
     target = out.resolve()
     with usable(out):
-        entries = sorted(item.name for item in target.iterdir()) if target.is_dir() else []
-        replaceable = not target.exists() or (target.is_dir() and (not entries or is_saved_student(target)))
-    if not replaceable:
-        more = ", …" if len(entries) > NAMED_ENTRIES else ""
-        raise StraightflowError(
-            expected=f"nothing at {out}, an empty folder, or a student's folder to replace",
-            found=f"a folder that is no student's, with {', '.join(entries[:NAMED_ENTRIES])}{more}"
-            if entries
-            else "a file",
-            mend="name a new folder with --out, for example models/best",
-        )
+        require_replaceable(out, is_saved_student)
     require_writable(target / "model_index.json")
     return target
 
@@ -125,9 +115,8 @@ def _opened(config: Config, model: str, num_samples: int) -> tuple[ModelMixin, S
 
 def _averages(model: str) -> list[Path]:
     """Files of weight averages of the newest run that trains ``model``, oldest checkpoint first."""
-    # Not those of a model whose name goes on with a dash.
-    runs = sorted(paths.RUNS.glob(f"train-{model}-{'[0-9a-f]' * 16}"), key=lambda folder: folder.stat().st_mtime)
-    found = saved_averages(runs[-1]) if runs else []
+    runs = [found.folder for found in unfinished_trainings(paths.RUNS) if found.model == model]
+    found = saved_averages(max(runs, key=lambda folder: folder.stat().st_mtime)) if runs else []
     if not found:
         raise _none_found(model)
     return found

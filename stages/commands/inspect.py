@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import torch
 from PIL import Image
 
-from pipeline.config.graph import RoundConfig
+from pipeline.config.graph import DISTILLED, TEACHER, Config, RoundConfig
 from pipeline.couplings.inventory import unfinished_stores
 from pipeline.couplings.manifest import MANIFEST, Manifest
 from pipeline.couplings.store import CouplingStore
@@ -17,6 +17,7 @@ from pipeline.data.order import evenly_spaced
 from pipeline.data.pixels import to_uint8
 from pipeline.system.atomic import atomic_file
 from pipeline.system.errors import StraightflowError, nearest
+from pipeline.training.inventory import unfinished_trainings
 from stages import paths
 from stages.commands.places import usable
 
@@ -64,14 +65,28 @@ def find_store(folder: Path) -> Path:
     return found
 
 
-def list_unfinished(rounds: Mapping[str, RoundConfig]) -> str:
-    """A line for every unfinished store: what it holds, and which of ``rounds`` goes on with it, if one does."""
+def list_unfinished(rounds: Mapping[str, RoundConfig], models: Collection[str]) -> str:
+    """A line for every unfinished store and training: what it holds, and what goes on with it, if something does.
+
+    Args:
+        rounds: Configured rounds, by name.
+        models: Names of all models that are trained.
+    """
     lines = []
     for found in unfinished_stores(paths.RUNS):
         names = [name for name, item in rounds.items() if found.is_of(item.couplings)]
         use = f"as {' and '.join(names)} is configured now" if names else "of no round as configured now"
         lines.append(f"{found.describe()}; {use}")
-    return "\n".join(lines) or f"no unfinished couplings in {paths.RUNS}"
+    for training in unfinished_trainings(paths.RUNS):
+        # Whether its inputs are those of now is known once the stage has read them.
+        use = "goes on if its inputs are as they were" if training.model in models else "of no model as configured now"
+        lines.append(f"{training.describe()}; {use}")
+    return "\n".join(lines) or f"no unfinished couplings or trainings in {paths.RUNS}"
+
+
+def trained_models(config: Config) -> tuple[str, ...]:
+    """Names of the models that a run trains."""
+    return (TEACHER, *config.flows, *config.rounds, DISTILLED)
 
 
 def describe(manifest: Manifest) -> dict[str, str]:

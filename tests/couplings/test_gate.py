@@ -9,10 +9,13 @@ import torch
 from helpers.coupling_models import couplings, rewrite_shard
 
 import pipeline.couplings.store as store_module
-from pipeline.config.couplings import CouplingsConfig, GateConfig
+from pipeline.config.couplings import CouplingsConfig, GateConfig, ImageToNoiseConfig
+from pipeline.config.solver import SolverConfig
 from pipeline.couplings.gate import check_couplings
 from pipeline.couplings.generation import generate_couplings
 from pipeline.couplings.store import CouplingStore
+from pipeline.data.pixels import to_uint8
+from pipeline.data.sample_set import SampleSet
 from pipeline.models.sampler import Sampler
 from pipeline.system.errors import StraightflowError
 
@@ -62,6 +65,75 @@ def test_clipped_images(store: Path, sampler: Sampler) -> None:
         rewrite_shard(store, shard, stored(store, shard), clipped_fraction=0.2)
     strict = LIMITS.model_copy(update={"max_clipped_fraction": 0.1})
     assert refusal(store, sampler, limits=strict).startswith("20.00% of image entries outside")
+
+
+def test_one_clipped_shard_among_good_ones(store: Path, sampler: Sampler) -> None:
+    rewrite_shard(store, 0, stored(store, 0), clipped_fraction=0.0)
+    rewrite_shard(store, 1, stored(store, 1), clipped_fraction=0.0)
+    rewrite_shard(store, 2, stored(store, 2), clipped_fraction=0.2)
+    limits = LIMITS.model_copy(update={"max_clipped_fraction": 0.1})
+    assert CouplingStore(store).manifest.clipped_fraction == pytest.approx(0.2 * 10 / 50)  # below the limit
+    assert refusal(store, sampler, limits=limits).startswith(
+        "20.00% of image entries outside [-1, 1] in shard-000002.safetensors, the worst of 3 shards"
+    )
+
+
+def many_shards(sampler: Sampler, folder: Path) -> Path:
+    """A store of ten shards of five pairs."""
+    generate_couplings(sampler, couplings(shard_pairs=5), folder / "runs", folder / "many")
+    return folder / "many"
+
+
+def test_shards_of_an_older_solver(sampler: Sampler, tmp_path: Path) -> None:
+    many = many_shards(sampler, tmp_path)
+    opened = CouplingStore(many)
+    errors = []
+    for shard in range(0, 10, 2):
+        x_0 = opened.load(np.arange(5 * shard, 5 * shard + 5))["x_0"]
+        older = sampler.sample(x_0, SolverConfig(name="euler", num_steps=1)).x.clamp(-1, 1)
+        x_1 = opened.x_1(np.arange(5 * shard, 5 * shard + 5))
+        errors.append(((older - x_1).flatten(1).norm(dim=1) / older.flatten(1).norm(dim=1)).mean().item())
+        rewrite_shard(many, shard, {"images": to_uint8(older)})
+    # The mean over all shards, of which the others err by 8-bit rounding alone, keeps the limit; the worst does not.
+    limits = LIMITS.model_copy(update={"max_reintegration_error": 0.75 * max(errors)})
+    assert sum(errors) / 10 + 0.005 < limits.max_reintegration_error
+    worst = 2 * int(np.argmax(errors))
+    found = refusal(many, sampler, couplings(shard_pairs=5), limits)
+    assert f"in shard-{worst:06d}.safetensors, the worst of 10 shards" in found
+
+
+@pytest.mark.parametrize("reintegrated_pairs", [1, 12])
+@pytest.mark.parametrize("shard", [0, 4, 9])
+def test_one_shard_of_another_generator(sampler: Sampler, tmp_path: Path, shard: int, reintegrated_pairs: int) -> None:
+    many = many_shards(sampler, tmp_path)
+    noise = torch.randn(5, 1, 8, 8, generator=torch.Generator().manual_seed(1))
+    rewrite_shard(many, shard, {"images": to_uint8(sampler.sample(noise, couplings().solver).x)})
+    limits = LIMITS.model_copy(update={"max_reintegration_error": 0.5, "reintegrated_pairs": reintegrated_pairs})
+    found = refusal(many, sampler, couplings(shard_pairs=5), limits)
+    assert f"in shard-{shard:06d}.safetensors, the worst of 10 shards" in found
+
+
+def test_one_shard_of_images_whose_noise_is_not_theirs(sampler: Sampler, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    real = SampleSet(rng.integers(0, 256, (30, 1, 8, 8), dtype=np.uint8), None, "")
+    config = couplings(image_to_noise=ImageToNoiseConfig(share=0.6, solver=couplings().solver))
+    generate_couplings(sampler, config, tmp_path / "runs", tmp_path / "inverted", real)
+    inverted = CouplingStore(tmp_path / "inverted")
+    check_couplings(inverted, config, LIMITS, sampler)
+    noise = inverted.load(np.arange(20, 40))["x_0"].half()
+    rewrite_shard(tmp_path / "inverted", 1, {"images": inverted.images(np.arange(20, 40)), "noise": noise.roll(1, 0)})
+    assert "re-integration error" in refusal(tmp_path / "inverted", sampler, config)
+    assert "in shard-000001" in refusal(tmp_path / "inverted", sampler, config)
+
+
+def test_the_reported_error_is_of_the_evenly_spread_pairs(store: Path, sampler: Sampler) -> None:
+    opened = CouplingStore(store)
+    pairs = opened.load(np.array([0, 24, 49]))  # three of fifty, the ends among them; 24.5 rounds to even
+    drawn = sampler.sample(pairs["x_0"], couplings().solver).x.clamp(-1, 1)
+    distance = (drawn - pairs["x_1"]).flatten(1).norm(dim=1) / pairs["x_1"].flatten(1).norm(dim=1)
+    limits = LIMITS.model_copy(update={"reintegrated_pairs": 3})
+    found = check_couplings(opened, couplings(), limits, sampler).reintegration_error
+    assert found == pytest.approx(distance.mean().item(), rel=1e-3)
 
 
 def test_constant_images(store: Path, sampler: Sampler) -> None:

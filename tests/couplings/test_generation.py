@@ -11,6 +11,7 @@ import pytest
 import torch
 from helpers.coupling_models import couplings
 from helpers.lock_holder import held_by_another
+from helpers.other_disk import mount
 
 import pipeline.couplings.unfinished as unfinished_module
 from pipeline.couplings.generation import generate_couplings, make_shards, open_run, publish
@@ -159,6 +160,32 @@ def test_a_disk_that_takes_no_more_is_named_with_the_shard(
         with pytest.raises(StraightflowError, match=rf"shard-000001(.|\n)*{os.strerror(code)}(.|\n)*finished shards"):
             make_shards(run, Worker(0, 1))
     assert [run.finished(shard) is not None for shard in range(3)] == [True, False, False]
+
+
+@pytest.mark.parametrize("apart", ["runs", "couplings", "both"])
+def test_shards_and_store_may_be_on_different_disks(
+    sampler: Sampler, store: Path, tmp_path: Path, monkeypatch, apart: str
+) -> None:
+    runs, published = tmp_path / "project/runs", tmp_path / "project/couplings/round1/store"
+    for folder in (runs, published.parents[1]):
+        folder.mkdir(parents=True)
+    mount(monkeypatch, *([runs] * (apart != "couplings")), *([published.parents[1]] * (apart != "runs")))
+    generate_couplings(sampler, couplings(), runs, published)
+    assert fingerprint_folder(published) == fingerprint_folder(store)
+    assert len(CouplingStore(published)) == 50
+    assert list(runs.iterdir()) == []
+    assert [item.name for item in published.parent.iterdir()] == ["store"]
+
+
+def test_a_store_takes_no_place_of_what_is_none(sampler: Sampler, store: Path, tmp_path: Path, monkeypatch) -> None:
+    before = fingerprint_folder(store)
+    generate_couplings(sampler, couplings(), tmp_path / "runs", store)
+    assert fingerprint_folder(store) == before
+    (store / "notes.txt").write_text("mine")
+    monkeypatch.setattr(Sampler, "sample", None)  # known before anything is drawn
+    with pytest.raises(StraightflowError, match=r"notes\.txt"):
+        generate_couplings(sampler, couplings(seed=8), tmp_path / "runs", store)
+    assert (store / "notes.txt").read_text() == "mine"
 
 
 def test_an_image_that_is_not_finite_names_the_shard(sampler: Sampler, tmp_path: Path, monkeypatch) -> None:

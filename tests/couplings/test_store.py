@@ -104,6 +104,18 @@ def _edit_manifest(store: Path, **changes: object) -> None:
     (store / "manifest.json").write_text(json.dumps(manifest | changes))
 
 
+def _edit_shard(store: Path, index: int, **changes: object) -> None:
+    manifest = json.loads((store / "manifest.json").read_text())
+    manifest["shards"][index] |= changes
+    (store / "manifest.json").write_text(json.dumps(manifest))
+
+
+def _move_a_pair(store: Path) -> None:
+    """The counts still add up, and no shard is where its pairs are looked for."""
+    _edit_shard(store, 0, num_pairs=19)
+    _edit_shard(store, 1, num_pairs=21)
+
+
 def _point_outside(store: Path) -> None:
     manifest = json.loads((store / "manifest.json").read_text())
     manifest["shards"][0]["file"] = "../shard-000000.safetensors"
@@ -135,6 +147,27 @@ def _truncate(store: Path) -> None:
         (lambda store: _edit_manifest(store, num_pairs=51), "51 pairs"),
         (lambda store: _edit_manifest(store, noise_check="0" * 64), "generator"),
         (_point_outside, r"\.\./shard"),
+        (_move_a_pair, r"shards of \[19, 21, 10\]"),
+        (lambda store: _edit_manifest(store, shard_pairs=0), "shard_pairs: .*greater than 0"),
+        (lambda store: _edit_manifest(store, shard_pairs=-20), "shard_pairs: .*greater than 0"),
+        (lambda store: _edit_manifest(store, shard_pairs=10), "shards of 10 pairs"),
+        (lambda store: _edit_manifest(store, shard_pairs=25), "shards of 25 pairs"),
+        (lambda store: _edit_manifest(store, num_pairs=-50), "num_pairs: .*greater than 0"),
+        (lambda store: _edit_manifest(store, shards=[]), "50 pairs in all shards"),
+        (lambda store: _edit_manifest(store, batch_size=0), "batch_size: .*greater than 0"),
+        (lambda store: _edit_manifest(store, nfe_mean=float("nan")), "nfe_mean: .*finite number"),
+        (lambda store: _edit_manifest(store, nfe_mean=-1.0), "nfe_mean: .*greater than or equal to 0"),
+        (lambda store: _edit_manifest(store, num_classes=0), "num_classes: .*greater than 0"),
+        (lambda store: _edit_manifest(store, seed=-1), "seed: .*greater than or equal to 0"),
+        (lambda store: _edit_manifest(store, seed=2**64), "seed: .*less than"),
+        (lambda store: _edit_manifest(store, shape=[1, -8, 8]), "shape.*greater than 0"),
+        (lambda store: _edit_manifest(store, noise={"mean": [float("inf")], "std": 1.0}), "noise"),
+        (lambda store: _edit_manifest(store, noise={"mean": None, "std": float("nan")}), "noise.std"),
+        (lambda store: _edit_shard(store, 1, transport_cost=float("nan")), "transport_cost: .*finite number"),
+        (lambda store: _edit_shard(store, 1, transport_cost=-1.0), "transport_cost: .*greater than or equal to 0"),
+        (lambda store: _edit_shard(store, 1, clipped_fraction=float("nan")), "clipped_fraction"),
+        (lambda store: _edit_shard(store, 1, clipped_fraction=1.5), "clipped_fraction: .*less than or equal to 1"),
+        (lambda store: _edit_shard(store, 1, sha256="0"), "sha256"),
     ],
 )
 def test_a_damaged_store_is_refused_by_name(store: Path, damage, message: str) -> None:
@@ -153,3 +186,24 @@ def test_a_shard_with_a_pickle_inside_is_refused(store: Path) -> None:
     torch.save({"images": torch.zeros(20, 1, 8, 8, dtype=torch.uint8)}, store / "shard-000001.safetensors")
     with pytest.raises(StraightflowError, match="shard-000001"):
         CouplingStore(store, verify=False)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"num_dropped": 11}, "0.25 of 50 pairs left out"),
+        ({"num_dropped": 0}, "num_dropped: .*greater than 0"),
+        ({"dropped_share": 1.0}, "dropped_share: .*less than 1"),
+        ({"dropped_share": 0.3}, "0.3 of 50 pairs left out"),
+        ({"smallest_dropped_cost": float("nan")}, "smallest_dropped_cost: .*finite number"),
+    ],
+)
+def test_a_pair_filter_that_does_not_agree_with_its_store_is_refused(
+    sampler: Sampler, tmp_path: Path, changes: dict[str, float], message: str
+) -> None:
+    generate_couplings(sampler, couplings(drop_farthest_share=0.25), tmp_path / "runs", tmp_path / "filtered")
+    manifest = json.loads((tmp_path / "filtered/manifest.json").read_text())
+    assert manifest["pair_filter"]["num_dropped"] == 12
+    _edit_manifest(tmp_path / "filtered", pair_filter=manifest["pair_filter"] | changes)
+    with pytest.raises(StraightflowError, match=message):
+        CouplingStore(tmp_path / "filtered")

@@ -118,6 +118,18 @@ def test_an_evaluation_of_images_has_rows_trajectories_and_leading_images(
     assert kept == content
 
 
+def test_changed_trajectories_are_measured_anew_and_said(sampler_of_images: Sampler, tmp_path: Path, capsys) -> None:
+    settings = config(extra_seeds={"count": 0, "max_steps": 1})
+    measured = ImageMeasure(
+        settings, EXTRACTOR, reference(tmp_path, sampler_of_images.runtime), tmp_path / "cells", NO_CODE
+    )
+    content = measured.evaluate(sampler_of_images, "student")[0]["trajectories"]
+    (file,) = tmp_path.glob("cells/trajectories-*/trajectories.json")
+    file.write_text(file.read_text().replace("1", "2"))
+    assert measured.evaluate(sampler_of_images, "student")[0]["trajectories"] == content
+    assert f"{file.parent} is not what was kept there" in capsys.readouterr().err
+
+
 def test_a_model_of_points_has_no_fid(runtime: Runtime) -> None:
     with pytest.raises(StraightflowError, match="images, for an FID"):
         open_few_step_fid(

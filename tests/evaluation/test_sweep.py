@@ -30,6 +30,7 @@ from pipeline.metrics.moments import moments_of
 from pipeline.models.sampler import Sampler, load_sampler
 from pipeline.models.student import save_student
 from pipeline.system.errors import StraightflowError
+from stages import paths
 
 
 @pytest.fixture
@@ -149,6 +150,61 @@ def test_reference_statistics_are_computed_once(folder: Path, runtime) -> None:
     assert np.array_equal(again.frechet.moments.scatter, first.frechet.moments.scatter)
     with pytest.raises(pytest.fail.Exception, match="computed again"):
         reference(folder, runtime, type(EXTRACTOR)("projection", "1", features.extract))
+
+
+def test_references_are_measured_anew_by_other_code(folder: Path, runtime) -> None:
+    first = reference(folder, runtime, code={"pipeline.metrics.features": "1"})
+    unused = type(EXTRACTOR)("projection", "0", lambda _: pytest.fail("computed again"))
+    again = reference(folder, runtime, unused, code={"pipeline.metrics.features": "1"})
+    assert again.fingerprint == first.fingerprint
+    with pytest.raises(pytest.fail.Exception, match="computed again"):
+        reference(folder, runtime, unused, code={"pipeline.metrics.features": "2"})
+
+
+def test_the_run_names_the_code_that_measures_its_references() -> None:
+    code = paths.measuring().reference_code()
+    assert {"pipeline.metrics.features", "pipeline.metrics.inception", "pipeline.metrics.moments"} <= code.keys()
+
+
+def flip_a_bit(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[-3] ^= 1
+    file.write_bytes(content)
+
+
+DAMAGES = {
+    "bit": flip_a_bit,
+    "truncated": lambda file: file.write_bytes(file.read_bytes()[:-8]),
+    "empty": lambda file: file.write_bytes(b""),
+    "missing": lambda file: file.unlink(),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_what_was_kept_and_changed_since_is_measured_anew_and_said(folder: Path, runtime, capsys, damage: str) -> None:
+    first, first_images = (lambda found: (comparable(found), found.images))(run_sweep(folder, runtime))
+    files = sorted(file for name in ("cells", "references") for file in (folder / name).rglob("*") if file.is_file())
+    assert len(files) == 3 * 3 + 2 * 2  # three cells and two references, each with its hashes
+    for file in files:
+        DAMAGES[damage](file)
+        capsys.readouterr()
+        again = run_sweep(folder, runtime)
+        assert comparable(again) == first, file
+        assert all(np.array_equal(again.images[name], first_images[name]) for name in first_images)
+        said = capsys.readouterr().err
+        assert said.count("measuring it anew") == 1, said
+        assert file.parent.name in said
+        run_sweep(folder, runtime)
+        assert "anew" not in capsys.readouterr().err
+
+
+def test_what_is_not_ours_beside_a_kept_result_is_not_deleted(folder: Path, runtime) -> None:
+    run_sweep(folder, runtime)
+    cell = next(iter((folder / "cells").iterdir()))
+    (cell / "notes.txt").write_text("mine")
+    with pytest.raises(StraightflowError, match=r"notes\.txt"):
+        run_sweep(folder, runtime)
+    assert (cell / "notes.txt").read_text() == "mine"
 
 
 @pytest.mark.parametrize(("num_samples", "batch_size"), [(5000, 250), (66, 8), (200, 250), (50_000, 1000), (7, 2)])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from pipeline.flow.noise import stream_key
 from pipeline.metrics.features import FeatureExtractor
 from pipeline.models.runtime import Runtime, open_runtime
 from pipeline.models.sampler import load_sampler
+from pipeline.system.code import NO_CODE
 
 NUM_FEATURES = 6
 PROJECTION = np.random.default_rng(0).normal(size=(64, NUM_FEATURES)).astype(np.float32)
@@ -56,13 +58,23 @@ def extract(images: torch.Tensor) -> np.ndarray:
 EXTRACTOR = FeatureExtractor("projection", "0", extract)
 
 
-def reference(folder: Path, runtime: Runtime, extractor: FeatureExtractor = EXTRACTOR) -> Reference:
+def reference(
+    folder: Path, runtime: Runtime, extractor: FeatureExtractor = EXTRACTOR, code: Mapping[str, str] = NO_CODE
+) -> Reference:
     rng = np.random.default_rng(1)
     train, heldout = (
         SampleSet(rng.integers(0, 256, (count, 1, 8, 8), dtype=np.uint8), None, "images") for count in (90, 30)
     )
     return open_reference(
-        train, heldout, "train", extractor, runtime, num_features_kept=50, batch_size=16, folder=folder / "references"
+        train,
+        heldout,
+        "train",
+        extractor,
+        runtime,
+        num_features_kept=50,
+        batch_size=16,
+        folder=folder / "references",
+        code=code,
     )
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import resource
 import shutil
 import sys
@@ -12,7 +13,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-import pipeline.training.checkpoint as checkpoint
+import pipeline.system.hashes as hashes
 from pipeline.system.errors import StraightflowError
 from pipeline.system.fingerprint import fingerprint_file
 from pipeline.training.checkpoint import CheckpointFolder, TrainingState, load_average, saved_averages
@@ -61,7 +62,7 @@ UNLIMITED = sys.maxsize
 class Run:
     """A run whose weights, averages and optimizer all tell its step."""
 
-    def __init__(self, folder: Path, *, kept: int = 2, marked: int | None = None) -> None:
+    def __init__(self, folder: Path, *, kept: int = 2, marked: int | None = None, name: str = "run") -> None:
         accelerator = Accelerator(cpu=True)
         self.parameter = torch.nn.Parameter(torch.zeros(3))
         module = torch.nn.Module()
@@ -69,7 +70,7 @@ class Run:
         _, self.optimizer = accelerator.prepare(module, torch.optim.AdamW([self.parameter], lr=0.0))
         self.ema = Ema([self.parameter], halflife_images=7, rampup_ratio=1.0)
         self.state = TrainingState([self.ema], Meter(accelerator, 1))
-        self.folder = CheckpointFolder(accelerator, folder, kept=kept, marked_every_steps=marked)
+        self.folder = CheckpointFolder(accelerator, folder, run=name, kept=kept, marked_every_steps=marked)
 
     def save_at(self, step: int) -> None:
         self.state.step = step
@@ -205,7 +206,7 @@ def test_a_checkpoint_that_cannot_be_read_is_damaged(tmp_path: Path, monkeypatch
             raise OSError(errno.EIO, "Input/output error")
         return fingerprint_file(path)
 
-    monkeypatch.setattr(checkpoint, "fingerprint_file", unreadable)
+    monkeypatch.setattr(hashes, "fingerprint_file", unreadable)
     again = Run(tmp_path)
     assert again.folder.load_newest(again.state)
     again.require_whole()
@@ -230,3 +231,52 @@ def test_averages_of_whole_checkpoints_can_be_loaded_into_a_network(tmp_path: Pa
     network.weight = torch.nn.Parameter(torch.zeros(4))
     with pytest.raises(StraightflowError, match="of other shapes"):
         load_average(files[1], network)
+
+
+def test_a_checkpoint_of_another_run_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    other, run = Run(tmp_path / "other", name="other"), Run(tmp_path / "run")
+    run.save_at(1)
+    for step in (1, 2, 3):
+        other.save_at(step)
+    copied = tmp_path / "run/step-000000003"
+    shutil.copytree(tmp_path / "other/step-000000003", copied)
+    again = Run(tmp_path / "run")
+    with pytest.raises(StraightflowError, match=r"of run at step 3(.|\n)*one of other at step 3(.|\n)*move it out"):
+        again.folder.load_newest(again.state)
+    assert names(copied) == names(tmp_path / "other/step-000000003")
+    copied.rename(tmp_path / "elsewhere")
+    assert again.folder.load_newest(again.state)
+    again.require_whole()
+    assert again.state.step == 1
+
+
+def test_a_checkpoint_under_the_name_of_another_step_is_refused(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    run.save_at(1)
+    shutil.copytree(tmp_path / "step-000000001", tmp_path / "step-000000007")
+    again = Run(tmp_path)
+    with pytest.raises(StraightflowError, match="at step 7"):
+        again.folder.load_newest(again.state)
+
+
+def test_the_averages_of_checkpoints_of_the_first_version_can_still_be_measured(tmp_path: Path, capsys) -> None:
+    run = Run(tmp_path)
+    run.save_at(1)
+    record = tmp_path / "step-000000001/checkpoint.json"
+    record.write_text(json.dumps(json.loads(record.read_text())["files"]))
+    assert [file.name for file in saved_averages(tmp_path)] == ["ema-7.safetensors"]
+    again = Run(tmp_path)
+    assert not again.folder.load_newest(again.state)
+    assert "does not say of which run it is" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("record", ["", "[]", "{}", '{"run": "run", "step": 2, "files": []}', '{"progress.json": "0"}'])
+def test_a_checkpoint_that_does_not_say_of_which_run_it_is_is_passed_over(tmp_path: Path, record: str, capsys) -> None:
+    run = Run(tmp_path)
+    run.save_at(1)
+    run.save_at(2)
+    (tmp_path / "step-000000002/checkpoint.json").write_text(record)
+    again = Run(tmp_path)
+    assert again.folder.load_newest(again.state)
+    assert again.state.step == 1
+    assert "step-000000002 is damaged (checkpoint.json" in capsys.readouterr().out

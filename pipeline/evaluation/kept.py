@@ -1,0 +1,47 @@
+"""Results that are measured once and kept: each a folder with the hashes of its files, verified before it is used."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pipeline.system.atomic import atomic_folder, write_json
+from pipeline.system.errors import one_line
+from pipeline.system.hashes import changed_file, file_hashes
+from pipeline.system.replacing import holding_only
+
+HASHES = "sha256.json"
+_ours = holding_only("*.json", "*.safetensors")
+
+
+@contextmanager
+def keeping(place: Path) -> Iterator[Path]:
+    """Yields a folder to write a result in; on success it is sealed with its hashes and put at ``place``, whole."""
+    with atomic_folder(place, ours=_ours) as temporary:
+        yield temporary
+        write_json(temporary / HASHES, file_hashes(temporary, record=HASHES))
+
+
+def is_kept(place: Path) -> bool:
+    """Whether the result at ``place`` is there and is what was kept; says so where it is not what it was."""
+    if not place.exists():
+        return False
+    problem = _damage(place)
+    if problem is not None:
+        print(f"{place} is not what was kept there ({problem}): measuring it anew", file=sys.stderr)
+    return problem is None
+
+
+def _damage(place: Path) -> str | None:
+    try:
+        expected = json.loads((place / HASHES).read_text("utf-8"))
+        found = file_hashes(place, record=HASHES)
+    except (OSError, ValueError) as error:
+        return one_line(error)
+    if not isinstance(expected, dict):
+        return f"{HASHES} holds no hashes"
+    changed = changed_file(expected, found)
+    return None if changed is None else f"{changed} changed"
