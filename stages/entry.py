@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -35,10 +35,27 @@ def one_message() -> Iterator[None]:
         raise SystemExit(EXIT_RESUME) from None
 
 
-def single_argument(arguments: list[str], what: str) -> str:
-    """The one positional argument a stage takes; ``what`` names it in the error."""
+def single_argument(arguments: list[str], what: str, known: Collection[str]) -> str:
+    """The one positional argument a stage takes, one of ``known``, which ``what`` names in the error.
+
+    It is a name as the configuration has it, or as ``DVC_STAGE`` does: ``<stage>@<name>``.
+    """
     if len(arguments) != 1:
         raise StraightflowError(
             expected=f"one argument, {what}", found=" ".join(arguments) or "none", mend="call it as dvc.yaml does"
         )
-    return arguments[0]
+    return known_name(arguments[0], what, known)
+
+
+def known_name(argument: str, what: str, known: Collection[str]) -> str:
+    """The name in ``argument``, see :func:`single_argument`.
+
+    Raises:
+        StraightflowError: If it is not one of ``known``.
+    """
+    name = argument.rpartition("@")[2]
+    if name not in known:
+        raise StraightflowError(
+            expected=f"{what}: {', '.join(known) or 'none is configured'}", found=argument, mend="name one of them"
+        )
+    return name

@@ -51,6 +51,11 @@ class Config(Section):
     evaluate: EvaluateConfig
     watch: WatchConfig = WatchConfig()
 
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Names of all models of the run."""
+        return (TEACHER, *self.flows, *self.rounds, DISTILLED)
+
     def solvers_of(self, model: str) -> tuple[str, ...]:
         """Names of the solvers that can sample ``model``: those of diffusion models, or those of flows."""
         return TEACHER_SOLVERS if model == TEACHER and not self.teacher.is_flow else STUDENT_SOLVERS
