@@ -6,11 +6,15 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from pipeline.config.section import NonNegativeInt, PositiveInt, Section
+from pipeline.config.section import PositiveInt, Section, Seed
 
 SpaceName = Literal["pixels", "points"]
 
 POINT_DIMS = {"two_gaussians": 2, "bimodal_1d": 1, "checkerboard": 2, "eight_gaussians": 2, "two_moons": 2}
+
+
+NUM_DIGITS = 1797
+"""Images that are bundled with scikit-learn."""
 
 
 class DataConfig(Section):
@@ -54,7 +58,7 @@ class DataConfig(Section):
     resolution: PositiveInt | None
     channels: Literal[1, 3] | None
     num_points: PositiveInt | None = None
-    seed: NonNegativeInt
+    seed: Seed
 
     @model_validator(mode="after")
     def _location_matches_source(self) -> DataConfig:
@@ -66,6 +70,16 @@ class DataConfig(Section):
         return self
 
     @model_validator(mode="after")
+    def _splits_are_two(self) -> DataConfig:
+        if self.heldout_split is not None and self.heldout_split == self.train_split:
+            raise ValueError(f"heldout_split and train_split are both {self.train_split!r}; nothing would be held out")
+        if self.heldout_split is not None and (self.source == "digits" or self.space == "points"):
+            raise ValueError(f"source {self.source!r} has one split; set heldout_split to null")
+        if self.subset is not None and self.source != "hub":
+            raise ValueError(f"subset is for source 'hub'; set it to null for {self.source!r}")
+        return self
+
+    @model_validator(mode="after")
     def _sizes_match_source(self) -> DataConfig:
         sizes = (self.resolution, self.channels)
         points = self.space == "points"
@@ -73,7 +87,20 @@ class DataConfig(Section):
             raise ValueError(f"source {self.source!r} takes num_points, and null for resolution and channels")
         if not points and (None in sizes or self.num_points is not None):
             raise ValueError(f"source {self.source!r} takes resolution and channels, and null for num_points")
+        sizes_of_splits = self.known_split_sizes
+        if sizes_of_splits is not None and min(sizes_of_splits) < 2:
+            raise ValueError(
+                f"heldout_share {self.heldout_share} leaves {sizes_of_splits[0]} training and {sizes_of_splits[1]} "
+                "held-out samples; each split needs two"
+            )
         return self
+
+    @property
+    def known_split_sizes(self) -> tuple[int, int] | None:
+        """Samples of the training and the held-out split where the configuration alone decides them."""
+        if self.source == "digits":
+            return split_sizes(NUM_DIGITS, self.heldout_share)
+        return None if self.num_points is None else split_sizes(self.num_points, self.heldout_share)
 
     @property
     def space(self) -> SpaceName:
@@ -93,3 +120,9 @@ class DataConfig(Section):
         assert self.channels is not None  # validated
         assert self.resolution is not None
         return self.channels, self.resolution, self.resolution
+
+
+def split_sizes(num: int, heldout_share: float) -> tuple[int, int]:
+    """Samples to train on and held out, where a share of all ``num`` is held out."""
+    num_heldout = round(num * heldout_share)
+    return num - num_heldout, num_heldout

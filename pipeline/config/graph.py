@@ -10,6 +10,7 @@ from pipeline.config.compute import ComputeConfig, LaunchConfig
 from pipeline.config.couplings import CouplingsConfig, GateConfig
 from pipeline.config.data import DataConfig
 from pipeline.config.evaluation import EvaluateConfig, FeaturesConfig
+from pipeline.config.feasibility import feasibility_problems
 from pipeline.config.noise import STANDARD_NOISE
 from pipeline.config.section import ModelName, Section
 from pipeline.config.solver import STUDENT_SOLVERS, TEACHER_SOLVERS
@@ -81,13 +82,9 @@ def _graph_problems(config: Config) -> Iterable[str]:
     """Yields what is wrong with the references between rounds, distillation and evaluation."""
     if not config.rounds:
         yield "rounds is empty; give at least one round"
-    for section, names in (("flows", config.flows), ("rounds", config.rounds)):
-        for name in names:
-            if name in RESERVED_MODEL_NAMES:
-                yield f"{section}.{name}: the name is reserved ({', '.join(RESERVED_MODEL_NAMES)}); rename it"
-    for name in config.flows.keys() & config.rounds.keys():
-        yield f"{name!r} names both a flow and a round; rename one"
+    yield from _name_problems(config)
     yield from _space_problems(config)
+    yield from feasibility_problems(config)
     sources = (TEACHER, *config.flows, *config.rounds)
     for name, item in config.rounds.items():
         for key, target in (("couplings.source", item.couplings.source), ("train.init", item.train.init)):
@@ -128,11 +125,18 @@ def _graph_problems(config: Config) -> Iterable[str]:
     for key, values in (("models", config.evaluate.models), ("num_steps", config.evaluate.num_steps)):
         if not values or len(set(values)) != len(values):
             yield f"evaluate.{key} must name at least one entry and none twice, found {list(values)}"
-    if config.evaluate.grid_images > config.evaluate.num_samples:
-        yield (
-            f"evaluate.grid_images is {config.evaluate.grid_images}, more than evaluate.num_samples "
-            f"({config.evaluate.num_samples})"
-        )
+
+
+def _name_problems(config: Config) -> Iterable[str]:
+    """Yields names that would be one folder, or a folder of the graph's own; some disks do not tell case apart."""
+    taken: dict[str, str] = {
+        name: f"a reserved name ({', '.join(RESERVED_MODEL_NAMES)})" for name in RESERVED_MODEL_NAMES
+    }
+    for section, names in (("flows", config.flows), ("rounds", config.rounds)):
+        for name in names:
+            if name.lower() in taken:
+                yield f"{section}.{name}: on some disks that is the name of {taken[name.lower()]}; rename one"
+            taken.setdefault(name.lower(), f"{section}.{name}")
 
 
 def _space_problems(config: Config) -> Iterable[str]:

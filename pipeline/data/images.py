@@ -9,7 +9,7 @@ import datasets
 import numpy as np
 from PIL import Image
 
-from pipeline.config.data import DataConfig
+from pipeline.config.data import DataConfig, split_sizes
 from pipeline.data.image_format import UNREADABLE, image_problem, unreadable_image
 from pipeline.data.parquet_splits import parquet_splits
 from pipeline.system.atomic import atomic_folder, write_json
@@ -60,8 +60,9 @@ def _load_splits(config: DataConfig) -> tuple[datasets.Dataset, datasets.Dataset
         return loaded[config.train_split], loaded[config.heldout_split]
     whole = loaded[config.train_split]
     order = np.random.Generator(np.random.Philox(config.seed)).permutation(len(whole))
-    num_heldout = round(len(whole) * config.heldout_share)
-    if not 2 <= num_heldout <= len(whole) - 2:
+    sizes = split_sizes(len(whole), config.heldout_share)
+    num_heldout = sizes[1]
+    if min(sizes) < 2:
         raise StraightflowError(
             expected="at least two images in each split",
             found=f"{len(whole)} images with heldout_share {config.heldout_share}",

@@ -16,12 +16,12 @@ from cleanfid.downloads_helper import inception_url
 from cleanfid.features import InceptionV3, InceptionV3W
 from cleanfid.resize import build_resizer
 
-from pipeline.config.evaluation import InceptionConfig
+from pipeline.config.evaluation import NUM_INCEPTION_FEATURES, InceptionConfig
 from pipeline.system.errors import StraightflowError, one_line
 from pipeline.system.fingerprint import fingerprint_file
 
 Mode = Literal["clean", "legacy_tensorflow", "legacy_pytorch"]
-NUM_FEATURES = 2048
+NUM_FEATURES = NUM_INCEPTION_FEATURES
 TORCHSCRIPT_FILE = "inception-2015-12-05.pt"  # the name that clean-fid looks for in a folder
 # The file's own name carries the start of its SHA-256, as is the custom of torch.hub.
 PYTORCH_URL: str = cleanfid.inception_pytorch.FID_WEIGHTS_URL

@@ -14,6 +14,8 @@ FOREACH = {
     name: stage for name, stage in yaml.safe_load((ROOT / "dvc.yaml").read_text("utf-8"))["stages"].items()
     if "foreach" in stage
 }  # fmt: skip
+
+
 def project(folder: Path, stage: str, name: str, interpreter: str) -> None:
     """A repository with one stage of dvc.yaml as it is, but for its inputs and how its command starts."""
     definition: dict[str, Any] = FOREACH[stage]["do"]
