@@ -54,7 +54,7 @@ class UNetConfig(Section):
     @property
     def side_divisor(self) -> int:
         """What the side of images must divide by: a UNet halves them between its levels."""
-        return 2 ** (len(self.block_out_channels) - 1)
+        return 1 << (len(self.block_out_channels) - 1)
 
 
 class MLPConfig(Section):
