@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import io
 import sys
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from pathlib import Path
 from pipeline.config.graph import Config
 from pipeline.config.loading import load_config
 from pipeline.system.errors import EXIT_RESUME, InterruptedRunError, StraightflowError
+from stages.inputs import require_apart_from_outputs
 
 PARAMS = Path("params.yaml")
 
@@ -19,12 +21,20 @@ def run(main: Callable[[Config, list[str]], None]) -> None:
     """Calls a stage's ``main`` with the validated configuration and the command-line arguments."""
     gc.freeze()
     with one_message():
-        main(load_config(PARAMS), sys.argv[1:])
+        config = load_config(PARAMS)
+        require_apart_from_outputs(config)
+        main(config, sys.argv[1:])
 
 
 @contextmanager
 def one_message() -> Iterator[None]:
-    """Ends the program on a user's error or an interrupted run, with its message and exit code alone."""
+    """Ends the program on a user's error or an interrupted run, with its message and exit code alone.
+
+    What is printed meanwhile has ``?`` for characters that the locale of a terminal or a pipe lacks.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         yield
     except StraightflowError as error:

@@ -11,6 +11,7 @@ from pipeline.config.couplings import CouplingsConfig, GateConfig
 from pipeline.config.data import DataConfig
 from pipeline.config.evaluation import EvaluateConfig, FeaturesConfig
 from pipeline.config.feasibility import feasibility_problems
+from pipeline.config.flow import LossConfig
 from pipeline.config.noise import STANDARD_NOISE
 from pipeline.config.section import ModelName, Section
 from pipeline.config.solver import STUDENT_SOLVERS, TEACHER_SOLVERS
@@ -139,6 +140,15 @@ def _name_problems(config: Config) -> Iterable[str]:
             taken.setdefault(name.lower(), f"{section}.{name}")
 
 
+def losses(config: Config) -> dict[str, LossConfig]:
+    """Every loss that the run trains with, by its key."""
+    found = {f"flows.{name}.loss": flow.loss for name, flow in config.flows.items()}
+    found |= {f"rounds.{name}.train.loss": item.train.loss for name, item in config.rounds.items()}
+    if config.teacher.is_flow and config.teacher.flow is not None:
+        found["teacher.flow.loss"] = config.teacher.flow.loss
+    return found | {"distill.loss": config.distill.loss}
+
+
 def _space_problems(config: Config) -> Iterable[str]:
     """Yields what does not fit what a sample is: an image, or a point."""
     source, points = config.data.source, config.data.space == "points"
@@ -157,12 +167,7 @@ def _space_problems(config: Config) -> Iterable[str]:
     for name, item in config.rounds.items():
         if points and item.couplings.dtype == "uint8":
             yield f"rounds.{name}.couplings.dtype uint8 keeps [-1, 1] alone; give float32 or float16 for points"
-    losses = {f"flows.{name}.loss": flow.loss for name, flow in config.flows.items()}
-    losses |= {f"rounds.{name}.train.loss": item.train.loss for name, item in config.rounds.items()}
-    losses |= {"distill.loss": config.distill.loss}
-    if config.teacher.flow is not None:
-        losses["teacher.flow.loss"] = config.teacher.flow.loss
-    for key, loss in losses.items():
+    for key, loss in losses(config).items():
         if points and loss.name == "lpips_huber":
             yield f"{key} lpips_huber compares images; give l2 or pseudo_huber for points"
     flows = {f"flows.{name}": flow.noise for name, flow in config.flows.items()}
