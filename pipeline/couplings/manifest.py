@@ -162,7 +162,7 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text("utf-8"))
         if isinstance(content, dict) and content.get("version") != VERSION:
             raise damaged(folder, f"a manifest of version {VERSION} in {path}", f"version {content.get('version')}")
         manifest = Manifest.model_validate(content)

@@ -81,7 +81,7 @@ class ImageMeasure:
         if runtime.is_main and not path.is_file():
             write_json(path, asdict(measure_model_trajectories(sampler, self.config)))
         runtime.accelerator.wait_for_everyone()
-        return TrajectoryRecord(**json.loads(path.read_text()))
+        return TrajectoryRecord(**json.loads(path.read_text("utf-8")))
 
     def _quality(self, store: CouplingStore, num_samples: int) -> Quality:
         """Of the first ``num_samples`` images of a store."""

@@ -55,7 +55,7 @@ def write_json(path: Path, content: Any) -> None:
     """Writes ``content`` as indented JSON, atomically. NaN and infinity are refused."""
     text = json.dumps(content, indent=2, allow_nan=False) + "\n"
     with atomic_file(path) as temporary:
-        temporary.write_text(text)
+        temporary.write_text(text, "utf-8")
 
 
 def _fsync(path: Path) -> None:

@@ -153,7 +153,7 @@ class CheckpointFolder:
         self._accelerator.load_state(str(chosen))
         for ema in state.emas:
             ema.load_state_dict(load_file(_average(chosen, ema)))
-        progress = json.loads((chosen / _PROGRESS).read_text())
+        progress = json.loads((chosen / _PROGRESS).read_text("utf-8"))
         state.step = int(progress["step"])
         state.meter.load_state_dict(progress["sums"])
         state.history = [
@@ -235,7 +235,7 @@ def _hashes(checkpoint: Path) -> dict[str, str]:
 def _damage(checkpoint: Path) -> str | None:
     """What is wrong with a checkpoint; None if it is whole."""
     try:
-        expected = json.loads((checkpoint / _RECORD).read_text())
+        expected = json.loads((checkpoint / _RECORD).read_text("utf-8"))
         found = _hashes(checkpoint)
     except (OSError, ValueError) as error:
         return f"unreadable: {error}"
