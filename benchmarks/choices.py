@@ -184,7 +184,7 @@ def compare(setting: Setting, options: argparse.Namespace, cache: Path) -> None:
         if name in (options.only or CHOICES) and not file.is_file():
             write_json(file, measure(setting, name, settings, cache / "checkpoints" / file.stem))
         if file.is_file():
-            found.append(json.loads(file.read_text()))
+            found.append(json.loads(file.read_text("utf-8")))
             if options.write is not None:
                 write_page(options.write, page(found, setting, settings))
     print("\n".join(page(found, setting, students[0][1])))

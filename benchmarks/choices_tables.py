@@ -59,7 +59,7 @@ def spread(values: Sequence[float], digits: int = 2) -> str:
 def write_page(page: Path, lines: Sequence[str]) -> None:
     """Writes the whole page."""
     made = "Made by `python -m benchmarks.choices RUN --write docs/choices.md`."
-    page.write_text("\n".join(["# Choices in training a student, at equal budget", "", *lines, "", made, ""]))
+    page.write_text("\n".join(["# Choices in training a student, at equal budget", "", *lines, "", made, ""]), "utf-8")
 
 
 def _columns(averages: Sequence[Average]) -> str:

@@ -218,21 +218,21 @@ def store_peak_megabytes(num_pairs: int) -> float:
     config = CouplingsConfig(source="teacher", num_pairs=num_pairs, solver=SolverConfig(name="ddim", num_steps=1),
                              batch_size=1000, shard_pairs=10_000, dtype="uint8", seed=0)  # fmt: skip
     sampler = InstantSampler((1, 4, 4), "none", None, torch.nn.Identity(), runtime_of("fp32", fast=False))
-    Path("/proc/self/clear_refs").write_text("5")  # resets the peak left by the imports
+    Path("/proc/self/clear_refs").write_text("5", "utf-8")  # resets the peak left by the imports
     with tempfile.TemporaryDirectory() as folder:
         generate_couplings(sampler, config, Path(folder) / "runs", Path(folder) / "store")
         store = CouplingStore(Path(folder) / "store")
         order = BatchOrder(0, 1000, len(store))
         for step in range(len(store) // 1000):
             store.load(order(step))
-    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text("utf-8").splitlines())
     return float(status["VmHWM"].split()[0]) / 1024
 
 
 def compare_memory() -> None:
     """Prints how peak memory grows from ten thousand to a million pairs."""
     command = [sys.executable, "-m", "benchmarks.couplings", "--store-peak"]
-    peaks = [float(subprocess.run([*command, count], check=True, capture_output=True, text=True).stdout)
+    peaks = [float(subprocess.run([*command, count], check=True, capture_output=True, encoding="utf-8").stdout)
              for count in ("10000", "1000000")]  # fmt: skip
     print(f"memory, 10⁶ pairs - 10⁴ pairs           {peaks[1] - peaks[0]:+.0f} MB   (of {peaks[0]:.0f} MB)")
 

@@ -131,10 +131,12 @@ def measure(folder: Path, num_samples: int, seed: int) -> list[str]:
 def write_section(page: Path, lines: Sequence[str]) -> None:
     """Replaces the lines between the markers in ``page``."""
     section = "\n".join([BEGIN, *lines, END])
-    text, count = re.subn(f"{re.escape(BEGIN)}.*{re.escape(END)}", lambda _: section, page.read_text(), flags=re.S)
+    text, count = re.subn(
+        f"{re.escape(BEGIN)}.*{re.escape(END)}", lambda _: section, page.read_text("utf-8"), flags=re.S
+    )
     if count != 1:
         raise SystemExit(f"expected one section between {BEGIN} and {END} in {page}, found {count}")
-    page.write_text(text)
+    page.write_text(text, "utf-8")
 
 
 def main() -> None:

@@ -181,7 +181,7 @@ def processes(arguments: argparse.Namespace) -> None:
         command += ["--worker", str(count), "--unet", arguments.unet, "--batch-size", str(arguments.batch_size)]
         command += ["--precision", arguments.precision, "--block-steps", str(arguments.block_steps)]
         environment = os.environ | {"OMP_NUM_THREADS": str(2 // count), "CUDA_VISIBLE_DEVICES": ""}
-        done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True)
+        done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, encoding="utf-8")
         rates.append(float(done.stdout.strip().splitlines()[-1]))
         print(f"{count} process(es) x {2 // count} thread(s): {rates[-1]:.0f} images/s")
     # Each process reads half the batch and averages gradients over gloo; threads divide every operation instead and

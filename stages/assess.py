@@ -24,7 +24,7 @@ def main(config: Config, arguments: list[str]) -> None:
     Training depends on gate.json, which says nothing but which store was accepted, so that measuring anew trains
     nothing anew.
     """
-    name = single_argument(arguments, "a round")
+    name = single_argument(arguments, "a round", config.rounds)
     couplings = config.rounds[name].couplings
     store = CouplingStore(paths.couplings(name))
     if len(store) < 2:

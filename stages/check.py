@@ -20,17 +20,22 @@ from stages import paths
 from stages.code import STAGES, code_of
 from stages.composition import note_on
 from stages.entry import PARAMS, run
+from stages.inputs import require_apart_from_outputs
+from stages.surroundings import require_levels, require_surroundings
 
 
 def main(config: Config, arguments: list[str]) -> None:
     """Writes inputs/data.json, inputs/teacher.json and inputs/code; the configuration is validated by being read."""
     del arguments
+    require_apart_from_outputs(config)
+    require_surroundings(config)
     note = note_on(PARAMS)
     if note is not None:
         print(f"note: {note}", file=sys.stderr)
     needs_classes = "features.name: classifier" if config.features.name == "classifier" else None
     data = check_data(config.data, _previous(paths.DATA_INPUT), classes_needed_by=needs_classes)
     teacher = check_teacher(config.teacher, config.data, _previous(paths.TEACHER_INPUT))
+    require_levels(config)
     for stage in STAGES:
         write_json(paths.code(stage), code_of(stage))
     write_json(paths.DATA_INPUT, data)
@@ -44,7 +49,7 @@ def main(config: Config, arguments: list[str]) -> None:
 def _previous(path: Path) -> dict[str, object]:
     """What the last check wrote; nothing where there was none or it cannot be read."""
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}

@@ -24,6 +24,7 @@ PACKAGES = ("pipeline", "stages")
 # It validates, reports, watches, names places, or makes writing atomic: it cannot change a result. What the
 # configuration says reaches the graph as params, and its sections through the modules that use them.
 WITHOUT_EFFECT = (
+    "pipeline.config.feasibility",
     "pipeline.config.graph",
     "pipeline.config.loading",
     "pipeline.couplings.inventory",
@@ -42,6 +43,7 @@ WITHOUT_EFFECT = (
     "pipeline.training.watching",
     "stages.code",
     "stages.entry",
+    "stages.inputs",
     "stages.paths",
     "stages.watching",
     "huggingface_hub",

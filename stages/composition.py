@@ -17,6 +17,7 @@ from hydra.errors import HydraException, MissingConfigException
 from omegaconf.errors import OmegaConfBaseException
 
 from pipeline.system.errors import StraightflowError, nearest, one_line
+from pipeline.system.yaml_text import parse_yaml, read_yaml
 
 CONFIGS = Path("configs")
 MOST_LISTED = 10
@@ -38,6 +39,8 @@ def compose(overrides: Sequence[str], configs: Path = CONFIGS) -> str:
         raise StraightflowError(
             expected="Hydra's configuration", found=f"no file {configs / 'config.yaml'}", mend="call it in the project"
         )
+    for path in sorted(configs.rglob("*.yaml")):
+        read_yaml(path)  # Hydra would write every alias out
     folder = configs.resolve()
     with tempfile.TemporaryDirectory() as temporary:
         target = Path(temporary) / "params.yaml"
@@ -79,10 +82,10 @@ def note_on(params: Path, configs: Path = CONFIGS) -> str | None:
     Settings given by ``-S`` and edits of ``params`` itself are differences too. Where ``configs`` is absent or does not
     compose, the line says that.
     """
-    content = yaml.safe_load(params.read_text("utf-8"))
+    content = read_yaml(params)
     preset = content["name"]
     try:
-        composed = yaml.safe_load(compose([f"preset={preset}"], configs))
+        composed = parse_yaml(compose([f"preset={preset}"], configs), origin=f"preset {preset}")
     except StraightflowError as error:
         return f"{params} was not compared with preset {preset}: {error.found}"
     found = [f"{item.key} ({item.before}, composed {item.after})" for item in differences(content, composed)]

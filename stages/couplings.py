@@ -19,23 +19,20 @@ from pipeline.models.sampler import load_sampler
 from pipeline.system.errors import StraightflowError
 from stages import paths
 from stages.code import code_of
-from stages.entry import run
+from stages.entry import known_name, run
 
 
 def main(config: Config, arguments: list[str]) -> None:
     """Writes couplings/<round>/store, or a worker's shards of it."""
     chosen = _parse(arguments)
-    if chosen.round not in config.rounds:
-        raise StraightflowError(
-            expected=f"a round: {', '.join(config.rounds)}", found=chosen.round, mend="name one of them"
-        )
-    couplings = config.rounds[chosen.round].couplings
+    round_name = known_name(chosen.round, "a round", config.rounds)
+    couplings = config.rounds[round_name].couplings
     runtime = open_runtime(config.compute, config.launch)
     sampler = load_sampler(paths.model(couplings.source), runtime)
     images = open_samples(paths.IMAGES, "train") if couplings.image_to_noise is not None else None
     if chosen.workers is None:
         generate_couplings(
-            sampler, couplings, paths.RUNS, paths.couplings(chosen.round), images, code=code_of("couplings")
+            sampler, couplings, paths.RUNS, paths.couplings(round_name), images, code=code_of("couplings")
         )
         left = unfinished_stores(paths.RUNS)
         if left and runtime.is_main:

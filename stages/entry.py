@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import gc
+import io
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from pipeline.config.graph import Config
 from pipeline.config.loading import load_config
 from pipeline.system.errors import EXIT_RESUME, InterruptedRunError, StraightflowError
 from pipeline.system.file_errors import file_error
+from stages.inputs import require_apart_from_outputs
 
 PARAMS = Path("params.yaml")
 
@@ -20,14 +22,20 @@ def run(main: Callable[[Config, list[str]], None]) -> None:
     """Calls a stage's ``main`` with the validated configuration and the command-line arguments."""
     gc.freeze()
     with one_message():
-        main(load_config(PARAMS), sys.argv[1:])
+        config = load_config(PARAMS)
+        require_apart_from_outputs(config)
+        main(config, sys.argv[1:])
 
 
 @contextmanager
 def one_message() -> Iterator[None]:
-    """Ends the program with a message and an exit code alone: on a user's error, an interrupted run, or what the system
-    refuses about a file, a folder or a disk.
+    """Ends the program with one message and its exit code on a user's error, an interrupted run or a refused file.
+
+    What is printed meanwhile has ``?`` for characters that the locale of a terminal or a pipe lacks.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         yield
     except StraightflowError as error:
@@ -44,10 +52,27 @@ def one_message() -> Iterator[None]:
         raise SystemExit(2) from None
 
 
-def single_argument(arguments: list[str], what: str) -> str:
-    """The one positional argument a stage takes; ``what`` names it in the error."""
+def single_argument(arguments: list[str], what: str, known: Collection[str]) -> str:
+    """The one positional argument a stage takes, one of ``known``, which ``what`` names in the error.
+
+    It is a name as the configuration has it, or as ``DVC_STAGE`` does: ``<stage>@<name>``.
+    """
     if len(arguments) != 1:
         raise StraightflowError(
             expected=f"one argument, {what}", found=" ".join(arguments) or "none", mend="call it as dvc.yaml does"
         )
-    return arguments[0]
+    return known_name(arguments[0], what, known)
+
+
+def known_name(argument: str, what: str, known: Collection[str]) -> str:
+    """The name in ``argument``, see :func:`single_argument`.
+
+    Raises:
+        StraightflowError: If it is not one of ``known``.
+    """
+    name = argument.rpartition("@")[2]
+    if name not in known:
+        raise StraightflowError(
+            expected=f"{what}: {', '.join(known) or 'none is configured'}", found=argument, mend="name one of them"
+        )
+    return name

@@ -16,7 +16,7 @@ from stages.entry import run, single_argument
 
 def main(config: Config, arguments: list[str]) -> None:
     """Writes metrics/evaluate/<model>.json and samples/<model>.safetensors."""
-    name = single_argument(arguments, "a model")
+    name = single_argument(arguments, "a model", config.models)
     runtime = open_runtime(config.compute, config.launch)
     measure = open_measure(config, runtime, paths.measuring(), code=code_of("evaluate"))
     content, arrays = measure.evaluate(load_sampler(paths.model(name), runtime), name)

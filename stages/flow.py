@@ -16,7 +16,7 @@ from stages.training import Run, heldout_data, run_training
 
 def main(config: Config, arguments: list[str]) -> None:
     """Writes models/<name> and its training curve."""
-    name = single_argument(arguments, "a flow")
+    name = single_argument(arguments, "a flow", config.flows)
     settings, architecture = config.flows[name], config.teacher.network
     runtime = open_runtime(config.compute, config.launch)
     data = open_samples(paths.IMAGES, "train")

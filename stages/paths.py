@@ -18,6 +18,10 @@ REFERENCES = RUNS / "references"
 FEW_STEP = Path("metrics/few_step.csv")
 SUMMARY = Path("metrics/summary.json")
 REPORT = Path("report")
+OUTPUTS = tuple(
+    map(Path, ("data/images", "models", "couplings", "runs", "metrics", "samples", "report", "inputs", "watch"))
+)
+"""Folders that stages write, and DVC with them; no place for what a user brings along."""
 
 
 def code(stage: str) -> Path:

@@ -28,7 +28,7 @@ from stages.training import Run, run_training
 
 def main(config: Config, arguments: list[str]) -> None:
     """Writes models/<name> and its training curve."""
-    name = single_argument(arguments, f"a round or {DISTILLED!r}")
+    name = single_argument(arguments, f"a round or {DISTILLED!r}", (*config.rounds, DISTILLED))
     runtime = open_runtime(config.compute, config.launch)
     settings: DistillConfig | FlowTrainingConfig
     if name == DISTILLED:

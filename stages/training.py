@@ -108,7 +108,7 @@ def write_training(name: str, result: TrainingResult | None) -> None:
     """
     history = [] if result is None else result.history
     by_time = [f"loss_t{bucket / TIME_BUCKETS:.1f}" for bucket in range(TIME_BUCKETS)]
-    with atomic_file(paths.losses(name)) as temporary, temporary.open("w", newline="") as stream:
+    with atomic_file(paths.losses(name)) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream)
         writer.writerow(("step", "loss", "learning_rate", "gradient_norm", "heldout_loss", *by_time))
         for row in history:

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pipeline.config.section import PositiveInt, Section
+from pydantic import model_validator
+
+from pipeline.config.section import CommandLine, PositiveInt, Section
 
 
 class LaunchConfig(Section):
     """How stages are started.
+
+    ``command`` and ``python`` are put into commands that a shell runs, as they are: whoever writes them decides what
+    runs, like whoever writes ``dvc.yaml``. They and ``num_processes`` are the only settings trusted so; others reach
+    no shell, and none is imported or evaluated as code.
 
     Attributes:
         command: Put before ``-m stages.<name>`` of stages that use several processes: ``python``, ``accelerate
@@ -19,10 +25,20 @@ class LaunchConfig(Section):
             :mod:`pipeline.training.sharding`; otherwise each holds all.
     """
 
-    command: str
-    python: str = "python"
+    command: CommandLine
+    python: CommandLine = "python"
     num_processes: PositiveInt
     sharded: bool = False
+
+    @model_validator(mode="after")
+    def _processes_agree(self) -> LaunchConfig:
+        if self.num_processes > 1 and self.command == self.python:
+            raise ValueError(f"{self.command!r} starts one process, not num_processes ({self.num_processes})")
+        if self.sharded and self.num_processes == 1:
+            raise ValueError(
+                "sharded divides weights among processes: set num_processes and a command that starts them"
+            )
+        return self
 
 
 ONE_PROCESS = LaunchConfig(command="python", num_processes=1)

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from pipeline.config.section import ModelName, NonNegativeFloat, NonNegativeInt, PositiveInt, Section
+from pipeline.config.section import ModelName, NonNegativeFloat, PositiveInt, Section, Seed
 from pipeline.config.solver import SolverConfig
 
 
@@ -43,7 +43,7 @@ class CouplingsConfig(Section):
     batch_size: PositiveInt
     shard_pairs: PositiveInt
     dtype: Literal["uint8", "float16", "float32"]
-    seed: NonNegativeInt
+    seed: Seed
     drop_farthest_share: Annotated[float, Field(ge=0, lt=1)] = 0.0
     image_to_noise: ImageToNoiseConfig | None = None
 
@@ -51,6 +51,21 @@ class CouplingsConfig(Section):
     def num_inverted_pairs(self) -> int:
         """Pairs made from real images, the last ones of the store."""
         return 0 if self.image_to_noise is None else round(self.num_pairs * self.image_to_noise.share)
+
+    @property
+    def num_kept_pairs(self) -> int:
+        """Pairs that the filter leaves."""
+        return self.num_pairs - num_dropped_pairs(self.num_pairs, self.drop_farthest_share)
+
+    @model_validator(mode="after")
+    def _pairs_are_left(self) -> CouplingsConfig:
+        if self.num_kept_pairs < 2:
+            raise ValueError(
+                f"at least two pairs must be left, {self.num_kept_pairs} of num_pairs {self.num_pairs} are"
+            )
+        if self.image_to_noise is not None and self.num_inverted_pairs == 0:
+            raise ValueError(f"image_to_noise.share comes to none of {self.num_pairs} pairs; raise it, or give null")
+        return self
 
     @model_validator(mode="after")
     def _inverted_pairs_fill_shards(self) -> CouplingsConfig:
@@ -60,6 +75,11 @@ class CouplingsConfig(Section):
                 f"not fill whole shards of {self.shard_pairs}; change shard_pairs or the share"
             )
         return self
+
+
+def num_dropped_pairs(num_pairs: int, dropped_share: float) -> int:
+    """How many pairs a filter of ``dropped_share`` leaves out."""
+    return int(num_pairs * dropped_share)
 
 
 class GateConfig(Section):

@@ -6,12 +6,16 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from pipeline.config.section import NonNegativeInt, PositiveInt, Section, one_of
+from pipeline.config.section import PositiveInt, Section, Seed, one_of
 
 SpaceName = Literal["pixels", "points"]
 
 IMAGE_SOURCES = ("digits", "hub", "folder", "parquet")
 POINT_DIMS = {"two_gaussians": 2, "bimodal_1d": 1, "checkerboard": 2, "eight_gaussians": 2, "two_moons": 2}
+
+
+NUM_DIGITS = 1797
+"""Images that are bundled with scikit-learn."""
 
 
 class DataConfig(Section):
@@ -46,7 +50,7 @@ class DataConfig(Section):
     resolution: PositiveInt | None
     channels: Literal[1, 3] | None
     num_points: PositiveInt | None = None
-    seed: NonNegativeInt
+    seed: Seed
 
     @model_validator(mode="after")
     def _location_matches_source(self) -> DataConfig:
@@ -65,6 +69,8 @@ class DataConfig(Section):
             raise ValueError(
                 f"data.heldout_split and data.train_split are both {self.train_split!r}; nothing would be held out"
             )
+        if self.heldout_split is not None and (self.source == "digits" or self.space == "points"):
+            raise ValueError(f"source {self.source!r} has one split; set data.heldout_split to null")
         return self
 
     @model_validator(mode="after")
@@ -75,7 +81,20 @@ class DataConfig(Section):
             raise ValueError(f"source {self.source!r} takes num_points, and null for resolution and channels")
         if not points and (None in sizes or self.num_points is not None):
             raise ValueError(f"source {self.source!r} takes resolution and channels, and null for num_points")
+        sizes_of_splits = self.known_split_sizes
+        if sizes_of_splits is not None and min(sizes_of_splits) < 2:
+            raise ValueError(
+                f"heldout_share {self.heldout_share} leaves {sizes_of_splits[0]} training and {sizes_of_splits[1]} "
+                "held-out samples; each split needs two"
+            )
         return self
+
+    @property
+    def known_split_sizes(self) -> tuple[int, int] | None:
+        """Samples of the training and the held-out split where the configuration alone decides them."""
+        if self.source == "digits":
+            return split_sizes(NUM_DIGITS, self.heldout_share)
+        return None if self.num_points is None else split_sizes(self.num_points, self.heldout_share)
 
     @property
     def space(self) -> SpaceName:
@@ -95,3 +114,9 @@ class DataConfig(Section):
         assert self.channels is not None  # validated
         assert self.resolution is not None
         return self.channels, self.resolution, self.resolution
+
+
+def split_sizes(num: int, heldout_share: float) -> tuple[int, int]:
+    """Samples to train on and held out, where a share of all ``num`` is held out."""
+    num_heldout = round(num * heldout_share)
+    return num - num_heldout, num_heldout

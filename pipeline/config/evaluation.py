@@ -6,8 +6,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from pipeline.config.section import ModelName, NonNegativeInt, PositiveFloat, PositiveInt, Section
+from pipeline.config.section import LARGEST_SEED, ModelName, NonNegativeInt, PositiveFloat, PositiveInt, Section, Seed
 from pipeline.config.solver import GridName, SolverConfig
+
+NUM_INCEPTION_FEATURES = 2048
 
 
 class ClassifierConfig(Section):
@@ -27,7 +29,7 @@ class ClassifierConfig(Section):
     learning_rate: PositiveFloat
     num_features: PositiveInt
     min_accuracy: Annotated[float, Field(ge=0, le=1)]
-    seed: NonNegativeInt
+    seed: Seed
 
 
 class InceptionConfig(Section):
@@ -62,6 +64,12 @@ class FeaturesConfig(Section):
     inception: InceptionConfig
     batch_size: PositiveInt
 
+    @property
+    def num_features(self) -> int | None:
+        """Length of the vectors of features; None where samples are compared as they are."""
+        widths = {"classifier": self.classifier.num_features, "inception": NUM_INCEPTION_FEATURES}
+        return widths.get(self.name)
+
 
 class SweepSolverConfig(Section):
     """A solver that models are measured with; in YAML its bare name will do.
@@ -78,7 +86,7 @@ class SweepSolverConfig(Section):
     grid: GridName | tuple[float, ...] = "uniform"
     rtol: PositiveFloat | None = None
     atol: PositiveFloat | None = None
-    num_steps: tuple[PositiveInt, ...] | None = None
+    num_steps: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -87,6 +95,8 @@ class SweepSolverConfig(Section):
 
     @model_validator(mode="after")
     def _solvers_are_valid(self) -> SweepSolverConfig:
+        if self.num_steps is not None and (self.name == "dopri5" or isinstance(self.grid, tuple)):
+            raise ValueError(f"solver {self.name} takes its steps from its tolerances or its grid; leave out num_steps")
         self.solvers((1,))
         return self
 
@@ -166,7 +176,7 @@ class EvaluateConfig(Section):
     models: tuple[ModelName, ...]
     num_steps: tuple[PositiveInt, ...]
     num_samples: PositiveInt
-    seed: NonNegativeInt
+    seed: Seed
     batch_size: PositiveInt
     teacher_solvers: tuple[SweepSolverConfig, ...]
     student_solvers: tuple[SweepSolverConfig, ...]
@@ -175,6 +185,14 @@ class EvaluateConfig(Section):
     kernel_distance: KernelDistanceConfig
     straightness: StraightnessConfig
     grid_images: PositiveInt
+
+    @model_validator(mode="after")
+    def _samples_suffice(self) -> EvaluateConfig:
+        if self.grid_images > self.num_samples:
+            raise ValueError(f"grid_images is {self.grid_images}, more than num_samples ({self.num_samples})")
+        if self.seed + self.extra_seeds.count > LARGEST_SEED:
+            raise ValueError(f"seed and extra_seeds.count come to more than {LARGEST_SEED}, the largest seed")
+        return self
 
     def solvers(self, *, teacher: bool) -> tuple[SolverConfig, ...]:
         """Every cell's solver, for the teacher or for a student."""

@@ -10,6 +10,7 @@ from pydantic import field_validator, model_validator
 from pipeline.config.noise import STANDARD_NOISE, NoiseConfig
 from pipeline.config.section import FiniteFloat, PositiveFloat, Probability, Section, UnitFloat, one_of
 from pipeline.system.errors import nearest
+from pipeline.system.packages import require_package
 
 WEIGHTINGS = ("uniform", "cosmap", "image_error")
 
@@ -58,6 +59,12 @@ class LossConfig(Choice):
 
     PARAMETERS: ClassVar = {"l2": (), "pseudo_huber": ("c",), "lpips_huber": ("c",)}
     c: PositiveFloat | None = None
+
+
+def require_lpips() -> None:
+    """Raises StraightflowError if the package that ``lpips_huber`` needs is not installed."""
+    mend = "pip install -e '.[lpips]', or choose loss pseudo_huber"
+    require_package("lpips", wanted_by="loss lpips_huber", mend=mend)
 
 
 class TimestepsConfig(Choice):

@@ -10,6 +10,8 @@ from pipeline.config.compute import ComputeConfig, LaunchConfig
 from pipeline.config.couplings import CouplingsConfig, GateConfig
 from pipeline.config.data import DataConfig
 from pipeline.config.evaluation import EvaluateConfig, FeaturesConfig
+from pipeline.config.feasibility import feasibility_problems
+from pipeline.config.flow import LossConfig
 from pipeline.config.noise import STANDARD_NOISE
 from pipeline.config.section import ModelName, Section
 from pipeline.config.solver import STUDENT_SOLVERS, TEACHER_SOLVERS
@@ -51,6 +53,11 @@ class Config(Section):
     evaluate: EvaluateConfig
     watch: WatchConfig = WatchConfig()
 
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Names of all models of the run."""
+        return (TEACHER, *self.flows, *self.rounds, DISTILLED)
+
     def solvers_of(self, model: str) -> tuple[str, ...]:
         """Names of the solvers that can sample ``model``: those of diffusion models, or those of flows."""
         return TEACHER_SOLVERS if model == TEACHER and not self.teacher.is_flow else STUDENT_SOLVERS
@@ -76,13 +83,9 @@ def _graph_problems(config: Config) -> Iterable[str]:
     """Yields what is wrong with the references between rounds, distillation and evaluation."""
     if not config.rounds:
         yield "rounds is empty; give at least one round"
-    for section, names in (("flows", config.flows), ("rounds", config.rounds)):
-        for name in names:
-            if name in RESERVED_MODEL_NAMES:
-                yield f"{section}.{name}: the name is reserved ({', '.join(RESERVED_MODEL_NAMES)}); rename it"
-    for name in config.flows.keys() & config.rounds.keys():
-        yield f"{name!r} names both a flow and a round; rename one"
+    yield from _name_problems(config)
     yield from _space_problems(config)
+    yield from feasibility_problems(config)
     sources = (TEACHER, *config.flows, *config.rounds)
     for name, item in config.rounds.items():
         for key, target in (("couplings.source", item.couplings.source), ("train.init", item.train.init)):
@@ -123,11 +126,27 @@ def _graph_problems(config: Config) -> Iterable[str]:
     for key, values in (("models", config.evaluate.models), ("num_steps", config.evaluate.num_steps)):
         if not values or len(set(values)) != len(values):
             yield f"evaluate.{key} must name at least one entry and none twice, found {list(values)}"
-    if config.evaluate.grid_images > config.evaluate.num_samples:
-        yield (
-            f"evaluate.grid_images is {config.evaluate.grid_images}, more than evaluate.num_samples "
-            f"({config.evaluate.num_samples})"
-        )
+
+
+def _name_problems(config: Config) -> Iterable[str]:
+    """Yields names that would be one folder, or a folder of the graph's own; some disks do not tell case apart."""
+    taken: dict[str, str] = {
+        name: f"a reserved name ({', '.join(RESERVED_MODEL_NAMES)})" for name in RESERVED_MODEL_NAMES
+    }
+    for section, names in (("flows", config.flows), ("rounds", config.rounds)):
+        for name in names:
+            if name.lower() in taken:
+                yield f"{section}.{name}: on some disks that is the name of {taken[name.lower()]}; rename one"
+            taken.setdefault(name.lower(), f"{section}.{name}")
+
+
+def losses(config: Config) -> dict[str, LossConfig]:
+    """Every loss that the run trains with, by its key."""
+    found = {f"flows.{name}.loss": flow.loss for name, flow in config.flows.items()}
+    found |= {f"rounds.{name}.train.loss": item.train.loss for name, item in config.rounds.items()}
+    if config.teacher.is_flow and config.teacher.flow is not None:
+        found["teacher.flow.loss"] = config.teacher.flow.loss
+    return found | {"distill.loss": config.distill.loss}
 
 
 def _space_problems(config: Config) -> Iterable[str]:
@@ -148,12 +167,7 @@ def _space_problems(config: Config) -> Iterable[str]:
     for name, item in config.rounds.items():
         if points and item.couplings.dtype == "uint8":
             yield f"rounds.{name}.couplings.dtype uint8 keeps [-1, 1] alone; give float32 or float16 for points"
-    losses = {f"flows.{name}.loss": flow.loss for name, flow in config.flows.items()}
-    losses |= {f"rounds.{name}.train.loss": item.train.loss for name, item in config.rounds.items()}
-    losses |= {"distill.loss": config.distill.loss}
-    if config.teacher.flow is not None:
-        losses["teacher.flow.loss"] = config.teacher.flow.loss
-    for key, loss in losses.items():
+    for key, loss in losses(config).items():
         if points and loss.name == "lpips_huber":
             yield f"{key} lpips_huber compares images; give l2 or pseudo_huber for points"
     flows = {f"flows.{name}": flow.noise for name, flow in config.flows.items()}

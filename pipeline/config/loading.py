@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
-import yaml
 from pydantic import ValidationError
 
 from pipeline.config.graph import Config
 from pipeline.config.section import Section
-from pipeline.system.errors import StraightflowError, nearest, one_line
+from pipeline.system.errors import StraightflowError, nearest
+from pipeline.system.yaml_text import read_yaml
 
 
 def load_config(path: Path) -> Config:
@@ -25,17 +25,13 @@ def load_config(path: Path) -> Config:
             every offending key and, for unknown keys, the nearest valid one.
     """
     try:
-        text = path.read_text()
+        content = read_yaml(path)
     except OSError as error:
         raise StraightflowError(
             expected=f"a composed configuration at {path}",
             found=str(error),
             mend="run from the project's folder, or compose one with `make repro`",
         ) from error
-    try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise StraightflowError(expected=f"YAML in {path}", found=one_line(error), mend="correct that line") from error
     return parse_config(content, origin=str(path))
 
 

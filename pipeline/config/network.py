@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import compress
 from typing import Annotated
 
 from pydantic import Field, model_validator
@@ -21,7 +22,7 @@ class UNetConfig(Section):
         dropout: Dropout probability while training.
     """
 
-    block_out_channels: tuple[PositiveInt, ...]
+    block_out_channels: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
     layers_per_block: PositiveInt
     attention: tuple[bool, ...]
     norm_num_groups: PositiveInt
@@ -41,7 +42,19 @@ class UNetConfig(Section):
                     f"norm_num_groups={self.norm_num_groups} must divide every entry of "
                     f"block_out_channels, {channels} found"
                 )
+        # The block between the way down and the way up attends always, at the coarsest level's width.
+        for channels in {*compress(self.block_out_channels, self.attention), self.block_out_channels[-1]}:
+            if channels % self.attention_head_dim:
+                raise ValueError(
+                    f"attention_head_dim={self.attention_head_dim} must divide the channels of every level that "
+                    f"attends, and of the last, {channels} found"
+                )
         return self
+
+    @property
+    def side_divisor(self) -> int:
+        """What the side of images must divide by: a UNet halves them between its levels."""
+        return 1 << (len(self.block_out_channels) - 1)
 
 
 class MLPConfig(Section):

@@ -9,14 +9,23 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from pipeline.system.errors import nearest
 
-PositiveInt = Annotated[int, Field(gt=0)]
-NonNegativeInt = Annotated[int, Field(ge=0)]
+MOST = 2**53
+"""Largest count: up to here every JSON reader and float64 hold integers exactly."""
+LARGEST_SEED = 2**64 - 1
+"""Keys of the random generators have 64 bits."""
+LONGEST_NAME = 64
+"""Characters of a name; files that are named after it stay below the 255 bytes of a file system."""
+
+PositiveInt = Annotated[int, Field(gt=0, le=MOST)]
+NonNegativeInt = Annotated[int, Field(ge=0, le=MOST)]
+Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 FiniteFloat = Annotated[float, Field(allow_inf_nan=False)]
 UnitFloat = Annotated[float, Field(ge=0, le=1)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
-ModelName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
+ModelName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$", max_length=LONGEST_NAME)]
+CommandLine = Annotated[str, Field(pattern=r"^[^\n]*\S[^\n]*$")]
 
 
 class Section(BaseModel):

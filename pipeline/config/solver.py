@@ -16,6 +16,13 @@ STUDENT_GRIDS = ("uniform", "cosine", "edm")
 GridName = Annotated[str, one_of(tuple(dict.fromkeys((*TEACHER_GRIDS, *STUDENT_GRIDS))))]
 
 
+def levels_problem(num_points: int, levels: int) -> str | None:
+    """Why a grid of ``num_points`` does not lie on the ``levels`` of noise that a teacher was trained at; or None."""
+    if num_points <= levels:
+        return None
+    return f"{num_points} grid points, but the teacher was trained at {levels} levels of noise"
+
+
 class Tolerances(TypedDict):
     """Keyword arguments of an adaptive solver."""
 

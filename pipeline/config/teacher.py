@@ -9,6 +9,9 @@ from pipeline.config.network import MLPConfig, UNetConfig
 from pipeline.config.section import Section
 from pipeline.config.training import TrainingConfig
 
+NUM_NOISE_LEVELS = 1000
+"""Times that a diffusion model is trained at here (Ho et al. 2020)."""
+
 
 class TeacherConfig(Section):
     """The diffusion teacher.

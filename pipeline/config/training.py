@@ -15,6 +15,7 @@ from pipeline.config.section import (
     PositiveInt,
     Probability,
     Section,
+    Seed,
 )
 
 _NOT_OF_RESULT = {
@@ -73,7 +74,17 @@ class TrainingConfig(Section):
     checkpoint_every_steps: PositiveInt
     kept_checkpoints: PositiveInt = 2
     marked_checkpoint_every_steps: PositiveInt | None = None
-    seed: NonNegativeInt
+    seed: Seed
+
+    def batch_problem(self, num_processes: int) -> str | None:
+        """Why a batch is not one micro-batch size over ``num_processes``; None if it is."""
+        parts = num_processes * self.gradient_accumulation_steps
+        if self.batch_size % parts == 0:
+            return None
+        return (
+            f"batch_size {self.batch_size} does not divide over {num_processes} processes × "
+            f"{self.gradient_accumulation_steps} micro-batches"
+        )
 
     def result_settings(self) -> dict[str, Any]:
         """The settings that the result depends on beyond rounding; a run may go on when the others have changed."""

@@ -7,6 +7,13 @@ from typing import Literal, Self
 from pydantic import model_validator
 
 from pipeline.config.section import PositiveInt, Section
+from pipeline.system.packages import require_package
+
+
+def require_tracker(name: str) -> None:
+    """Raises StraightflowError if the package of a tracker is not installed."""
+    mend = "pip install -e '.[watch]', or take it out of watch.trackers"
+    require_package(name, wanted_by="watch.trackers", mend=mend)
 
 
 class WatchConfig(Section):

@@ -55,7 +55,7 @@ def unfinished_stores(runs_folder: Path) -> list[Unfinished]:
 def _read(folder: Path) -> Unfinished:
     files = [path for path in folder.iterdir() if path.is_file()]
     try:
-        settings = json.loads((folder / SETTINGS).read_text())
+        settings = json.loads((folder / SETTINGS).read_text("utf-8"))
     except (OSError, ValueError):
         settings = None  # begun before settings were kept, or killed while it began
     return Unfinished(

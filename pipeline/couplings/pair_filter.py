@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from safetensors.numpy import load_file
 
+from pipeline.config.couplings import num_dropped_pairs
 from pipeline.couplings.manifest import KEPT_PAIRS, Manifest, PairFilter, damaged
 from pipeline.couplings.shard import write_shard
 
@@ -27,7 +28,7 @@ def kept_pairs(transport_costs: np.ndarray, dropped_share: float) -> np.ndarray:
         Bool, (num_pairs,).
     """
     kept = np.ones(len(transport_costs), dtype=bool)
-    num_dropped = int(len(transport_costs) * dropped_share)
+    num_dropped = num_dropped_pairs(len(transport_costs), dropped_share)
     order = np.argsort(transport_costs, kind="stable")
     kept[order[len(order) - num_dropped :]] = False
     return kept

@@ -81,7 +81,7 @@ class UnfinishedStore:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             # Of workers that begin at once the first writes it.
-            with suppress(FileExistsError), (self.folder / SETTINGS).open("x") as stream:
+            with suppress(FileExistsError), (self.folder / SETTINGS).open("x", encoding="utf-8") as stream:
                 json.dump(settings, stream, indent=2)
         except OSError as error:
             raise _not_writable(self.folder, "the unfinished couplings", error) from error
@@ -99,7 +99,7 @@ class UnfinishedStore:
         if not record.is_file() or not path.is_file():
             return None
         try:
-            finished = FinishedShard(**json.loads(record.read_text()))
+            finished = FinishedShard(**json.loads(record.read_text("utf-8")))
         except (ValueError, TypeError):
             return None
         whole = len(finished.transport_costs) == num_pairs and fingerprint_file(path) == finished.sha256

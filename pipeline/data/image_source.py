@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.config.data import DataConfig
+from pipeline.config.data import DataConfig, split_sizes
 from pipeline.data.image_tables import ImageTable, ImageTables
 from pipeline.system.errors import StraightflowError
 
@@ -72,7 +72,7 @@ def find_images(config: DataConfig) -> ImageSource:
     train, heldout = np.arange(num_train), np.arange(num_heldout)
     if config.heldout_split is None:
         order = np.random.Generator(np.random.Philox(config.seed)).permutation(num_train)
-        first = round(num_train * config.heldout_share)
+        _, first = split_sizes(num_train, config.heldout_share)
         train, heldout = np.sort(order[first:]), np.sort(order[:first])
     if min(len(train), len(heldout)) < 2:
         share = f" with heldout_share {config.heldout_share}" if config.heldout_split is None else ""

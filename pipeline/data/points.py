@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pipeline.config.data import DataConfig
+from pipeline.config.data import DataConfig, split_sizes
 from pipeline.data.sample_set import is_sample_set
 from pipeline.system.atomic import atomic_folder, write_json
 from pipeline.toys.distributions import TOYS
@@ -21,7 +21,7 @@ def prepare_points(config: DataConfig, folder: Path) -> None:
     """
     assert config.num_points is not None  # the configuration guarantees it
     points = TOYS[config.source].sample(config.num_points, torch.Generator().manual_seed(config.seed)).numpy()
-    num_heldout = round(len(points) * config.heldout_share)
+    num_heldout = split_sizes(len(points), config.heldout_share)[1]
     splits = {"train": points[num_heldout:], "heldout": points[:num_heldout]}
     with atomic_folder(folder, ours=is_sample_set) as temporary:
         for name, values in splits.items():

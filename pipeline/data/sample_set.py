@@ -64,7 +64,7 @@ def open_samples(folder: Path, split: Split) -> SampleSet:
         StraightflowError: If it is missing or cannot be read.
     """
     try:
-        info = json.loads((folder / "info.json").read_text())
+        info = json.loads((folder / "info.json").read_text("utf-8"))
         samples = np.load(folder / f"{split}_images.npy", mmap_mode="r", allow_pickle=False)
         label_path = folder / f"{split}_labels.npy"
         labels = np.load(label_path, allow_pickle=False) if label_path.is_file() else None

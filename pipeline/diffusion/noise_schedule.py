@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from diffusers import DDPMScheduler
 
+from pipeline.config.solver import levels_problem
 from pipeline.system.errors import StraightflowError
 
 VARIANCE_EXPLODING = "ScoreSdeVeScheduler"
@@ -120,10 +121,11 @@ class NoiseSchedule:
 
     def _require_levels(self, wanted: int) -> int:
         levels = len(self.alpha)
-        if wanted > levels:
+        problem = levels_problem(wanted, levels)
+        if problem is not None:
             raise StraightflowError(
-                expected=f"at most {levels} grid points, the levels of noise that the teacher was trained at",
-                found=str(wanted),
+                expected=f"at most {levels} grid points",
+                found=problem,
                 mend="lower num_steps",
             )
         return levels

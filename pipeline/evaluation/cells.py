@@ -59,7 +59,7 @@ class CellCache:
         place = self._place(cell)
         if not (place / RESULT).is_file():
             return None
-        result = TypeAdapter(CellResult).validate_python(json.loads((place / RESULT).read_text()))
+        result = TypeAdapter(CellResult).validate_python(json.loads((place / RESULT).read_text("utf-8")))
         return result, load_file(place / IMAGES)["images"]
 
     def has(self, cell: Cell) -> bool:

@@ -24,7 +24,7 @@ def reset_peak_memory(device: torch.device) -> None:
         torch.cuda.reset_peak_memory_stats(device)
     elif can_reset_peak_memory():
         release_freed_memory()
-        _RESET.write_text("5")  # proc(5): resets the peak of the resident set
+        _RESET.write_text("5", "utf-8")  # proc(5): resets the peak of the resident set
 
 
 def peak_memory_mib(device: torch.device) -> float | None:
@@ -33,5 +33,5 @@ def peak_memory_mib(device: torch.device) -> float | None:
         return torch.cuda.max_memory_allocated(device) / _MIB
     if not can_reset_peak_memory():
         return None
-    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text("utf-8"))
     return int(found[1]) / 1024 if found else None

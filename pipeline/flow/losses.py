@@ -10,7 +10,7 @@ from functools import partial
 import torch
 from torch.nn.functional import interpolate
 
-from pipeline.config.flow import LossConfig
+from pipeline.config.flow import LossConfig, require_lpips
 from pipeline.system.errors import StraightflowError, one_line
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -108,13 +108,14 @@ def load_lpips(device: torch.device) -> Perceptual:
     Raises:
         StraightflowError: If the package lpips is not installed or the weights cannot be downloaded.
     """
+    require_lpips()
     try:
         package = importlib.import_module("lpips")
     except ImportError as error:
         raise StraightflowError(
-            expected="the package lpips, for loss lpips_huber",
-            found=str(error),
-            mend="pip install -e '.[lpips]', or choose loss pseudo_huber",
+            expected="a package lpips that can be imported",
+            found=one_line(error),
+            mend="install it again, pip install -e '.[lpips]', or choose loss pseudo_huber",
         ) from error
     try:
         network = package.LPIPS(net="vgg", verbose=False).to(device).requires_grad_(False)

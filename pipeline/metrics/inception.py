@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import http.client
 import pickle
 import tempfile
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,12 +18,14 @@ from cleanfid.downloads_helper import inception_url
 from cleanfid.features import InceptionV3, InceptionV3W
 from cleanfid.resize import build_resizer
 
-from pipeline.config.evaluation import InceptionConfig
+from pipeline.config.evaluation import NUM_INCEPTION_FEATURES, InceptionConfig
+from pipeline.system.atomic import atomic_file
 from pipeline.system.errors import StraightflowError, one_line
 from pipeline.system.fingerprint import fingerprint_file
+from pipeline.system.hub import TIMEOUT_SECONDS
 
 Mode = Literal["clean", "legacy_tensorflow", "legacy_pytorch"]
-NUM_FEATURES = 2048
+NUM_FEATURES = NUM_INCEPTION_FEATURES
 TORCHSCRIPT_FILE = "inception-2015-12-05.pt"  # the name that clean-fid looks for in a folder
 # The file name ends in the start of its SHA-256, by the convention of torch.hub.
 PYTORCH_URL: str = cleanfid.inception_pytorch.FID_WEIGHTS_URL
@@ -41,10 +45,10 @@ def find_weights(config: InceptionConfig) -> Path:
             raise StraightflowError(
                 expected=f"Inception weights at {path}", found="no such file", mend="correct features.inception.weights"
             )
-        path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            torch.hub.download_url_to_file(url, str(path), progress=False)
-        except OSError as error:
+            with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as answer, atomic_file(path) as temporary:
+                temporary.write_bytes(answer.read())
+        except (OSError, http.client.HTTPException) as error:
             raise StraightflowError(
                 expected=f"Inception weights at {path} or over the network from {url}",
                 found=str(error),

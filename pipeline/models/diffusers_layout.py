@@ -29,7 +29,7 @@ def locate(folder: Path, part: str, config_name: str) -> Path:
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object from a file; an error of the user's where it is not one."""
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise StraightflowError(
             expected=f"JSON in {path}", found=one_line(error), mend="save the checkpoint again"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from diffusers import DDPMPipeline, DDPMScheduler, ModelMixin, ScoreSdeVePipeline, ScoreSdeVeScheduler
 
+from pipeline.config.teacher import NUM_NOISE_LEVELS
 from pipeline.diffusion.noise_schedule import VARIANCE_EXPLODING, read_noise_schedule
 from pipeline.models.diffusers_layout import read_scheduler_config, require_shape
 from pipeline.models.networks import load_network, sample_shape
@@ -16,7 +17,7 @@ from pipeline.system.hub import download_model
 
 def training_scheduler() -> DDPMScheduler:
     """The forward process of teachers trained here: linear betas, 1,000 steps (Ho et al. 2020)."""
-    return DDPMScheduler(clip_sample=False)
+    return DDPMScheduler(num_train_timesteps=NUM_NOISE_LEVELS, clip_sample=False)
 
 
 def save_teacher(network: ModelMixin, folder: Path, scheduler: DDPMScheduler | ScoreSdeVeScheduler) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
+import math
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,10 +24,10 @@ def load_json(path: Path, kind: type[Loaded]) -> Loaded:
     """A JSON file as a ``kind``.
 
     Raises:
-        StraightflowError: If the file is missing or does not hold a ``kind``.
+        StraightflowError: If the file is missing, holds something else, or has a number that is not finite.
     """
     try:
-        return TypeAdapter(kind).validate_json(path.read_bytes())
+        return _finite(TypeAdapter(kind).validate_json(path.read_bytes()))
     except (OSError, ValueError) as error:
         raise _unreadable(path, error) from error
 
@@ -32,8 +35,9 @@ def load_json(path: Path, kind: type[Loaded]) -> Loaded:
 def load_arrays(path: Path) -> dict[str, np.ndarray]:
     """Arrays of a safetensors file by name; the same errors as :func:`load_json`."""
     try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
+        return {name: _finite_array(name, values) for name, values in load_file(path).items()}
+    # The last three are those of types that NumPy has not, and of headers that lie.
+    except (OSError, SafetensorError, TypeError, KeyError, ValueError) as error:
         raise _unreadable(path, error) from error
 
 
@@ -49,12 +53,39 @@ def load_csv(path: Path, kind: type[Loaded]) -> tuple[Loaded, ...]:
 def parse_csv(text: str, kind: type[Loaded], origin: str) -> tuple[Loaded, ...]:
     """Each line of CSV text as a ``kind``, empty fields as None; ``origin`` names the text in errors."""
     try:
-        lines: list[dict[str, Any]] = [
-            {key: value or None for key, value in line.items()} for line in csv.DictReader(io.StringIO(text))
-        ]
-        return TypeAdapter(tuple[kind, ...]).validate_python(lines)  # type: ignore[valid-type]
+        reader = csv.DictReader(io.StringIO(text), strict=True, restkey=_MORE)
+        lines: list[dict[str, Any]] = [{key: value or None for key, value in line.items()} for line in reader]
+        if any(_MORE in line for line in lines):
+            raise ValueError("a line of more fields than there are columns")
+        rows: tuple[Loaded, ...] = TypeAdapter(tuple[kind, ...]).validate_python(lines)  # type: ignore[valid-type]
+        return _finite(rows)
     except (ValueError, csv.Error) as error:
         raise _unreadable(origin, error) from error
+
+
+_MORE = "more fields"
+
+
+def _finite(value: Loaded) -> Loaded:
+    """``value``, or ValueError where a number anywhere in it is not finite."""
+    parts: Iterable[object] = ()
+    if dataclasses.is_dataclass(value):
+        parts = (getattr(value, field.name) for field in dataclasses.fields(value))
+    elif isinstance(value, Mapping):
+        parts = value.values()
+    elif isinstance(value, (list, tuple)):
+        parts = value
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{value}, which is no finite number")
+    for part in parts:
+        _finite(part)
+    return value
+
+
+def _finite_array(name: str, values: np.ndarray) -> np.ndarray:
+    if not np.isfinite(values).all():
+        raise ValueError(f"numbers that are not finite in {name}")
+    return values
 
 
 def _unreadable(path: Path | str, error: Exception) -> StraightflowError:

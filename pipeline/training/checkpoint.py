@@ -162,7 +162,7 @@ class CheckpointFolder:
         self._accelerator.load_state(str(chosen))
         for ema in state.emas:
             ema.load_state_dict(load_file(_average(chosen, ema)))
-        progress = json.loads((chosen / _PROGRESS).read_text())
+        progress = json.loads((chosen / _PROGRESS).read_text("utf-8"))
         state.step = int(progress["step"])
         state.meter.load_state_dict(progress["sums"])
         state.history = [

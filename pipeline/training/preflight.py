@@ -32,12 +32,11 @@ def require_whole_parameters(accelerator: Accelerator) -> None:
 
 def require_divisible_batch(config: TrainingConfig, num_processes: int) -> None:
     """Raises StraightflowError unless every micro-batch of every process has the same size."""
-    parts = num_processes * config.gradient_accumulation_steps
-    if config.batch_size % parts:
+    problem = config.batch_problem(num_processes)
+    if problem is not None:
         raise StraightflowError(
-            expected=f"a batch_size that divides over {num_processes} processes × "
-            f"{config.gradient_accumulation_steps} micro-batches",
-            found=str(config.batch_size),
+            expected="micro-batches of one size",
+            found=problem,
             mend="change batch_size, gradient_accumulation_steps or launch.num_processes",
         )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import resource
 import time
 from collections.abc import Callable
@@ -14,12 +13,11 @@ import torch
 from accelerate.tracking import DVCLiveTracker, GeneralTracker, TensorBoardTracker
 from PIL import Image
 
-from pipeline.config.watch import WatchConfig
+from pipeline.config.watch import WatchConfig, require_tracker
 from pipeline.data.mosaic import mosaic
 from pipeline.data.pixels import to_uint8
 from pipeline.models.runtime import Runtime
 from pipeline.system.atomic import atomic_file
-from pipeline.system.errors import StraightflowError
 from pipeline.training.meter import TIME_BUCKETS, LossRecord
 
 Preview = Callable[[torch.nn.Module], torch.Tensor]
@@ -138,12 +136,7 @@ def tracked_values(row: LossRecord) -> dict[str, float]:
 
 
 def _open_tracker(name: str, folder: Path) -> GeneralTracker:
-    if importlib.util.find_spec(name) is None:
-        raise StraightflowError(
-            expected=f"the package {name}, as watch.trackers asks for it",
-            found="not installed",
-            mend="pip install -e '.[watch]', or take it out of watch.trackers",
-        )
+    require_tracker(name)
     folder.mkdir(parents=True, exist_ok=True)
     if name == "tensorboard":
         return _started(TensorBoardTracker(run_name="", logging_dir=folder))

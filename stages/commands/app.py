@@ -16,9 +16,8 @@ import typer
 
 from pipeline.config.graph import Config
 from pipeline.config.loading import load_config
+from pipeline.config.section import LARGEST_SEED
 from stages.entry import PARAMS, one_message
-
-LARGEST_SEED = 2**64 - 1
 
 
 def example(call: str) -> str:

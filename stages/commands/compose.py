@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import yaml
 from dvc.fs import localfs
 from dvc.lock import LockError
 from dvc.rwlock import rwlock
@@ -17,6 +16,7 @@ from dvc.rwlock import rwlock
 from pipeline.config.loading import parse_config
 from pipeline.system.atomic import atomic_file
 from pipeline.system.errors import StraightflowError, one_line
+from pipeline.system.yaml_text import parse_yaml
 from stages import composition, paths
 from stages.entry import PARAMS
 
@@ -50,7 +50,7 @@ def compose_params(preset: str, settings: list[str]) -> None:
 def _composed(preset: str, settings: list[str]) -> bytes:
     """The new content of params.yaml, once it is known to be valid and to name its preset."""
     text = composition.compose([f"preset={preset}", *settings])
-    name = parse_config(yaml.safe_load(text), origin=f"preset {preset}").name
+    name = parse_config(parse_yaml(text, origin=f"preset {preset}"), origin=f"preset {preset}").name
     if name != preset:
         raise StraightflowError(
             expected=f"`name: {preset}` in preset {preset}, which `check` compares {PARAMS} with",
@@ -110,7 +110,7 @@ def _write(path: Path, content: bytes) -> None:
 def _mapping(content: bytes | None) -> Mapping[str, Any]:
     """The sections in a file's content; none where it is absent or is no YAML mapping."""
     try:
-        parsed = yaml.safe_load(content or b"")
-    except yaml.YAMLError:
+        parsed = parse_yaml((content or b"").decode("utf-8", errors="replace"), origin=str(PARAMS))
+    except StraightflowError:
         return {}
     return parsed if isinstance(parsed, dict) else {}

@@ -31,7 +31,7 @@ def fresh_copy(folder: Path) -> None:
 
 def bare_project(folder: Path, params: dict[str, Any], graph: dict[str, Any]) -> None:
     """A repository with nothing but a configuration and a graph."""
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
     (folder / "dvc.yaml").write_text(yaml.safe_dump(graph))
     for command in (["git", "init", "-q"], [sys.executable, "-m", "dvc", "init", "-q"]):

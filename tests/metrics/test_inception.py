@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import urllib.request
 from pathlib import Path
 
 import cleanfid.inception_pytorch as theirs
@@ -89,10 +90,11 @@ def test_without_weights_and_network_the_message_says_where_they_go(tmp_path: Pa
         raise OSError("network is unreachable")
 
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    monkeypatch.setattr(torch.hub, "download_url_to_file", unreachable)
+    monkeypatch.setattr(urllib.request, "urlopen", unreachable)
     for mode in ("clean", "legacy_tensorflow", "legacy_pytorch"):
         with pytest.raises(StraightflowError, match=r"unreachable(.|\n)*features\.inception\.weights"):
             find_weights(InceptionConfig(mode=mode, weights=None, sha256=None))
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
 def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:

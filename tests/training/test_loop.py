@@ -215,7 +215,7 @@ def test_a_run_that_broke_down_is_not_looked_at(tiny_unet, runtime, tmp_path: Pa
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"batch_size": 7, "gradient_accumulation_steps": 2}, "divides over 1 processes × 2 micro-batches"),
+        ({"batch_size": 7, "gradient_accumulation_steps": 2}, "divide over 1 processes × 2 micro-batches"),
         ({"kept_checkpoints": 10**9}, "free for 1000000001 checkpoints"),
     ],
 )

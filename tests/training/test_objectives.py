@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib.machinery
 import itertools
 import sys
 from functools import partial
@@ -147,6 +148,8 @@ def test_lpips_without_its_package_says_what_to_install(monkeypatch) -> None:
 
 def test_lpips_sees_enlarged_images_and_grey_ones_as_colour(monkeypatch) -> None:
     class Package:
+        __spec__ = importlib.machinery.ModuleSpec("lpips", None)
+
         class LPIPS(torch.nn.Module):
             def __init__(self, net: str, verbose: bool) -> None:
                 super().__init__()

@@ -1,0 +1,126 @@
+"""What a configuration asks for that cannot be done, as far as its numbers alone say.
+
+The code that does the work refuses the same; here it is known before anything is trained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from pipeline.config.solver import levels_problem
+from pipeline.config.teacher import NUM_NOISE_LEVELS
+from pipeline.config.training import TrainingConfig
+
+if TYPE_CHECKING:
+    from pipeline.config.graph import Config
+
+TEACHER = "teacher"
+
+
+def feasibility_problems(config: Config) -> Iterator[str]:
+    """Yields what cannot be done, one sentence each."""
+    yield from _training_problems(config)
+    yield from _heldout_problems(config)
+    yield from _measuring_problems(config)
+    yield from _network_problems(config)
+    if config.teacher.pretrained is None and not config.teacher.is_flow:
+        yield from level_problems(config, NUM_NOISE_LEVELS)
+
+
+def level_problems(config: Config, levels: int) -> Iterator[str]:
+    """Yields which solvers need more levels of noise than the ``levels`` that a diffusion teacher was trained at."""
+    grids: dict[str, int | None] = {}
+    for name, item in config.rounds.items():
+        couplings = item.couplings
+        if couplings.source == TEACHER:
+            grids[f"rounds.{name}.couplings.solver"] = couplings.solver.num_steps
+            if couplings.image_to_noise is not None and couplings.image_to_noise.solver.num_steps is not None:
+                # Both ends of a solve to noise are levels; one to the image ends beyond them.
+                grids[f"rounds.{name}.couplings.image_to_noise.solver"] = couplings.image_to_noise.solver.num_steps + 1
+    if TEACHER in config.evaluate.models:
+        steps = [solver.num_steps or 0 for solver in config.evaluate.solvers(teacher=True)]
+        grids["evaluate.teacher_solvers"] = max(steps, default=0)
+    for key, points in grids.items():
+        problem = None if points is None else levels_problem(points, levels)
+        if problem is not None:
+            yield f"{key}: {problem}; lower num_steps"
+
+
+def trainings(config: Config) -> Mapping[str, TrainingConfig]:
+    """Every training that the run does, by the key of its settings."""
+    found: dict[str, TrainingConfig] = {"distill": config.distill}
+    if config.teacher.pretrained is None:
+        found["teacher.train"] = config.teacher.train
+    found |= {f"flows.{name}": flow for name, flow in config.flows.items()}
+    return found | {f"rounds.{name}.train": item.train for name, item in config.rounds.items()}
+
+
+def _training_problems(config: Config) -> Iterable[str]:
+    for key, training in trainings(config).items():
+        problem = training.batch_problem(config.launch.num_processes)
+        if problem is not None:
+            yield f"{key}.{problem}: change batch_size, gradient_accumulation_steps or launch.num_processes"
+        if training.gradient_checkpointing and config.data.space == "points":
+            yield f"{key}.gradient_checkpointing: networks of points cannot; set it to false"
+
+
+def _heldout_problems(config: Config) -> Iterable[str]:
+    """Yields trainings that hold out more than there is, or everything."""
+    trained_on = {f"rounds.{name}.train": name for name in config.rounds} | {"distill": config.distill.couplings}
+    for key, training in trainings(config).items():
+        held = training.heldout_items
+        if key not in trained_on:
+            sizes = config.data.known_split_sizes
+            if sizes is not None and held > sizes[1]:
+                yield f"{key}.heldout_items is {held}, but data.heldout_share holds out {sizes[1]} samples"
+        elif trained_on[key] in config.rounds:
+            kept = config.rounds[trained_on[key]].couplings.num_kept_pairs
+            if held >= kept:
+                yield f"{key}.heldout_items holds out {held} of {kept} pairs; leave some to train on"
+
+
+def _measuring_problems(config: Config) -> Iterable[str]:
+    """Yields too few samples for what is measured of them."""
+    if config.data.space == "points":
+        if config.watch.fid_every_steps is not None:
+            yield "watch.fid_every_steps measures images; set it to null for points"
+        return
+    num_samples, subset = config.evaluate.num_samples, config.evaluate.kernel_distance.subset_size
+    for key, wanted in (
+        ("neighbours.num_samples", config.evaluate.neighbours.num_samples),
+        ("kernel_distance.subset_size", subset),
+    ):
+        if wanted > num_samples:
+            yield f"evaluate.{key} is {wanted}, more than evaluate.num_samples ({num_samples})"
+    counts = {"evaluate.num_samples": num_samples}
+    for name, item in config.rounds.items():
+        measured = min(item.couplings.num_kept_pairs, num_samples)
+        counts[f"rounds.{name}.couplings, of which evaluate measures {measured} pairs,"] = measured
+    if config.watch.fid_every_steps is not None:
+        counts["watch.fid_num_samples"] = config.watch.fid_num_samples
+    num_features, k = config.features.num_features, config.evaluate.neighbours.k
+    for key, count in counts.items():
+        if num_features is not None and count < num_features:
+            yield f"{key} must be at least the number of features ({num_features}), found {count}"
+        if count <= k and key != "watch.fid_num_samples":
+            yield f"{key} must be more than evaluate.neighbours.k ({k}), found {count}"
+    sizes = config.data.known_split_sizes
+    if sizes is not None:
+        size = sizes[0] if config.features.reference == "train" else sizes[1]
+        if size <= k:
+            yield f"evaluate.neighbours.k is {k}, but features.reference has {size} images; it takes fewer than those"
+
+
+def _network_problems(config: Config) -> Iterable[str]:
+    unet, side = config.teacher.unet, config.data.resolution
+    made_here = config.teacher.pretrained is None or config.flows
+    if unet is not None and side is not None and made_here and side % unet.side_divisor:
+        yield (
+            f"data.resolution is {side}, but teacher.unet halves it {len(unet.block_out_channels) - 1} times, so it "
+            f"divides by {unet.side_divisor}: give fewer levels, or {side + -side % unet.side_divisor} pixels"
+        )
+    for name, item in config.rounds.items():
+        inversion = item.couplings.image_to_noise
+        if inversion is not None and inversion.solver.name == "projection":
+            yield f"rounds.{name}.couplings.image_to_noise.solver projection solves no ODE; name euler, heun or dopri5"

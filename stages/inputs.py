@@ -1,0 +1,60 @@
+"""What the user brings along lies apart from what the graph writes: DVC deletes outputs before their stage runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from pipeline.config.graph import Config
+from pipeline.system.errors import StraightflowError
+from stages import paths
+
+
+def require_apart_from_outputs(config: Config, project: Path = paths.PROJECT) -> None:
+    """Checks that no input is, contains, or lies in a folder that stages write, wherever symbolic links lead.
+
+    Args:
+        config: Names the inputs.
+        project: The folder of the run.
+
+    Raises:
+        StraightflowError: If one does.
+    """
+    places = ", ".join(map(str, paths.OUTPUTS))
+    for key, given in _inputs(config):
+        for output in paths.OUTPUTS:
+            if _overlap(project / given, project / output):
+                raise StraightflowError(
+                    expected=f"{key} outside of {places}, where stages write and DVC deletes",
+                    found=f"{given}, which is, contains or lies in {output}",
+                    mend=f"move it to a folder of its own, and name that as {key}",
+                )
+
+
+def _inputs(config: Config) -> Iterator[tuple[str, Path]]:
+    """Inputs by the key that names them; an id of the hub counts, as a folder of that name would be taken for it."""
+    named = {
+        "data.location": config.data.location,
+        "teacher.pretrained": config.teacher.pretrained,
+        "features.inception.weights": config.features.inception.weights,
+    }
+    for key, value in named.items():
+        if value is not None:
+            yield key, Path(value)
+
+
+def _overlap(a: Path, b: Path) -> bool:
+    """Whether one of two paths is or contains the other, as they are written or as links resolve them."""
+    return any(_contains(x, y) or _contains(y, x) for x in _readings(a) for y in _readings(b))
+
+
+def _readings(path: Path) -> tuple[Path, Path]:
+    """A path without ``..``: as it is written, and with its links resolved."""
+    return Path(os.path.normpath(path.absolute())), path.resolve()
+
+
+def _contains(folder: Path, path: Path) -> bool:
+    """Whether ``path`` or a folder above it is ``folder``: by name, or the same one on the disk."""
+    above = (path, *path.parents)
+    return folder in above or (folder.exists() and any(item.exists() and item.samefile(folder) for item in above))

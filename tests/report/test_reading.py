@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from pipeline.metrics.image_row import ImageRow
+from pipeline.report.few_step_csv import read_few_step_csv
+from pipeline.report.reading import load_arrays, load_csv, load_json
+from pipeline.system.errors import StraightflowError
+
+
+@dataclass(frozen=True)
+class Inner:
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Outer:
+    by_name: dict[str, Inner]
+    share: float | None = None
+
+
+@dataclass(frozen=True)
+class Line:
+    step: int
+    loss: float | None
+
+
+def test_what_is_finite_and_of_the_right_kind_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "file.json"
+    path.write_text(json.dumps({"by_name": {"a": {"values": [1, 2.5]}}}), "utf-8")
+    assert load_json(path, Outer) == Outer({"a": Inner((1.0, 2.5))})
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"by_name": {"a": {"values": [1, NaN]}}}',
+        '{"by_name": {"a": {"values": [Infinity]}}}',
+        '{"by_name": {}, "share": 1e999}',
+        '{"by_name": {}, "share": "much"}',
+        '{"by_name": []}',
+        "[]",
+        "",
+        "[" * 100_000,
+        '{"by_name": {"\\ud800": 1}}',
+    ],
+)
+def test_json_that_no_stage_writes_is_refused(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "file.json"
+    path.write_text(content, "utf-8")
+    with pytest.raises(StraightflowError, match=r"file\.json as its stage writes it"):
+        load_json(path, Outer)
+
+
+@pytest.mark.parametrize("text", ["step,loss\n1,nan\n", "step,loss\n1,inf\n", "step,loss\n1,2,3\n", "step,loss\nx,1\n",
+                                  "loss\n1\n", 'step,loss\n1,"2\n'])  # fmt: skip
+def test_a_table_that_no_stage_writes_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text("step,loss\n1,0.5\n2,\n", "utf-8")
+    assert load_csv(path, Line) == (Line(1, 0.5), Line(2, None))
+    path.write_text(text, "utf-8")
+    with pytest.raises(StraightflowError, match=r"table\.csv"):
+        load_csv(path, Line)
+
+
+@pytest.mark.parametrize("text", ["", "model,solver,num_steps,nfe\n"])
+def test_a_few_step_table_has_lines(tmp_path: Path, text: str) -> None:
+    (tmp_path / "few_step.csv").write_text(text, "utf-8")
+    with pytest.raises(StraightflowError, match="a line for every measured cell"):
+        read_few_step_csv(tmp_path / "few_step.csv", ImageRow)
+
+
+def test_arrays_are_finite(tmp_path: Path) -> None:
+    path = tmp_path / "arrays.safetensors"
+    save_file({"x": np.arange(3.0), "images": np.zeros((1, 2), np.uint8)}, path)
+    assert load_arrays(path)["x"].tolist() == [0.0, 1.0, 2.0]
+    save_file({"x": np.array([0.0, np.nan])}, path)
+    with pytest.raises(StraightflowError, match="not finite in x"):
+        load_arrays(path)
+    for content in (b"", b'\x08\0\0\0\0\0\0\0{"a":1}}', b"\xff" * 40):
+        path.write_bytes(content)
+        with pytest.raises(StraightflowError, match=r"arrays\.safetensors"):
+            load_arrays(path)
