@@ -41,6 +41,7 @@ class Runtime:
         compile: Whether networks are compiled.
         channels_last: Whether networks and images are stored channels last.
         sharded: Whether training divides weights and optimizer among the processes.
+        num_loader_workers: Processes that make a training's batches ahead; None leaves it to the training.
     """
 
     accelerator: Accelerator
@@ -48,6 +49,7 @@ class Runtime:
     compile: bool
     channels_last: bool
     sharded: bool = False
+    num_loader_workers: int | None = None
 
     @property
     def device(self) -> torch.device:
@@ -123,6 +125,7 @@ def open_runtime(compute: ComputeConfig, launch: LaunchConfig) -> Runtime:
         compile=gpu if compute.compile == "auto" else compute.compile == "on",
         channels_last=gpu if compute.channels_last == "auto" else compute.channels_last == "on",
         sharded=launch.sharded,
+        num_loader_workers=launch.num_loader_workers,
     )
 
 

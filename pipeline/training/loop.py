@@ -29,7 +29,7 @@ from pipeline.training.dropout import has_dropout, seed_dropout
 from pipeline.training.ema import Ema
 from pipeline.training.heldout import heldout_loss
 from pipeline.training.interruption import StopRequest
-from pipeline.training.loader import batches_from, num_workers_for
+from pipeline.training.loader import batches_from, lost_workers_named, num_workers_for
 from pipeline.training.meter import LossRecord, Meter
 from pipeline.training.nonfinite import require_finite
 from pipeline.training.objectives import Batch, Objective
@@ -115,13 +115,14 @@ def train(
         network.enable_gradient_checkpointing()
     needs = training_needs(network, config, runtime)
     require_room(run_folder, needs, config)
+    batches = StepBatches(items, objective, config, accelerator.process_index, accelerator.num_processes)
+    num_workers = num_workers_for(batches, runtime)
     if runtime.is_main:
         print(f"{label}: {needs.describe()}", file=sys.stderr)
 
     # ------------------------------------------------------------------------------------------------------------------
     # set up, and go on from the newest checkpoint
     drops = has_dropout(network)
-    batches = StepBatches(items, objective, config, accelerator.process_index, accelerator.num_processes)
     meter = Meter(accelerator, config.batch_size // accelerator.num_processes)
     stop = StopRequest(accelerator)
     checkpoints = CheckpointFolder(
@@ -149,7 +150,8 @@ def train(
 
         with (
             Progress(label, config.num_steps, "steps", done=state.step, enabled=runtime.is_main) as progress,
-            closing(batches_from(batches, state.step, device, num_workers=num_workers_for(device))) as loaded,
+            lost_workers_named(),
+            closing(batches_from(batches, state.step, device, num_workers=num_workers)) as loaded,
         ):
             for batch in loaded:
                 # ------------------------------------------------------------------------------------------------------
