@@ -42,7 +42,7 @@ from pipeline.training.preflight import (
     training_needs,
 )
 from pipeline.training.samples import Mirrored, StepBatches, TrainingSet, micro_batches
-from pipeline.training.setup import prepared
+from pipeline.training.setup import place_for_training, prepared
 from pipeline.training.sharding import to_full
 from pipeline.training.watching import Watcher, is_due
 
@@ -113,7 +113,11 @@ def train(
     if config.gradient_checkpointing:
         require_gradient_checkpointing(network, label)
         network.enable_gradient_checkpointing()
-    needs = training_needs(network, config, runtime)
+    place_for_training(network, runtime)
+    looked_at = watcher is not None and any(map(watcher.looks_at, range(1, config.num_steps + 1)))
+    needs = training_needs(
+        network, items, objective, config, runtime, averages_looked_at=heldout is not None or looked_at
+    )
     require_room(run_folder, needs, config)
     batches = StepBatches(items, objective, config, accelerator.process_index, accelerator.num_processes)
     num_workers = num_workers_for(batches, runtime)
