@@ -17,7 +17,7 @@ from pipeline.data.sample_set import SampleSet, open_samples
 from pipeline.evaluation.folders import MeasuringFolders
 from pipeline.metrics.features import FeatureExtractor, open_extractor
 from pipeline.metrics.frechet import FrechetReference
-from pipeline.metrics.moments import Moments, moments_of
+from pipeline.metrics.moments import Moments
 from pipeline.metrics.neighbours import nearest_distances
 from pipeline.models.runtime import Runtime
 from pipeline.system.atomic import atomic_file
@@ -157,11 +157,9 @@ def open_reference(
 
 
 def _measure(images: SampleSet, extractor: FeatureExtractor, num_kept: int, batch_size: int, path: Path) -> None:
-    features = extractor.all(images.samples, batch_size)
-    moments = moments_of(features)
     # Sources order images by class, so the first ones would not speak for all.
-    chosen = evenly_spaced(len(features), num_kept)
-    content = {"mean": moments.mean, "scatter": moments.scatter, "features": np.ascontiguousarray(features[chosen])}
+    moments, features = extractor.measure(images.samples, batch_size, evenly_spaced(len(images), num_kept))
+    content = {"mean": moments.mean, "scatter": moments.scatter, "features": features}
     with atomic_file(path) as temporary:
         save_file(content | {"count": np.array([moments.count], dtype=np.int64)}, temporary)
 
