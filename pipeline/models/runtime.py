@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Literal
 
@@ -63,8 +63,11 @@ class Runtime:
         return bool(self.accelerator.is_main_process)
 
     def autocast(self) -> AbstractContextManager[None]:
-        """The autocast region of network calls outside training."""
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
+        """The autocast region of network calls outside training; none at all, not one that is off, in float32.
+
+        A region that is off still sets the type that it would cast to, by which a compiled network tells calls apart.
+        """
+        return torch.autocast(self.device.type, torch.bfloat16) if self.precision == "bf16" else nullcontext()
 
     def place(self, network: torch.nn.Module) -> torch.nn.Module:
         """Moves a network to the device, in the configured memory format, in evaluation mode."""
