@@ -2,6 +2,7 @@
 
     python -m benchmarks.training                              # digits UNet, batch 128
     python -m benchmarks.training --unet cifar --batch-size 16
+    python -m benchmarks.training --device cuda --unet cifar   # all contenders on the GPU
     pip install --no-deps torchcfm pot                         # adds TorchCFM to the comparison
 
 Contenders take turns in every round, so that a slow machine slows all of them. A round's time is the median over its
@@ -39,9 +40,11 @@ from pipeline.flow.noise import sample_noise, stream_key
 from pipeline.flow.timesteps import uniform
 from pipeline.models.networks import build_network
 from pipeline.models.runtime import Runtime, open_runtime
+from pipeline.system.errors import StraightflowError
 from pipeline.training.loop import train
 from pipeline.training.meter import LossRecord
 from pipeline.training.objectives import VelocityRegression
+from stages.entry import one_message
 
 NUM_IMAGES = 10_000
 DIGITS = UNetConfig(
@@ -81,7 +84,10 @@ class SeededPairs:
 
 
 class Stopwatch:
-    """Stands in for a run's watcher and notes when each block of steps was recorded."""
+    """Takes the place of a run's watcher: notes when each block of steps was recorded.
+
+    To be recorded, a loss is read, for which everything on a GPU is waited for.
+    """
 
     def __init__(self) -> None:
         self.times: list[float] = []
@@ -128,9 +134,9 @@ def contenders(bf16: bool, runtime: Runtime) -> dict[str, Callable[..., list[flo
     """Name → (network, images, batch size, blocks, steps) → seconds of each block after an untimed one."""
 
     def peer(make: Callable[..., Callable[[], None]], unet, images, batch_size, blocks, steps) -> list[float]:
-        step = make(unet, images, batch_size, bf16)
-        timed(step, 1, steps)
-        return timed(step, blocks, steps)
+        step = make(unet.to(runtime.device), images, batch_size, bf16)
+        timed(step, 1, steps, runtime.device)
+        return timed(step, blocks, steps, runtime.device)
 
     found: dict[str, Callable[..., list[float]]] = {
         "straightflow": lambda unet, images, batch, blocks, steps: ours(unet, images, batch, runtime, blocks, steps),
@@ -146,7 +152,7 @@ def contenders(bf16: bool, runtime: Runtime) -> dict[str, Callable[..., list[flo
 
 def compare(arguments: argparse.Namespace) -> None:
     """Prints images per second of every contender and our ratio to each."""
-    runtime = cpu_runtime(arguments.precision, 1)
+    runtime = open_benchmark(arguments.device, arguments.precision, 1)
     config, shape = UNETS[arguments.unet]
     images = torch.randint(0, 256, (NUM_IMAGES, *shape), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     start = build_network(config, shape, 0).train()
@@ -155,8 +161,8 @@ def compare(arguments: argparse.Namespace) -> None:
         for name, run in contenders(arguments.precision == "bf16", runtime).items():
             blocks = run(copy.deepcopy(start), images, arguments.batch_size, arguments.blocks, arguments.block_steps)
             seconds.setdefault(name, []).append(statistics.median(blocks))
-    threads = torch.get_num_threads()
-    print(f"\n{arguments.unet} UNet, batch {arguments.batch_size}, {arguments.precision}, {threads} threads")
+    place = f"{torch.get_num_threads()} threads" if arguments.device == "cpu" else runtime.describe()
+    print(f"\n{arguments.unet} UNet, batch {arguments.batch_size}, {arguments.precision}, {place}")
     for name, values in seconds.items():
         rate = arguments.batch_size * arguments.block_steps / statistics.median(values)
         ratios = [theirs / own for theirs, own in zip(values, seconds["straightflow"], strict=True)]
@@ -166,10 +172,22 @@ def compare(arguments: argparse.Namespace) -> None:
         )
 
 
-def cpu_runtime(precision: str, num_processes: int) -> Runtime:
-    """The CPU runtime of the benchmark."""
+def open_benchmark(device: str, precision: str, num_processes: int) -> Runtime:
+    """What all contenders run on; a GPU that is there is left alone unless it is asked for.
+
+    Raises:
+        StraightflowError: If there is no GPU, and one is asked for.
+    """
+    if device == "cpu":
+        # Before torch first looks for GPUs, which it does once.
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
     compute = ComputeConfig(precision=precision, compile="off", channels_last="auto")
-    return open_runtime(compute, LaunchConfig(command="benchmark", num_processes=num_processes))
+    runtime = open_runtime(compute, LaunchConfig(command="benchmark", num_processes=num_processes))
+    if runtime.device.type != device:
+        raise StraightflowError(
+            expected=f"all contenders on {device}", found=f"{runtime.device}", mend="choose another --device"
+        )
+    return runtime
 
 
 def processes(arguments: argparse.Namespace) -> None:
@@ -191,7 +209,7 @@ def processes(arguments: argparse.Namespace) -> None:
 
 def worker(arguments: argparse.Namespace) -> None:
     """One of the processes that :func:`processes` starts; the main one prints images per second."""
-    runtime = cpu_runtime(arguments.precision, arguments.worker)
+    runtime = open_benchmark("cpu", arguments.precision, arguments.worker)
     config, shape = UNETS[arguments.unet]
     images = torch.randint(0, 256, (NUM_IMAGES, *shape), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     unet = build_network(config, shape, 0)
@@ -208,18 +226,20 @@ def main() -> None:
     parser.add_argument("--unet", choices=UNETS, default="digits")
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="bf16")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--blocks", type=int, default=4)
     parser.add_argument("--block-steps", type=int, default=20)
     parser.add_argument("--no-processes", action="store_true", help="leave out the comparison of processes and threads")
     parser.add_argument("--worker", type=int, default=0, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.worker:
-        worker(arguments)
-        return
-    compare(arguments)
-    if not arguments.no_processes:
-        processes(arguments)
+    with one_message():
+        if arguments.worker:
+            worker(arguments)
+            return
+        compare(arguments)
+        if arguments.device == "cpu" and not arguments.no_processes:
+            processes(arguments)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Training loops of other libraries, as written in their own examples.
 
-Every function returns a training step, to be called repeatedly. All get the same images, batch size and precision;
-only the step differs.
+Every function returns a training step, to be called repeatedly. All get the same images, batch size and precision,
+and run where the network is; only the step differs.
 """
 
 from __future__ import annotations
@@ -36,13 +36,26 @@ class Images(Dataset[torch.Tensor]):
         return self._images[index].float() / 127.5 - 1
 
 
-def timed(step: Step, num_blocks: int, block_steps: int) -> list[float]:
-    """Seconds of each of ``num_blocks`` blocks of ``block_steps`` steps."""
+def wait_for(device: torch.device) -> None:
+    """Waits until everything that was started on a GPU is done."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def device_of(network: torch.nn.Module) -> torch.device:
+    """Where a network is."""
+    return next(network.parameters()).device
+
+
+def timed(step: Step, num_blocks: int, block_steps: int, device: torch.device) -> list[float]:
+    """Seconds of each of ``num_blocks`` blocks of ``block_steps`` steps on ``device``."""
     seconds = []
     for _ in range(num_blocks):
+        wait_for(device)
         start = time.perf_counter()
         for _ in range(block_steps):
             step()
+        wait_for(device)
         seconds.append(time.perf_counter() - start)
     return seconds
 
@@ -55,12 +68,13 @@ def endless(images: torch.Tensor, batch_size: int) -> Iterator[torch.Tensor]:
 
 def bare(unet: UNet2DModel, images: torch.Tensor, batch_size: int, bf16: bool) -> Step:
     """The limit: forward, backward and fused AdamW on a fixed batch."""
+    device = device_of(unet)
     optimizer = torch.optim.AdamW(unet.parameters(), lr=LEARNING_RATE, fused=True)
-    x = images[:batch_size].float() / 127.5 - 1
-    target, t = torch.randn_like(x), 1000 * torch.rand(batch_size)
+    x = images[:batch_size].to(device).float() / 127.5 - 1
+    target, t = torch.randn_like(x), 1000 * torch.rand(batch_size, device=device)
 
     def step() -> None:
-        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
             output = unet(x, t, return_dict=False)[0]
         mse_loss(output.float(), target).backward()
         optimizer.step()
@@ -73,6 +87,7 @@ def torchcfm_example(unet: UNet2DModel, images: torch.Tensor, batch_size: int, b
     """TorchCFM's image example: its flow matcher, Adam with a warm-up schedule, an average over the state dict."""
     from torchcfm.conditional_flow_matching import ConditionalFlowMatcher
 
+    device = device_of(unet)
     matcher = ConditionalFlowMatcher(sigma=0.0)
     averaged = copy.deepcopy(unet)
     optimizer = torch.optim.Adam(unet.parameters(), lr=LEARNING_RATE)
@@ -86,9 +101,9 @@ def torchcfm_example(unet: UNet2DModel, images: torch.Tensor, batch_size: int, b
 
     def step() -> None:
         optimizer.zero_grad()
-        x_1 = next(batches)
+        x_1 = next(batches).to(device)
         t, x_t, target = matcher.sample_location_and_conditional_flow(torch.randn_like(x_1), x_1)
-        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
             output = unet(x_t, 1000 * t).sample
         torch.mean((output - target) ** 2).backward()
         torch.nn.utils.clip_grad_norm_(unet.parameters(), 1.0)
@@ -101,7 +116,7 @@ def torchcfm_example(unet: UNet2DModel, images: torch.Tensor, batch_size: int, b
 
 def diffusers_example(unet: UNet2DModel, images: torch.Tensor, batch_size: int, bf16: bool) -> Step:
     """diffusers' unconditional example: Accelerate, its EMA class, a scheduler object, the loss read every step."""
-    accelerator = Accelerator(cpu=True, mixed_precision="bf16" if bf16 else "no")
+    accelerator = Accelerator(cpu=device_of(unet).type == "cpu", mixed_precision="bf16" if bf16 else "no")
     noise_scheduler = DDPMScheduler()
     averaged = EMAModel(unet.parameters(), decay=0.9999, use_ema_warmup=True, inv_gamma=1.0, power=0.75)
     optimizer = torch.optim.AdamW(unet.parameters(), lr=LEARNING_RATE, betas=(0.95, 0.999), weight_decay=1e-6)
@@ -119,7 +134,7 @@ def diffusers_example(unet: UNet2DModel, images: torch.Tensor, batch_size: int, 
     def step() -> None:
         clean = next(batches)
         noise = torch.randn_like(clean)
-        timesteps = torch.randint(0, 1000, (len(clean),)).long()
+        timesteps = torch.randint(0, 1000, (len(clean),), device=clean.device).long()
         noisy = noise_scheduler.add_noise(clean, noise, timesteps)
         with accelerator.accumulate(network):
             loss = mse_loss(network(noisy, timesteps).sample.float(), noise.float())

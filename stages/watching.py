@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -69,9 +70,13 @@ def watching(
 
 
 def as_wrapped(network: ModelMixin, noise_schedule: NoiseSchedule | None, runtime: Runtime) -> Wrapped:
-    """Samplers of ``network`` in training: of its samples' shape, its distribution of noise and its classes."""
+    """Samplers of ``network`` in training: of its samples' shape, its distribution of noise and its classes.
+
+    As wrapped for training a network enters autocast itself. Called inside another region it would be compiled again.
+    """
     shape, noise, classes = sample_shape(network), noise_of(network), num_classes(network)
-    return lambda training: Sampler(shape, "in training", noise_schedule, training, runtime, noise, classes)
+    outside = dataclasses.replace(runtime, precision="fp32")
+    return lambda training: Sampler(shape, "in training", noise_schedule, training, outside, noise, classes)
 
 
 def preview_of(wrapped: Wrapped, solver: SolverConfig) -> Preview:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import model_validator
 
-from pipeline.config.section import CommandLine, PositiveInt, Section
+from pipeline.config.section import CommandLine, NonNegativeInt, PositiveInt, Section
 
 
 class LaunchConfig(Section):
@@ -23,12 +23,15 @@ class LaunchConfig(Section):
         num_processes: The number of processes the command must yield; another number is an error.
         sharded: Whether processes that train divide the weights, their averages and Adam's moments among them, see
             :mod:`pipeline.training.sharding`; otherwise each holds all.
+        num_loader_workers: Processes beside each one that trains, which make batches ahead; 0 makes them between the
+            steps. null: 4 on GPUs, 0 on CPUs, and 0 where /dev/shm has no room for their batches. Changes no result.
     """
 
     command: CommandLine
     python: CommandLine = "python"
     num_processes: PositiveInt
     sharded: bool = False
+    num_loader_workers: NonNegativeInt | None = None
 
     @model_validator(mode="after")
     def _processes_agree(self) -> LaunchConfig:

@@ -18,6 +18,7 @@ from pipeline.evaluation.peak_memory import peak_memory_mib, reset_peak_memory
 from pipeline.flow.solvers import Solution
 from pipeline.metrics.features import FeatureExtractor
 from pipeline.metrics.moments import Moments, merge_moments, moments_of
+from pipeline.system.blocks import BLOCK_BYTES
 from pipeline.system.errors import StraightflowError
 
 NUM_PARTS = 20
@@ -98,9 +99,12 @@ def measure_block(
             )
         found = extractor.extract(pixels)
         moments += [moments_of(part) for part in np.array_split(found, min(num_parts, len(found)))]
+        if num_parts == 1 and sum(part.scatter.nbytes for part in moments) > BLOCK_BYTES:
+            moments = [merge_moments(moments)]
         kept = max(0, min(num_kept - batch.start, len(batch)))
-        features.append(found[:kept])
-        images.append(pixels[:kept].numpy())
+        # Copies, as views would keep whole batches alive.
+        features.append(found[:kept].copy())
+        images.append(pixels[:kept].numpy().copy())
         evaluations.append((len(batch), solution.nfe))
     known = [peak for peak in peaks if peak is not None]
     return BlockMeasures(

@@ -43,22 +43,26 @@ class FewStepFid:
 
         Every process must call it and draws its share of the batches; all return the same value.
 
+        Batches are all of one shape, as a compiled network is compiled for every other one: the last is drawn whole,
+        and what is beyond the number of images is left out.
+
         Raises:
             StraightflowError: If an image or a feature is not finite.
         """
         accelerator = sampler.runtime.accelerator
-        starts = range(0, self.num_samples, self.batch_size)
+        batch_size = min(self.batch_size, self.num_samples)
+        starts = range(0, self.num_samples, batch_size)
         parts: list[tuple[int, Moments]] = []
         for first in range(0, len(starts), accelerator.num_processes):
             number = first + accelerator.process_index
             # A process without a batch of its own repeats the last one: all must call a sharded network.
             start = starts[min(number, len(starts) - 1)]
-            indices = range(start, min(start + self.batch_size, self.num_samples))
-            images = draw_images(sampler, solver, self.key, indices)
+            count = min(batch_size, self.num_samples - start)
+            images = draw_images(sampler, solver, self.key, range(start, start + batch_size))[:count]
             if number < len(starts):
                 parts.append((start, moments_of(self.extractor.all(images, len(images)))))
             if progress is not None:
-                progress.advance(min(accelerator.num_processes, len(starts) - first) * len(indices))
+                progress.advance(min(accelerator.num_processes, len(starts) - first) * count)
         ordered = sorted(gather_object(parts), key=lambda part: part[0])
         return self.reference.frechet.distance(merge_moments(moments for _, moments in ordered))
 

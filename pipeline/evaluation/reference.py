@@ -19,7 +19,7 @@ from pipeline.evaluation.folders import MeasuringFolders
 from pipeline.evaluation.kept import is_kept, keeping
 from pipeline.metrics.features import FeatureExtractor, open_extractor
 from pipeline.metrics.frechet import FrechetReference
-from pipeline.metrics.moments import Moments, moments_of
+from pipeline.metrics.moments import Moments
 from pipeline.metrics.neighbours import nearest_distances
 from pipeline.models.runtime import Runtime
 from pipeline.system.code import NO_CODE
@@ -164,11 +164,9 @@ def open_reference(
 
 
 def _measure(images: SampleSet, extractor: FeatureExtractor, num_kept: int, batch_size: int, place: Path) -> None:
-    features = extractor.all(images.samples, batch_size)
-    moments = moments_of(features)
     # Data sets may be sorted by class, so the first images would not be representative.
-    chosen = evenly_spaced(len(features), num_kept)
-    content = {"mean": moments.mean, "scatter": moments.scatter, "features": np.ascontiguousarray(features[chosen])}
+    moments, features = extractor.measure(images.samples, batch_size, evenly_spaced(len(images), num_kept))
+    content = {"mean": moments.mean, "scatter": moments.scatter, "features": features}
     with keeping(place) as temporary:
         save_file(content | {"count": np.array([moments.count], dtype=np.int64)}, temporary / STATISTICS)
 

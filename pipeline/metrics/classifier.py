@@ -12,6 +12,7 @@ from pipeline.data.sample_set import SampleSet
 from pipeline.flow.noise import step_generator
 from pipeline.system.errors import StraightflowError
 from pipeline.system.progress import Progress
+from pipeline.system.random_state import seeded
 
 
 class ImageClassifier(nn.Module):
@@ -51,8 +52,7 @@ def train_classifier(train: SampleSet, heldout: SampleSet, config: ClassifierCon
     """
     classes = require_classes(train.labels if heldout.labels is not None else None, "features.name: classifier")
     num_classes = int(classes.max()) + 1
-    with torch.random.fork_rng():
-        torch.manual_seed(config.seed)
+    with seeded(config.seed):
         network = ImageClassifier(train.shape[0], train.shape[1], num_classes, config.num_features)
     images, labels = train.load(np.arange(len(train)))["x_1"], torch.from_numpy(classes)
     optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=0.01)

@@ -14,7 +14,9 @@ from safetensors.torch import load_file, save_file
 from pipeline.config.evaluation import FeaturesConfig
 from pipeline.data.pixels import to_float
 from pipeline.metrics.classifier import ImageClassifier
+from pipeline.metrics.moments import Moments, merge_moments, moments_of
 from pipeline.system.atomic import atomic_folder
+from pipeline.system.blocks import BLOCK_BYTES
 from pipeline.system.errors import StraightflowError, one_line
 from pipeline.system.fingerprint import fingerprint_file, fingerprint_json
 from pipeline.system.replacing import holding_only
@@ -38,6 +40,34 @@ class FeatureExtractor:
         """Features (num, num_features) of stored uint8 images (num, C, H, W), computed in batches."""
         batches = range(0, len(images), batch_size)
         return np.concatenate([self.extract(torch.from_numpy(images[at : at + batch_size].copy())) for at in batches])
+
+    def measure(
+        self, images: np.ndarray, batch_size: int, kept: np.ndarray, *, block_bytes: int = BLOCK_BYTES
+    ) -> tuple[Moments, np.ndarray]:
+        """Moments of the features of stored uint8 images, and the features of some of them.
+
+        Features come and go in blocks of about ``block_bytes``, so that any number of images can be measured; the
+        moments are those of all at once up to rounding, and to the bit where all fit one block.
+
+        Args:
+            images: (num, C, H, W), num ≥ 1; may be memory-mapped.
+            batch_size: Images per pass.
+            kept: Indices whose features are returned, ascending.
+            block_bytes: What the features of a block may cost in float64.
+        """
+        whole: Moments | None = None
+        chosen: list[np.ndarray] = []
+        waiting: list[np.ndarray] = []
+        for start in range(0, len(images), batch_size):
+            found = self.all(images[start : start + batch_size], batch_size)
+            chosen.append(found[kept[(kept >= start) & (kept < start + len(found))] - start])
+            waiting.append(found)
+            last = start + batch_size >= len(images)
+            if last or 2 * found.itemsize * sum(part.size for part in waiting) > block_bytes:
+                block = moments_of(np.concatenate(waiting))
+                whole, waiting = block if whole is None else merge_moments((whole, block)), []
+        assert whole is not None  # there is an image
+        return whole, np.concatenate(chosen)
 
 
 def open_extractor(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.system.blocks import BLOCK_BYTES, row_blocks
 from pipeline.system.errors import StraightflowError
+
+_DOUBLE = 8
 
 
 @dataclass(frozen=True)
@@ -36,19 +40,27 @@ class Moments:
         return covariance
 
 
-def moments_of(features: np.ndarray) -> Moments:
+def moments_of(features: np.ndarray, *, block_bytes: int = BLOCK_BYTES) -> Moments:
     """Moments of features (count, num_features), count ≥ 1.
+
+    Features that cost more than ``block_bytes`` are measured in blocks and merged, the same up to rounding.
 
     Raises:
         StraightflowError: If a feature is not finite.
     """
-    if not np.isfinite(features).all():
-        broken = int((~np.isfinite(features)).any(axis=1).sum())
+    blocks = list(row_blocks(len(features), 2 * _DOUBLE * features.shape[1], block_bytes=block_bytes))
+    broken = sum(int((~np.isfinite(features[rows])).any(axis=1).sum()) for rows in blocks)
+    if broken:
         raise StraightflowError(
             expected=f"finite features of {len(features)} images",
             found=f"{broken} of them not finite",
             mend="check the model that made the images, or set compute.precision: fp32",
         )
+    measured = (_moments_of_block(features[rows]) for rows in blocks)
+    return functools.reduce(lambda whole, part: merge_moments((whole, part)), measured)
+
+
+def _moments_of_block(features: np.ndarray) -> Moments:
     exact = features.astype(np.float64)
     mean = exact.mean(axis=0)
     deviations = exact - mean

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from pipeline.system.blocks import BLOCK_BYTES, row_blocks
 from pipeline.system.errors import StraightflowError
+
+_DOUBLE = 8
 
 
 @dataclass(frozen=True)
@@ -29,26 +33,34 @@ class NeighbourMeasures:
     coverage: float
 
 
-def neighbour_measures(generated: torch.Tensor, reference: torch.Tensor, k: int) -> NeighbourMeasures:
-    """Precision, recall, density and coverage of features (count, num_features).
+def neighbour_measures(
+    generated: torch.Tensor, reference: torch.Tensor, k: int, *, block_bytes: int = BLOCK_BYTES
+) -> NeighbourMeasures:
+    """Measures of features (count, num_features) by balls that reach to the k-th neighbour in their own set.
 
-    Balls reach to the ``k``-th neighbour. All four measures depend on the counts, so compare at equal counts only.
+    Counts bias all four, so compare at equal counts only. Distances are computed for blocks of features; how many there
+    are in one changes them by the rounding of a product of matrices alone.
 
     Raises:
         StraightflowError: Unless both sets have more than ``k`` features.
     """
     require_neighbours(len(generated), len(reference), k)
     generated, reference = generated.double(), reference.double()
-    reference_radii = _radii(reference, k)
-    generated_radii = _radii(generated, k)
-    distances = torch.cdist(reference, generated)
-    inside_reference = distances < reference_radii[:, None]
-    inside_generated = distances < generated_radii[None, :]
+    reference_radii = _radii(reference, k, block_bytes)
+    generated_radii = _radii(generated, k, block_bytes)
+    balls_around_generated = torch.zeros(len(generated), dtype=torch.float64)
+    in_generated_ball, holds_generated = [], []
+    for rows in row_blocks(len(reference), _distance_bytes(generated), block_bytes=block_bytes):
+        distances = torch.cdist(reference[rows], generated)
+        radii = reference_radii[rows]
+        balls_around_generated += (distances < radii[:, None]).double().sum(dim=0)
+        in_generated_ball.append((distances < generated_radii[None, :]).any(dim=1))
+        holds_generated.append(distances.min(dim=1).values < radii)
     return NeighbourMeasures(
-        precision=float(inside_reference.any(dim=0).double().mean()),
-        recall=float(inside_generated.any(dim=1).double().mean()),
-        density=float(inside_reference.double().sum(dim=0).mean()) / k,
-        coverage=float((distances.min(dim=1).values < reference_radii).double().mean()),
+        precision=float((balls_around_generated > 0).double().mean()),
+        recall=float(torch.cat(in_generated_ball).double().mean()),
+        density=float(balls_around_generated.mean()) / k,
+        coverage=float(torch.cat(holds_generated).double().mean()),
     )
 
 
@@ -62,29 +74,39 @@ def require_neighbours(num_generated: int, num_reference: int, k: int) -> None:
         )
 
 
-def nearest_distances(images: np.ndarray, training: np.ndarray, *, chunk: int = 10_000) -> torch.Tensor:
+def nearest_distances(images: np.ndarray, training: np.ndarray, *, block_bytes: int = BLOCK_BYTES) -> torch.Tensor:
     """Euclidean distance in pixels of each image (num, …) to its nearest training image, float64, (num,).
 
     Args:
         images: uint8.
         training: uint8, (other num, …), the same image shape; may be memory-mapped.
-        chunk: Training images read and compared at a time.
+        block_bytes: What is held of either at a time, and of their distances; changes no bit of the result.
     """
-    # ‖a‖² + ‖b‖² - 2 a·b is exact here: sums of squares of 8-bit values are integers far below 2^53.
-    flat = _flat(images)
-    squares = flat.square().sum(dim=1)
-    nearest = torch.full((len(flat),), torch.inf, dtype=torch.float64)
-    for start in range(0, len(training), chunk):
-        others = _flat(training[start : start + chunk])
-        distances = squares[:, None] + others.square().sum(dim=1) - 2 * flat @ others.T
-        nearest = torch.minimum(nearest, distances.min(dim=1).values)
+    image_bytes = _DOUBLE * math.prod(images.shape[1:])
+    nearest = torch.full((len(images),), torch.inf, dtype=torch.float64)
+    for some in row_blocks(len(images), 2 * image_bytes, block_bytes=block_bytes):
+        flat, squares = _flat(images[some])
+        # Beside a training image and its square: its distances to these images, and what they are computed from.
+        for rows in row_blocks(len(training), 2 * image_bytes + 4 * _DOUBLE * len(flat), block_bytes=block_bytes):
+            others, other_squares = _flat(training[rows])
+            # ‖a‖² + ‖b‖² - 2 a·b is exact here: sums of squares of 8-bit values are integers far below 2^53.
+            distances = squares[:, None] + other_squares - 2 * (flat @ others.T)
+            nearest[some] = torch.minimum(nearest[some], distances.min(dim=1).values)
     return nearest.sqrt()
 
 
-def _flat(images: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(images.astype(np.float64)).flatten(1)
+def _flat(images: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+    """Images as rows in float64, and the sum of each row's squares."""
+    rows = torch.from_numpy(images.astype(np.float64)).flatten(1)
+    return rows, rows.square().sum(dim=1)
 
 
-def _radii(features: torch.Tensor, k: int) -> torch.Tensor:
+def _radii(features: torch.Tensor, k: int, block_bytes: int) -> torch.Tensor:
     """Distance of every feature to its k-th neighbour, itself not counted."""
-    return torch.cdist(features, features).kthvalue(k + 1, dim=1).values
+    blocks = row_blocks(len(features), _distance_bytes(features), block_bytes=block_bytes)
+    return torch.cat([torch.cdist(features[rows], features).kthvalue(k + 1, dim=1).values for rows in blocks])
+
+
+def _distance_bytes(others: torch.Tensor) -> int:
+    """What the distances of one feature to ``others`` cost: themselves, a product on the way, and a comparison."""
+    return 3 * _DOUBLE * len(others)

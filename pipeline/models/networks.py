@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
 from diffusers import ModelMixin
 
 from pipeline.config.network import MLPConfig, UNetConfig
 from pipeline.config.noise import NoiseConfig
 from pipeline.models.diffusers_layout import locate, read_json
 from pipeline.system.errors import StraightflowError
+from pipeline.system.random_state import seeded
 
 KINDS = ("UNet2DModel", "VelocityMLP")
 
@@ -67,8 +67,7 @@ def load_network(folder: Path) -> ModelMixin:
 
 def build_network(config: UNetConfig | MLPConfig, shape: tuple[int, ...], seed: int) -> ModelMixin:
     """A fresh network of the configured architecture for samples of ``shape``, its weights drawn from ``seed``."""
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with seeded(seed):
         if isinstance(config, MLPConfig):
             from pipeline.models.velocity_mlp import build_mlp
 

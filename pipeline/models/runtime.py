@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Literal
 
@@ -41,6 +41,7 @@ class Runtime:
         compile: Whether networks are compiled.
         channels_last: Whether networks and images are stored channels last.
         sharded: Whether training divides weights and optimizer among the processes.
+        num_loader_workers: Processes that make a training's batches ahead; None leaves it to the training.
     """
 
     accelerator: Accelerator
@@ -48,6 +49,7 @@ class Runtime:
     compile: bool
     channels_last: bool
     sharded: bool = False
+    num_loader_workers: int | None = None
 
     @property
     def device(self) -> torch.device:
@@ -61,8 +63,11 @@ class Runtime:
         return bool(self.accelerator.is_main_process)
 
     def autocast(self) -> AbstractContextManager[None]:
-        """The autocast region of network calls outside training."""
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
+        """The autocast region of network calls outside training; none at all, not one that is off, in float32.
+
+        A region that is off still sets the type that it would cast to, by which a compiled network tells calls apart.
+        """
+        return torch.autocast(self.device.type, torch.bfloat16) if self.precision == "bf16" else nullcontext()
 
     def place(self, network: torch.nn.Module) -> torch.nn.Module:
         """Moves a network to the device, in the configured memory format, in evaluation mode."""
@@ -123,6 +128,7 @@ def open_runtime(compute: ComputeConfig, launch: LaunchConfig) -> Runtime:
         compile=gpu if compute.compile == "auto" else compute.compile == "on",
         channels_last=gpu if compute.channels_last == "auto" else compute.channels_last == "on",
         sharded=launch.sharded,
+        num_loader_workers=launch.num_loader_workers,
     )
 
 

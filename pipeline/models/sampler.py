@@ -54,7 +54,8 @@ class Sampler:
     @torch.inference_mode()
     def sample(self, x_0: torch.Tensor, solver: SolverConfig, labels: torch.Tensor | None = None) -> Solution:
         """Solves the model's ODE from ``x_0``, for ``labels`` if it is class-conditional; images are not clipped."""
-        x_0, labels = x_0.to(self.runtime.device), self._placed(labels)
+        # A copy, made in inference mode as all later states are: a compiled network tells one kind from the other.
+        x_0, labels = x_0.to(self.runtime.device, copy=True), self._placed(labels)
         with self.runtime.autocast():
             if self.noise_schedule is not None:
                 return generate(self.network, self.noise_schedule, x_0, solver, labels)
@@ -65,7 +66,7 @@ class Sampler:
         self, x_1: torch.Tensor, image_noise: torch.Tensor, solver: SolverConfig, labels: torch.Tensor | None = None
     ) -> Solution:
         """Solves the model's ODE from images ``x_1`` to noise; see :mod:`pipeline.models.inversion`."""
-        x_1, image_noise = x_1.to(self.runtime.device), image_noise.to(self.runtime.device)
+        x_1, image_noise = (tensor.to(self.runtime.device, copy=True) for tensor in (x_1, image_noise))
         labels = self._placed(labels)
         with self.runtime.autocast():
             if self.noise_schedule is not None:

@@ -55,15 +55,18 @@ def heldout_loss(
     """
     accelerator = runtime.accelerator
     rows = slice(accelerator.process_index, None, accelerator.num_processes)
+    share = -(-min(batch_size, len(items)) // accelerator.num_processes)
     total = torch.zeros((), device=runtime.device)
     network.eval()
     for start in range(0, len(items), batch_size):
         batch = items.load(np.arange(start, min(start + batch_size, len(items))))
         # Training draws at steps from 0; these are before them.
         drawn = objective.draw(batch["x_1"], step_generator(seed, -1 - start))
-        num_own = len(batch["x_1"][rows])
-        # A process without a row of this batch takes another's: all must call a sharded network.
-        taken = rows if num_own else slice(1)
+        own_rows = np.arange(len(batch["x_1"]))[rows]
+        num_own = len(own_rows)
+        # All call the network with as many rows, repeating some: a sharded one must be called by all, and a compiled
+        # one is compiled for every number of rows.
+        taken = np.resize(own_rows if num_own else np.array([0]), share)
         own = {name: values[taken].to(runtime.device) for name, values in (batch | drawn).items()}
         total += objective.loss(network, own)[:num_own].sum()
     network.train()

@@ -2,19 +2,56 @@
 
 from __future__ import annotations
 
+import os
 import signal
-from collections.abc import Generator
+import sys
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
+from pipeline.models.runtime import Runtime
+from pipeline.system.errors import StraightflowError, one_line
 from pipeline.training.objectives import Batch
 from pipeline.training.samples import StepBatches
+from pipeline.training.shared_memory import (
+    BATCHES_AHEAD,
+    GPU_WORKERS,
+    MORE_ROOM,
+    choose_num_workers,
+    free_shared_memory,
+    shared_bytes,
+)
 
 
-def num_workers_for(device: torch.device) -> int:
-    """Worker processes beside a training: a CPU has no time to spare for them."""
-    return 4 if device.type == "cuda" else 0
+def num_workers_for(batches: StepBatches, runtime: Runtime) -> int:
+    """Worker processes beside this training process, as configured and as /dev/shm has room; says if it has not.
+
+    Call it before workers are started, as all processes of a machine share the room.
+
+    Raises:
+        StraightflowError: If the configured number has no room.
+    """
+    asked, on_gpu = runtime.num_loader_workers, runtime.device.type == "cuda"
+    if asked == 0 or (asked is None and not on_gpu):
+        return 0
+    free = free_shared_memory()
+    num_workers = choose_num_workers(
+        asked,
+        on_gpu=on_gpu,
+        batch_bytes=shared_bytes(batches[0]),
+        num_processes=int(os.environ.get("LOCAL_WORLD_SIZE", runtime.accelerator.num_processes)),
+        free_bytes=free,
+    )
+    if num_workers == 0 and runtime.is_main:
+        print(
+            f"{(free or 0) / 1e6:,.0f} MB of /dev/shm are too few for {GPU_WORKERS} workers: batches are made between "
+            f"the steps, which is slower. More room: {MORE_ROOM}",
+            file=sys.stderr,
+        )
+    return num_workers
 
 
 def batches_from(
@@ -30,18 +67,94 @@ def batches_from(
         first_step: Step of the first batch.
         device: Where the training runs.
         num_workers: Processes that make batches ahead; 0 makes them in this one.
+
+    Raises:
+        StraightflowError: If a batch cannot be made or handed over.
     """
-    loader: DataLoader[Batch] = DataLoader(
-        batches,
+    loader: DataLoader[Batch | _Failure] = DataLoader(
+        _Attempts(batches),
         batch_size=None,
         sampler=range(first_step, len(batches)),
         num_workers=num_workers,
         pin_memory=device.type == "cuda",
         worker_init_fn=_outlive_sigterm,
         multiprocessing_context="fork" if num_workers else None,
+        prefetch_factor=BATCHES_AHEAD if num_workers else None,
     )
-    for batch in loader:
+    for batch in _received(loader):
+        if isinstance(batch, _Failure):
+            raise StraightflowError(expected=batch.expected, found=batch.found, mend=batch.mend)
         yield {name: values.to(device, non_blocking=True) for name, values in batch.items()}
+
+
+@contextmanager
+def lost_workers_named() -> Iterator[None]:
+    """Inside the block, a worker that is killed ends the training with one message.
+
+    torch raises its error wherever the training then is, also between two batches.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error) and "Too many open files" not in str(error):
+            raise
+        raise _lost_worker(error) from error
+
+
+def _received(loader: DataLoader[Batch | _Failure]) -> Iterator[Batch | _Failure]:
+    """What workers hand over; of one that is killed in doing so, torch says no more than that the connection ended."""
+    try:
+        yield from loader
+    except (ConnectionError, EOFError) as error:
+        raise _lost_worker(error) from error
+
+
+def _lost_worker(error: Exception) -> StraightflowError:
+    return StraightflowError(
+        expected="the processes that make batches to go on as long as the training",
+        found=one_line(error),
+        mend="run again, which goes on from the last checkpoint, with fewer of them (launch.num_loader_workers: 0 "
+        f"does without), more memory, or more room in /dev/shm: {MORE_ROOM}",
+    )
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """A StraightflowError on its way out of a worker, where torch would make another error of it."""
+
+    expected: str
+    found: str
+    mend: str
+
+
+class _Attempts(Dataset[Batch | _Failure]):
+    """Batches, or why there is none; a worker's are in /dev/shm already.
+
+    Left to the queue, a batch that finds no room there would be dropped by a thread of the worker, and waited for.
+    """
+
+    def __init__(self, batches: StepBatches) -> None:
+        self._batches = batches
+
+    def __getitem__(self, step: int) -> Batch | _Failure:
+        try:
+            batch = self._batches[step]
+        except StraightflowError as error:
+            return _Failure(error.expected, error.found, error.mend)
+        return batch if get_worker_info() is None else _handed_over(batch)
+
+
+def _handed_over(batch: Batch) -> Batch | _Failure:
+    try:
+        for values in batch.values():
+            values.share_memory_()  # type: ignore[no-untyped-call]
+        return batch
+    except (RuntimeError, OSError) as error:
+        return _Failure(
+            expected=f"room for a batch of {shared_bytes(batch) / 1e6:,.1f} MB in /dev/shm",
+            found=one_line(error),
+            mend=f"give the container more: {MORE_ROOM}; or lower launch.num_loader_workers",
+        )
 
 
 def _outlive_sigterm(worker: int) -> None:

@@ -29,7 +29,7 @@ from pipeline.training.dropout import has_dropout, seed_dropout
 from pipeline.training.ema import Ema
 from pipeline.training.heldout import heldout_loss
 from pipeline.training.interruption import StopRequest
-from pipeline.training.loader import batches_from, num_workers_for
+from pipeline.training.loader import batches_from, lost_workers_named, num_workers_for
 from pipeline.training.meter import LossRecord, Meter
 from pipeline.training.nonfinite import require_finite
 from pipeline.training.objectives import Batch, Objective
@@ -42,7 +42,7 @@ from pipeline.training.preflight import (
     training_needs,
 )
 from pipeline.training.samples import Mirrored, StepBatches, TrainingSet, micro_batches
-from pipeline.training.setup import prepared
+from pipeline.training.setup import place_for_training, prepared
 from pipeline.training.sharding import to_full
 from pipeline.training.watching import Watcher, is_due
 
@@ -113,15 +113,20 @@ def train(
     if config.gradient_checkpointing:
         require_gradient_checkpointing(network, label)
         network.enable_gradient_checkpointing()
-    needs = training_needs(network, config, runtime)
+    place_for_training(network, runtime)
+    looked_at = watcher is not None and any(map(watcher.looks_at, range(1, config.num_steps + 1)))
+    needs = training_needs(
+        network, items, objective, config, runtime, averages_looked_at=heldout is not None or looked_at
+    )
     require_room(run_folder, needs, config)
+    batches = StepBatches(items, objective, config, accelerator.process_index, accelerator.num_processes)
+    num_workers = num_workers_for(batches, runtime)
     if runtime.is_main:
         print(f"{label}: {needs.describe()}", file=sys.stderr)
 
     # ------------------------------------------------------------------------------------------------------------------
     # set up, and go on from the newest checkpoint
     drops = has_dropout(network)
-    batches = StepBatches(items, objective, config, accelerator.process_index, accelerator.num_processes)
     meter = Meter(accelerator, config.batch_size // accelerator.num_processes)
     stop = StopRequest(accelerator)
     checkpoints = CheckpointFolder(
@@ -150,7 +155,8 @@ def train(
 
         with (
             Progress(label, config.num_steps, "steps", done=state.step, enabled=runtime.is_main) as progress,
-            closing(batches_from(batches, state.step, device, num_workers=num_workers_for(device))) as loaded,
+            lost_workers_named(),
+            closing(batches_from(batches, state.step, device, num_workers=num_workers)) as loaded,
         ):
             for batch in loaded:
                 # ------------------------------------------------------------------------------------------------------

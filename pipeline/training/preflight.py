@@ -14,10 +14,14 @@ from accelerate.utils import DistributedType
 from diffusers import ModelMixin
 
 from pipeline.config.training import TrainingConfig
-from pipeline.models.networks import num_classes, sample_shape
+from pipeline.flow.noise import step_generator
+from pipeline.models.networks import sample_shape
 from pipeline.models.runtime import Runtime
 from pipeline.system.errors import StraightflowError
+from pipeline.training.live_memory import Visited, peak_bytes
+from pipeline.training.objectives import Batch, Objective
 from pipeline.training.samples import TrainingSet
+from pipeline.training.sharding import largest_block
 
 
 def require_whole_parameters(accelerator: Accelerator) -> None:
@@ -99,72 +103,89 @@ class TrainingNeeds:
 
     Attributes:
         num_parameters: Trained weights.
-        state_bytes: Weights, gradients, both moments of Adam and the weight averages, all float32; sharded, without the
-            block's weights that are gathered at the time.
-        activation_bytes: What the backward pass of one micro-batch keeps.
+        state_bytes: Weights, gradients, both moments of Adam and the weight averages, all float32; sharded, this
+            process's part.
+        activation_bytes: Most that is held at once in the passes of one micro-batch, the loss's own networks included,
+            with the batch itself and the next one.
         checkpoint_bytes: One checkpoint on disk.
+        copy_bytes: Buckets in which gradients are exchanged between processes, or, sharded, the gathered block and its
+            gradient; and the weights, put aside while their averages are looked at.
     """
 
     num_parameters: int
     state_bytes: int
     activation_bytes: int
     checkpoint_bytes: int
+    copy_bytes: int = 0
 
     def describe(self) -> str:
         """One line for a person."""
+        copies = f"{_readable(self.copy_bytes)} copies of them, " if self.copy_bytes else ""
         return (
             f"{self.num_parameters / 1e6:.2f} M parameters; each process needs about "
-            f"{_readable(self.state_bytes + self.activation_bytes)} ({_readable(self.state_bytes)} weights, gradients, "
-            f"Adam and averages, {_readable(self.activation_bytes)} activations), a checkpoint "
-            f"{_readable(self.checkpoint_bytes)}"
+            f"{_readable(self.state_bytes + self.copy_bytes + self.activation_bytes)} ({_readable(self.state_bytes)} "
+            f"weights, gradients, Adam and averages, {copies}{_readable(self.activation_bytes)} activations), a "
+            f"checkpoint {_readable(self.checkpoint_bytes)}"
         )
 
 
-def training_needs(network: ModelMixin, config: TrainingConfig, runtime: Runtime) -> TrainingNeeds:
-    """Counts a run's memory; activations are those of one sample, measured, times the micro-batch.
+def training_needs(
+    network: ModelMixin,
+    items: TrainingSet,
+    objective: Objective,
+    config: TrainingConfig,
+    runtime: Runtime,
+    *,
+    averages_looked_at: bool,
+) -> TrainingNeeds:
+    """Counts a run's memory; activations are measured on two samples, see :mod:`pipeline.training.live_memory`.
 
     Args:
-        network: The network, on the CPU, in training mode, checkpointing set.
+        network: In training mode, checkpointing set, in the memory format and on the device that it is trained in.
+        items: Training samples.
+        objective: Loss of a step.
         config: Its training.
         runtime: Processes and precision.
+        averages_looked_at: Whether the weights are exchanged for their averages on the way.
     """
+    num_processes = runtime.accelerator.num_processes
     num_parameters = sum(parameter.numel() for parameter in network.parameters())
     num_averages = 1 + len(config.ema_other_halflives_images)
-    shards = runtime.accelerator.num_processes if runtime.sharded else 1
-    micro_batch = config.batch_size // (runtime.accelerator.num_processes * config.gradient_accumulation_steps)
+    shards = num_processes if runtime.sharded else 1
+    exchanged = num_parameters if num_processes > 1 else 0
+    if runtime.sharded:
+        exchanged = 2 * largest_block(network)
+    put_aside = num_parameters // shards if averages_looked_at else 0
     return TrainingNeeds(
         num_parameters=num_parameters,
         state_bytes=(4 + num_averages) * _FLOAT_BYTES * num_parameters // shards,
-        activation_bytes=micro_batch * _saved_bytes_per_sample(network, runtime),
+        activation_bytes=_activation_bytes(network, items, objective, config, runtime),
         checkpoint_bytes=(3 + num_averages) * _FLOAT_BYTES * num_parameters,
+        copy_bytes=_FLOAT_BYTES * (exchanged + put_aside),
     )
 
 
-def _saved_bytes_per_sample(network: ModelMixin, runtime: Runtime) -> int:
-    """Bytes that autograd keeps for the backward pass of one sample, beyond the weights."""
-    weights = {parameter.untyped_storage().data_ptr() for parameter in network.parameters()}
-    shapes = {tuple(sorted(parameter.shape)) for parameter in network.parameters()}
-    saved: dict[int, int] = {}
-    kept_alive: list[torch.Tensor] = []
+def _activation_bytes(
+    network: ModelMixin, items: TrainingSet, objective: Objective, config: TrainingConfig, runtime: Runtime
+) -> int:
+    share = config.batch_size // int(runtime.accelerator.num_processes)
+    visited = Visited(network, bf16=runtime.precision == "bf16")
 
-    def pack(tensor: torch.Tensor) -> torch.Tensor:
-        storage = tensor.untyped_storage()
-        # Autocast saves bfloat16 copies of weights, whose number does not grow with the batch.
-        is_weight_copy = tensor.dtype == torch.bfloat16 and tuple(sorted(tensor.shape)) in shapes
-        if storage.data_ptr() not in weights and not is_weight_copy:
-            saved[storage.data_ptr()] = storage.nbytes()
-            kept_alive.append(tensor)
-        return tensor
+    def batch_of(num_samples: int) -> Batch:
+        batch = items.load(np.arange(num_samples) % len(items))
+        drawn = objective.draw(batch["x_1"], step_generator(config.seed, 0))
+        return {name: values.to(runtime.device) for name, values in (batch | drawn).items()}
 
-    x = torch.zeros(1, *sample_shape(network))
-    classes = () if num_classes(network) is None else (torch.zeros(1, dtype=torch.int64),)
-    with (
-        torch.random.fork_rng(devices=[]),
-        torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor),
-        torch.autocast("cpu", torch.bfloat16, enabled=runtime.precision == "bf16"),
-    ):
-        network(x, torch.zeros(1), *classes)
-    return sum(saved.values())
+    batches = {num_samples: batch_of(num_samples) for num_samples in (1, 2)}
+    sample_bytes = sum(int(values.nbytes) for values in batches[1].values())
+    on_gpu = runtime.device.type == "cuda"
+    with torch.random.fork_rng(devices=[runtime.device] if on_gpu else []):
+        passes = peak_bytes(
+            lambda num_samples: objective.loss(visited, batches[num_samples]).mean(),
+            list(network.parameters()),
+            share // config.gradient_accumulation_steps,
+        )
+    return passes + 2 * share * sample_bytes
 
 
 def _readable(num_bytes: int) -> str:

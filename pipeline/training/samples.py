@@ -71,15 +71,20 @@ class StepBatches(Dataset[Batch]):
         if self._objective.needs_images:
             batch = self._items.load(indices)
             drawn = self._objective.draw(batch["x_1"], generator)
-            return {name: values[self._rows] for name, values in (batch | drawn).items()}
+            return {name: _alone(values[self._rows]) for name, values in (batch | drawn).items()}
         batch = self._items.load(indices[self._rows])
         like_global = torch.empty(self._batch_size, *batch["x_1"].shape[1:], device="meta")
-        drawn = self._objective.draw(like_global, generator)
-        return batch | {name: values[self._rows] for name, values in drawn.items()}
+        drawn = {name: values[self._rows] for name, values in self._objective.draw(like_global, generator).items()}
+        return {name: _alone(values) for name, values in (batch | drawn).items()}
 
     def index(self, step: int, row: int) -> int:
         """Index of the sample in this process's row ``row`` of step ``step``."""
         return int(self._order(step)[self._rows][row])
+
+
+def _alone(values: torch.Tensor) -> torch.Tensor:
+    """The same values in a storage that holds nothing else: a view is sent to another process with all of its own."""
+    return values if values.untyped_storage().nbytes() == values.nbytes else values.clone()
 
 
 def micro_batches(batch: Batch, count: int) -> Iterator[Batch]:

@@ -24,12 +24,10 @@ def prepared(
     After it both are as before, and the accelerator holds neither network nor optimizer.
     """
     on_gpu = runtime.device.type == "cuda"
-    if runtime.channels_last and not runtime.sharded:  # only contiguous weights can be sharded
-        original.to(memory_format=torch.channels_last)
+    place_for_training(original, runtime)
+    network = original
     if runtime.sharded:
         network = sharded_copy(original, runtime.device, runtime.accelerator.num_processes)
-    else:
-        network = original.to(runtime.device)
     if runtime.compile:
         network.compile()
     optimizer = torch.optim.AdamW(
@@ -52,6 +50,17 @@ def prepared(
     finally:
         torch.set_float32_matmul_precision(matmul_precision)
         runtime.accelerator.free_memory()
+
+
+def place_for_training(network: ModelMixin, runtime: Runtime) -> None:
+    """Moves a network to where it is trained, in the memory format it is trained in; one to be sharded stays as it is.
+
+    Only contiguous weights can be sharded, and no process need hold them whole.
+    """
+    if not runtime.sharded:
+        if runtime.channels_last:
+            network.to(memory_format=torch.channels_last)
+        network.to(runtime.device)
 
 
 @torch.no_grad()

@@ -45,6 +45,11 @@ def sharded_copy(network: ModelMixin, device: torch.device, num_processes: int) 
     return sharded
 
 
+def largest_block(network: torch.nn.Module) -> int:
+    """Weights of the largest block, which are gathered as one."""
+    return max(sum(parameter.numel() for parameter in block.parameters()) for block in _blocks(network))
+
+
 def keep_state_whole(optimizer: torch.optim.Optimizer) -> None:
     """Lets the optimizer of sharded parameters give its state dict whole, and take a whole one; all must call."""
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]

@@ -105,8 +105,7 @@ class Watcher:
         return note
 
     def _draw(self, network: torch.nn.Module, step: int) -> None:
-        with self._runtime.autocast():
-            images = to_uint8(self._preview(network)).cpu().numpy()
+        images = to_uint8(self._preview(network)).cpu().numpy()
         if self._runtime.is_main:
             grid = Image.fromarray(mosaic(images, round(len(images) ** 0.5), gap=2))
             with atomic_file(self._folder / "samples" / f"step-{step:09d}.png") as temporary:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+from types import SimpleNamespace
+
+import pytest
 import torch
 
-from benchmarks.training import ours
+from benchmarks.kills import content_of
+from benchmarks.training import contenders, open_benchmark, ours
+from pipeline.system.errors import StraightflowError
 
 
 def test_the_training_benchmark_times_blocks_of_the_loop(tiny_unet, runtime) -> None:
@@ -12,3 +18,36 @@ def test_the_training_benchmark_times_blocks_of_the_loop(tiny_unet, runtime) -> 
     seconds = ours(tiny_unet, images, 4, runtime, blocks=2, steps=1)
     assert len(seconds) == 2
     assert min(seconds) > 0
+
+
+def test_all_contenders_of_the_training_benchmark_run_on_one_device(tiny_unet, runtime, monkeypatch) -> None:
+    moved: list[object] = []
+    monkeypatch.setattr(type(tiny_unet), "to", lambda self, *places, **named: (moved.extend(places), self)[1])  # noqa: ARG005
+    images = torch.zeros(20, 1, 8, 8, dtype=torch.uint8)
+    device = torch.device("cpu", 0)
+    elsewhere = dataclasses.replace(runtime, accelerator=SimpleNamespace(device=device))
+    for name, run in contenders(False, elsewhere).items():
+        if name != "straightflow":
+            moved.clear()
+            assert len(run(tiny_unet, images, 4, 1, 1)) == 1
+            assert device in moved
+
+
+def test_the_training_benchmark_leaves_gpus_alone_and_refuses_one_that_is_not_there(monkeypatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    assert open_benchmark("cpu", "fp32", 1).device.type == "cpu"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(StraightflowError, match="all contenders on cuda"):
+        open_benchmark("cuda", "fp32", 1)
+
+
+def test_what_a_clock_measured_is_left_out_of_a_comparison_and_nothing_else(tmp_path) -> None:
+    cost = tmp_path / "cost.json"
+    cost.write_text('{"seconds": 1.5, "rows": [{"fid": 2.0, "seconds_per_1000": 3}]}')
+    assert content_of(cost) == b'{"rows": [{"fid": 2.0}]}'
+    table = tmp_path / "table.csv"
+    table.write_text("fid,seconds_per_1000,peak_memory_mib\n2.5,1,7\n")
+    assert content_of(table) == b'[{"fid": "2.5"}]'
+    weights = tmp_path / "weights.safetensors"
+    weights.write_bytes(b"\x00\x01")
+    assert content_of(weights) == b"\x00\x01"

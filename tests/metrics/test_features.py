@@ -10,7 +10,8 @@ from helpers.project_folders import ROOT
 from pipeline.config.evaluation import FeaturesConfig
 from pipeline.config.loading import load_config
 from pipeline.metrics.classifier import ImageClassifier
-from pipeline.metrics.features import open_extractor, save_classifier
+from pipeline.metrics.features import FeatureExtractor, open_extractor, save_classifier
+from pipeline.metrics.moments import moments_of
 from pipeline.system.errors import StraightflowError
 
 CPU = torch.device("cpu")
@@ -44,3 +45,20 @@ def test_other_weights_have_another_fingerprint(tmp_path: Path) -> None:
         save_classifier(ImageClassifier(1, 8, 10, 6), tmp_path / "net")
         prints.add(open_extractor(CONFIG, tmp_path / "net", (1, 8, 8), CPU).fingerprint)
     assert len(prints) == 2
+
+
+@pytest.mark.parametrize("block_bytes", [1, 300, 2**28])
+def test_moments_and_chosen_features_are_those_of_all_images(block_bytes: int) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (23, 1, 3, 2), dtype=np.uint8)
+    extractor = FeatureExtractor("means", "", lambda batch: batch.float().mean(dim=3).flatten(1).numpy())
+    kept = np.array([0, 4, 5, 9, 22])
+    moments, features = extractor.measure(images, 5, kept, block_bytes=block_bytes)
+    expected = images.astype(np.float32).mean(axis=3).reshape(23, 3)
+    whole = moments_of(expected)
+    assert np.array_equal(features, expected[kept])
+    assert moments.count == 23
+    assert np.allclose(moments.mean, whole.mean, rtol=1e-13)
+    assert np.allclose(moments.scatter, whole.scatter, rtol=1e-10)
+    if block_bytes == 2**28:
+        assert np.array_equal(moments.mean, whole.mean)
+        assert np.array_equal(moments.scatter, whole.scatter)

@@ -58,3 +58,16 @@ def test_features_that_are_not_finite_and_single_images_are_refused() -> None:
         moments_of(np.array([[1.0, 2.0], [np.nan, 0.0], [1.0, 1.0]]))
     with pytest.raises(StraightflowError, match="at least two"):
         FrechetReference(moments_of(np.ones((1, 3))))
+
+
+@pytest.mark.parametrize("block_bytes", [1, 16 * 5 * 7])
+def test_blocks_of_features_have_the_moments_of_all_at_once(block_bytes: int) -> None:
+    features = np.random.default_rng(9).normal(3, 1, size=(31, 5)).astype(np.float32)
+    whole, blocks = moments_of(features), moments_of(features, block_bytes=block_bytes)
+    exact = features.astype(np.float64)
+    deviations = exact - exact.mean(axis=0)
+    assert np.array_equal(whole.mean, exact.mean(axis=0))
+    assert np.array_equal(whole.scatter, deviations.T @ deviations)
+    assert blocks.count == whole.count
+    assert np.allclose(blocks.mean, whole.mean, rtol=1e-13, atol=0)
+    assert np.allclose(blocks.scatter, whole.scatter, rtol=0, atol=1e-12)

@@ -32,3 +32,21 @@ def test_subsets_are_a_function_of_the_generator() -> None:
         kernel_distance(a, b, num_subsets=3, subset_size=20, rng=np.random.default_rng(seed)) for seed in (7, 7, 8)
     )
     assert first == again != other
+
+
+def test_blocks_are_the_whole_up_to_rounding_and_one_block_is_numpys_own_sums_to_the_bit() -> None:
+    rng = np.random.default_rng(7)
+    x, y = rng.normal(size=(40, 3)), rng.normal(0.5, 1, size=(40, 3))
+
+    def measured(**more: int) -> float:
+        return kernel_distance(x, y, num_subsets=2, subset_size=30, rng=np.random.default_rng(8), **more)
+
+    expected, drawn = [], np.random.default_rng(8)
+    for _ in range(2):
+        a, b = (values[drawn.choice(40, 30, replace=False)] for values in (x, y))
+        kernels = [(p @ q.T / 3 + 1) ** 3 for p, q in ((a, a), (b, b), (a, b))]
+        within = sum(float(kernel.sum() - np.trace(kernel)) for kernel in kernels[:2])
+        expected.append(within / (30 * 29) - 2 * float(kernels[2].mean()))
+    assert measured() == float(np.mean(expected))
+    assert measured(block_bytes=5000) == pytest.approx(measured(), rel=1e-12)
+    assert measured(block_bytes=1) == pytest.approx(measured(), rel=1e-12)

@@ -6,6 +6,7 @@ import torch
 
 from pipeline.metrics.neighbours import nearest_distances, neighbour_measures
 from pipeline.system.errors import StraightflowError
+from pipeline.training.live_memory import LiveBytes
 
 
 def test_measures_follow_their_definitions_point_by_point() -> None:
@@ -58,5 +59,33 @@ def test_copies_of_training_images_are_at_distance_zero() -> None:
     training = rng.integers(0, 256, (70, 3, 4, 4), dtype=np.uint8)
     shifted = training[5:6].copy()
     shifted[0, 0, 0, 0] ^= 1
-    found = nearest_distances(np.concatenate([training[:2], shifted]), training, chunk=16)
+    found = nearest_distances(np.concatenate([training[:2], shifted]), training, block_bytes=16 * 3 * 48 * 8)
     assert found.tolist() == [0, 0, 1]
+
+
+@pytest.mark.parametrize("block_bytes", [1, 5000, 40_000])
+def test_blocks_change_no_bit_of_a_distance_between_images(block_bytes: int) -> None:
+    rng = np.random.default_rng(4)
+    images, training = (rng.integers(0, 256, (num, 1, 8, 8), dtype=np.uint8) for num in (30, 70))
+    differences = images[:, None].astype(np.int64) - training[None].astype(np.int64)
+    expected = np.sqrt((differences**2).sum(axis=(2, 3, 4)).min(axis=1).astype(np.float64))
+    whole = nearest_distances(images, training)
+    assert whole.tolist() == expected.tolist()
+    assert torch.equal(nearest_distances(images, training, block_bytes=block_bytes), whole)
+
+
+def test_large_images_are_compared_within_the_bytes_given() -> None:
+    rng = np.random.default_rng(5)
+    images, training = (rng.integers(0, 256, (num, 3, 64, 64), dtype=np.uint8) for num in (20, 40))
+    with LiveBytes() as live:
+        nearest_distances(images, training, block_bytes=2**20)
+    # A block of either, 98,304 bytes an image and as much for its squares; all at once would take 6 MB.
+    assert max(live.after_operations) < 2 * 2**20
+
+
+@pytest.mark.parametrize("block_bytes", [1, 3000])
+def test_blocks_change_measures_of_features_by_nothing(block_bytes: int) -> None:
+    rng = np.random.default_rng(6)
+    generated, reference = torch.from_numpy(rng.normal(size=(60, 4))), torch.from_numpy(rng.normal(size=(50, 4)))
+    whole = neighbour_measures(generated, reference, 3)
+    assert neighbour_measures(generated, reference, 3, block_bytes=block_bytes) == whole

@@ -279,18 +279,56 @@ def test_images_of_another_shape_and_an_empty_set_are_refused(tiny_unet, runtime
         )
 
 
+def needs_of(network, runtime, *, looked_at: bool = False, objective=OBJECTIVE, **changes: object) -> TrainingNeeds:
+    config = training_config(**changes)
+    return training_needs(network.train(), Pairs(), objective, config, runtime, averages_looked_at=looked_at)
+
+
 def test_memory_is_foretold(tiny_unet, runtime) -> None:
-    tiny_unet.train()
     num = sum(parameter.numel() for parameter in tiny_unet.parameters())
-    needs = training_needs(tiny_unet, training_config(ema_other_halflives_images=(3,), heldout_items=1), runtime)
+    needs = needs_of(tiny_unet, runtime, ema_other_halflives_images=(3,), heldout_items=1)
     assert needs.state_bytes == 4 * num * 6
     assert needs.checkpoint_bytes == 4 * num * 5
-    twice = training_needs(tiny_unet, training_config(batch_size=16), runtime)
-    assert twice.activation_bytes == 2 * needs.activation_bytes
+    assert needs.copy_bytes == 0
+    assert needs_of(tiny_unet, runtime, looked_at=True).copy_bytes == 4 * num
     # Between what the first convolution alone must keep and a hundred copies of the widest feature map.
     assert 8 * 8 * 8 * 4 < needs.activation_bytes / 8 < 100 * 16 * 8 * 8 * 4
+    # What grows with the batch does so in proportion, and half of it comes and goes in each of two micro-batches.
+    sizes = [needs_of(tiny_unet, runtime, batch_size=size).activation_bytes for size in (80, 160, 240)]
+    assert sizes[2] - sizes[1] == sizes[1] - sizes[0]
+    assert sizes[1] == pytest.approx(2 * sizes[0], rel=0.02)
+    batch = 2 * 160 * (2 * 64 + 1) * 4  # x_0, x_1 and t of 160 samples, and of the next 160
+    halved = needs_of(tiny_unet, runtime, batch_size=160, gradient_accumulation_steps=2).activation_bytes
+    assert halved - batch == sizes[0] - batch // 2
     tiny_unet.enable_gradient_checkpointing()
-    assert training_needs(tiny_unet, training_config(), runtime).activation_bytes < 0.7 * needs.activation_bytes
+    assert needs_of(tiny_unet, runtime, batch_size=80).activation_bytes < 0.7 * sizes[0]
+
+
+def test_memory_counts_what_processes_exchange(tiny_unet, runtime) -> None:
+    num = sum(parameter.numel() for parameter in tiny_unet.parameters())
+    two = SimpleNamespace(num_processes=2, device=torch.device("cpu"))
+    needs = needs_of(tiny_unet, dataclasses.replace(runtime, accelerator=two), batch_size=80)
+    assert needs.copy_bytes == 4 * num
+    assert needs.state_bytes == 4 * num * 5
+    assert needs.activation_bytes == needs_of(tiny_unet, runtime, batch_size=40).activation_bytes
+    sharded = needs_of(tiny_unet, dataclasses.replace(runtime, accelerator=two, sharded=True))
+    largest = sum(parameter.numel() for parameter in tiny_unet.up_blocks[0].parameters())
+    assert sharded.copy_bytes == 2 * 4 * largest
+    assert sharded.state_bytes == 4 * num * 5 // 2
+
+
+def test_memory_counts_what_a_perceptual_distance_keeps(tiny_unet, runtime) -> None:
+    kept_copies = 1000
+
+    def perceptual(images: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
+        seen = (images - others)[:, None].expand(-1, kept_copies, -1, -1, -1)
+        return seen.exp().flatten(1).sum(1)  # the backward pass needs the exponentials, and gives each its gradient
+
+    alone = needs_of(tiny_unet, runtime, batch_size=80).activation_bytes
+    objective = dataclasses.replace(OBJECTIVE, perceptual=perceptual)
+    found = needs_of(tiny_unet, runtime, objective=objective, batch_size=80).activation_bytes
+    # By how much the network keeps more or less while it is computed is small beside it.
+    assert found - alone == pytest.approx(2 * 80 * kept_copies * 64 * 4, rel=0.02)
 
 
 def test_processes_share_a_step_and_draw_different_times() -> None:

@@ -1,13 +1,19 @@
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
+from collections.abc import Callable
 from pathlib import Path
+from types import MethodType, SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import yaml
+from accelerate.utils import convert_outputs_to_fp32
 from dvc.repo import Repo
+from helpers.small_training import OBJECTIVE, Pairs, training_config
 from PIL import Image
 from pydantic import ValidationError
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -15,10 +21,19 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from pipeline.config.noise import NoiseConfig
 from pipeline.config.solver import SolverConfig
 from pipeline.config.watch import WatchConfig
+from pipeline.data.pixels import to_uint8
+from pipeline.evaluation import few_step_fid
+from pipeline.evaluation.few_step_fid import FewStepFid
+from pipeline.metrics.features import FeatureExtractor
+from pipeline.metrics.frechet import FrechetReference
+from pipeline.metrics.moments import moments_of
 from pipeline.models.networks import set_noise
+from pipeline.models.sampler import Sampler
 from pipeline.models.velocity_mlp import VelocityMLP
 from pipeline.system.errors import StraightflowError
+from pipeline.training.heldout import heldout_loss
 from pipeline.training.meter import LossRecord
+from pipeline.training.samples import StepBatches
 from pipeline.training.watching import QuickFid, Watcher, tracked_values
 from stages.watching import as_wrapped, preview_of
 
@@ -115,3 +130,58 @@ def test_a_tracker_that_is_not_installed_is_named(runtime, tmp_path: Path, monke
 def test_a_quick_fid_without_a_tracker_to_write_to_is_refused() -> None:
     with pytest.raises(ValidationError, match="needs trackers to write to"):
         WatchConfig(fid_every_steps=100)
+
+
+class CountingCompiler:
+    """Stands in for torch's own: counts the graphs it is given, and runs them as they are."""
+
+    def __init__(self) -> None:
+        self.graphs = 0
+
+    def __call__(self, graph: torch.fx.GraphModule, inputs: list[torch.Tensor]) -> Callable[..., Any]:  # noqa: ARG002
+        self.graphs += 1
+        return graph.forward
+
+
+def test_looking_at_a_compiled_network_adds_one_graph_for_each_thing_that_is_looked_at(runtime, monkeypatch) -> None:
+    """A training has one; torch gives up at eight."""
+    torch._dynamo.reset()
+    monkeypatch.setattr(torch._dynamo.config, "automatic_dynamic_shapes", False)  # so that every shape counts
+    bf16 = dataclasses.replace(runtime, precision="bf16")
+    network, compiler = VelocityMLP(in_channels=2, width=4, num_layers=1, fourier_octaves=0), CountingCompiler()
+    network.compile(backend=compiler)
+    in_autocast = torch.autocast("cpu", torch.bfloat16)(type(network).forward)
+    network.forward = MethodType(convert_outputs_to_fp32(in_autocast), network)  # as Accelerate wraps it
+    solver = SolverConfig(name="euler", num_steps=3)
+    sampled = as_wrapped(network, None, bf16)
+    points = Pairs()
+    points.x_0, points.x_1 = torch.randn(20, 2), torch.randn(20, 2)
+    batches = StepBatches(points, OBJECTIVE, training_config(), 0, 1)
+
+    def measured(images: np.ndarray) -> np.ndarray:
+        return images.reshape(len(images), -1)[:, :2].astype(np.float32) + np.arange(len(images))[:, None]
+
+    extractor = FeatureExtractor("", "", lambda images: measured(images.numpy()))
+
+    def drawn(sampler: Sampler, solver: SolverConfig, key: int, indices: range) -> np.ndarray:
+        x_0, labels = sampler.draw(key, indices)
+        return to_uint8(sampler.sample(x_0, solver, labels).x).numpy()
+
+    monkeypatch.setattr(few_step_fid, "draw_images", drawn)  # of points, which are no images
+    reference = SimpleNamespace(frechet=FrechetReference(moments_of(np.random.default_rng(0).normal(size=(9, 2)))))
+    quick_fid = FewStepFid(extractor, reference, key=0, num_samples=23, batch_size=10)
+
+    counts = []
+    for step in range(3):
+        network.train()
+        OBJECTIVE.loss(network, batches[step]).mean().backward()
+        counts.append(compiler.graphs)
+        heldout_loss(network, points, OBJECTIVE, bf16, batch_size=8, seed=0)
+        counts.append(compiler.graphs)
+        network.eval()
+        preview_of(sampled, solver)(network)
+        counts.append(compiler.graphs)
+        assert quick_fid(sampled(network), solver) >= 0
+        counts.append(compiler.graphs)
+    torch._dynamo.reset()
+    assert counts == [1, 2, 3, 4] + [4] * 8

@@ -1,0 +1,21 @@
+"""Rows taken a block at a time, so that the memory of a computation does not grow with how much there is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+BLOCK_BYTES = 2**28
+"""What a computation may hold beside its inputs and results: 256 MiB."""
+
+
+def row_blocks(num_rows: int, row_bytes: int, *, block_bytes: int = BLOCK_BYTES) -> Iterator[slice]:
+    """Consecutive slices of ``num_rows`` rows that together are all of them, at least a row each.
+
+    Args:
+        num_rows: Rows in all.
+        row_bytes: What one costs, with all that is computed of it.
+        block_bytes: Most that the rows of a slice may cost.
+    """
+    length = max(1, block_bytes // max(1, row_bytes))
+    for start in range(0, num_rows, length):
+        yield slice(start, min(start + length, num_rows))

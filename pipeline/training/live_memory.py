@@ -1,0 +1,117 @@
+"""Memory of a forward and backward pass, counted on one and two samples and carried on to more."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+LossOf = Callable[[int], torch.Tensor]
+"""The loss of so many samples, a scalar, with its graph."""
+
+
+def peak_bytes(loss_of: LossOf, parameters: list[torch.nn.Parameter], num_samples: int) -> int:
+    """Most bytes that tensors hold at once in a forward and backward pass of ``num_samples``.
+
+    Parameters and what was there before do not count, nor do gradients of parameters. Of more than two samples no more
+    than two are computed: at every operation memory is what is there for any number, and a share for each.
+
+    Args:
+        loss_of: Computes the loss; called with 1 and 2.
+        parameters: Whose gradients are dropped as they come.
+        num_samples: At least 1.
+    """
+    one = _live_bytes(loss_of, parameters, 1)
+    if num_samples == 1:
+        return int(one.max())
+    two = _live_bytes(loss_of, parameters, 2)
+    if len(one) != len(two):  # torch copies where a single sample is contiguous either way
+        one, two = one.max(keepdims=True), two.max(keepdims=True)
+    return int((two + (num_samples - 2) * (two - one)).max())
+
+
+class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts the bytes of all storages made inside the block and not freed yet, after every operation."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._sizes: dict[int, int] = {}
+        self._live = 0
+        self.after_operations: list[int] = []
+
+    def __torch_dispatch__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Runs an operation and counts what it returns."""
+        given = {_key(tensor) for tensor in _tensors((args, kwargs))}
+        result = func(*args, **(kwargs or {}))
+        for tensor in _tensors(result):
+            if _key(tensor) not in given | self._sizes.keys():
+                self._add(tensor.untyped_storage())
+        self.after_operations.append(self._live)
+        return result
+
+    def _add(self, storage: torch.UntypedStorage) -> None:
+        key = storage._cdata
+        self._sizes[key] = storage.nbytes()
+        self._live += storage.nbytes()
+        weakref.finalize(storage, self._remove, key).atexit = False
+
+    def _remove(self, key: int) -> None:
+        self._live -= self._sizes.pop(key)
+
+
+class Visited(torch.nn.Module):
+    """A network as a training calls it: under autocast, its result in float32; inputs go to where the network is.
+
+    Args:
+        network: Any of :data:`pipeline.models.networks.KINDS`.
+        bf16: Whether under autocast to bfloat16.
+    """
+
+    def __init__(self, network: torch.nn.Module, *, bf16: bool) -> None:
+        super().__init__()
+        self._network, self._bf16 = network, bf16
+
+    def forward(self, x: torch.Tensor, *others: Any, **named: Any) -> SimpleNamespace:
+        """What the network returns, as an object with ``sample``, on the device of ``x``."""
+        device = next(self._network.parameters()).device
+
+        def moved(value: Any) -> Any:
+            return value.to(device) if isinstance(value, torch.Tensor) else value
+
+        with torch.autocast(device.type, torch.bfloat16, enabled=self._bf16):
+            output = self._network(moved(x), *map(moved, others), **{name: moved(named[name]) for name in named})
+        return SimpleNamespace(sample=output.sample.float().to(x.device))
+
+
+def _live_bytes(loss_of: LossOf, parameters: list[torch.nn.Parameter], num_samples: int) -> np.ndarray:
+    hooks = [
+        parameter.register_post_accumulate_grad_hook(_drop_gradient)  # type: ignore[no-untyped-call]
+        for parameter in parameters
+    ]
+    try:
+        with LiveBytes() as live:
+            loss_of(num_samples).backward()  # type: ignore[no-untyped-call]
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return np.array(live.after_operations, dtype=np.int64)
+
+
+def _drop_gradient(parameter: torch.Tensor) -> None:
+    parameter.grad = None
+
+
+def _tensors(content: Any) -> list[torch.Tensor]:
+    return [leaf for leaf in tree_leaves(content) if isinstance(leaf, torch.Tensor)]
+
+
+def _key(tensor: torch.Tensor) -> int:
+    return int(tensor.untyped_storage()._cdata)
