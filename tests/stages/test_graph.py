@@ -34,7 +34,7 @@ def test_check_records_the_code_of_every_other_stage_and_runs_when_any_code_chan
     assert {module_of(stage) for stage in GRAPH.values()} == {*STAGES, "check"}
     assert {"pipeline", "stages"} <= set(GRAPH["check"]["deps"])
     # A refused run must not delete what the stages before it were run with.
-    assert {"inputs/code": {"persist": True}} in GRAPH["check"]["outs"]
+    assert {"inputs/code": {"cache": False, "persist": True}} in GRAPH["check"]["outs"]
 
 
 def test_every_stage_comes_after_check() -> None:
