@@ -12,6 +12,8 @@ from pipeline.config.graph import Config
 from pipeline.config.loading import load_config
 from pipeline.system.errors import EXIT_RESUME, InterruptedRunError, StraightflowError
 from pipeline.system.file_errors import file_error
+from pipeline.system.leftovers import clear_leftovers
+from stages import paths
 
 PARAMS = Path("params.yaml")
 
@@ -20,6 +22,8 @@ def run(main: Callable[[Config, list[str]], None]) -> None:
     """Calls a stage's ``main`` with the validated configuration and the command-line arguments."""
     gc.freeze()
     with one_message():
+        for folder in paths.written():
+            clear_leftovers(folder)
         main(load_config(PARAMS), sys.argv[1:])
 
 
