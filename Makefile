@@ -41,6 +41,7 @@ repro: in-git $(STAMP)
 	export $(IN_ENV)
 	.venv/bin/straightflow compose '$(PRESET)' $(ARGS)
 	.venv/bin/straightflow check
+	.venv/bin/python -m stages.commands.repair_locks
 	.venv/bin/dvc repro
 	.venv/bin/straightflow show
 

@@ -13,6 +13,8 @@ from pipeline.config.graph import Config
 from pipeline.config.loading import load_config
 from pipeline.system.errors import EXIT_RESUME, InterruptedRunError, StraightflowError
 from pipeline.system.file_errors import file_error
+from pipeline.system.leftovers import clear_leftovers
+from stages import paths
 from stages.inputs import require_apart_from_outputs
 
 PARAMS = Path("params.yaml")
@@ -24,6 +26,8 @@ def run(main: Callable[[Config, list[str]], None]) -> None:
     with one_message():
         config = load_config(PARAMS)
         require_apart_from_outputs(config)
+        for folder in paths.written():
+            clear_leftovers(folder)
         main(config, sys.argv[1:])
 
 

@@ -24,6 +24,13 @@ OUTPUTS = tuple(
 """Folders that stages write, and DVC with them; no place for what a user brings along."""
 
 
+def written() -> list[Path]:
+    """Folders that stages write files in."""
+    patterns = ("inputs/code", "data", "models", "couplings/*", "metrics/*", "samples", "report", "runs", "runs/*")
+    found = {folder for pattern in patterns for folder in PROJECT.glob(pattern) if folder.is_dir()}
+    return sorted(found | {folder.parent for folder in found})
+
+
 def code(stage: str) -> Path:
     """What code a stage runs."""
     return Path("inputs/code") / f"{stage}.json"

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from helpers.project_folders import ROOT
+
+from pipeline.system.leftovers import clear_leftovers
+from stages import paths
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from pipeline.system.atomic import atomic_file
+with atomic_file(Path(sys.argv[1])) as temporary:
+    temporary.write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+WRITTEN = (
+    "inputs/data.json",
+    "inputs/code/train.json",
+    "metrics/summary.json",
+    "metrics/training/round1.csv",
+    "couplings/round1/gate.json",
+    "samples/round1.safetensors",
+    "report/index.html",
+    "runs/couplings-0123456789abcdef/shard-000000.safetensors",
+    "runs/couplings-0123456789abcdef/shard-000000.safetensors.json",
+)
+
+
+def test_a_stage_clears_what_killed_ones_left_wherever_stages_write(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in WRITTEN:
+        subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / name)], cwd=ROOT, check=False)
+    assert len([item for item in tmp_path.rglob("*") if item.is_file()]) == len(WRITTEN)
+    for folder in paths.written():
+        clear_leftovers(folder)
+    assert [item for item in tmp_path.rglob("*") if item.is_file()] == []
