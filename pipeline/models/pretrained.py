@@ -6,9 +6,9 @@ from pathlib import Path
 
 from diffusers import DDPMPipeline, DDPMScheduler, ModelMixin, ScoreSdeVePipeline, ScoreSdeVeScheduler
 
-from pipeline.diffusion.noise_schedule import VARIANCE_EXPLODING, read_noise_schedule
-from pipeline.models.diffusers_layout import read_scheduler_config, require_shape
-from pipeline.models.networks import load_network, sample_shape
+from pipeline.diffusion.scheduler_settings import VARIANCE_EXPLODING
+from pipeline.models.accepted_teacher import open_teacher
+from pipeline.models.diffusers_layout import read_scheduler_config
 from pipeline.system.atomic import atomic_folder
 from pipeline.system.hub import download_model
 
@@ -29,12 +29,10 @@ def adopt_pretrained(name: str, shape: tuple[int, ...], folder: Path) -> None:
     """Saves the checkpoint ``name``, a local folder or a hub id, as the teacher in ``folder``.
 
     Raises:
-        StraightflowError: If it cannot be had, cannot be read, or makes images of another shape.
+        StraightflowError: If it cannot be had, or is refused by :func:`pipeline.models.accepted_teacher.open_teacher`.
     """
     source = Path(name) if Path(name).is_dir() else download_model(name)
-    network = load_network(source)
-    require_shape(sample_shape(network), shape, name)
+    network = open_teacher(source, shape, name)
     config = read_scheduler_config(source)
-    read_noise_schedule(config)  # refuses what cannot be sampled
-    kind = ScoreSdeVeScheduler if config.get("_class_name") == VARIANCE_EXPLODING else DDPMScheduler
+    kind = ScoreSdeVeScheduler if config["_class_name"] == VARIANCE_EXPLODING else DDPMScheduler
     save_teacher(network, folder, kind.from_config(config))
