@@ -16,6 +16,7 @@ from pipeline.data.pixels import to_float
 from pipeline.metrics.classifier import ImageClassifier
 from pipeline.system.atomic import atomic_folder
 from pipeline.system.errors import StraightflowError, one_line
+from pipeline.system.file_hashes import require_unchanged, write_hashes
 from pipeline.system.fingerprint import fingerprint_file, fingerprint_json
 
 
@@ -51,7 +52,7 @@ def open_extractor(
         device: Where the network runs.
 
     Raises:
-        StraightflowError: If the network is missing, out of reach, or does not fit.
+        StraightflowError: If the network is missing, out of reach, changed since it was saved, or does not fit.
     """
     if config.name == "classifier":
         weights = classifier_folder / "weights.safetensors"
@@ -61,6 +62,7 @@ def open_extractor(
                 found="no such file",
                 mend="run `dvc repro classifier`",
             )
+        require_unchanged(classifier_folder)
         return FeatureExtractor(
             "classifier", fingerprint_file(weights), _load_classifier(weights, shape[0], shape[1], device)
         )
@@ -72,9 +74,10 @@ def open_extractor(
 
 
 def save_classifier(network: ImageClassifier, folder: Path) -> None:
-    """Saves weights as safetensors, atomically."""
+    """Saves weights as safetensors with their hash, atomically."""
     with atomic_folder(folder) as temporary:
         save_file(network.state_dict(), temporary / "weights.safetensors")
+        write_hashes(temporary)
 
 
 def _load_classifier(

@@ -15,6 +15,7 @@ from pipeline.config.noise import NoiseConfig
 from pipeline.models.diffusers_layout import locate, read_json
 from pipeline.models.weights_files import require_whole_weights
 from pipeline.system.errors import StraightflowError, nearest, one_line
+from pipeline.system.file_hashes import require_unchanged
 
 KINDS = ("UNet2DModel", "VelocityMLP")
 
@@ -40,9 +41,10 @@ def load_network(folder: Path) -> ModelMixin:
     """Loads the network of a saved pipeline on the CPU, in float32; nothing is unpickled.
 
     Raises:
-        StraightflowError: If it is of no known kind, cannot be read, or its weights are not exactly those of its
-            configuration.
+        StraightflowError: If a file of the folder is not as it was saved here, if it is of no known kind or cannot be
+            read, or if its weights are not finite or not exactly those of its configuration.
     """
+    require_unchanged(folder)
     location = locate(folder, "unet", "config.json")
     config = read_json(location / "config.json")
     kind = config.get("_class_name", "UNet2DModel")

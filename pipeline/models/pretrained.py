@@ -10,6 +10,7 @@ from pipeline.diffusion.scheduler_settings import VARIANCE_EXPLODING
 from pipeline.models.accepted_teacher import open_teacher
 from pipeline.models.diffusers_layout import read_scheduler_config
 from pipeline.system.atomic import atomic_folder
+from pipeline.system.file_hashes import write_hashes
 from pipeline.system.hub import download_model
 
 
@@ -19,10 +20,13 @@ def training_scheduler() -> DDPMScheduler:
 
 
 def save_teacher(network: ModelMixin, folder: Path, scheduler: DDPMScheduler | ScoreSdeVeScheduler) -> None:
-    """Saves a stock ``DDPMPipeline``, or ``ScoreSdeVePipeline`` by the scheduler's kind, atomically."""
+    """Saves a stock ``DDPMPipeline``, or ``ScoreSdeVePipeline`` by the scheduler's kind, with the hashes of its
+    files, atomically.
+    """
     kind = ScoreSdeVePipeline if isinstance(scheduler, ScoreSdeVeScheduler) else DDPMPipeline
     with atomic_folder(folder) as temporary:
         kind(unet=network, scheduler=scheduler).save_pretrained(temporary)
+        write_hashes(temporary)
 
 
 def adopt_pretrained(name: str, shape: tuple[int, ...], folder: Path) -> None:
