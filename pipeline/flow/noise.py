@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import numpy as np
@@ -89,6 +90,17 @@ def step_generator(seed: int, step: int) -> torch.Generator:
     only repeat one step's random numbers on other images.
     """
     return torch.Generator().manual_seed(derived_key(f"step/{seed}/{step}", 32))
+
+
+@contextmanager
+def seeded_weights(seed: int) -> Iterator[None]:
+    """Within it, what torch draws on the CPU, such as a new network's weights, is a function of ``seed``.
+
+    Afterwards torch's generator is as before. Those of GPUs, other processes' too, are left alone.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield
 
 
 def _streams(key: int, indices: Iterable[int]) -> Iterator[np.random.Generator]:

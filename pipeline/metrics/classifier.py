@@ -8,7 +8,7 @@ from torch import nn
 
 from pipeline.config.evaluation import ClassifierConfig
 from pipeline.data.sample_set import SampleSet
-from pipeline.flow.noise import step_generator
+from pipeline.flow.noise import seeded_weights, step_generator
 from pipeline.system.errors import StraightflowError
 from pipeline.system.progress import Progress
 
@@ -55,8 +55,7 @@ def train_classifier(train: SampleSet, heldout: SampleSet, config: ClassifierCon
             mend="set data.label_column, or features.name: inception",
         )
     num_classes = int(train.labels.max()) + 1
-    with torch.random.fork_rng():
-        torch.manual_seed(config.seed)
+    with seeded_weights(config.seed):
         network = ImageClassifier(train.shape[0], train.shape[1], num_classes, config.num_features)
     images, labels = train.load(np.arange(len(train)))["x_1"], torch.from_numpy(train.labels)
     optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=0.01)

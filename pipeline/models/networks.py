@@ -12,6 +12,7 @@ from diffusers import ModelMixin
 
 from pipeline.config.network import MLPConfig, UNetConfig
 from pipeline.config.noise import NoiseConfig
+from pipeline.flow.noise import seeded_weights
 from pipeline.models.diffusers_layout import locate, read_json
 from pipeline.models.weights_files import require_whole_weights
 from pipeline.system.errors import StraightflowError, nearest, one_line
@@ -113,8 +114,7 @@ def _require_finite_weights(location: Path, network: ModelMixin) -> None:
 
 def build_network(config: UNetConfig | MLPConfig, shape: tuple[int, ...], seed: int) -> ModelMixin:
     """A fresh network of the configured architecture for samples of ``shape``, its weights drawn from ``seed``."""
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with seeded_weights(seed):
         if isinstance(config, MLPConfig):
             from pipeline.models.velocity_mlp import build_mlp
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from diffusers import UNet2DModel
 
 from pipeline.config.network import UNetConfig
+from pipeline.flow.noise import seeded_weights
 
 FIRST_TIME_LAYER = "time_embedding.linear_1."
 
@@ -41,8 +41,7 @@ def velocity_unet(unet: UNet2DModel) -> UNet2DModel:
     changes: dict[str, object] = {"out_channels": channels}
     if fourier:
         changes |= {"time_embedding_type": "positional", "center_input_sample": False}
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
+    with seeded_weights(0):
         student: UNet2DModel = UNet2DModel.from_config(dict(unet.config) | changes)
     weights = unet.state_dict()
     for name in ("conv_out.weight", "conv_out.bias"):
