@@ -33,7 +33,7 @@ WITHOUT_EFFECT = (
     "pipeline.system.errors",
     "pipeline.system.file_errors",
     "pipeline.system.file_lock",
-    "pipeline.system.hashes",
+    "pipeline.system.file_hashes",
     "pipeline.system.leftovers",
     "pipeline.system.progress",
     "pipeline.system.replacing",

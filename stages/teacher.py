@@ -8,7 +8,7 @@ from pipeline.config.graph import TEACHER, Config
 from pipeline.config.solver import SolverConfig
 from pipeline.config.teacher import TeacherConfig
 from pipeline.data.sample_set import SampleSet, open_samples
-from pipeline.diffusion.noise_schedule import read_noise_schedule
+from pipeline.diffusion.noise_schedule import noise_schedule_of
 from pipeline.models.networks import build_network, set_noise
 from pipeline.models.pretrained import adopt_pretrained, save_teacher, training_scheduler
 from pipeline.models.runtime import Runtime, open_runtime
@@ -56,7 +56,7 @@ def _teacher_run(teacher: TeacherConfig, images: SampleSet, runtime: Runtime) ->
     return common(
         objective=NoisePrediction(scheduler),
         solver=SolverConfig(name="unipc", num_steps=16),
-        noise_schedule=read_noise_schedule(dict(scheduler.config)),
+        noise_schedule=noise_schedule_of(scheduler),
         save=partial(save_teacher, scheduler=scheduler),
     )
 

@@ -38,12 +38,13 @@ class InceptionConfig(Section):
     Attributes:
         mode: How clean-fid resizes and which weights it takes; ``clean`` is its own recommendation.
         weights: File of weights on this machine; null fetches the published ones once.
-        sha256: SHA-256 that the file must have, or its start; null takes the published one where there is one.
+        sha256: Whole SHA-256 that the file must have; null for that of the published file. A TorchScript file is code,
+            so none is opened that has neither.
     """
 
     mode: Literal["clean", "legacy_tensorflow", "legacy_pytorch"]
     weights: str | None
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{8,64}$")] | None
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None
 
 
 class FeaturesConfig(Section):

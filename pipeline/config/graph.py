@@ -164,6 +164,10 @@ def _space_problems(config: Config) -> Iterable[str]:
     for key, training in trainings.items():
         if points and training.horizontal_flips:
             yield f"{key}.horizontal_flips mirrors images; set it to false for points"
+    drops = {f"rounds.{name}.train": item.train.dropout for name, item in config.rounds.items()}
+    for key, dropout in (drops | {"distill": config.distill.dropout}).items():
+        if points and dropout > 0:
+            yield f"{key}.dropout is of residual blocks, which an mlp has not; set it to 0 for points"
     for name, item in config.rounds.items():
         if points and item.couplings.dtype == "uint8":
             yield f"rounds.{name}.couplings.dtype uint8 keeps [-1, 1] alone; give float32 or float16 for points"

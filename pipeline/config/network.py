@@ -19,7 +19,8 @@ class UNetConfig(Section):
         attention: Whether each resolution has self-attention.
         norm_num_groups: Groups of every group norm.
         attention_head_dim: Channels per attention head.
-        dropout: Dropout probability while training.
+        dropout: Dropout probability while training, in every residual block, before its second convolution (as in Ho
+            et al. 2020); attention drops nothing.
     """
 
     block_out_channels: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]

@@ -115,7 +115,8 @@ class FlowTrainingConfig(TrainingConfig, VelocityConfig):
 
     Attributes:
         init: Model whose EMA weights and architecture the student starts from.
-        dropout: Dropout probability while training, whatever the initial model was trained with.
+        dropout: Dropout probability while training, whatever the initial model was trained with; what it means is said
+            in :class:`pipeline.config.network.UNetConfig`. A network without residual blocks takes 0 alone.
     """
 
     init: ModelName
@@ -129,7 +130,8 @@ class DistillConfig(TrainingConfig):
         couplings: Round whose couplings are learned.
         init: Model whose EMA weights the generator starts from.
         loss: Regression loss.
-        dropout: Dropout probability while training, whatever the initial model was trained with.
+        dropout: Dropout probability while training, whatever the initial model was trained with; what it means is said
+            in :class:`pipeline.config.network.UNetConfig`. A network without residual blocks takes 0 alone.
     """
 
     couplings: ModelName

@@ -7,19 +7,25 @@ to all schedules (Lee et al. 2024, sec. 3).
 
 from __future__ import annotations
 
+import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
 from diffusers import DDPMScheduler
 
 from pipeline.config.solver import levels_problem
+from pipeline.diffusion.scheduler_settings import ExplodingSettings, PreservingSettings, read_settings
 from pipeline.system.errors import StraightflowError
 
-VARIANCE_EXPLODING = "ScoreSdeVeScheduler"
-PREDICTION_TYPES = ("epsilon", "v_prediction", "sample")
+if TYPE_CHECKING:
+    from diffusers import SchedulerMixin
+
+# Below it the image of an epsilon-predicting network is rounding error; cosine betas of 4,000 steps end above 1e-5.
+LEAST_ALPHA_OF_EPSILON = 1e-6
 
 
 @dataclass(frozen=True)
@@ -145,57 +151,61 @@ class NoiseSchedule:
         return t * scale, (1 - t) * scale, torch.from_numpy(times).to(t)
 
 
-def read_noise_schedule(config: dict[str, Any]) -> NoiseSchedule:
+def read_noise_schedule(config: Mapping[str, Any]) -> NoiseSchedule:
     """The noise schedule of a saved scheduler; its sampling settings are ignored.
 
     Args:
-        config: Content of ``scheduler_config.json``: any scheduler with betas, or ``ScoreSdeVeScheduler``.
+        config: Content of ``scheduler_config.json``; see :mod:`pipeline.diffusion.scheduler_settings`.
 
     Raises:
-        StraightflowError: If the scheduler or its prediction type is not supported, or if a network that predicts
-            epsilon has a level with alpha = 0, where the input is noise alone.
+        StraightflowError: If the process, one of its settings or the prediction type is of a kind not supported, or
+            the network predicts noise where there is nothing else to see.
     """
-    if config.get("_class_name") == VARIANCE_EXPLODING:
-        return _variance_exploding(config)
-    if not {"beta_schedule", "beta_start", "trained_betas"} & set(config):
-        raise StraightflowError(
-            expected=f"a scheduler with betas (DDPM, DDIM, PNDM, DPM-Solver, …) or {VARIANCE_EXPLODING}",
-            found=str(config.get("_class_name", "a scheduler without a name")),
-            mend="save the teacher with the scheduler it was trained with",
-        )
-    return _variance_preserving(config)
+    settings = read_settings(config)
+    return _variance_exploding(settings) if isinstance(settings, ExplodingSettings) else _variance_preserving(settings)
 
 
-def _variance_preserving(config: dict[str, Any]) -> NoiseSchedule:
-    prediction = config.get("prediction_type", "epsilon")
-    if prediction not in PREDICTION_TYPES:
-        raise StraightflowError(
-            expected=f"prediction_type {', '.join(PREDICTION_TYPES)}",
-            found=repr(prediction),
-            mend="correct scheduler_config.json to what the teacher predicts, or name another teacher",
-        )
-    alphas_cumprod = DDPMScheduler.from_config(config).alphas_cumprod.double().numpy()
+def noise_schedule_of(scheduler: SchedulerMixin) -> NoiseSchedule:
+    """The forward process of a scheduler as it would be saved."""
+    return read_noise_schedule(json.loads(scheduler.to_json_string()))
+
+
+def _variance_preserving(settings: PreservingSettings) -> NoiseSchedule:
+    alphas_cumprod = DDPMScheduler(**settings.scheduler).alphas_cumprod.double().numpy()
+    _require_falling(alphas_cumprod)
     alpha, sigma = np.sqrt(alphas_cumprod), np.sqrt(1 - alphas_cumprod)
-    if alpha[-1] == 0 and prediction == "epsilon":
+    if alpha[-1] < LEAST_ALPHA_OF_EPSILON and settings.prediction == "epsilon":
         raise StraightflowError(
             expected="v_prediction or sample for betas rescaled to zero terminal signal-to-noise ratio",
             found="epsilon, which says nothing about the image where alpha is 0 (Lin et al. 2024, sec. 3.2)",
-            mend="correct scheduler_config.json to what the teacher was trained with",
+            mend="correct scheduler_config.json to what the teacher was trained with, or name another teacher",
         )
     return NoiseSchedule(
         alpha=alpha,
         sigma=sigma,
         time=np.arange(len(alpha), dtype=np.float64),
         log_ratio=_finite_log_ratio(alpha, sigma),
-        prediction=prediction,
+        prediction=settings.prediction,
         exploding=False,
     )
 
 
-def _variance_exploding(config: dict[str, Any]) -> NoiseSchedule:
-    """Geometric noise scales for images in [0, 1] (Song et al. 2021, app. C), doubled for images in [-1, 1]."""
-    low, high = float(config["sigma_min"]), float(config["sigma_max"])
-    scale = low * (high / low) ** np.linspace(0, 1, int(config["num_train_timesteps"]))
+def _require_falling(alphas_cumprod: np.ndarray) -> None:
+    """Checks that every level has more noise than the one before, the first some, and only the last no image."""
+    falls = np.all(np.diff(alphas_cumprod) < 0) and alphas_cumprod[0] < 1 and alphas_cumprod[-2] > 0
+    if not falls or alphas_cumprod[-1] < 0:
+        raise StraightflowError(
+            expected="betas between 0 and 1, so that noise rises from level to level, in scheduler_config.json",
+            found=f"products of 1 - beta from {alphas_cumprod[0]:.6g} to {alphas_cumprod[-1]:.6g} that do not fall "
+            "from each level to the next",
+            mend="correct it to what the teacher was trained with, or name another teacher",
+        )
+
+
+def _variance_exploding(settings: ExplodingSettings) -> NoiseSchedule:
+    """Geometric noise scales on images in [0, 1] (Song et al. 2021, app. C); on [-1, 1] they are twice as large."""
+    low, high = settings.sigma_min, settings.sigma_max
+    scale = low * (high / low) ** np.linspace(0, 1, settings.num_levels)
     return NoiseSchedule(
         alpha=np.ones_like(scale),
         sigma=2 * scale,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pipeline.system.atomic import atomic_folder, write_json
 from pipeline.system.errors import one_line
-from pipeline.system.hashes import changed_file, file_hashes
+from pipeline.system.file_hashes import changed_file, file_hashes
 from pipeline.system.replacing import holding_only
 
 HASHES = "sha256.json"

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 
 from pipeline.config.solver import SolverConfig
+from pipeline.flow.adaptive import State, integrate_dopri5
 
 Field = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -101,17 +102,18 @@ def dopri5(
     """Adaptive Dormand-Prince 5(4) through torchdiffeq.
 
     The step size is chosen for the whole batch, so all its samples have the same ``nfe``.
-    """
-    import torchdiffeq  # imports SciPy, which fixed-step solvers do not need
 
+    Raises:
+        StraightflowError: See :func:`pipeline.flow.adaptive.integrate_dopri5`.
+    """
     counted = CountingField(field)
 
-    def derivative(t: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
-        return counted(state, t.to(state.dtype).expand(len(state)))
+    def derivative(t: torch.Tensor, state: State) -> State:
+        (x_t,) = state
+        return (counted(x_t, t.to(x_t.dtype).expand(len(x_t))),)
 
-    grid = torch.tensor(times, dtype=torch.float64, device=x.device)
-    states: torch.Tensor = torchdiffeq.odeint(derivative, x, grid, rtol=rtol, atol=atol, method="dopri5")
-    return Solution(states[-1], counted.nfe)
+    (end,) = integrate_dopri5(derivative, (x,), times, rtol=rtol, atol=atol)
+    return Solution(end, counted.nfe)
 
 
 def solve(field: Field, x_0: torch.Tensor, config: SolverConfig) -> Solution:

@@ -18,6 +18,7 @@ from pipeline.metrics.moments import Moments, merge_moments, moments_of
 from pipeline.system.atomic import atomic_folder
 from pipeline.system.blocks import BLOCK_BYTES
 from pipeline.system.errors import StraightflowError, one_line
+from pipeline.system.file_hashes import HASHES, require_unchanged, write_hashes
 from pipeline.system.fingerprint import fingerprint_file, fingerprint_json
 from pipeline.system.replacing import holding_only
 
@@ -82,7 +83,8 @@ def open_extractor(
         device: Where the network runs.
 
     Raises:
-        StraightflowError: If the weights are missing, cannot be downloaded, or do not fit the images.
+        StraightflowError: If the weights are missing, changed since they were saved, cannot be downloaded, or do not
+            fit the images.
     """
     if config.name == "classifier":
         weights = classifier_folder / "weights.safetensors"
@@ -92,6 +94,7 @@ def open_extractor(
                 found="no such file",
                 mend="run `dvc repro classifier`",
             )
+        require_unchanged(classifier_folder)
         return FeatureExtractor(
             "classifier", fingerprint_file(weights), _load_classifier(weights, shape[0], shape[1], device)
         )
@@ -103,9 +106,10 @@ def open_extractor(
 
 
 def save_classifier(network: ImageClassifier, folder: Path) -> None:
-    """Saves weights as safetensors, atomically."""
-    with atomic_folder(folder, ours=holding_only("weights.safetensors", "unused.json")) as temporary:
+    """Saves weights as safetensors with their hash, atomically."""
+    with atomic_folder(folder, ours=holding_only("weights.safetensors", "unused.json", HASHES)) as temporary:
         save_file(network.state_dict(), temporary / "weights.safetensors")
+        write_hashes(temporary)
 
 
 def _load_classifier(

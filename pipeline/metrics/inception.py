@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import http.client
 import pickle
 import tempfile
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.client import HTTPException
 from pathlib import Path
 from typing import Literal
 
@@ -27,42 +27,63 @@ from pipeline.system.hub import TIMEOUT_SECONDS
 Mode = Literal["clean", "legacy_tensorflow", "legacy_pytorch"]
 NUM_FEATURES = NUM_INCEPTION_FEATURES
 TORCHSCRIPT_FILE = "inception-2015-12-05.pt"  # the name that clean-fid looks for in a folder
-# The file name ends in the start of its SHA-256, by the convention of torch.hub.
 PYTORCH_URL: str = cleanfid.inception_pytorch.FID_WEIGHTS_URL
-PYTORCH_SHA256_START = "6726825d"
+# Of the files as published. NVIDIA's is TorchScript, which is code; its hash is the one that k-diffusion
+# (k_diffusion/evaluation.py) fetches it with. The other's is a state dict, whose name carries the hash's start.
+TORCHSCRIPT_SHA256 = "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4"
+PYTORCH_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+PUBLISHED: dict[Mode, tuple[str, str]] = {
+    "clean": (inception_url, TORCHSCRIPT_SHA256),
+    "legacy_tensorflow": (inception_url, TORCHSCRIPT_SHA256),
+    "legacy_pytorch": (PYTORCH_URL, PYTORCH_SHA256),
+}
 
 
 def find_weights(config: InceptionConfig) -> Path:
     """Path of the weights: the configured file, or the published one, downloaded once into torch.hub's folder.
 
     Raises:
-        StraightflowError: If the file is missing and cannot be downloaded, or its SHA-256 is not the expected one.
+        StraightflowError: If it is missing and out of reach, or its SHA-256 is neither the configured one nor, where
+            none is configured, that of the published file.
     """
-    url = PYTORCH_URL if config.mode == "legacy_pytorch" else inception_url
+    url, published = PUBLISHED[config.mode]
     path = Path(config.weights) if config.weights else Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[1]
     if not path.is_file():
         if config.weights:
             raise StraightflowError(
                 expected=f"Inception weights at {path}", found="no such file", mend="correct features.inception.weights"
             )
-        try:
-            with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as answer, atomic_file(path) as temporary:
-                temporary.write_bytes(answer.read())
-        except (OSError, http.client.HTTPException) as error:
-            raise StraightflowError(
-                expected=f"Inception weights at {path} or over the network from {url}",
-                found=str(error),
-                mend="connect once, name a copy in features.inception.weights, or set features.name: classifier",
-            ) from error
-    published = PYTORCH_SHA256_START if config.mode == "legacy_pytorch" and not config.weights else ""
-    expected, found = config.sha256 or published, fingerprint_file(path)
-    if not found.startswith(expected):
-        raise StraightflowError(
-            expected=f"Inception weights with SHA-256 {expected}… in {path}",
-            found=found,
-            mend="delete the file to fetch it again, or correct features.inception.sha256",
-        )
+        _fetch(url, path)
+    _require_hash(path, config, published)
     return path
+
+
+def _fetch(url: str, path: Path) -> None:
+    try:
+        with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as answer, atomic_file(path) as temporary:
+            temporary.write_bytes(answer.read())
+    except (OSError, HTTPException) as error:
+        raise StraightflowError(
+            expected=f"Inception weights at {path} or over the network from {url}",
+            found=one_line(error),
+            mend="connect once, name a copy in features.inception.weights, or set features.name: classifier",
+        ) from error
+
+
+def _require_hash(path: Path, config: InceptionConfig, published: str) -> None:
+    found = fingerprint_file(path)
+    if found == (config.sha256 or published):
+        return
+    if config.sha256 is not None:
+        mend = "name the file with this hash, or correct features.inception.sha256"
+    elif config.weights is not None:
+        mend = "name the published file; or, if you trust this one as you would a program, set "
+        mend += "features.inception.sha256 to the hash found"
+    else:
+        mend = "move the file elsewhere, and the published one is fetched again"
+    raise StraightflowError(
+        expected=f"Inception weights with SHA-256 {config.sha256 or published} in {path}", found=found, mend=mend
+    )
 
 
 def load_inception(mode: Mode, weights: Path, device: torch.device) -> Callable[[torch.Tensor], np.ndarray]:

@@ -7,6 +7,7 @@ import math
 import torch
 
 from pipeline.config.noise import STANDARD_NOISE, NoiseConfig
+from pipeline.flow.adaptive import State, integrate_dopri5
 from pipeline.flow.solvers import Field
 
 
@@ -32,17 +33,18 @@ def log_likelihood(
 
     Returns:
         Natural logarithm of the density, (batch,).
-    """
-    import torchdiffeq  # imports SciPy, which sampling does not need
 
-    def dynamics(t: torch.Tensor, state: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    Raises:
+        StraightflowError: See :func:`pipeline.flow.adaptive.integrate_dopri5`.
+    """
+
+    def dynamics(t: torch.Tensor, state: State) -> State:
         return velocity_and_divergence(field, state[0], t.to(state[0]).expand(len(state[0])))
 
-    backward = torch.tensor([1.0, 0.0], dtype=torch.float64, device=x_1.device)
     start = (x_1, x_1.new_zeros(len(x_1)))
-    states, integrals = torchdiffeq.odeint(dynamics, start, backward, rtol=rtol, atol=atol, method="dopri5")
+    x_0, integral = integrate_dopri5(dynamics, start, (1.0, 0.0), rtol=rtol, atol=atol)
     # The integral runs from t = 1 to 0, which gives the minus sign.
-    result: torch.Tensor = log_noise_density(states[-1], distribution) + integrals[-1]
+    result: torch.Tensor = log_noise_density(x_0, distribution) + integral
     return result
 
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
 
+import torch
 from diffusers import ModelMixin
 
 from pipeline.config.network import MLPConfig, UNetConfig
 from pipeline.config.noise import NoiseConfig
 from pipeline.models.diffusers_layout import locate, read_json
-from pipeline.system.errors import StraightflowError
+from pipeline.models.weights_files import require_whole_weights
+from pipeline.system.errors import StraightflowError, nearest, one_line
+from pipeline.system.file_hashes import require_unchanged
 from pipeline.system.random_state import seeded
 
 KINDS = ("UNet2DModel", "VelocityMLP")
@@ -36,33 +42,74 @@ def load_network(folder: Path) -> ModelMixin:
     """Loads the network of a saved pipeline on the CPU, in float32; nothing is unpickled.
 
     Raises:
-        StraightflowError: If it is of no known kind, cannot be read, or its weights are not exactly those of its
-            configuration.
+        StraightflowError: If a file of the folder is not as it was saved here, if it is of no known kind or cannot be
+            read, or if its weights are not finite or not exactly those of its configuration.
     """
+    require_unchanged(folder)
     location = locate(folder, "unet", "config.json")
-    kind = read_json(location / "config.json").get("_class_name", "UNet2DModel")
+    config = read_json(location / "config.json")
+    kind = config.get("_class_name", "UNet2DModel")
     if kind not in KINDS:
         raise StraightflowError(
             expected=f"one of {', '.join(KINDS)} in {location}", found=str(kind), mend="name another checkpoint"
         )
+    require_known_settings(config, kind, str(location))
+    require_whole_weights(location)
     try:
         network: ModelMixin
         network, loaded = network_class(kind).from_pretrained(location, local_files_only=True, output_loading_info=True)
-    except (OSError, ValueError, RuntimeError, TypeError) as error:
+    except Exception as error:  # files of any content reach libraries that do not check them
         raise StraightflowError(
             expected=f"a readable {kind} in {location}",
-            found=" ".join(str(error).split())[:500],
+            found=one_line(error),
             mend="save the checkpoint again with a current diffusers, or name another one",
         ) from error
-    # diffusers fills missing tensors with random numbers and only warns.
-    for problem, names in (("has no tensor", loaded["missing_keys"]), ("has a tensor", loaded["unexpected_keys"])):
-        if names:
+    _require_own_weights(location, loaded["missing_keys"], loaded["unexpected_keys"])
+    network = network.float()
+    _require_finite_weights(location, network)
+    return network
+
+
+def require_known_settings(config: Mapping[str, Any], kind: str, origin: str) -> None:
+    """Refuses settings that diffusers would leave out with a warning, making another network.
+
+    Raises:
+        StraightflowError: If ``config``, the content of a config.json, has a setting that ``kind`` has not.
+    """
+    known = tuple(inspect.signature(network_class(kind).__init__).parameters)[1:]
+    for name, value in config.items():
+        if not name.startswith("_") and name not in known and value is not None and value is not False:
             raise StraightflowError(
-                expected=f"the weights that the configuration in {location} describes",
-                found=f"a file that {problem} {min(names)}, {len(names)} such in all",
-                mend="put weights and config.json of one architecture together, or name another checkpoint",
+                expected=f"settings that {kind} has, in {origin}",
+                found=f"{name}: {str(value)[:80]}{nearest(name, known)}",
+                mend="correct config.json, or name another checkpoint",
             )
-    return network.float()
+
+
+def _require_own_weights(location: Path, missing: Collection[str], unexpected: Collection[str]) -> None:
+    """Refuses weights of other names; diffusers fills missing tensors with random numbers and only warns."""
+    problems = [
+        f"a file that {problem} {min(names)}, {len(names)} such in all"
+        for problem, names in (("has no tensor", missing), ("has a tensor", unexpected))
+        if names
+    ]
+    if problems:
+        raise StraightflowError(
+            expected=f"the weights that the configuration in {location} describes, by their names in diffusers",
+            found="; ".join(problems),
+            mend="put weights and config.json of one architecture together (saved from the network itself, not from a "
+            "compiled or parallel wrapper), or name another checkpoint",
+        )
+
+
+def _require_finite_weights(location: Path, network: ModelMixin) -> None:
+    for name, values in network.state_dict().items():
+        if not bool(torch.isfinite(values).all()):
+            raise StraightflowError(
+                expected=f"finite weights in {location}",
+                found=f"NaN or infinity in {name}",
+                mend="take a checkpoint from before its training broke down",
+            )
 
 
 def build_network(config: UNetConfig | MLPConfig, shape: tuple[int, ...], seed: int) -> ModelMixin:
@@ -99,15 +146,25 @@ def num_classes(network: ModelMixin) -> int | None:
     Raises:
         StraightflowError: If it is conditioned on something else.
     """
-    kind = network.config.get("class_embed_type")
+    return class_count(network.config)
+
+
+def class_count(config: Mapping[str, Any]) -> int | None:
+    """:func:`num_classes` of a network with these settings."""
+    kind, count = config.get("class_embed_type"), config.get("num_class_embeds")
     if kind is not None:
         raise StraightflowError(
             expected="an unconditional UNet2DModel, or one with num_class_embeds",
             found=f"class_embed_type {kind!r}",
             mend="name another teacher",
         )
-    count = network.config.get("num_class_embeds")
-    return None if count is None else int(count)
+    if count is None:
+        return None
+    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+        raise StraightflowError(
+            expected="a number of classes in num_class_embeds", found=repr(count), mend="correct config.json"
+        )
+    return count
 
 
 def noise_of(network: ModelMixin) -> NoiseConfig:

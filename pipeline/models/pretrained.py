@@ -7,11 +7,12 @@ from pathlib import Path
 from diffusers import DDPMPipeline, DDPMScheduler, ModelMixin, ScoreSdeVePipeline, ScoreSdeVeScheduler
 
 from pipeline.config.teacher import NUM_NOISE_LEVELS
-from pipeline.diffusion.noise_schedule import VARIANCE_EXPLODING, read_noise_schedule
-from pipeline.models.diffusers_layout import read_scheduler_config, require_shape
-from pipeline.models.networks import load_network, sample_shape
+from pipeline.diffusion.scheduler_settings import VARIANCE_EXPLODING
+from pipeline.models.accepted_teacher import open_teacher
+from pipeline.models.diffusers_layout import read_scheduler_config
 from pipeline.models.student import is_saved_pipeline
 from pipeline.system.atomic import atomic_folder
+from pipeline.system.file_hashes import write_hashes
 from pipeline.system.hub import download_model
 
 
@@ -21,22 +22,23 @@ def training_scheduler() -> DDPMScheduler:
 
 
 def save_teacher(network: ModelMixin, folder: Path, scheduler: DDPMScheduler | ScoreSdeVeScheduler) -> None:
-    """Saves a stock ``DDPMPipeline``, or ``ScoreSdeVePipeline`` by the scheduler's kind, atomically."""
+    """Saves a stock ``DDPMPipeline``, or ``ScoreSdeVePipeline`` by the scheduler's kind, with the hashes of its
+    files, atomically.
+    """
     kind = ScoreSdeVePipeline if isinstance(scheduler, ScoreSdeVeScheduler) else DDPMPipeline
     with atomic_folder(folder, ours=is_saved_pipeline) as temporary:
         kind(unet=network, scheduler=scheduler).save_pretrained(temporary)
+        write_hashes(temporary)
 
 
 def adopt_pretrained(name: str, shape: tuple[int, ...], folder: Path) -> None:
     """Saves the checkpoint ``name``, a local folder or a hub id, as the teacher in ``folder``.
 
     Raises:
-        StraightflowError: If it cannot be had, cannot be read, or makes images of another shape.
+        StraightflowError: If it cannot be had, or is refused by :func:`pipeline.models.accepted_teacher.open_teacher`.
     """
     source = Path(name) if Path(name).is_dir() else download_model(name)
-    network = load_network(source)
-    require_shape(sample_shape(network), shape, name)
+    network = open_teacher(source, shape, name)
     config = read_scheduler_config(source)
-    read_noise_schedule(config)  # refuses what cannot be sampled
-    kind = ScoreSdeVeScheduler if config.get("_class_name") == VARIANCE_EXPLODING else DDPMScheduler
+    kind = ScoreSdeVeScheduler if config["_class_name"] == VARIANCE_EXPLODING else DDPMScheduler
     save_teacher(network, folder, kind.from_config(config))

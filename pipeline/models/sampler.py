@@ -11,10 +11,11 @@ import torch
 from pipeline.config.noise import STANDARD_NOISE, NoiseConfig
 from pipeline.config.solver import SolverConfig
 from pipeline.data.space import Space, space_of_shape
-from pipeline.diffusion.noise_schedule import NoiseSchedule, read_noise_schedule
+from pipeline.diffusion.noise_schedule import NoiseSchedule
 from pipeline.diffusion.teacher import Teacher, generate
 from pipeline.flow.noise import sample_labels, sample_noise
 from pipeline.flow.solvers import Field, Solution, solve
+from pipeline.models.accepted_teacher import read_teacher
 from pipeline.models.diffusers_layout import read_scheduler_config
 from pipeline.models.inversion import invert_student, invert_teacher
 from pipeline.models.networks import load_network, noise_of, num_classes, sample_shape
@@ -106,13 +107,19 @@ class Sampler:
 
 
 def load_sampler(folder: Path, runtime: Runtime) -> Sampler:
-    """Opens ``folder`` as teacher or student, told apart by its scheduler."""
+    """Opens ``folder`` as teacher or student, told apart by its scheduler.
+
+    Raises:
+        StraightflowError: If it can be neither; see :func:`pipeline.models.accepted_teacher.accept_teacher` and
+            :func:`pipeline.models.networks.load_network`.
+    """
+    is_student = read_scheduler_config(folder).get("_class_name") == FLOW_SCHEDULER
+    noise_schedule = None if is_student else read_teacher(folder).noise_schedule
     network = load_network(folder)
-    scheduler = read_scheduler_config(folder)
     return Sampler(
         shape=sample_shape(network),
         fingerprint=fingerprint_folder(folder),
-        noise_schedule=None if scheduler.get("_class_name") == FLOW_SCHEDULER else read_noise_schedule(scheduler),
+        noise_schedule=noise_schedule,
         network=runtime.place(network),
         runtime=runtime,
         noise=noise_of(network),

@@ -14,6 +14,7 @@ import torch
 
 from pipeline.models.diffusers_layout import read_scheduler_config
 from pipeline.system.atomic import atomic_folder
+from pipeline.system.file_hashes import HASHES, write_hashes
 
 if TYPE_CHECKING:
     from diffusers import ModelMixin
@@ -42,7 +43,7 @@ def predict_velocity(
 
 
 def save_student(network: ModelMixin, folder: Path) -> None:
-    """Saves a student as a plain diffusers pipeline, atomically."""
+    """Saves a student as a plain diffusers pipeline with the hashes of its files, atomically."""
     # With SciPy's statistics and networks of all kinds, which only whoever saves waits for.
     from diffusers import DDPMPipeline, FlowMatchEulerDiscreteScheduler
 
@@ -51,6 +52,7 @@ def save_student(network: ModelMixin, folder: Path) -> None:
     )
     with atomic_folder(folder, ours=is_saved_pipeline) as temporary:
         pipeline.save_pretrained(temporary)
+        write_hashes(temporary)
 
 
 def is_saved_pipeline(folder: Path) -> bool:
@@ -58,7 +60,7 @@ def is_saved_pipeline(folder: Path) -> bool:
     files = {item.relative_to(folder).as_posix() for item in folder.rglob("*") if not item.is_dir()}
     weights = {name for name in files if name.startswith("unet/diffusion_pytorch_model")}
     parts = {"model_index.json", "scheduler/scheduler_config.json", "unet/config.json"}
-    return bool(weights) and files == parts | weights
+    return bool(weights) and files - {HASHES} == parts | weights
 
 
 def is_saved_student(folder: Path) -> bool:

@@ -25,8 +25,8 @@ from safetensors.torch import load_file, save_file
 
 from pipeline.system.atomic import publish_folder, write_json
 from pipeline.system.errors import StraightflowError, one_line
+from pipeline.system.file_hashes import changed_file, file_hashes
 from pipeline.system.file_lock import file_lock
-from pipeline.system.hashes import changed_file, file_hashes
 from pipeline.system.leftovers import clear_leftovers
 from pipeline.training.ema import Ema
 from pipeline.training.meter import LossRecord, Meter

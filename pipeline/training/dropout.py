@@ -6,15 +6,33 @@ import torch
 from diffusers import ModelMixin
 
 from pipeline.flow.noise import derived_key
+from pipeline.system.errors import StraightflowError
+
+# By name, since importing diffusers' networks takes a second, which points do without.
+RESIDUAL_BLOCKS = ("ResnetBlock2D", "ResnetBlockCondNorm2D")
 
 
 def set_dropout(network: ModelMixin, probability: float) -> None:
-    """Sets every dropout layer of ``network``, and the value its saved configuration names, to ``probability``."""
+    """Sets the dropout of every residual block, and the value that the saved configuration names, to ``probability``.
+
+    These are the layers that ``UNet2DModel(dropout=…)`` sets, so that the network is the same when it is made anew or
+    opened again; attention drops nothing.
+
+    Raises:
+        StraightflowError: If the network has no residual blocks and is to drop something.
+    """
+    if "dropout" not in network.config:
+        if probability > 0:
+            raise StraightflowError(
+                expected=f"dropout: 0 for a {type(network).__name__}, which has no residual blocks to drop from",
+                found=str(probability),
+                mend="leave dropout out",
+            )
+        return
     for module in network.modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.p = probability
-    if "dropout" in network.config:
-        network.register_to_config(dropout=probability)
+        if type(module).__name__ in RESIDUAL_BLOCKS:
+            module.dropout.p = probability
+    network.register_to_config(dropout=probability)
 
 
 def has_dropout(network: torch.nn.Module) -> bool:

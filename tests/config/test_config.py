@@ -108,6 +108,8 @@ def test_a_sweep_that_cannot_be_measured_is_refused(change: dict[str, Any], mess
         ("data.num_points=0", r"data\.num_points.*greater than 0"),
         ("data.resolution=8", "takes num_points, and null for resolution"),
         ("data.source=digits", "takes resolution and channels"),
+        ("+distill.dropout=0.1", r"distill\.dropout is of residual blocks"),
+        ("+rounds.round1.train.dropout=0.1", r"rounds\.round1\.train\.dropout is of residual blocks"),
         ("features.name=classifier", "features.name must be 'points'"),
         ("+flows.flow.noise={mean: [0.0, 1.0]}", r"flows\.flow\.noise\.mean has 2 entries"),
     ],

@@ -8,7 +8,7 @@ import torch
 from diffusers import DDPMScheduler, DPMSolverMultistepScheduler, UniPCMultistepScheduler
 
 from pipeline.config.solver import TEACHER_SOLVERS
-from pipeline.diffusion.noise_schedule import IMAGE, Node, read_noise_schedule
+from pipeline.diffusion.noise_schedule import IMAGE, Node, noise_schedule_of
 from pipeline.diffusion.solvers import GRID_SOLVERS, corrector_weights, ddim, dpmpp_2m, heun, predictor_weights, unipc
 
 MEAN, STD = 0.4, 0.5
@@ -108,7 +108,7 @@ def test_the_solvers_are_those_of_diffusers(solver, scheduler_class, settings, b
     config = dict(DDPMScheduler(beta_schedule=betas, prediction_type="sample").config)
     theirs = scheduler_class.from_config(config, timestep_spacing="trailing", final_sigmas_type="zero", **settings)
     theirs.set_timesteps(num_steps)
-    schedule = read_noise_schedule(config)
+    schedule = noise_schedule_of(DDPMScheduler.from_config(config))
     nodes = schedule.nodes(num_steps)
     assert [node.time for node in nodes[:-1]] == theirs.timesteps.tolist()
 

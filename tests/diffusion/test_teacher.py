@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -81,7 +82,7 @@ PROCESSES = [
 def process(prediction: str = "epsilon", betas: str = "linear", zero_snr: bool = False) -> Process:
     scheduler = DDPMScheduler(prediction_type=prediction, beta_schedule=betas, rescale_betas_zero_snr=zero_snr)
     level = alphas_cumprod(betas, zero_snr=zero_snr)
-    return Process(dict(scheduler.config), np.sqrt(level), np.sqrt(1 - level), OUTPUTS[prediction])
+    return Process(json.loads(scheduler.to_json_string()), np.sqrt(level), np.sqrt(1 - level), OUTPUTS[prediction])
 
 
 def solve(teacher: Process, name: str, num_steps: int | None = None, tolerance: float | None = None):

@@ -13,6 +13,7 @@ from pipeline.metrics.classifier import ImageClassifier
 from pipeline.metrics.features import FeatureExtractor, open_extractor, save_classifier
 from pipeline.metrics.moments import moments_of
 from pipeline.system.errors import StraightflowError
+from pipeline.system.file_hashes import HASHES
 
 CPU = torch.device("cpu")
 CONFIG: FeaturesConfig = load_config(ROOT / "params.yaml").features
@@ -34,6 +35,9 @@ def test_a_classifier_that_is_missing_damaged_or_of_other_images_is_refused(tmp_
     with pytest.raises(StraightflowError, match="3×16×16"):
         open_extractor(CONFIG, tmp_path / "net", (3, 16, 16), CPU)
     (tmp_path / "net/weights.safetensors").write_bytes(b"damaged")
+    with pytest.raises(StraightflowError, match=r"weights\.safetensors with SHA-256"):
+        open_extractor(CONFIG, tmp_path / "net", (1, 8, 8), CPU)
+    (tmp_path / "net" / HASHES).unlink()
     with pytest.raises(StraightflowError, match="dvc repro classifier"):
         open_extractor(CONFIG, tmp_path / "net", (1, 8, 8), CPU)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import urllib.request
 from pathlib import Path
 
@@ -10,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 import torchvision
+from pydantic import ValidationError
 
 from pipeline.config.evaluation import InceptionConfig
-from pipeline.metrics.inception import find_weights, load_inception
+from pipeline.metrics.inception import PUBLISHED, find_weights, load_inception
 from pipeline.system.errors import StraightflowError
-from pipeline.system.fingerprint import fingerprint_file
 
 CPU = torch.device("cpu")
 IMAGES = torch.randint(0, 256, (2, 3, 12, 12), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
@@ -74,15 +75,55 @@ def test_modes_with_equal_weights_differ_by_their_resizing_alone(weights: dict[s
     assert by_rounding < 1e-3 * np.abs(clean(flat)).max()
 
 
-def test_a_configured_file_is_checked_by_its_hash(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", ["clean", "legacy_tensorflow", "legacy_pytorch"])
+def test_a_configured_file_is_opened_only_with_its_hash(mode, tmp_path: Path, monkeypatch) -> None:
     path = tmp_path / "weights.pt"
     path.write_bytes(b"weights")
-    digest = fingerprint_file(path)
-    assert find_weights(InceptionConfig(mode="clean", weights=str(path), sha256=digest)) == path
-    with pytest.raises(StraightflowError, match="SHA-256 00000000"):
-        find_weights(InceptionConfig(mode="clean", weights=str(path), sha256="0" * 8))
+    digest = hashlib.sha256(b"weights").hexdigest()
+    assert find_weights(InceptionConfig(mode=mode, weights=str(path), sha256=digest)) == path
+    with pytest.raises(StraightflowError, match=f"SHA-256 {'0' * 64}"):
+        find_weights(InceptionConfig(mode=mode, weights=str(path), sha256="0" * 64))
+    with pytest.raises(StraightflowError, match=f"found: {digest}(.|\\n)*features.inception.sha256 to the hash found"):
+        find_weights(InceptionConfig(mode=mode, weights=str(path), sha256=None))
     with pytest.raises(StraightflowError, match="no such file"):
-        find_weights(InceptionConfig(mode="clean", weights=str(tmp_path / "none.pt"), sha256=None))
+        find_weights(InceptionConfig(mode=mode, weights=str(tmp_path / "none.pt"), sha256=None))
+    monkeypatch.setitem(PUBLISHED, mode, ("", digest))  # a copy of the published file needs no hash
+    assert find_weights(InceptionConfig(mode=mode, weights=str(path), sha256=None)) == path
+
+
+@pytest.mark.parametrize("start", ["f58cb9b6", "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f"])
+def test_the_start_of_a_hash_is_no_hash(start: str) -> None:
+    with pytest.raises(ValidationError, match="sha256"):
+        InceptionConfig(mode="clean", weights="weights.pt", sha256=start)
+
+
+def test_published_hashes_are_whole_and_go_with_the_published_names() -> None:
+    for url, digest in PUBLISHED.values():
+        assert len(bytes.fromhex(digest)) == 32
+        assert url.endswith((f"-{digest[:8]}.pth", "/inception-2015-12-05.pt"))
+
+
+@pytest.mark.parametrize("mode", ["clean", "legacy_pytorch"])
+def test_a_published_file_that_was_changed_is_refused(mode, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    url, digest = PUBLISHED[mode]
+    path = tmp_path / "checkpoints" / url.rsplit("/", 1)[1]
+    path.parent.mkdir()
+    path.write_bytes(b"not what was published")
+    with pytest.raises(StraightflowError, match=f"SHA-256 {digest}(.|\\n)*move the file elsewhere"):
+        find_weights(InceptionConfig(mode=mode, weights=None, sha256=None))
+    assert path.is_file()
+
+
+@pytest.mark.parametrize("mode", ["clean", "legacy_pytorch"])
+def test_a_download_that_is_not_the_published_file_is_not_kept(mode, tmp_path: Path, monkeypatch) -> None:
+    url = f"file://{tmp_path / 'weights.pt'}"
+    (tmp_path / "weights.pt").write_bytes(b"not what was published")
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+    monkeypatch.setitem(PUBLISHED, mode, (url, PUBLISHED[mode][1]))
+    with pytest.raises(StraightflowError, match="hash"):
+        find_weights(InceptionConfig(mode=mode, weights=None, sha256=None))
+    assert not (tmp_path / "hub/checkpoints/weights.pt").exists()
 
 
 def test_without_weights_and_network_the_message_says_where_they_go(tmp_path: Path, monkeypatch) -> None:

@@ -80,6 +80,7 @@ def test_an_old_flat_checkpoint_is_a_teacher(tmp_path: Path, suffix: str) -> Non
     else:
         save_file(weights, flat / "diffusion_pytorch_model.safetensors")
 
+    assert check_of(flat)["pretrained"] == str(flat)
     adopt_pretrained(str(flat), (3, 16, 16), tmp_path / "teacher")
     adopted = load_network(tmp_path / "teacher")
     x, t = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0)), torch.tensor([3, 900])
@@ -91,13 +92,8 @@ def test_an_old_flat_checkpoint_is_a_teacher(tmp_path: Path, suffix: str) -> Non
     assert list((tmp_path / "teacher/unet").glob("*.bin")) == []
 
 
-def test_the_check_reads_a_flat_checkpoint(tmp_path: Path) -> None:
-    default_sections = composed()
-    (tmp_path / "config.json").write_text(json.dumps(UNET))
-    (tmp_path / "scheduler_config.json").write_text(json.dumps(SCHEDULER))
-    torch.save({}, tmp_path / "diffusion_pytorch_model.bin")
-    teacher = TeacherConfig.model_validate(default_sections["teacher"] | {"pretrained": str(tmp_path)})
-    data = DataConfig.model_validate(
-        default_sections["data"] | {"source": "hub", "location": "any", "channels": 3, "resolution": 16}
-    )
-    assert check_teacher(teacher, data, {})["pretrained"] == str(tmp_path)
+def check_of(folder: Path) -> dict[str, object]:
+    sections = composed()
+    teacher = TeacherConfig.model_validate(sections["teacher"] | {"pretrained": str(folder)})
+    images = {"source": "hub", "location": "any", "channels": 3, "resolution": 16}
+    return check_teacher(teacher, DataConfig.model_validate(sections["data"] | images), {})

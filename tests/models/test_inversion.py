@@ -10,12 +10,12 @@ from diffusers import DDPMScheduler
 
 from pipeline.config.solver import SolverConfig
 from pipeline.couplings.noise_normality import noise_normality
-from pipeline.diffusion.noise_schedule import read_noise_schedule
+from pipeline.diffusion.noise_schedule import noise_schedule_of
 from pipeline.diffusion.teacher import generate
 from pipeline.models.inversion import STUDENT_LEAST_NOISE, invert_student, invert_teacher
 from pipeline.system.errors import StraightflowError
 
-SCHEDULE = read_noise_schedule(dict(DDPMScheduler(prediction_type="v_prediction").config))
+SCHEDULE = noise_schedule_of(DDPMScheduler(prediction_type="v_prediction"))
 # The last pixel is the same in all images, as a black margin is.
 MEAN = torch.tensor([0.4, -0.2, 0.0, -1.0]).reshape(1, 1, 2, 2)
 STD = torch.tensor([0.5, 0.3, 0.1, 0.0]).reshape(1, 1, 2, 2)

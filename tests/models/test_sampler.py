@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 from pipeline.models.networks import load_network
 from pipeline.models.student import save_student
 from pipeline.system.errors import StraightflowError
+from pipeline.system.file_hashes import HASHES
 
 
 @pytest.mark.parametrize(
@@ -23,6 +24,7 @@ def test_weights_of_another_architecture_are_refused_by_the_tensor_that_differs(
     tiny_unet, tmp_path: Path, change, message: str
 ) -> None:
     save_student(tiny_unet, tmp_path)
+    (tmp_path / HASHES).unlink()  # as in a folder from elsewhere
     file = tmp_path / "unet/diffusion_pytorch_model.safetensors"
     weights = load_file(file)
     change(weights)

@@ -13,7 +13,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-import pipeline.system.hashes as hashes
+import pipeline.system.file_hashes as hashes
 from pipeline.system.errors import StraightflowError
 from pipeline.system.fingerprint import fingerprint_file
 from pipeline.training.checkpoint import CheckpointFolder, TrainingState, load_average, saved_averages

@@ -1,0 +1,225 @@
+"""What a saved scheduler says about the forward process: read by allow-lists, so that nothing is taken for another.
+
+diffusers fills settings that are missing with the defaults of the class and ignores those that it does not know; here
+both are errors. Settings that only shape sampling are known by name and ignored.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeGuard
+
+from pipeline.system.errors import StraightflowError, nearest
+
+VARIANCE_EXPLODING = "ScoreSdeVeScheduler"
+VARIANCE_PRESERVING = (
+    "DDIMInverseScheduler",
+    "DDIMParallelScheduler",
+    "DDIMScheduler",
+    "DDPMParallelScheduler",
+    "DDPMScheduler",
+    "DEISMultistepScheduler",
+    "DPMSolverMultistepInverseScheduler",
+    "DPMSolverMultistepScheduler",
+    "DPMSolverSinglestepScheduler",
+    "EulerAncestralDiscreteScheduler",
+    "EulerDiscreteScheduler",
+    "HeunDiscreteScheduler",
+    "KDPM2AncestralDiscreteScheduler",
+    "KDPM2DiscreteScheduler",
+    "LMSDiscreteScheduler",
+    "PNDMScheduler",
+    "SASolverScheduler",
+    "UniPCMultistepScheduler",
+)
+"""Samplers of one process: x = √ᾱ x_1 + √(1 - ᾱ) ε at whole times from 0, ᾱ the products of 1 - beta."""
+
+BETA_SCHEDULES = ("linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid", "laplace")
+Prediction = Literal["epsilon", "v_prediction", "sample"]
+PREDICTION_TYPES: tuple[Prediction, ...] = ("epsilon", "v_prediction", "sample")
+
+MOST_LEVELS = 1_000_000
+
+_PRESERVING_PROCESS = frozenset(
+    {"num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas", "prediction_type"}
+) | {"rescale_betas_zero_snr"}
+_EXPLODING_PROCESS = frozenset({"num_train_timesteps", "sigma_min", "sigma_max"})
+
+# Settings that make it another process, with the values at which they do not.
+_ONLY_AT: Mapping[str, tuple[Any, ...]] = {
+    "use_flow_sigmas": (False, None),
+    "use_dynamic_shifting": (False, None),
+    "shift_terminal": (None,),
+    "timestep_type": ("discrete",),
+    "predict_epsilon": (True, None),  # diffusers before 0.10 said so instead of prediction_type
+}
+_OF_SAMPLING_ALONE = frozenset(
+    {
+        "algorithm_type",
+        "clip_sample",
+        "clip_sample_range",
+        "correct_steps",
+        "corrector_order",
+        "disable_corrector",
+        "dynamic_thresholding_ratio",
+        "euler_at_final",
+        "final_sigmas_type",
+        "flow_shift",
+        "interpolation_type",
+        "lambda_min_clipped",
+        "lower_order_final",
+        "predict_x0",
+        "predictor_order",
+        "sample_max_value",
+        "sampling_eps",
+        "set_alpha_to_one",
+        "skip_prk_steps",
+        "snr",
+        "solver_order",
+        "solver_p",
+        "solver_type",
+        "steps_offset",
+        "tau_func",
+        "tensor_format",
+        "thresholding",
+        "time_shift_type",
+        "timestep_spacing",
+        "timesteps",
+        "use_beta_sigmas",
+        "use_exponential_sigmas",
+        "use_karras_sigmas",
+        "use_lu_lambdas",
+        "variance_type",
+    }
+)
+# Of sampling alone where betas fix the process.
+_SIGMA_BOUNDS = frozenset({"sigma_min", "sigma_max"})
+
+
+@dataclass(frozen=True)
+class PreservingSettings:
+    """A variance-preserving process.
+
+    Attributes:
+        scheduler: Arguments of ``DDPMScheduler``, which compute its betas.
+        prediction: What the network predicts.
+    """
+
+    scheduler: dict[str, Any]
+    prediction: Prediction
+
+
+@dataclass(frozen=True)
+class ExplodingSettings:
+    """A variance-exploding process: geometric scales of noise on images in [0, 1]."""
+
+    num_levels: int
+    sigma_min: float
+    sigma_max: float
+
+
+def read_settings(config: Mapping[str, Any]) -> PreservingSettings | ExplodingSettings:
+    """Reads the content of ``scheduler_config.json``.
+
+    Raises:
+        StraightflowError: If the class is of no supported process, a setting of the process is missing, of another
+            kind or out of range, or there is a setting that is not known.
+    """
+    kind = config.get("_class_name")
+    if kind == VARIANCE_EXPLODING:
+        _require_known(config, _EXPLODING_PROCESS)
+        low, high = _number(config, "sigma_min"), _number(config, "sigma_max")
+        if not 0 < low < high:
+            raise _refusal("0 < sigma_min < sigma_max", f"sigma_min {low}, sigma_max {high}")
+        return ExplodingSettings(_num_levels(config), low, high)
+    if kind not in VARIANCE_PRESERVING:
+        raise StraightflowError(
+            expected=f"a scheduler of a diffusion process with betas ({', '.join(VARIANCE_PRESERVING)}), "
+            f"or {VARIANCE_EXPLODING}",
+            found=str(config.get("_class_name", "a scheduler without a name")),
+            mend="save the teacher with the scheduler it was trained with, or name another teacher",
+        )
+    _require_known(config, _PRESERVING_PROCESS | _SIGMA_BOUNDS)
+    return PreservingSettings(_betas(config) | {"num_train_timesteps": _num_levels(config)}, _prediction(config))
+
+
+def _betas(config: Mapping[str, Any]) -> dict[str, Any]:
+    rescale = config.get("rescale_betas_zero_snr", False)
+    if not isinstance(rescale, bool):
+        raise _refusal("true or false for rescale_betas_zero_snr", repr(rescale))
+    trained = config.get("trained_betas")
+    if trained is not None:
+        return {"trained_betas": _trained_betas(trained, _num_levels(config)), "rescale_betas_zero_snr": rescale}
+    schedule = config.get("beta_schedule")
+    if schedule not in BETA_SCHEDULES:
+        raise _refusal(f"beta_schedule {', '.join(BETA_SCHEDULES)}", repr(schedule))
+    start, end = _number(config, "beta_start"), _number(config, "beta_end")
+    if not 0 < start <= end < 1:
+        raise _refusal("0 < beta_start ≤ beta_end < 1", f"beta_start {start}, beta_end {end}")
+    return {
+        "beta_schedule": schedule,
+        "beta_start": start,
+        "beta_end": end,
+        "rescale_betas_zero_snr": rescale,
+    }
+
+
+def _trained_betas(betas: Any, num_levels: int) -> list[float]:
+    if not isinstance(betas, list | tuple) or not all(_is_number(beta) for beta in betas):
+        raise _refusal("a list of numbers in trained_betas", type(betas).__name__)
+    if len(betas) != num_levels:
+        raise _refusal(f"{num_levels} trained_betas, as num_train_timesteps says", str(len(betas)))
+    return [float(beta) for beta in betas]
+
+
+def _prediction(config: Mapping[str, Any]) -> Prediction:
+    found = config.get("prediction_type", "epsilon")  # what diffusers had before there was a choice
+    for known in PREDICTION_TYPES:
+        if found == known:
+            return known
+    raise StraightflowError(
+        expected=f"prediction_type {', '.join(PREDICTION_TYPES)}",
+        found=repr(found),
+        mend="correct scheduler_config.json to what the teacher predicts, or name another teacher",
+    )
+
+
+def _num_levels(config: Mapping[str, Any]) -> int:
+    count = config.get("num_train_timesteps")
+    if not isinstance(count, int) or isinstance(count, bool) or not 3 <= count <= MOST_LEVELS:
+        raise _refusal(f"num_train_timesteps from 3 to {MOST_LEVELS:,}", repr(count))
+    return count
+
+
+def _require_known(config: Mapping[str, Any], process: frozenset[str]) -> None:
+    for name, value in config.items():
+        if name.startswith("_") or name in process or name in _OF_SAMPLING_ALONE:
+            continue
+        if name not in _ONLY_AT:
+            raise _refusal(
+                "settings of the scheduler that are known not to change the process",
+                f"{name}: {value!r}{nearest(name, process)}",
+            )
+        if value not in _ONLY_AT[name]:
+            raise _refusal(f"{name}: {_ONLY_AT[name][0]!r}, as other values make another process", repr(value))
+
+
+def _number(config: Mapping[str, Any], name: str) -> float:
+    value = config.get(name)
+    if not _is_number(value):
+        raise _refusal(f"a number for {name}", "none" if value is None else repr(value))
+    return float(value)
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _refusal(expected: str, found: str) -> StraightflowError:
+    return StraightflowError(
+        expected=f"{expected}, in the teacher's scheduler_config.json",
+        found=found[:200],
+        mend="correct it to what the teacher was trained with, or name another teacher",
+    )

@@ -1,0 +1,196 @@
+"""Which models may be teachers: decided in one place, for `check` and for whoever opens one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeGuard
+
+import torch
+from diffusers import ModelMixin
+
+from pipeline.diffusion.noise_schedule import NoiseSchedule, read_noise_schedule
+from pipeline.models.diffusers_layout import locate, read_json, read_scheduler_config
+from pipeline.models.networks import KINDS, class_count, load_network, network_class, require_known_settings
+from pipeline.system.errors import StraightflowError, one_line
+
+
+@dataclass(frozen=True)
+class AcceptedTeacher:
+    """What the configuration of a teacher says.
+
+    Attributes:
+        shape: Of one sample, (channels, height, width) or (dim,).
+        noise_schedule: Its forward process.
+    """
+
+    shape: tuple[int, ...]
+    noise_schedule: NoiseSchedule
+
+
+def accept_teacher(network: Mapping[str, Any], scheduler: Mapping[str, Any], origin: str) -> AcceptedTeacher:
+    """Decides from a model's configuration alone whether it may be a teacher.
+
+    Args:
+        network: Content of the network's ``config.json``.
+        scheduler: Content of ``scheduler_config.json``.
+        origin: Names the model in errors.
+
+    Raises:
+        StraightflowError: If the network is of another kind, has settings that are not known, is conditioned on more
+            than a continuous time and a class, cannot be built or called, or does not go with the process; or if
+            the process is not supported, see :func:`pipeline.diffusion.noise_schedule.read_noise_schedule`.
+    """
+    noise_schedule = read_noise_schedule(scheduler)
+    kind = network.get("_class_name", "UNet2DModel")
+    if kind not in KINDS:
+        raise StraightflowError(
+            expected=f"a UNet2DModel in {origin}", found=str(kind), mend="name a checkpoint of diffusers' DDPMPipeline"
+        )
+    require_known_settings(network, kind, origin)
+    shape = (_image_shape if kind == "UNet2DModel" else _point_shape)(network, origin)
+    if kind == "UNet2DModel":
+        _require_time_embedding(network, noise_schedule, origin)
+    settings = {name: value for name, value in network.items() if not name.startswith("_")}
+    require_callable(lambda: network_class(kind)(**settings), shape, class_count(network), origin)
+    return AcceptedTeacher(shape, noise_schedule)
+
+
+def read_teacher(folder: Path) -> AcceptedTeacher:
+    """:func:`accept_teacher` of a folder on this machine."""
+    location = locate(folder, "unet", "config.json")
+    return accept_teacher(read_json(location / "config.json"), read_scheduler_config(folder), str(location))
+
+
+def open_teacher(folder: Path, shape: tuple[int, ...], name: str) -> ModelMixin:
+    """The network of a teacher brought along, as it is adopted: accepted, of the data's shape, its weights read.
+
+    Args:
+        folder: Where it lies.
+        shape: Of the data's samples.
+        name: As the user called it, for errors.
+
+    Raises:
+        StraightflowError: If it may not be a teacher, makes samples of another shape or cannot be read.
+    """
+    require_shape(read_teacher(folder).shape, shape, name)
+    return load_network(folder)
+
+
+def require_shape(found: tuple[int, ...], wanted: tuple[int, ...], name: str) -> None:
+    """Checks that the teacher ``name`` makes samples of the data's shape.
+
+    Raises:
+        StraightflowError: If it does not.
+    """
+    if found != wanted:
+        raise StraightflowError(
+            expected=f"a teacher of images (channels, height, width) = {wanted}, as the data has",
+            found=f"{found} in {name}",
+            mend="set data.channels and data.resolution to the teacher's, or name another teacher",
+        )
+
+
+def require_callable(
+    build: Callable[[], ModelMixin], shape: tuple[int, ...], num_classes: int | None, origin: str
+) -> None:
+    """Builds a network without its weights and calls it, so that sizes that do not fit are told at once.
+
+    Args:
+        build: Makes the network on the default device, which is one without memory while it is called.
+        shape: Of one sample.
+        num_classes: Classes that it is conditioned on; None for none.
+        origin: Names it in errors.
+
+    Raises:
+        StraightflowError: If it cannot be built, or its output has not the shape of its input (twice the channels
+            with a learned variance).
+    """
+    classes = () if num_classes is None else (torch.zeros(1, dtype=torch.long, device="meta"),)
+    try:
+        with torch.device("meta"), torch.no_grad():
+            output = build()(torch.empty(1, *shape), torch.zeros(1), *classes).sample.shape
+    except Exception as error:  # settings of any kind reach code that does not check them
+        raise StraightflowError(
+            expected=f"a network that takes samples of shape {shape}, in {origin}",
+            found=f"{type(error).__name__}: {one_line(error)}",
+            mend="correct its settings (channels, groups, heads, blocks, size), or name another model",
+        ) from error
+    if tuple(output) not in ((1, *shape), (1, 2 * shape[0], *shape[1:])):
+        raise StraightflowError(
+            expected=f"an output of the shape of its input, {shape}, in {origin}",
+            found=str(tuple(output[1:])),
+            mend="correct its settings, or name another model",
+        )
+
+
+def _require_time_embedding(config: Mapping[str, Any], noise_schedule: NoiseSchedule, origin: str) -> None:
+    """Checks that a UNet can be asked at every time of its process, between whole ones too."""
+    found = config.get("time_embedding_type", "positional")
+    # A Fourier embedding takes the logarithm of the time, which is the noise's scale; indices start at 0.
+    allowed = ("positional", "fourier") if noise_schedule.exploding else ("positional",)
+    if found not in allowed:
+        raise StraightflowError(
+            expected=f"time_embedding_type {' or '.join(allowed)} in {origin}, which takes any time of its process",
+            found=repr(found),
+            mend="name another teacher, or the scheduler that this one was trained with",
+        )
+
+
+def _image_shape(config: Mapping[str, Any], origin: str) -> tuple[int, int, int]:
+    channels, out_channels = config.get("in_channels", 3), config.get("out_channels", 3)
+    if not _is_count(channels) or out_channels not in (channels, 2 * channels):
+        raise StraightflowError(
+            expected=f"as many output channels as input channels ({channels!r}) in {origin}, or twice as many with a "
+            "learned variance",
+            found=repr(out_channels),
+            mend="name an unconditional model",
+        )
+    size = config.get("sample_size")
+    height, width = size if isinstance(size, list | tuple) and len(size) == 2 else (size, size)
+    if not _is_count(height) or height != width:
+        raise StraightflowError(
+            expected=f"a square sample_size in {origin}", found=str(size), mend="write the image size there"
+        )
+    levels = config.get("block_out_channels", (224, 448, 672, 896))  # the default of diffusers
+    if not isinstance(levels, list | tuple) or not levels or not all(_is_count(level) for level in levels):
+        raise StraightflowError(
+            expected=f"a list of channels in block_out_channels in {origin}",
+            found=str(levels)[:80],
+            mend="correct config.json, or name another teacher",
+        )
+    require_halvings(height, len(levels), origin)
+    return channels, height, height
+
+
+def _point_shape(config: Mapping[str, Any], origin: str) -> tuple[int]:
+    dim = config.get("in_channels")
+    if not _is_count(dim):
+        raise StraightflowError(
+            expected=f"the dimension of a point in in_channels in {origin}",
+            found=repr(dim),
+            mend="correct config.json, or name another teacher",
+        )
+    return (dim,)
+
+
+def require_halvings(size: int, num_levels: int, origin: str) -> None:
+    """Checks that a UNet of ``num_levels`` resolutions can halve images of side ``size`` as often as it must.
+
+    Raises:
+        StraightflowError: If it cannot.
+    """
+    halvings = num_levels - 1
+    if size % 2**halvings:
+        fitting = size + -size % 2**halvings
+        raise StraightflowError(
+            expected=f"images whose side divides by {2**halvings}, since the {num_levels} levels of {origin} "
+            f"halve it {halvings} times",
+            found=f"{size}×{size}",
+            mend=f"give fewer levels, or images of {fitting}×{fitting} (data.resolution)",
+        )
+
+
+def _is_count(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0

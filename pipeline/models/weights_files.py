@@ -1,0 +1,121 @@
+"""The files of a network's weights, as diffusers picks them, judged by their headers alone."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from pipeline.models.diffusers_layout import read_json
+from pipeline.system.errors import StraightflowError, one_line
+
+WEIGHTS = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
+SHARDED_WEIGHTS = "diffusion_pytorch_model.safetensors.index.json"
+FLOAT_TYPES = ("F16", "BF16", "F32", "F64")
+
+
+def require_whole_weights(folder: Path) -> None:
+    """Checks that a network's weights are there, whole and of one saving, without reading a tensor.
+
+    Raises:
+        StraightflowError: If a file is missing, cut off or unreadable, holds other than real numbers, or an index of
+            shards does not say what the shards hold.
+    """
+    present = [folder / name for name in WEIGHTS if (folder / name).is_file()]
+    index = folder / SHARDED_WEIGHTS
+    if index.is_file():
+        _require_true_index(index, [path for path in present if path.suffix == ".safetensors"])
+        return
+    if not present:
+        raise StraightflowError(
+            expected=f"{' or '.join(WEIGHTS)} in {folder}", found="neither", mend="complete the checkpoint"
+        )
+    for path in present:
+        if path.suffix == ".bin":
+            _require_whole_archive(path)
+        else:
+            tensors_in(path)
+
+
+def tensors_in(path: Path) -> dict[str, dict[str, Any]]:
+    """The entries of a safetensors file's header, by tensor.
+
+    Raises:
+        StraightflowError: If the file is missing, cut off or unreadable, or holds other than floating-point numbers.
+    """
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as stream:
+            header_bytes = int.from_bytes(stream.read(8), "little")
+            if header_bytes > size - 8:
+                raise _broken(path, f"{size} bytes, too few for the header")
+            header = json.loads(stream.read(header_bytes))
+        tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
+        end = 8 + header_bytes + max((int(entry["data_offsets"][1]) for entry in tensors.values()), default=0)
+        types = {name: str(entry["dtype"]) for name, entry in tensors.items()}
+    except OSError as error:
+        raise _broken(path, one_line(error)) from error
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
+        raise _broken(path, "no readable header") from error
+    if size != end:
+        raise _broken(path, f"{size} bytes instead of {end}")
+    for name, found in types.items():
+        if found not in FLOAT_TYPES:
+            raise StraightflowError(
+                expected=f"tensors of {', '.join(FLOAT_TYPES)} in {path}",
+                found=f"{found} in {name}",
+                mend="save the checkpoint without quantisation, or name another one",
+            )
+    return tensors
+
+
+def _require_true_index(index: Path, whole: list[Path]) -> None:
+    if whole:
+        raise StraightflowError(
+            expected=f"one saving of the weights in {index.parent}",
+            found=f"{whole[0].name} beside {index.name}, which is older or newer",
+            mend="keep the one that was saved last there, and the other elsewhere",
+        )
+    content = read_json(index)
+    listed = content.get("weight_map")
+    if not isinstance(listed, dict) or not all(_is_plain_name(name) for name in listed.values()):
+        raise StraightflowError(
+            expected=f"a weight_map from tensors to files beside it in {index}",
+            found=str(listed)[:80],
+            mend="save the checkpoint again",
+        )
+    if not isinstance(content.get("metadata"), dict):  # diffusers writes into it
+        raise StraightflowError(expected=f"metadata in {index}", found="none", mend="save the checkpoint again")
+    held = {(tensor, name) for name in set(listed.values()) for tensor in tensors_in(index.parent / name)}
+    differing = held ^ set(listed.items())
+    if differing:
+        tensor, name = min(differing)
+        where = "in the file alone" if (tensor, name) in held else "in the index alone"
+        raise StraightflowError(
+            expected=f"an index {index} of what its shards hold",
+            found=f"{tensor} of {name} {where}, {len(differing)} such in all",
+            mend="copy index and shards of one saving together again, or name another checkpoint",
+        )
+
+
+def _require_whole_archive(path: Path) -> None:
+    # torch wrote its own archive before 1.6; both formats load, only the newer one can be checked cheaply.
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(2)
+        cut_off = start == b"PK" and not zipfile.is_zipfile(path)
+    except OSError as error:
+        raise _broken(path, one_line(error)) from error
+    if not start:
+        raise _broken(path, "no bytes")
+    if cut_off:
+        raise _broken(path, "a truncated archive")
+
+
+def _is_plain_name(name: object) -> bool:
+    return isinstance(name, str) and Path(name).name == name
+
+
+def _broken(path: Path, problem: str) -> StraightflowError:
+    return StraightflowError(expected=f"whole weights in {path}", found=problem, mend="copy or download the file again")
