@@ -60,7 +60,7 @@ class Counts:
 
 def copied_project(folder: Path, preset: str) -> Path:
     """A repository with every file that git knows, as it is now, composed from ``preset`` with frequent checkpoints."""
-    listed = subprocess.run(["git", "ls-files", "-z"], check=True, capture_output=True, text=True).stdout
+    listed = subprocess.run(["git", "ls-files", "-z"], check=True, capture_output=True, encoding="utf-8").stdout
     for name in filter(None, listed.split("\0")):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(name, folder / name)
@@ -166,7 +166,7 @@ def _is_mapping(lock: Path) -> bool:
     if not lock.exists():
         return True
     try:
-        return isinstance(json.loads(lock.read_text()), dict)
+        return isinstance(json.loads(lock.read_text("utf-8")), dict)
     except ValueError:
         return False
 
@@ -200,7 +200,7 @@ def main() -> None:
         alone = shutil.copytree(fresh, folder / "alone")
         began = time.monotonic()
         if start(alone, folder / "alone.log").wait() != 0:
-            raise SystemExit((folder / "alone.log").read_text()[-3000:])
+            raise SystemExit((folder / "alone.log").read_text("utf-8")[-3000:])
         whole = time.monotonic() - began
         expected = outputs_of(alone)
         print(f"uninterrupted: {whole:.0f} s, {len(expected)} files", flush=True)

@@ -70,7 +70,7 @@ def changed(preset: str, changes: dict[str, Any]) -> dict[str, Any]:
         ("rounds.round1.couplings.image_to_noise", None, TO_NOISE | {"share": 0.0001}, "comes to none of 500"),
         ("watch", WATCHED | {"fid_num_samples": 64}, WATCHED | {"fid_num_samples": 63}, "watch.fid_num_samples"),
         ("data.heldout_split", None, "train", "nothing would be held out"),
-        ("data.subset", None, "plain_text", "subset is for source 'hub'"),
+        ("data.subset", None, "plain_text", "only data sets on the hub have one"),
         ("name", "a" * 64, "a" * 65, "at most 64 characters"),
     ],
 )

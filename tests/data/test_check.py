@@ -246,7 +246,7 @@ def test_the_stage_ends_with_one_message_and_keeps_what_there_is(
     done = subprocess.run(
         [sys.executable, "-m", "stages.check"],
         cwd=tmp_path,
-        env={"PYTHONPATH": str(ROOT)},
+        env={"PYTHONPATH": str(ROOT), "PATH": str(Path(sys.executable).parent)},
         capture_output=True,
         text=True,
     )
