@@ -16,7 +16,7 @@ from pipeline.diffusion.teacher import Teacher, generate
 from pipeline.flow.noise import sample_labels, sample_noise
 from pipeline.flow.solvers import Field, Solution, solve
 from pipeline.models.accepted_teacher import read_teacher
-from pipeline.models.diffusers_layout import read_scheduler_config
+from pipeline.models.diffusers_layout import locate, read_scheduler_config
 from pipeline.models.inversion import invert_student, invert_teacher
 from pipeline.models.networks import load_network, noise_of, num_classes, sample_shape
 from pipeline.models.runtime import Runtime
@@ -113,6 +113,7 @@ def load_sampler(folder: Path, runtime: Runtime) -> Sampler:
         StraightflowError: If it can be neither; see :func:`pipeline.models.accepted_teacher.accept_teacher` and
             :func:`pipeline.models.networks.load_network`.
     """
+    locate(folder, "unet", "config.json")  # of a folder of something else this is what to say
     is_student = read_scheduler_config(folder).get("_class_name") == FLOW_SCHEDULER
     noise_schedule = None if is_student else read_teacher(folder).noise_schedule
     network = load_network(folder)
