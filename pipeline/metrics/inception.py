@@ -53,15 +53,16 @@ def find_weights(config: InceptionConfig) -> Path:
             raise StraightflowError(
                 expected=f"Inception weights at {path}", found="no such file", mend="correct features.inception.weights"
             )
-        _fetch(url, path)
+        _fetch(url, path, config, published)
     _require_hash(path, config, published)
     return path
 
 
-def _fetch(url: str, path: Path) -> None:
+def _fetch(url: str, path: Path, config: InceptionConfig, published: str) -> None:
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as answer, atomic_file(path) as temporary:
             temporary.write_bytes(answer.read())
+            _require_hash(temporary, config, published)  # before it is kept
     except (OSError, HTTPException) as error:
         raise StraightflowError(
             expected=f"Inception weights at {path} or over the network from {url}",
@@ -80,7 +81,7 @@ def _require_hash(path: Path, config: InceptionConfig, published: str) -> None:
         mend = "name the published file; or, if you trust this one as you would a program, set "
         mend += "features.inception.sha256 to the hash found"
     else:
-        mend = "move the file elsewhere, and the published one is fetched again"
+        mend = "move the file elsewhere if it is there, and the published one is fetched again"
     raise StraightflowError(
         expected=f"Inception weights with SHA-256 {config.sha256 or published} in {path}", found=found, mend=mend
     )

@@ -121,7 +121,7 @@ def test_a_download_that_is_not_the_published_file_is_not_kept(mode, tmp_path: P
     (tmp_path / "weights.pt").write_bytes(b"not what was published")
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
     monkeypatch.setitem(PUBLISHED, mode, (url, PUBLISHED[mode][1]))
-    with pytest.raises(StraightflowError, match="hash"):
+    with pytest.raises(StraightflowError, match="SHA-256"):
         find_weights(InceptionConfig(mode=mode, weights=None, sha256=None))
     assert not (tmp_path / "hub/checkpoints/weights.pt").exists()
 

@@ -211,7 +211,7 @@ def test_scales_of_noise_that_do_not_rise_are_refused(changes: dict[str, object]
 
 def test_a_unet_that_could_not_be_called_is_told_before_it_is_trained() -> None:
     sections = composed()
-    unet = sections["teacher"]["unet"] | {"attention_head_dim": 4096}
+    unet = sections["teacher"]["unet"] | {"block_out_channels": [32] * 5, "attention": [False] * 5}
     teacher = TeacherConfig.model_validate(sections["teacher"] | {"unet": unet})
     with pytest.raises(StraightflowError, match=r"teacher\.unet"):
         check_teacher(teacher, DataConfig.model_validate(sections["data"]), {})
