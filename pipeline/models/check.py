@@ -1,4 +1,4 @@
-"""Whether the teacher can be had, can be read and fits the images: decided from its configuration alone."""
+"""Checks that the teacher exists, can be read and fits the images, without loading its weights."""
 
 from __future__ import annotations
 
@@ -28,8 +28,7 @@ def check_teacher(teacher: TeacherConfig, data: DataConfig, previous: dict[str, 
     Args:
         teacher: The teacher.
         data: The images.
-        previous: What this function returned before; where the hub does not answer now, it vouches for a
-            teacher that was reached then.
+        previous: What this function returned last time; stands in for a hub that does not answer now but did then.
 
     Returns:
         What the teacher stage depends on: name and fingerprint, both None for a teacher trained here.

@@ -27,7 +27,7 @@ def locate(folder: Path, part: str, config_name: str) -> Path:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file; an error of the user's where it is not one."""
+    """A JSON object from a file; raises StraightflowError if it holds none."""
     try:
         content = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
@@ -103,7 +103,7 @@ def require_shape(found: tuple[int, ...], wanted: tuple[int, ...], name: str) ->
 
 
 def require_whole_weights(folder: Path) -> None:
-    """Checks that a UNet's weights file is there and not truncated, by its header or directory alone.
+    """Checks that a UNet's weights file exists and is not truncated, by its header or zip directory alone.
 
     Raises:
         StraightflowError: If it is missing or cut off.

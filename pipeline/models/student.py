@@ -1,4 +1,4 @@
-"""The student: a velocity field, and its form on disk that stock diffusers opens.
+"""The student: a velocity field, saved in a form that stock diffusers opens.
 
 diffusers counts sigma from image (0) to noise (1), we count t from noise (0) to image (1). Here, and only
 here, the two meet: the saved network gets ``timestep = 1000 (1 - t)`` and predicts
@@ -43,7 +43,7 @@ def predict_velocity(
 
 def save_student(network: ModelMixin, folder: Path) -> None:
     """Saves a student as a plain diffusers pipeline, atomically."""
-    # With SciPy's statistics and networks of all kinds, which only whoever saves waits for.
+    # Imported here, as it loads SciPy's statistics and all kinds of networks, which only saving needs.
     from diffusers import DDPMPipeline, FlowMatchEulerDiscreteScheduler
 
     pipeline = DDPMPipeline(
@@ -54,7 +54,7 @@ def save_student(network: ModelMixin, folder: Path) -> None:
 
 
 def is_saved_pipeline(folder: Path) -> bool:
-    """Whether ``folder`` holds the files of a model as it is saved here, teacher or student, and nothing beside."""
+    """Whether ``folder`` holds the files of a model as it is saved here, teacher or student, and nothing else."""
     files = {item.relative_to(folder).as_posix() for item in folder.rglob("*") if not item.is_dir()}
     weights = {name for name in files if name.startswith("unet/diffusion_pytorch_model")}
     parts = {"model_index.json", "scheduler/scheduler_config.json", "unet/config.json"}
@@ -62,5 +62,5 @@ def is_saved_pipeline(folder: Path) -> bool:
 
 
 def is_saved_student(folder: Path) -> bool:
-    """Whether ``folder`` holds a student as :func:`save_student` leaves it, and nothing beside."""
+    """Whether ``folder`` holds a student as :func:`save_student` leaves it, and nothing else."""
     return is_saved_pipeline(folder) and read_scheduler_config(folder).get("_class_name") == FLOW_SCHEDULER
