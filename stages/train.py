@@ -58,7 +58,7 @@ def main(config: Config, arguments: list[str]) -> None:
 
 
 def _starting_student(name: str, start: Path, store: CouplingStore, dropout: float) -> ModelMixin:
-    """The network of ``start`` as a student of ``store``: with its classes, its noise and the dropout asked for."""
+    """The network of ``start`` as a student of ``store``: with its classes, its noise and the configured dropout."""
     network = starting_network(load_network(start))
     classes = num_classes(network)
     if classes != store.manifest.num_classes:

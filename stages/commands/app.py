@@ -1,7 +1,7 @@
-"""The command line ``straightflow``: what each command takes, and the help that says so.
+"""The command line ``straightflow``: the arguments and the help of each command.
 
-What a command does is in the module of its name. That is imported when the command is called, so that help and
-refused arguments do not wait for torch.
+What a command does is in the module of its name, imported only when the command is called, so that help and errors in
+arguments do not wait for torch.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from stages.entry import PARAMS, one_message
 
 
 def example(call: str) -> str:
-    """The end of a command's help; the first character keeps its lines from being filled."""
+    """The end of a command's help; the first character keeps its lines from being re-wrapped."""
     return f"\b\nExample:\n  {call}"
 
 
@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def command(example_call: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Makes a function a command of its name, whose help ends with ``example_call`` and which ends as a stage does."""
+    """Makes a function the command of its name; help ends with ``example_call``, errors are reported like a stage's."""
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(function)
