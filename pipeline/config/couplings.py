@@ -11,7 +11,7 @@ from pipeline.config.solver import SolverConfig
 
 
 class ImageToNoiseConfig(Section):
-    """Pairs made backward: real images taken to noise along the source's ODE.
+    """Pairs made backwards: real images inverted to noise along the source's ODE.
 
     Attributes:
         share: Share of the store's pairs; must amount to whole shards.

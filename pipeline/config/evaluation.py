@@ -128,7 +128,7 @@ class NeighboursConfig(Section):
     """Precision, recall, density, coverage and distances to training images.
 
     Attributes:
-        num_samples: Generated images, and at most as many training images, that are compared.
+        num_samples: Generated and reference images to compare, as many of each; at most what there is.
         k: The ball around an image reaches to its k-th nearest neighbour.
     """
 

@@ -22,7 +22,7 @@ class Reintegration:
     """How far pairs are from what the source makes of them now.
 
     Attributes:
-        reintegration_error: Mean ‖x̂_1 - x_1‖/‖x_1‖ over evenly spread pairs made from noise, where x̂_1 is the
+        reintegration_error: Mean ‖x̂_1 - x_1‖/‖x_1‖ over evenly spaced pairs made from noise, where x̂_1 is the
             source's image of the same noise; None if there are none. Storing 8 bits alone gives about 0.003.
         inversion_error: The same for pairs made from images, so for image → noise → image.
         by_shard: Mean relative error of what each shard's ODE ended in: of the images in shards made from noise, of the

@@ -1,4 +1,4 @@
-"""Images of a data set on the hub, through ``datasets``, which keeps a copy in a cache of its own."""
+"""Images of a data set on the hub, through ``datasets``, which keeps a copy in its own cache."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images from a saved model, and the states on the way to them."""
+"""Images from a saved model, and the trajectories to them."""
 
 from __future__ import annotations
 

@@ -125,7 +125,7 @@ class CheckpointFolder:
             write_json(temporary / _PROGRESS, {"step": state.step, "history": state.history, "sums": sums})
             record = {"run": self._run, "step": state.step, "files": file_hashes(temporary, record=_RECORD)}
             write_json(temporary / _RECORD, record)
-            # An older one of this step was skipped as damaged; only the lock's holders write here.
+            # One of this step may exist: it was skipped as damaged, and a holder of the lock wrote it.
             publish_folder(temporary, final, ours=lambda _: True)
             self._drop_old(state.step)
         self._accelerator.wait_for_everyone()

@@ -12,7 +12,7 @@ from pipeline.training.samples import TrainingSet
 
 
 def heldout_split(num_items: int, num_heldout: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Divides a set into what is trained on and what is held out, a random spread of it.
+    """Divides a set into what is trained on and what is held out, a random part of it.
 
     Sets are ordered (images by class, couplings by how they were made), so a contiguous range would not represent them.
     With the same seed, the smaller of two held-out sets is part of the larger. Models trained from one another on one

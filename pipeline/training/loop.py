@@ -52,7 +52,7 @@ class TrainingResult:
     """What a run leaves besides the weights.
 
     Attributes:
-        history: What was recorded on the way.
+        history: What was recorded during the run.
         heldout_loss_by_halflife: Held-out loss of each weight average at the end; empty without held-out samples.
         halflife_images: Half-life of the average that became the model.
         averages: All averages; each can still be copied into the network, unless they are sharded.

@@ -21,7 +21,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 def sharded_copy(network: ModelMixin, device: torch.device, num_processes: int) -> ModelMixin:
     """A copy of ``network`` on ``device`` whose parameters are divided among the processes.
 
-    Its state dict is gathered whole on every process, and a whole one is loaded; every process must call these.
+    Its state dict is gathered whole on every process, and a whole one is loaded; every process must take part.
     """
     sharded: ModelMixin = copy.deepcopy(network)
     mesh = init_device_mesh(device.type, (num_processes,))
@@ -51,7 +51,7 @@ def largest_block(network: torch.nn.Module) -> int:
 
 
 def keep_state_whole(optimizer: torch.optim.Optimizer) -> None:
-    """Makes a sharded optimizer's state dict whole, saved and loaded; every process must call for it."""
+    """Makes a sharded optimizer save and load a whole state dict; every process must take part."""
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
     def gather(_: torch.optim.Optimizer, state: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Watching a training run: numbers and quick FIDs into TensorBoard and DVCLive, images drawn on the way."""
+"""Watching a training run: numbers and quick FIDs into TensorBoard and DVCLive, images drawn during training."""
 
 from __future__ import annotations
 
