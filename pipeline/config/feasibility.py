@@ -118,7 +118,7 @@ def _network_problems(config: Config) -> Iterable[str]:
     if unet is not None and side is not None and made_here and side % unet.side_divisor:
         yield (
             f"data.resolution is {side}, but teacher.unet halves it {len(unet.block_out_channels) - 1} times, so it "
-            f"divides by {unet.side_divisor}: give fewer levels, or {side + -side % unet.side_divisor} pixels"
+            f"must be divisible by {unet.side_divisor}: give fewer levels, or {side + -side % unet.side_divisor} pixels"
         )
     for name, item in config.rounds.items():
         inversion = item.couplings.image_to_noise

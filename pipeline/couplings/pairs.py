@@ -46,7 +46,7 @@ class InitialState:
 
     Attributes:
         noise: Noise of each pair, (batch, channels, height, width).
-        x_1: Real images to take to noise; None where the ODE starts from noise.
+        x_1: Real images to invert to noise; None where the ODE starts from noise.
         labels: Classes, int64, (batch,); None where there are none.
     """
 
@@ -149,7 +149,7 @@ def pair_source(sampler: Sampler, config: CouplingsConfig, real: SampleSet | Non
         return FromNoise(sampler, config.seed, config.solver)
     if real is None or real.shape != sampler.shape:
         raise StraightflowError(
-            expected=f"images of {sampler.shape} to take to noise, as couplings.image_to_noise asks for",
+            expected=f"images of {sampler.shape} to invert to noise, as couplings.image_to_noise asks for",
             found="none" if real is None else f"images of {real.shape}",
             mend="correct data, or set image_to_noise: null",
         )

@@ -50,7 +50,7 @@ def list_folder(folder: Path) -> FolderListing:
         raise StraightflowError(
             expected=f"a folder that can be read at {error.filename or folder}",
             found=error.strerror or str(error),
-            mend="give yourself the right to read it, or correct data.location",
+            mend="make it readable, or correct data.location",
         ) from error
     return FolderListing(tuple(sorted(images)), tuple(sorted(metadata)))
 

@@ -85,7 +85,7 @@ def image_problem(image: Image.Image, config: DataConfig, where: str) -> Straigh
         return StraightflowError(
             expected="images without transparency",
             found=f"transparent pixels at {where}",
-            mend="lay the images over a background",
+            mend="put the images on an opaque background",
         )
     if config.channels == 1 and image.mode not in GREY_MODES:
         return StraightflowError(

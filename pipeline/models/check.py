@@ -74,7 +74,7 @@ def _require_halvings(facts: UNetFacts, origin: str) -> None:
     size, halvings = facts.shape[1], facts.num_levels - 1
     if size % 2**halvings:
         raise StraightflowError(
-            expected=f"images whose side divides by {2**halvings}, since the {facts.num_levels} levels of {origin} "
+            expected=f"images with a side divisible by {2**halvings}, since the {facts.num_levels} levels of {origin} "
             f"halve it {halvings} times",
             found=f"{size}×{size}",
             mend=f"give fewer levels, or images of {size + -size % 2**halvings}×{size + -size % 2**halvings} "

@@ -111,10 +111,10 @@ def _received(loader: DataLoader[Batch | _Failure]) -> Iterator[Batch | _Failure
 
 def _lost_worker(error: Exception) -> StraightflowError:
     return StraightflowError(
-        expected="the processes that make batches to go on as long as the training",
+        expected="the processes that make batches to run as long as the training",
         found=one_line(error),
-        mend="run again, which goes on from the last checkpoint, with fewer of them (launch.num_loader_workers: 0 "
-        f"does without), more memory, or more room in /dev/shm: {MORE_ROOM}",
+        mend="run again, from the last checkpoint, with fewer of them (launch.num_loader_workers; 0 for none), "
+        f"more memory, or more room in /dev/shm: {MORE_ROOM}",
     )
 
 

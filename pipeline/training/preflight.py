@@ -49,7 +49,7 @@ def require_gradient_checkpointing(network: ModelMixin, label: str) -> None:
     """Raises StraightflowError unless the network supports gradient checkpointing."""
     if not network._supports_gradient_checkpointing:
         raise StraightflowError(
-            expected=f"a network that can compute activations twice, as gradient_checkpointing asks of {label}",
+            expected=f"a network that can recompute activations, as gradient_checkpointing of {label} asks",
             found=type(network).__name__,
             mend="set gradient_checkpointing: false, or raise gradient_accumulation_steps to save memory",
         )
