@@ -38,7 +38,7 @@ class InceptionConfig(Section):
     Attributes:
         mode: How clean-fid resizes and which weights it takes; ``clean`` is its own recommendation.
         weights: File of weights on this machine; null fetches the published ones once.
-        sha256: SHA-256 that the file must have, or its first digits; null takes the published one if there is one.
+        sha256: SHA-256 that the file must have, or its start; null takes the published one where there is one.
     """
 
     mode: Literal["clean", "legacy_tensorflow", "legacy_pytorch"]

@@ -1,4 +1,4 @@
-"""Checks that the teacher exists, can be read and fits the images, without loading its weights."""
+"""Whether the teacher can be had, can be read and fits the images: decided from its configuration alone."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ def check_teacher(teacher: TeacherConfig, data: DataConfig, previous: dict[str, 
     Args:
         teacher: The teacher.
         data: The images.
-        previous: What this function returned last time; stands in for a hub that does not answer now but did then.
+        previous: What this function returned before; where the hub does not answer now, it vouches for a
+            teacher that was reached then.
 
     Returns:
         What the teacher stage depends on: name and fingerprint, both None for a teacher trained here.
@@ -74,7 +75,7 @@ def _require_halvings(facts: UNetFacts, origin: str) -> None:
     size, halvings = facts.shape[1], facts.num_levels - 1
     if size % 2**halvings:
         raise StraightflowError(
-            expected=f"images with a side divisible by {2**halvings}, since the {facts.num_levels} levels of {origin} "
+            expected=f"images whose side divides by {2**halvings}, since the {facts.num_levels} levels of {origin} "
             f"halve it {halvings} times",
             found=f"{size}×{size}",
             mend=f"give fewer levels, or images of {size + -size % 2**halvings}×{size + -size % 2**halvings} "

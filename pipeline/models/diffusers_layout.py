@@ -103,7 +103,7 @@ def require_shape(found: tuple[int, ...], wanted: tuple[int, ...], name: str) ->
 
 
 def require_whole_weights(folder: Path) -> None:
-    """Checks that a UNet's weights file exists and is not truncated, by its header or zip directory alone.
+    """Checks that a UNet's weights file is there and not truncated, by its header or directory alone.
 
     Raises:
         StraightflowError: If it is missing or cut off.

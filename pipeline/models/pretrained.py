@@ -21,7 +21,7 @@ def training_scheduler() -> DDPMScheduler:
 
 
 def save_teacher(network: ModelMixin, folder: Path, scheduler: DDPMScheduler | ScoreSdeVeScheduler) -> None:
-    """Saves a stock ``DDPMPipeline`` or ``ScoreSdeVePipeline``, as its scheduler needs, atomically."""
+    """Saves a stock ``DDPMPipeline``, or ``ScoreSdeVePipeline`` by the scheduler's kind, atomically."""
     kind = ScoreSdeVePipeline if isinstance(scheduler, ScoreSdeVeScheduler) else DDPMPipeline
     with atomic_folder(folder, ours=is_saved_pipeline) as temporary:
         kind(unet=network, scheduler=scheduler).save_pretrained(temporary)
@@ -31,7 +31,7 @@ def adopt_pretrained(name: str, shape: tuple[int, ...], folder: Path) -> None:
     """Saves the checkpoint ``name``, a local folder or a hub id, as the teacher in ``folder``.
 
     Raises:
-        StraightflowError: If it cannot be found or read, or makes images of another shape.
+        StraightflowError: If it cannot be had, cannot be read, or makes images of another shape.
     """
     source = Path(name) if Path(name).is_dir() else download_model(name)
     network = load_network(source)

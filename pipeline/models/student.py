@@ -43,7 +43,7 @@ def predict_velocity(
 
 def save_student(network: ModelMixin, folder: Path) -> None:
     """Saves a student as a plain diffusers pipeline, atomically."""
-    # Imported here, as it loads SciPy's statistics and all kinds of networks, which only saving needs.
+    # With SciPy's statistics and networks of all kinds, which only whoever saves waits for.
     from diffusers import DDPMPipeline, FlowMatchEulerDiscreteScheduler
 
     pipeline = DDPMPipeline(
