@@ -63,8 +63,8 @@ check: $(STAMP)
 
 env: $(STAMP)
 
-# Said before the environment is built, which takes minutes: DVC needs a git repository, and the tests copy what git
-# lists. A downloaded archive is none.
+# Checked before the environment is built, which takes minutes: DVC needs a git repository, and the tests copy what git
+# lists. A downloaded archive is no repository.
 in-git:
 	@fail() { printf 'make: %s\n' "$$@" >&2; exit 1; }
 	command -v git >/dev/null || fail "expected git, found no such command; install it, then call make again"

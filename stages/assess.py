@@ -21,8 +21,8 @@ from stages.entry import run, single_argument
 def main(config: Config, arguments: list[str]) -> None:
     """Writes couplings/<round>/quality.json and, for a store that may be trained on, couplings/<round>/gate.json.
 
-    Training depends on gate.json, which says nothing but which store was accepted, so that measuring anew trains
-    nothing anew.
+    Training depends on gate.json, which holds only which store was accepted. Measuring again therefore does not cause
+    training again.
     """
     name = single_argument(arguments, "a round", config.rounds)
     couplings = config.rounds[name].couplings

@@ -1,9 +1,9 @@
 """Verifies the configuration, the images and the teacher before anything is trained.
 
-Writes down what the images and the teacher are, and what code each stage runs, so that the stages that depend on them
-run again when those changed, on disk or on the hub, and only then. ``make repro`` and ``make check`` call it every
-time; a plain ``dvc repro`` runs it when the configuration or the code changed. Notes, too, where ``params.yaml`` is not
-what its preset composes to.
+It records the identity of the images and the teacher, and the code that each stage runs. Stages depend on these
+records, so they run again exactly when one of them changed, on disk or on the hub. ``make repro`` and ``make check``
+call it every time; a plain ``dvc repro`` runs it when the configuration or the code changed. It also notes where
+``params.yaml`` differs from what its preset composes to.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def main(config: Config, arguments: list[str]) -> None:
 
 
 def _previous(path: Path) -> dict[str, object]:
-    """What the last check wrote; nothing where there was none or it cannot be read."""
+    """What the last check wrote; empty if there was none or it cannot be read."""
     try:
         content = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):

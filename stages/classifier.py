@@ -12,7 +12,7 @@ from stages.entry import run
 
 
 def main(config: Config, arguments: list[str]) -> None:
-    """Writes models/classifier and metrics/classifier.json; both empty of content with other features."""
+    """Writes models/classifier and metrics/classifier.json; with other features both are placeholders."""
     del arguments
     accuracy = None
     if config.features.name == "classifier":
@@ -23,7 +23,7 @@ def main(config: Config, arguments: list[str]) -> None:
 
 
 def _train(settings: ClassifierConfig) -> float:
-    """Writes models/classifier; accuracy on held-out images. Imports torch, which runs with other features need not."""
+    """Writes models/classifier; returns held-out accuracy. Imports torch, which other features do not need here."""
     from pipeline.data.sample_set import open_samples
     from pipeline.metrics.classifier import train_classifier
     from pipeline.metrics.features import save_classifier

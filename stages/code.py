@@ -1,4 +1,4 @@
-"""What code a stage runs: when it changes, DVC runs the stage again, and unfinished work begins anew."""
+"""What code a stage runs: when it changes, DVC runs the stage again, and unfinished work starts over."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ STAGES = (
     "teacher",
     "train",
 )
-"""All that dvc.yaml runs after ``check``."""
+"""All stages that dvc.yaml runs after ``check``."""
 
 PACKAGES = ("pipeline", "stages")
 
-# It validates, reports, watches, names places, or makes writing atomic: it cannot change a result. What the
-# configuration says reaches the graph as params, and its sections through the modules that use them.
+# These validate, report, watch, name paths or make writing atomic, so they cannot change a result. Values of the
+# configuration reach the graph as params, and its sections through the modules that use them.
 WITHOUT_EFFECT = (
     "pipeline.config.feasibility",
     "pipeline.config.graph",
@@ -62,5 +62,5 @@ def code_of(stage: str) -> dict[str, str]:
 
 @cache
 def code_of_references() -> dict[str, str]:
-    """The same of what measures real images, whichever stage does it first."""
+    """The same for the reference statistics of real images, whichever stage computes them first."""
     return reached_code("pipeline.evaluation.reference", packages=PACKAGES, without_effect=WITHOUT_EFFECT)

@@ -1,4 +1,4 @@
-"""What presets compose to, and in what ``params.yaml`` differs from that.
+"""What presets compose to, and how ``params.yaml`` differs from it.
 
 People edit ``configs/``. DVC and the stages read ``params.yaml``, a composed copy.
 """
@@ -46,7 +46,7 @@ def compose(overrides: Sequence[str], configs: Path = CONFIGS) -> str:
         target = Path(temporary) / "params.yaml"
         try:
             compose_and_dump(target, str(folder), None, "config", str(folder.parent), list(overrides))
-        # ValueError is Hydra's for an option that is no text.
+        # Hydra raises ValueError for an option that is not text.
         except (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError) as error:
             raise StraightflowError(
                 expected=f"settings that {configs}/ composes with {' '.join(overrides)}",
@@ -57,7 +57,7 @@ def compose(overrides: Sequence[str], configs: Path = CONFIGS) -> str:
 
 
 class Difference(NamedTuple):
-    """A key, dotted, that has another value in two configurations, and both values as text."""
+    """A dotted key whose value differs between two configurations, and both values as text."""
 
     key: str
     before: str
@@ -77,7 +77,7 @@ def listing(items: Iterable[str], separator: str) -> str:
 
 
 def note_on(params: Path, configs: Path = CONFIGS) -> str | None:
-    """One line that says in what a valid ``params`` differs from the preset it names; None where it does not.
+    """One line that says how a valid ``params`` differs from the preset it names; None if it does not.
 
     Settings given by ``-S`` and edits of ``params`` itself are differences too. Where ``configs`` is absent or does not
     compose, the line says that.

@@ -1,8 +1,8 @@
 """Draws the couplings of one round from its source.
 
-``python -m stages.couplings round1`` makes what is missing and publishes the store. ``--worker i --workers n``, for
-the i-th (from 0) of n jobs that share nothing but the file system, makes that job's shards only; when all jobs are
-done, ``dvc repro couplings@round1`` finds every shard made, and publishes them.
+``python -m stages.couplings round1`` makes the missing shards and publishes the store. With ``--worker i --workers n``
+it makes only the shards of the i-th (from 0) of n jobs, which need to share nothing but the file system. When all jobs
+are done, ``dvc repro couplings@round1`` finds every shard made, and publishes them.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ def run(main: Callable[[Config, list[str]], None]) -> None:
 def one_message() -> Iterator[None]:
     """Ends the program with one message and its exit code on a user's error, an interrupted run or a refused file.
 
-    What is printed meanwhile has ``?`` for characters that the locale of a terminal or a pipe lacks.
+    Characters that the locale of a terminal or a pipe lacks are printed as ``?`` meanwhile.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -57,9 +57,9 @@ def one_message() -> Iterator[None]:
 
 
 def single_argument(arguments: list[str], what: str, known: Collection[str]) -> str:
-    """The one positional argument a stage takes, one of ``known``, which ``what`` names in the error.
+    """The one positional argument a stage takes, one of ``known``; ``what`` describes it in the error.
 
-    It is a name as the configuration has it, or as ``DVC_STAGE`` does: ``<stage>@<name>``.
+    It is a name as in the configuration, or ``<stage>@<name>`` as in ``DVC_STAGE``.
     """
     if len(arguments) != 1:
         raise StraightflowError(

@@ -1,4 +1,4 @@
-"""Matches a flow to the data, beside the teacher: ``flow NAME``, a name under ``flows``."""
+"""Trains a flow on the data, beside the teacher: ``flow NAME``, with a name under ``flows``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the user brings along lies apart from what the graph writes: DVC deletes outputs before their stage runs."""
+"""Keeps the user's inputs apart from the graph's outputs, which DVC deletes before their stage runs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stages import paths
 
 
 def require_apart_from_outputs(config: Config, project: Path = paths.PROJECT) -> None:
-    """Checks that no input is, contains, or lies in a folder that stages write, wherever symbolic links lead.
+    """Checks that no input is, contains, or lies in a folder that stages write, symbolic links resolved.
 
     Args:
         config: Names the inputs.
@@ -33,7 +33,7 @@ def require_apart_from_outputs(config: Config, project: Path = paths.PROJECT) ->
 
 
 def _inputs(config: Config) -> Iterator[tuple[str, Path]]:
-    """Inputs by the key that names them; an id of the hub counts, as a folder of that name would be taken for it."""
+    """Inputs by the key that names them; hub ids count too, as a folder of that name would be used instead."""
     named = {
         "data.location": config.data.location,
         "teacher.pretrained": config.teacher.pretrained,

@@ -21,7 +21,7 @@ REPORT = Path("report")
 OUTPUTS = tuple(
     map(Path, ("data/images", "models", "couplings", "runs", "metrics", "samples", "report", "inputs", "watch"))
 )
-"""Folders that stages write, and DVC with them; no place for what a user brings along."""
+"""Folders that stages and DVC write and delete; the user's inputs must lie elsewhere."""
 
 
 def written() -> list[Path]:
@@ -32,7 +32,7 @@ def written() -> list[Path]:
 
 
 def code(stage: str) -> Path:
-    """What code a stage runs."""
+    """Record of the code that a stage runs."""
     return Path("inputs/code") / f"{stage}.json"
 
 
@@ -47,7 +47,7 @@ def couplings(round_name: str) -> Path:
 
 
 def gate(round_name: str) -> Path:
-    """Which store of a round's couplings may be trained on."""
+    """Record of the store of a round's couplings that may be trained on."""
     return Path("couplings") / round_name / "gate.json"
 
 
@@ -84,5 +84,5 @@ def training_cost(model_name: str) -> Path:
 
 
 def watched(model_name: str) -> Path:
-    """What watching a model's training leaves."""
+    """Folder of the numbers and images from watching a model's training."""
     return Path("watch") / model_name

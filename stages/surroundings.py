@@ -1,4 +1,4 @@
-"""What a run needs of the machine and the network beside its data, looked at before anything is trained."""
+"""What a run needs of the machine and the network besides its data, checked before anything is trained."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from pipeline.system.errors import StraightflowError
 
 
 def require_surroundings(config: Config) -> None:
-    """Checks that commands, packages and weights that the settings name can be had.
+    """Checks that the commands, packages and weights named in the settings are available.
 
     Raises:
-        StraightflowError: If one cannot.
+        StraightflowError: If one is not.
     """
     for key, command in (("launch.command", config.launch.command), ("launch.python", config.launch.python)):
         _require_program(key, command)
@@ -31,13 +31,13 @@ def require_surroundings(config: Config) -> None:
 
 
 def require_levels(config: Config) -> None:
-    """Checks that a teacher brought along was trained at as many levels of noise as its solvers visit.
+    """Checks that a pretrained teacher was trained at no fewer levels of noise than its solvers visit.
 
     Raises:
         StraightflowError: If it was not, or cannot be read.
     """
     name = config.teacher.pretrained
-    if name is None:  # the configuration knows
+    if name is None:  # checked with the configuration
         return
     from pipeline.models.levels import teacher_levels  # with torch
 
@@ -51,7 +51,7 @@ def require_levels(config: Config) -> None:
 
 
 def _require_program(key: str, command: str) -> None:
-    """Checks that the first word of a command that is no assignment is a program; the shell says the rest."""
+    """Checks that a command's first word after any assignments is a program; the shell reports the rest."""
     try:
         words = shlex.split(command)
     except ValueError as error:

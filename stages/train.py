@@ -58,12 +58,12 @@ def main(config: Config, arguments: list[str]) -> None:
 
 
 def _starting_student(name: str, start: Path, store: CouplingStore, dropout: float) -> ModelMixin:
-    """The network of ``start`` as a student of ``store``: with its classes, its noise and the dropout asked for."""
+    """The network of ``start`` as a student of ``store``: with its classes, its noise and the configured dropout."""
     network = starting_network(load_network(start))
     classes = num_classes(network)
     if classes != store.manifest.num_classes:
         raise StraightflowError(
-            expected=f"couplings of {store.manifest.num_classes or 'no'} classes trained from a model of as many",
+            expected=f"a starting model of {store.manifest.num_classes or 'no'} classes, as its couplings have",
             found=f"{classes or 'none'} in {start}",
             mend=f"let {name} start from the model that its couplings come from",
         )

@@ -1,4 +1,4 @@
-"""What the training stages share: the folder of a run, its watching, the training itself, and what it leaves."""
+"""What the training stages share: the folder of a run, its watching, the training itself, and its outputs."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ class Run:
         name: Of the model.
         network: With its starting weights.
         items: What it is trained on.
-        heldout: What its loss is measured on beside; None for nothing.
+        heldout: Held-out samples to measure its loss on; None for none.
         objective: What it minimises.
         settings: Of the loop.
         inputs: Everything else that the result depends on, as plain values.
-        solver: Of the images that are looked at on the way.
+        solver: For the images drawn during training.
         noise_schedule: Of a diffusion model; None for a flow.
         save: Saves the trained network in a folder.
     """
@@ -82,13 +82,13 @@ def run_training(run: Run, config: Config, runtime: Runtime) -> None:
 
 
 def _folder(run: Run, runtime: Runtime) -> Path:
-    """Folder of the run's checkpoints, particular to everything its result depends on."""
+    """Folder of the run's checkpoints, named by everything its result depends on."""
     inputs = [*run.inputs, run.settings.result_settings(), runtime.precision, code_of(run.stage)]
     return paths.RUNS / run_name(run.name, fingerprint_json(inputs))
 
 
 def heldout_data(wanted: int, key: str) -> Subset | None:
-    """A spread of ``wanted`` held-out images or points, None for 0; ``key`` names the training's settings in errors."""
+    """``wanted`` random held-out images or points, None for 0; ``key`` names the training's settings in errors."""
     if not wanted:
         return None
     data = open_samples(paths.IMAGES, "heldout")
@@ -102,9 +102,9 @@ def heldout_data(wanted: int, key: str) -> Subset | None:
 
 
 def write_training(name: str, result: TrainingResult | None) -> None:
-    """Writes what a training leaves to read: its curve, and what it cost; both empty for None, a model brought along.
+    """Writes the curve and the cost of a training; both are empty for None, a pretrained model.
 
-    The curve is CSV with a column per field of :class:`pipeline.training.meter.LossRecord`, losses by t spread out.
+    The curve is CSV with a column per field of :class:`pipeline.training.meter.LossRecord`, and one per tenth of t.
     """
     history = [] if result is None else result.history
     by_time = [f"loss_t{bucket / TIME_BUCKETS:.1f}" for bucket in range(TIME_BUCKETS)]

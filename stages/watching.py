@@ -1,4 +1,4 @@
-"""How the training stages are watched; nothing that is trained depends on it, as it draws from streams of its own."""
+"""How the training stages are watched; no result depends on it, as it has random streams of its own."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from stages import paths
 
 PREVIEW_IMAGES = 64
 KEY = stream_key("training", 0)
-"""Noises of previews and quick FIDs: not evaluation's, by which nothing may be chosen."""
+"""Noises of previews and quick FIDs: not evaluation's, which must not guide any choice."""
 
 Wrapped = Callable[[torch.nn.Module], Sampler]
-"""The sampler of a network as wrapped for training."""
+"""Makes the sampler of a network that is wrapped for training."""
 
 
 @contextmanager
@@ -49,8 +49,8 @@ def watching(
         runtime: What it runs on.
 
     Raises:
-        StraightflowError: If there is nothing to draw or measure images of, features are not there, or a tracker is
-            not installed.
+        StraightflowError: If images are to be drawn or measured but the samples are not images, if features are
+            missing, or if a tracker is not installed.
     """
     shape = sample_shape(network)
     for key in ("samples_every_steps", "fid_every_steps"):
@@ -72,7 +72,7 @@ def watching(
 def as_wrapped(network: ModelMixin, noise_schedule: NoiseSchedule | None, runtime: Runtime) -> Wrapped:
     """Samplers of ``network`` in training: of its samples' shape, its distribution of noise and its classes.
 
-    As wrapped for training a network enters autocast itself. Called inside another region it would be compiled again.
+    A network wrapped for training enters autocast itself; inside another region it would be compiled again.
     """
     shape, noise, classes = sample_shape(network), noise_of(network), num_classes(network)
     outside = dataclasses.replace(runtime, precision="fp32")
@@ -94,7 +94,7 @@ def quick_fid_of(
     config: Config, shape: tuple[int, ...], wrapped: Wrapped, solver: SolverConfig, runtime: Runtime
 ) -> QuickFid:
     """FID of images of ``shape`` by the configured features and reference, from the same noises and classes."""
-    # Trainings that measure nothing do without what this loads.
+    # Imported here, as trainings that measure no FID do not need it.
     from pipeline.evaluation.few_step_fid import open_few_step_fid
 
     fid_of = open_few_step_fid(

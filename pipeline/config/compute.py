@@ -12,19 +12,18 @@ from pipeline.config.section import CommandLine, NonNegativeInt, PositiveInt, Se
 class LaunchConfig(Section):
     """How stages are started.
 
-    ``command`` and ``python`` are put into commands that a shell runs, as they are: whoever writes them decides what
-    runs, like whoever writes ``dvc.yaml``. They and ``num_processes`` are the only settings trusted so; others reach
-    no shell, and none is imported or evaluated as code.
+    ``command`` and ``python`` are pasted unchanged into shell commands, so they need the same trust as ``dvc.yaml``.
+    Besides ``num_processes`` no other setting reaches a shell, and no setting is imported or evaluated as code.
 
     Attributes:
-        command: Put before ``-m stages.<name>`` of stages that use several processes: ``python``, ``accelerate
-            launch …`` or ``torchrun …``.
-        python: The same of stages that run in one process.
-        num_processes: The number of processes the command must yield; another number is an error.
-        sharded: Whether processes that train divide the weights, their averages and Adam's moments among them, see
-            :mod:`pipeline.training.sharding`; otherwise each holds all.
-        num_loader_workers: Processes beside each one that trains, which make batches ahead; 0 makes them between the
-            steps. null: 4 on GPUs, 0 on CPUs, and 0 where /dev/shm has no room for their batches. Changes no result.
+        command: Put before ``-m stages.<name>`` for stages that use several processes: ``python``, ``accelerate launch
+            …`` or ``torchrun …``.
+        python: The same for stages that run in one process.
+        num_processes: Processes that the command must start; another number is an error.
+        sharded: Whether training processes divide the weights, their averages and Adam's moments among themselves, see
+            :mod:`pipeline.training.sharding`; otherwise each process holds all of them.
+        num_loader_workers: Workers per training process that prepare batches in advance; 0 prepares them between steps.
+            null: 4 on GPUs, 0 on CPUs or where /dev/shm has no room for their batches. Changes no result.
     """
 
     command: CommandLine
@@ -48,14 +47,14 @@ ONE_PROCESS = LaunchConfig(command="python", num_processes=1)
 
 
 class ComputeConfig(Section):
-    """Device-dependent speed settings; ``auto`` decides by what the hardware does well.
+    """Device-dependent speed settings; ``auto`` picks what is fast on the hardware.
 
     Attributes:
         precision: Autocast type of network calls. ``auto``: bf16 on GPUs and on CPUs with bf16 units,
             otherwise fp32. Weights, noise, losses and ODE states are float32 always.
         compile: Whether networks go through ``torch.compile``. ``auto``: on GPUs only.
-        channels_last: Memory format of networks and images. ``auto``: on GPUs only. Sharded weights keep the ordinary
-            one while they are trained.
+        channels_last: Memory format of networks and images. ``auto``: on GPUs only. Sharded weights stay contiguous in
+            training.
     """
 
     precision: Literal["auto", "fp32", "bf16"]

@@ -11,10 +11,10 @@ from pipeline.config.solver import SolverConfig
 
 
 class ImageToNoiseConfig(Section):
-    """Pairs made backward: real images taken to noise along the source's ODE.
+    """Pairs made backwards: real images inverted to noise along the source's ODE.
 
     Attributes:
-        share: Share of the store's pairs; must come to whole shards.
+        share: Share of the store's pairs; must amount to whole shards.
         solver: How the ODE is solved.
     """
 
@@ -83,13 +83,13 @@ def num_dropped_pairs(num_pairs: int, dropped_share: float) -> int:
 
 
 class GateConfig(Section):
-    """Limits that a store of couplings must keep.
+    """Limits that a store of couplings must meet.
 
     Attributes:
-        max_clipped_fraction: Largest share of image entries that lay clearly outside [-1, 1], in any shard.
-        max_reintegration_error: Largest mean, in any shard, of ‖x̂_1 - x_1‖/‖x_1‖, x̂_1 the source's image of the same
-            noise, drawn anew; of noise where a shard was made from images.
-        reintegrated_pairs: Pairs drawn anew, spread evenly over the store; of every shard at least four.
+        max_clipped_fraction: Largest share, in any shard, of image entries that were clearly outside [-1, 1].
+        max_reintegration_error: Largest mean, in any shard, of ‖x̂_1 - x_1‖/‖x_1‖, where x̂_1 is the source's image of
+            the same noise, solved again. In shards made from images the same error of the noise.
+        reintegrated_pairs: Pairs solved again, spread evenly over the store; at least four per shard.
     """
 
     max_clipped_fraction: Annotated[float, Field(ge=0, le=1)]

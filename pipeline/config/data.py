@@ -19,7 +19,7 @@ NUM_DIGITS = 1797
 
 
 class DataConfig(Section):
-    """Real images, or points of a distribution that is known.
+    """Real images, or points of a known distribution.
 
     Attributes:
         source: ``digits`` (bundled with scikit-learn), ``hub`` (a dataset id), ``folder`` (of image files,
@@ -28,14 +28,14 @@ class DataConfig(Section):
         location: Hub id or path; null for ``digits`` and points.
         subset: Configuration of a ``hub`` data set that has several; null takes its only one.
         image_column: Column with images; null takes the only image column.
-        label_column: Column with labels, integers from 0 or names; null takes ``label`` where there is one, for a
-            folder without it one class a subfolder.
-        train_split: Name of the split to train on; all of a folder is ``train``, a subfolder has its own name.
+        label_column: Column with labels, integers from 0 or names; null takes ``label`` if there is one, else for a
+            folder one class per subfolder.
+        train_split: Name of the split to train on; in a folder ``train`` is all of it, another name is a subfolder.
         heldout_split: Name of the split held out; null holds out a share of the training split.
         heldout_share: Share of images held out when ``heldout_split`` is null.
         resolution: Height and width in pixels; null for points.
         channels: 1 (grey) or 3 (RGB); null for points.
-        num_points: Points drawn, held-out ones among them; null for images.
+        num_points: Points drawn, including held-out ones; null for images.
         seed: Seed of the held-out choice, and of points.
     """
 
@@ -91,7 +91,7 @@ class DataConfig(Section):
 
     @property
     def known_split_sizes(self) -> tuple[int, int] | None:
-        """Samples of the training and the held-out split where the configuration alone decides them."""
+        """Sizes of the training and the held-out split if the configuration alone decides them, else None."""
         if self.source == "digits":
             return split_sizes(NUM_DIGITS, self.heldout_share)
         return None if self.num_points is None else split_sizes(self.num_points, self.heldout_share)
@@ -117,6 +117,6 @@ class DataConfig(Section):
 
 
 def split_sizes(num: int, heldout_share: float) -> tuple[int, int]:
-    """Samples to train on and held out, where a share of all ``num`` is held out."""
+    """Numbers of training and held-out samples when a share of ``num`` samples is held out."""
     num_heldout = round(num * heldout_share)
     return num - num_heldout, num_heldout

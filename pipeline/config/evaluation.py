@@ -73,7 +73,7 @@ class FeaturesConfig(Section):
 
 
 class SweepSolverConfig(Section):
-    """A solver that models are measured with; in YAML its bare name will do.
+    """A solver that models are measured with; in YAML its bare name is enough.
 
     Attributes:
         name: Solver; see :class:`pipeline.config.solver.SolverConfig` for it and the next three.
@@ -102,7 +102,7 @@ class SweepSolverConfig(Section):
         return self
 
     def solvers(self, num_steps: tuple[int, ...]) -> tuple[SolverConfig, ...]:
-        """The solver at each of its step counts, ``num_steps`` where it names none; one if it is adaptive or given."""
+        """One solver per step count, by default those of ``num_steps``; a single one if adaptive or on a given grid."""
         counts: tuple[int | None, ...] = self.num_steps or num_steps
         if self.name == "dopri5":
             counts = (None,)
@@ -117,7 +117,8 @@ class ExtraSeedsConfig(Section):
 
     Attributes:
         count: Seeds beside ``evaluate.seed``: the numbers that follow it.
-        max_steps: Step counts above it are measured with ``evaluate.seed`` alone, their spread estimated from it.
+        max_steps: Step counts above it are measured with ``evaluate.seed`` alone; their spread is estimated from that
+            seed.
     """
 
     count: NonNegativeInt
@@ -128,8 +129,8 @@ class NeighboursConfig(Section):
     """Precision, recall, density, coverage and distances to training images.
 
     Attributes:
-        num_samples: Images on either side, at most what there is.
-        k: Neighbours that a ball reaches to.
+        num_samples: Generated and reference images to compare, as many of each; at most what there is.
+        k: The ball around an image reaches to its k-th nearest neighbour.
     """
 
     num_samples: PositiveInt
@@ -201,6 +202,6 @@ class EvaluateConfig(Section):
         return tuple(solver for item in chosen for solver in item.solvers(self.num_steps))
 
     def seeds(self, solver: SolverConfig) -> tuple[int, ...]:
-        """The seeds that a solver's cell is measured with, the first one ``seed``."""
+        """The seeds that a solver's cell is measured with, ``seed`` first."""
         few = solver.num_steps is not None and solver.num_steps <= self.extra_seeds.max_steps
         return tuple(range(self.seed, self.seed + 1 + (self.extra_seeds.count if few else 0)))

@@ -1,6 +1,6 @@
-"""What a configuration asks for that cannot be done, as far as its numbers alone say.
+"""Requests that cannot be met, found from the configuration's numbers alone.
 
-The code that does the work refuses the same; here it is known before anything is trained.
+The code that does the work refuses them too; this finds them before anything is trained.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ TEACHER = "teacher"
 
 
 def feasibility_problems(config: Config) -> Iterator[str]:
-    """Yields what cannot be done, one sentence each."""
+    """Yields what is impossible, one sentence each."""
     yield from _training_problems(config)
     yield from _heldout_problems(config)
     yield from _measuring_problems(config)
@@ -29,14 +29,14 @@ def feasibility_problems(config: Config) -> Iterator[str]:
 
 
 def level_problems(config: Config, levels: int) -> Iterator[str]:
-    """Yields which solvers need more levels of noise than the ``levels`` that a diffusion teacher was trained at."""
+    """Yields the solvers that need more noise levels than the ``levels`` a diffusion teacher was trained at."""
     grids: dict[str, int | None] = {}
     for name, item in config.rounds.items():
         couplings = item.couplings
         if couplings.source == TEACHER:
             grids[f"rounds.{name}.couplings.solver"] = couplings.solver.num_steps
             if couplings.image_to_noise is not None and couplings.image_to_noise.solver.num_steps is not None:
-                # Both ends of a solve to noise are levels; one to the image ends beyond them.
+                # N steps to noise visit N + 1 levels; N steps to an image visit N, as the image itself is none.
                 grids[f"rounds.{name}.couplings.image_to_noise.solver"] = couplings.image_to_noise.solver.num_steps + 1
     if TEACHER in config.evaluate.models:
         steps = [solver.num_steps or 0 for solver in config.evaluate.solvers(teacher=True)]
@@ -66,7 +66,7 @@ def _training_problems(config: Config) -> Iterable[str]:
 
 
 def _heldout_problems(config: Config) -> Iterable[str]:
-    """Yields trainings that hold out more than there is, or everything."""
+    """Yields trainings that hold out more samples than there are, or all of them."""
     trained_on = {f"rounds.{name}.train": name for name in config.rounds} | {"distill": config.distill.couplings}
     for key, training in trainings(config).items():
         held = training.heldout_items
@@ -81,7 +81,7 @@ def _heldout_problems(config: Config) -> Iterable[str]:
 
 
 def _measuring_problems(config: Config) -> Iterable[str]:
-    """Yields too few samples for what is measured of them."""
+    """Yields sample counts that are too small for what is measured on them."""
     if config.data.space == "points":
         if config.watch.fid_every_steps is not None:
             yield "watch.fid_every_steps measures images; set it to null for points"
@@ -118,7 +118,7 @@ def _network_problems(config: Config) -> Iterable[str]:
     if unet is not None and side is not None and made_here and side % unet.side_divisor:
         yield (
             f"data.resolution is {side}, but teacher.unet halves it {len(unet.block_out_channels) - 1} times, so it "
-            f"divides by {unet.side_divisor}: give fewer levels, or {side + -side % unet.side_divisor} pixels"
+            f"must be divisible by {unet.side_divisor}: give fewer levels, or {side + -side % unet.side_divisor} pixels"
         )
     for name, item in config.rounds.items():
         inversion = item.couplings.image_to_noise

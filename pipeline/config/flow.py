@@ -1,4 +1,4 @@
-"""What a velocity is regressed on and how: path, times, loss, weighting, coupling with the data."""
+"""How a velocity is regressed: path, times, loss, weighting, coupling with the data."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ WEIGHTINGS = ("uniform", "cosmap", "image_error")
 class Choice(Section):
     """Base of the sections that pick one function by ``name``.
 
-    A subclass declares one optional field per parameter, and in ``PARAMETERS`` the names there are and which of the
-    fields each takes; the others must be absent or null.
+    A subclass declares one optional field per parameter. Its ``PARAMETERS`` lists the valid names and the fields that
+    each takes; all other fields must be absent or null.
     """
 
     PARAMETERS: ClassVar[Mapping[str, tuple[str, ...]]]
@@ -140,5 +140,5 @@ class FlowMatchingConfig(VelocityConfig):
 
     @property
     def is_plain(self) -> bool:
-        """Whether E[x_1 - x_0 | x_t] of independent pairs is its minimiser: of straight lines, by squared error."""
+        """Whether E[x_1 - x_0 | x_t] of independent pairs minimises the loss: straight lines, squared error."""
         return self.coupling == "independent" and self.path.name == "linear" and self.loss.name == "l2"

@@ -1,4 +1,4 @@
-"""The configuration as a whole, and the soundness of the references between its sections."""
+"""The whole configuration, and the checks of references between its sections."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class Config(Section):
     """Everything a run depends on; the content of ``params.yaml``.
 
     Attributes:
-        name: The preset that this was composed from: its file in ``configs/preset/``, without ``.yaml``. It decides no
-            result; ``check`` composes that preset again and tells what differs.
+        name: The preset that this was composed from: its file in ``configs/preset/``, without ``.yaml``. It changes no
+            result; ``check`` composes the preset again and reports what differs.
     """
 
     name: ModelName
@@ -71,9 +71,9 @@ class Config(Section):
 
 
 def learns_mean_velocity(config: Config, model: str) -> bool:
-    """Whether ``model`` should learn E[x_1 - x_0 | x_t] of independent pairs, whose closed form mixtures have.
+    """Whether ``model`` should learn E[x_1 - x_0 | x_t] of independent pairs, which mixtures have in closed form.
 
-    Plain flows do, and a diffusion teacher on the straight time axis; students of couplings do not.
+    Plain flows do, and so does a diffusion teacher on the straight time axis; students of couplings do not.
     """
     flow = config.flows.get(model, config.teacher.flow if model == TEACHER else None)
     return model == TEACHER if flow is None else flow.is_plain
@@ -129,7 +129,7 @@ def _graph_problems(config: Config) -> Iterable[str]:
 
 
 def _name_problems(config: Config) -> Iterable[str]:
-    """Yields names that would be one folder, or a folder of the graph's own; some disks do not tell case apart."""
+    """Yields names that share a folder with another name or are reserved; some disks ignore case."""
     taken: dict[str, str] = {
         name: f"a reserved name ({', '.join(RESERVED_MODEL_NAMES)})" for name in RESERVED_MODEL_NAMES
     }
@@ -150,7 +150,7 @@ def losses(config: Config) -> dict[str, LossConfig]:
 
 
 def _space_problems(config: Config) -> Iterable[str]:
-    """Yields what does not fit what a sample is: an image, or a point."""
+    """Yields settings that do not fit the kind of sample, image or point."""
     source, points = config.data.source, config.data.space == "points"
     if points != (config.teacher.mlp is not None):
         yield f"data.source {source!r} needs teacher.{'mlp' if points else 'unet'}, and null for the other"

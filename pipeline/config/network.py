@@ -1,4 +1,4 @@
-"""Architectures of networks made here: a UNet for images, a multilayer perceptron for points."""
+"""Architectures of networks trained here: a UNet for images, a multilayer perceptron for points."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class UNetConfig(Section):
                     f"norm_num_groups={self.norm_num_groups} must divide every entry of "
                     f"block_out_channels, {channels} found"
                 )
-        # The block between the way down and the way up attends always, at the coarsest level's width.
+        # The middle block always has attention, at the coarsest level's width.
         for channels in {*compress(self.block_out_channels, self.attention), self.block_out_channels[-1]}:
             if channels % self.attention_head_dim:
                 raise ValueError(
@@ -54,7 +54,7 @@ class UNetConfig(Section):
 
     @property
     def side_divisor(self) -> int:
-        """What the side of images must divide by: a UNet halves them between its levels."""
+        """Divisor that the side of images must have, as a UNet halves them between its levels."""
         return 1 << (len(self.block_out_channels) - 1)
 
 

@@ -9,7 +9,7 @@ class NoiseConfig(Section):
     """The distribution of x_0, N(mean, std² I).
 
     Attributes:
-        mean: One entry for each of a point's; null for 0.
+        mean: One entry per coordinate of a point; null for 0.
         std: Standard deviation of every entry.
     """
 

@@ -10,11 +10,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pipeline.system.errors import nearest
 
 MOST = 2**53
-"""Largest count: up to here every JSON reader and float64 hold integers exactly."""
+"""Largest count: JSON readers and float64 hold integers exactly up to here."""
 LARGEST_SEED = 2**64 - 1
 """Keys of the random generators have 64 bits."""
 LONGEST_NAME = 64
-"""Characters of a name; files that are named after it stay below the 255 bytes of a file system."""
+"""Longest name in characters: files named after it stay below the 255 bytes that file systems allow."""
 
 PositiveInt = Annotated[int, Field(gt=0, le=MOST)]
 NonNegativeInt = Annotated[int, Field(ge=0, le=MOST)]

@@ -17,7 +17,7 @@ GridName = Annotated[str, one_of(tuple(dict.fromkeys((*TEACHER_GRIDS, *STUDENT_G
 
 
 def levels_problem(num_points: int, levels: int) -> str | None:
-    """Why a grid of ``num_points`` does not lie on the ``levels`` of noise that a teacher was trained at; or None."""
+    """Why ``num_points`` grid points are too many for a teacher of ``levels`` noise levels; None if they are not."""
     if num_points <= levels:
         return None
     return f"{num_points} grid points, but the teacher was trained at {levels} levels of noise"
@@ -38,8 +38,8 @@ class SolverConfig(Section):
         num_steps: Steps on the time grid; null for the adaptive ``dopri5``.
         rtol: Relative tolerance of ``dopri5``.
         atol: Absolute tolerance of ``dopri5``.
-        grid: Times of the fixed steps. Of a student: ``uniform``, ``cosine``, ``edm`` (Karras et al. 2022), or the
-            num_steps + 1 times themselves, rising from 0 to 1. Of a teacher: training times, ``uniform`` or
+        grid: Times of the fixed steps. For a student: ``uniform``, ``cosine``, ``edm`` (Karras et al. 2022), or the
+            num_steps + 1 times themselves, rising from 0 to 1. For a teacher: training times, ``uniform`` or
             ``quadratic`` (Song et al. 2021, app. D.2), which is denser towards the image.
     """
 
@@ -78,23 +78,23 @@ class SolverConfig(Section):
 
     @property
     def steps(self) -> int:
-        """Steps of a solver on a grid."""
+        """Number of steps of a fixed-step solver."""
         assert self.num_steps is not None  # validated
         return self.num_steps
 
     @property
     def solves_diffusion_models(self) -> bool:
-        """Whether a diffusion model can be solved with it."""
+        """Whether it can solve a diffusion model's ODE."""
         return self.name in TEACHER_SOLVERS and self.grid in TEACHER_GRIDS
 
     @property
     def solves_flows(self) -> bool:
-        """Whether a flow can be solved with it."""
+        """Whether it can solve a flow's ODE."""
         return self.name in STUDENT_SOLVERS and (isinstance(self.grid, tuple) or self.grid in STUDENT_GRIDS)
 
     @property
     def label(self) -> str:
-        """Name in tables: the solver, and its grid or tolerance where that tells it apart."""
+        """Name in tables: the solver, with its tolerance or a grid other than uniform."""
         if self.rtol is not None:
             return f"{self.name}-{self.rtol:g}"
         if isinstance(self.grid, tuple):

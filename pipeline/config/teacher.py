@@ -1,4 +1,4 @@
-"""The diffusion teacher: brought along, or trained here."""
+"""The diffusion teacher: pretrained, or trained here."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pipeline.config.section import Section
 from pipeline.config.training import TrainingConfig
 
 NUM_NOISE_LEVELS = 1000
-"""Times that a diffusion model is trained at here (Ho et al. 2020)."""
+"""Timesteps of diffusion models trained here (Ho et al. 2020)."""
 
 
 class TeacherConfig(Section):
@@ -22,7 +22,7 @@ class TeacherConfig(Section):
         mlp: Architecture when trained here on points; null for images.
         flow: What is trained here: null for a DDPM, or the settings of a flow matched to the data, which in the
             papers' counting is a "1-rectified flow".
-        train: Training when trained here.
+        train: Training settings when trained here.
     """
 
     pretrained: str | None

@@ -40,18 +40,19 @@ class TrainingConfig(Section):
         gradient_clip_norm: Largest global gradient norm.
         ema_halflife_images: Half-life of the weight average, in training images.
         ema_rampup_ratio: The half-life is at most this share of the images seen so far (EDM2).
-        ema_other_halflives_images: Half-lives of further weight averages kept at once; of all of them the one with
-            the lowest held-out loss becomes the model. Needs ``heldout_items``.
+        ema_other_halflives_images: Half-lives of further weight averages kept alongside; the average with the lowest
+            held-out loss becomes the model. Needs ``heldout_items``.
         gradient_accumulation_steps: Micro-batches that each process divides its share of a batch into.
-        gradient_checkpointing: Computes activations twice instead of keeping them: slower, less memory.
+        gradient_checkpointing: Recomputes activations instead of keeping them: slower, less memory.
         horizontal_flips: Trains on every sample flipped left to right as well, noise and image together.
-        heldout_items: Samples kept from training, on which the loss of the averaged weights is measured: a spread of
-            the couplings, the same for all that train on them; for what is trained on data, of the held-out split.
+        heldout_items: Samples on which the loss of the averaged weights is measured. For students, randomly chosen
+            couplings kept from training, the same for all students of a store; for models of the data, from its
+            held-out split.
         heldout_every_steps: Steps between two such measurements; null measures at the end only.
         log_every_steps: Steps between two recorded losses.
         checkpoint_every_steps: Steps between two checkpoints.
         kept_checkpoints: Newest checkpoints to keep while training.
-        marked_checkpoint_every_steps: Checkpoints at multiples of this are kept as long as the run; null marks none.
+        marked_checkpoint_every_steps: Checkpoints at multiples of this are kept until the run ends; null marks none.
         seed: Seed of batch order, times, noise and dropout.
     """
 
@@ -77,7 +78,7 @@ class TrainingConfig(Section):
     seed: Seed
 
     def batch_problem(self, num_processes: int) -> str | None:
-        """Why a batch is not one micro-batch size over ``num_processes``; None if it is."""
+        """Why a batch does not divide into equal micro-batches over ``num_processes``; None if it does."""
         parts = num_processes * self.gradient_accumulation_steps
         if self.batch_size % parts == 0:
             return None
@@ -87,7 +88,7 @@ class TrainingConfig(Section):
         )
 
     def result_settings(self) -> dict[str, Any]:
-        """The settings that the result depends on beyond rounding; a run may go on when the others have changed."""
+        """The settings that the result depends on beyond rounding; a run may continue with the others changed."""
         return self.model_dump(mode="json", exclude=_NOT_OF_RESULT)
 
     @property
@@ -107,7 +108,7 @@ class TrainingConfig(Section):
 
 
 class FlowConfig(TrainingConfig, FlowMatchingConfig):
-    """A flow matched to the data beside the teacher, of the teacher's architecture, with fresh weights."""
+    """A flow trained on the data beside the teacher, with the teacher's architecture and fresh weights."""
 
 
 class FlowTrainingConfig(TrainingConfig, VelocityConfig):

@@ -1,4 +1,4 @@
-"""How a training run is watched; nothing here changes what it ends with."""
+"""How a training run is watched; nothing here changes its result."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class WatchConfig(Section):
             both come with ``pip install -e '.[watch]'``.
         samples_every_steps: Steps between two grids of images drawn with the averaged weights from the same noises;
             null draws none.
-        fid_every_steps: Steps between two FIDs of the averaged weights into the trackers, for watching: of few images,
+        fid_every_steps: Steps between two FIDs of the averaged weights, sent to the trackers: of few images, always
             from the same noises, with the configured features and reference; null measures none.
-        fid_num_samples: Images of each.
+        fid_num_samples: Images per FID.
     """
 
     trackers: tuple[Literal["tensorboard", "dvclive"], ...] = ()

@@ -7,6 +7,6 @@ noise check value, so that a changed generator is caught before training.
 
 ``manifest`` what a store says about itself · ``shard`` one file of pairs · ``store`` reading · ``pairs`` where they
 come from · ``generation`` making · ``unfinished`` the store in the making · ``inventory`` which of them there are ·
-``pair_filter`` leaving out the farthest pairs · ``reintegration`` solving some pairs anew · ``gate`` whether a store
+``pair_filter`` leaving out the farthest pairs · ``reintegration`` solving some pairs again · ``gate`` whether a store
 may be trained on · ``acceptance`` where that is written and required.
 """

@@ -12,7 +12,7 @@ from pipeline.system.fingerprint import fingerprint_file
 
 
 def write_acceptance(store: Path, gate: Path) -> None:
-    """Notes in the file ``gate`` that the store in the folder ``store`` may be trained on."""
+    """Records in the file ``gate`` that the store in the folder ``store`` may be trained on."""
     write_json(gate, _acceptance(store))
 
 
@@ -37,5 +37,5 @@ def require_acceptance(store: Path, gate: Path) -> None:
 
 
 def _acceptance(store: Path) -> dict[str, str]:
-    """The manifest names every shard by its hash, so that its own hash stands for the store."""
+    """The manifest holds the hash of every shard, so its own hash stands for the whole store."""
     return {"accepted": fingerprint_file(store / MANIFEST)}

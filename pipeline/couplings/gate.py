@@ -1,7 +1,7 @@
-"""The gate before training: refuses couplings that would train something wrong, with every reason.
+"""The gate before training: refuses couplings that would train something wrong, and lists every reason.
 
-Shards are made one by one, by whatever code and machine is at work then. Limits hold for each shard, as one bad shard
-of many passes in their mean.
+Shards may be made at different times, by different code and machines. Limits apply to each shard, since one bad shard
+among many would not show in the mean.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _CHUNK = 4096
 
 @dataclass(frozen=True)
 class CouplingsCheck:
-    """What the gate measured on the way.
+    """What the gate measured.
 
     Attributes:
         num_pairs: Pairs trained on.
@@ -49,7 +49,7 @@ class CouplingsCheck:
 def check_couplings(
     store: CouplingStore, promised: CouplingsConfig, limits: GateConfig, source: Sampler
 ) -> CouplingsCheck:
-    """Checks a store, whose hashes and noise check its opening has verified already.
+    """Checks an open store; opening it has already verified its hashes and noise check.
 
     Args:
         store: The couplings.
@@ -119,7 +119,7 @@ def _reintegration_reasons(store: CouplingStore, errors: dict[int, float], limit
 
 
 def _beyond(values: dict[int, float], limit: float) -> list[int]:
-    """The shard of largest value, if that is above ``limit``; NaN is above every limit."""
+    """The shard with the largest value, if that is above ``limit``; NaN counts as above every limit."""
     worst = max(values, key=lambda shard: math.inf if math.isnan(values[shard]) else values[shard], default=None)
     return [] if worst is None or values[worst] <= limit else [worst]
 
@@ -146,7 +146,7 @@ def _content_reasons(store: CouplingStore) -> Iterator[str]:
         if pairs:
             yield f"{len(pairs)} {kind} images, the first in {store.locate(pairs[0])}"
     if math.prod(store.manifest.shape) == 1:
-        return  # float32 has about 2^24 normal numbers, so that thousands of honest ones repeat
+        return  # a float32 normal takes about 2^24 values, so thousands of valid ones repeat
     repeated = np.flatnonzero(np.diff(np.sort(digests)) == 0)
     if len(repeated):
         twins = np.flatnonzero(digests == np.sort(digests)[repeated[0]])

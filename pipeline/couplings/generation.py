@@ -39,14 +39,14 @@ from pipeline.system.fingerprint import fingerprint_json
 from pipeline.system.progress import Progress
 from pipeline.system.replacing import require_replaceable
 
-# Distance outside [-1, 1], of a range of 2, from which an entry counts as clipped: about 6 of 255 grey levels. Less is
-# the solver's ripple around exact black and white.
+# An entry this far outside [-1, 1] counts as clipped: about 6 of 255 grey levels. Anything closer is solver error
+# around exact black and white.
 CLIPPED_BEYOND = 0.05
 
-# Other file systems, file systems without links, and more links than one file may have.
+# Why a hard link fails: another file system, one without links, or too many links to one file.
 _WITHOUT_LINKS = (errno.EXDEV, errno.EPERM, errno.EACCES, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL)
 
-# What decides on the whole store but not on the content of a full shard.
+# Settings that change the whole store but not the content of a full shard.
 _NOT_OF_A_SHARD = {"num_pairs", "drop_farthest_share"}
 
 
@@ -96,8 +96,8 @@ def open_run(
         config: How.
         runs_folder: Where unfinished stores live.
         images: Real images; needed where ``config.image_to_noise`` asks for pairs made from them.
-        code: What makes the pairs, see :func:`pipeline.system.code.reached_code`: shards made by other code, or by a
-            generator that draws other noise, are not gone on with.
+        code: Code that makes the pairs, see :func:`pipeline.system.code.reached_code`; shards made by other code, or by
+            a generator that draws other noise, are not reused.
     """
     inverted = images if config.image_to_noise is not None else None
     # Which shards are made from images depends on the number of pairs.
@@ -127,8 +127,8 @@ def generate_couplings(
     An interrupted call continues after its finished shards; the processes of a launch divide the shards.
 
     Raises:
-        StraightflowError: If the sampler returns non-finite images, or a shard cannot be written; names the shard. If
-            something that is no store is at ``destination``, at once.
+        StraightflowError: If the sampler returns non-finite images, or a shard cannot be written; names the shard.
+            Before any work, if ``destination`` is something other than a store.
     """
     require_replaceable(destination, is_store_folder)
     run = open_run(sampler, config, runs_folder, images, code=code)
@@ -279,7 +279,7 @@ def _manifest(run: CouplingRun, finished: list[FinishedShard]) -> Manifest:
 
 
 def _link(source: Path, destination: Path) -> None:
-    """A second name for a file, or a copy where there can be none, as on another file system."""
+    """Hard-links a file, or copies it where that is impossible, as across file systems."""
     try:
         destination.hardlink_to(source)
     except OSError as error:

@@ -1,6 +1,6 @@
-"""Which unfinished stores there are: shards that wait for a call with the settings they were made with.
+"""Lists unfinished stores: shards that a call with the same settings will continue.
 
-Nothing removes them but the call that publishes them, and whoever no longer wants them.
+Only the call that publishes a store removes them; others are left for people to delete.
 """
 
 from __future__ import annotations
@@ -23,8 +23,7 @@ class Unfinished:
         folder: Its folder.
         num_shards: Shards in it.
         num_bytes: Size of all its files.
-        settings: What of the couplings' configuration decides on its shards, as plain values; None where it does not
-            say.
+        settings: The settings that its shards depend on, as plain values; None if they cannot be read.
     """
 
     folder: Path
@@ -33,7 +32,7 @@ class Unfinished:
     settings: dict[str, Any] | None
 
     def is_of(self, config: CouplingsConfig) -> bool:
-        """Whether ``config`` goes on with it, unless the source or the precision has changed since."""
+        """Whether a run of ``config`` continues it, if source, precision and code are unchanged."""
         promised = config.model_dump(mode="json")
         return self.settings is not None and all(promised.get(key) == value for key, value in self.settings.items())
 

@@ -1,4 +1,4 @@
-"""What a store says about itself, and whether the files beside it are those it names."""
+"""The manifest of a store, and checks of the store's files against it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**64)]
 
 @dataclass(frozen=True)
 class StoredNoise(NoiseNormality):
-    """How normal the noise that images were taken to is, and what storing it in float16 costs.
+    """Moments of the noise that images were inverted to, and the error of storing it in float16.
 
     Attributes:
         float16_error: Root mean square of the difference between solved and stored noise.
@@ -53,8 +53,8 @@ class ShardRecord(BaseModel):
         file: Name of the file.
         num_pairs: Pairs in it.
         sha256: Hash of the file.
-        clipped_fraction: 0 for points; of images the share of entries that lay outside [-1, 1] by more than
-            :data:`pipeline.couplings.generation.CLIPPED_BEYOND` before they were stored.
+        clipped_fraction: Share of image entries that were outside [-1, 1] by more than
+            :data:`pipeline.couplings.generation.CLIPPED_BEYOND` before they were stored; 0 for points.
         transport_cost: Mean of ‖x_1 - x_0‖²/d over its pairs, d = C·H·W.
         direction: ``noise_to_image`` pairs have noise from the seed; ``image_to_noise`` pairs have it in the shard.
         noise: Moments of the noise in the shard; None where it is drawn from the seed.
@@ -82,7 +82,7 @@ class PairFilter(BaseModel):
         dropped_share: Configured share of pairs to drop.
         num_dropped: Pairs dropped.
         smallest_dropped_cost: ‖x_1 - x_0‖²/d of the closest pair dropped.
-        file: One bit a pair, set where it is kept.
+        file: File with one bit per pair, set if the pair is kept.
         sha256: Hash of that file.
     """
 
@@ -98,7 +98,7 @@ class Manifest(BaseModel):
     """What a store holds and how it was made.
 
     Attributes:
-        num_pairs: Pairs in all shards, also those that ``pair_filter`` leaves out.
+        num_pairs: Pairs in all shards, including those that ``pair_filter`` leaves out.
         shard_pairs: Pairs in every shard but the last.
         shape: (channels, height, width) of images, (dim,) of points.
         dtype: Stored type of images; ``uint8`` is u / 127.5 - 1.
@@ -109,7 +109,7 @@ class Manifest(BaseModel):
         source_fingerprint: Of its folder.
         solver: Its solver with its settings.
         nfe_mean: Mean network calls per pair.
-        batch_size: Images per network call; images of other batch sizes agree to rounding only.
+        batch_size: Images per network call; other batch sizes give the same images up to rounding.
         precision: Autocast type of the network calls.
         num_classes: Classes of the labels in the shards; None where there are none.
         image_to_noise: Share and solver of the pairs made from real images; None where there are none.
@@ -155,7 +155,7 @@ class Manifest(BaseModel):
 
 
 is_store_folder = holding_only(MANIFEST, "shard-??????.safetensors", KEPT_PAIRS)
-"""Whether a folder holds the files of a store, whole or damaged, and nothing beside."""
+"""Whether a folder holds the files of a store, whole or damaged, and nothing else."""
 
 
 def shard_name(index: int) -> str:
@@ -167,8 +167,8 @@ def read_manifest(folder: Path) -> Manifest:
     """Reads a store's manifest.
 
     Raises:
-        StraightflowError: If it is missing, not JSON, of another version, names files that no store has, or has numbers
-            that cannot be or do not agree with each other.
+        StraightflowError: If it is missing, not JSON or of another version, names files that no store has, or has
+            numbers that are impossible or contradict each other.
     """
     path = folder / MANIFEST
     try:
@@ -226,7 +226,7 @@ def _check_names(folder: Path, manifest: Manifest) -> None:
 
 
 def _check_counts(folder: Path, manifest: Manifest) -> None:
-    """Pairs are found by dividing their index by ``shard_pairs``: all shards are full but the last."""
+    """Pairs are found by dividing their index by ``shard_pairs``, so every shard but the last must be full."""
     counts = [shard.num_pairs for shard in manifest.shards]
     if sum(counts) != manifest.num_pairs or not counts:
         raise damaged(folder, f"{manifest.num_pairs} pairs in all shards", str(sum(counts)))

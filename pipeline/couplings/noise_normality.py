@@ -1,4 +1,4 @@
-"""How normal noise is: its moments beside those of N(0, I)."""
+"""How close noise is to N(0, I), by its moments."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import torch
 
 @dataclass(frozen=True)
 class NoiseNormality:
-    """Moments of noise beside those of N(0, I).
+    """Moments of noise, each given below with its value for N(0, I).
 
     Attributes:
         mean: Mean of all entries; 0.
         variance: Their variance; 1.
-        smallest_pixel_variance: Over the samples, of the entry with the least; 1 up to sampling.
-        largest_pixel_variance: Of the entry with the most.
+        smallest_pixel_variance: Variance over samples of the entry that varies least; 1 up to sampling error.
+        largest_pixel_variance: The same of the entry that varies most.
         norm_ratio: Mean of ‖x_0‖ / sqrt(d); just below 1.
         norm_spread: Standard deviation of ‖x_0‖; 0.707 for large d.
     """

@@ -1,7 +1,7 @@
 """Leaving out the pairs with the largest ‖x_1 - x_0‖.
 
-Noise that travels far is where a teacher's trajectories bend most; training without the farthest tenth is known to
-help. Nothing is deleted: one bit a pair says which are kept.
+A teacher's trajectories bend most between distant pairs; training without the farthest tenth is known to help. Nothing
+is deleted: one bit per pair says whether it is kept.
 """
 
 from __future__ import annotations

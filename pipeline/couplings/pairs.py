@@ -1,6 +1,6 @@
 """Where the pairs of a shard come from: noise taken to images, or real images taken to noise.
 
-Either is a function of the pair's index in the store, so that a shard can be made by anyone, in any order.
+Both are functions of the pair's index in the store, so any worker can make any shard, in any order.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class InitialState:
 
     Attributes:
         noise: Noise of each pair, (batch, channels, height, width).
-        x_1: Real images to take to noise; None where the ODE starts from noise.
+        x_1: Real images to invert to noise; None where the ODE starts from noise.
         labels: Classes, int64, (batch,); None where there are none.
     """
 
@@ -60,7 +60,7 @@ class PairSource(Protocol):
 
     @property
     def direction(self) -> Direction:
-        """The way that the ODE is solved."""
+        """Direction in which the ODE is solved."""
 
     def initial_state(self, indices: range) -> InitialState:
         """What the ODE of these pairs starts from; no network is called, so that it can be drawn ahead."""
@@ -96,10 +96,10 @@ class FromNoise:
 
 @dataclass(frozen=True)
 class FromImages:
-    """Pair i's image is a real one, its noise what the sampler takes it to.
+    """Pair i's image is a real one; its noise is what the sampler inverts it to.
 
-    Images are visited in the order of a permutation by the store's seed, each once before any comes again. The
-    noise that each is given at the start (:mod:`pipeline.models.inversion`) is a function of the seed and i.
+    Images are visited in an order permuted by the store's seed, each once before any comes again. The noise added to
+    each at the start (:mod:`pipeline.models.inversion`) is a function of the seed and i.
     """
 
     sampler: Sampler
@@ -115,7 +115,7 @@ class FromImages:
         return "image_to_noise"
 
     def initial_state(self, indices: range) -> InitialState:
-        """Images, their classes, and the noise each is given at the start."""
+        """Images, their classes, and the noise added to each at the start."""
         chosen = self.order(np.array(indices) - self.first)
         x_1 = self.real.load(chosen)["x_1"]
         image_noise = inversion_noise(self.sampler, self.seed, indices)
@@ -133,7 +133,7 @@ class FromImages:
 
 
 def inversion_noise(sampler: Sampler, seed: int, indices: Iterable[int]) -> torch.Tensor:
-    """The noise that the images of these pairs are given before they are taken to noise, (len(indices), …)."""
+    """The noise added to the images of these pairs before they are inverted, (len(indices), …)."""
     return sample_noise(stream_key("inversion", seed), indices, sampler.shape, sampler.noise)
 
 
@@ -149,7 +149,7 @@ def pair_source(sampler: Sampler, config: CouplingsConfig, real: SampleSet | Non
         return FromNoise(sampler, config.seed, config.solver)
     if real is None or real.shape != sampler.shape:
         raise StraightflowError(
-            expected=f"images of {sampler.shape} to take to noise, as couplings.image_to_noise asks for",
+            expected=f"images of {sampler.shape} to invert to noise, as couplings.image_to_noise asks for",
             found="none" if real is None else f"images of {real.shape}",
             mend="correct data, or set image_to_noise: null",
         )

@@ -1,4 +1,4 @@
-"""Pairs solved anew, some of every shard, to see whether a shard's images and noise still belong together."""
+"""Solves some pairs of every shard again, to check that its images and noise still belong together."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pipeline.data.order import evenly_spaced
 from pipeline.models.sampler import Sampler
 
 SHARD_PAIRS = 4
-"""Pairs of each shard, at least, that are solved anew; all of a shard that has fewer."""
+"""Least number of pairs of each shard that are solved again; all of a shard that has fewer."""
 
 
 @dataclass(frozen=True)
@@ -22,12 +22,12 @@ class Reintegration:
     """How far pairs are from what the source makes of them now.
 
     Attributes:
-        reintegration_error: Mean ‖x̂_1 - x_1‖/‖x_1‖ of pairs made from noise, spread evenly over them, x̂_1 the source's
-            image of the same noise; None where there are none. Storing 8 bits alone gives about 0.003.
-        inversion_error: The same of pairs made from images, so of image → noise → image.
-        by_shard: Of each shard, the mean relative error of what its ODE ended in: of the images in shards made from
-            noise, ‖x̂_0 - x_0‖/‖x_0‖ of the noise in shards made from images. Shards all of whose pairs are left out are
-            missing, and those from images where the store does not say how they were made.
+        reintegration_error: Mean ‖x̂_1 - x_1‖/‖x_1‖ over evenly spaced pairs made from noise, where x̂_1 is the
+            source's image of the same noise; None if there are none. Storing 8 bits alone gives about 0.003.
+        inversion_error: The same for pairs made from images, so for image → noise → image.
+        by_shard: Mean relative error of what each shard's ODE ended in: of the images in shards made from noise, of the
+            noise (‖x̂_0 - x_0‖/‖x_0‖) in shards made from images. Missing are shards without kept pairs, and shards
+            made from images if the manifest does not say how.
     """
 
     reintegration_error: float | None
@@ -36,7 +36,7 @@ class Reintegration:
 
 
 def reintegrate(store: CouplingStore, source: Sampler, num_pairs: int) -> Reintegration:
-    """Solves ``num_pairs`` pairs of either direction anew, and more where a shard has too few of them.
+    """Solves ``num_pairs`` pairs of each direction again, and more where a shard has too few among them.
 
     Args:
         store: The couplings.
@@ -62,7 +62,7 @@ def reintegrate(store: CouplingStore, source: Sampler, num_pairs: int) -> Reinte
 
 
 def _with_every_shard(store: CouplingStore, candidates: np.ndarray, spread: np.ndarray) -> np.ndarray:
-    """``spread``, and of each shard that has too few of it as many pairs as it takes; rising."""
+    """``spread``, with more pairs of each shard that has fewer than SHARD_PAIRS in it; rising."""
     chosen, shards, have = [spread], store.shards_of(candidates), store.shards_of(spread)
     for shard in np.unique(shards):
         if (have == shard).sum() < SHARD_PAIRS:

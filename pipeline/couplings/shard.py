@@ -1,4 +1,4 @@
-"""One file of pairs: written as bytes whose hash is known, read through a memory map."""
+"""One file of pairs: hashed as it is written, read through a memory map."""
 
 from __future__ import annotations
 

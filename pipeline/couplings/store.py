@@ -17,12 +17,12 @@ from pipeline.couplings.shard import IMAGES, LABELS, NOISE, map_shard
 from pipeline.data.pixels import from_stored
 from pipeline.flow.noise import noise_check, sample_noise, stream_key
 
-# A map holds a file descriptor, of which a process usually has 1,024.
+# Each map holds a file descriptor, and a process usually may have 1,024.
 MAPPED_SHARDS = 256
 
 
 class CouplingStore:
-    """A finished store. Pairs are addressed from 0 to len - 1, the dropped ones left out.
+    """A finished store. Pairs are addressed from 0 to len - 1, without the dropped ones.
 
     Args:
         folder: The store.
@@ -51,14 +51,14 @@ class CouplingStore:
         self._kept = read_kept_indices(folder, self.manifest)
 
     def __reduce__(self) -> tuple[Callable[..., CouplingStore], tuple[Path]]:
-        """A loader's worker opens the store itself, without hashing it again, instead of being sent its pairs."""
+        """A loader's worker opens the store itself, without hashing it again, instead of receiving its pairs."""
         return functools.partial(CouplingStore, verify=False), (self.folder,)
 
     def __len__(self) -> int:
         return self.manifest.num_pairs if self._kept is None else len(self._kept)
 
     def seed_indices(self, indices: np.ndarray) -> np.ndarray:
-        """Where these pairs are in the store with nothing left out; noise is drawn from the seed at this index."""
+        """Indices of these pairs before any were dropped; their noise is drawn from the seed at these indices."""
         return indices if self._kept is None else self._kept[indices]
 
     def shards_of(self, indices: np.ndarray) -> np.ndarray:
@@ -79,7 +79,7 @@ class CouplingStore:
         return self._are_from_images(self.seed_indices(indices))
 
     def noise_heads(self, indices: np.ndarray) -> torch.Tensor:
-        """First entries of these pairs' standard normal noise, (len(indices), at most 16): they tell noises apart."""
+        """First entries of these pairs' standard normal noise, (len(indices), at most 16), to tell noises apart."""
         entries = min(16, math.prod(self.manifest.shape))
         return self._noise(self.seed_indices(indices), (entries,))
 

@@ -1,8 +1,8 @@
 """An unfinished store: which shards exist, who makes which, and one writer for each.
 
-It lives outside the declared output, because ``dvc repro`` deletes outputs before it runs a stage, under a
-fingerprint of everything its shards depend on. A shard's record is written after the shard: a shard with a record
-is whole, whatever interrupted the run.
+It lives outside the declared output, which ``dvc repro`` deletes before it runs a stage. Its folder is named by a
+fingerprint of everything its shards depend on. A shard's record is written after the shard, so a shard with a record is
+whole, whatever interrupted the run.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Worker:
 
 @dataclass(frozen=True)
 class FinishedShard:
-    """What is known of a shard that is written.
+    """The record of a written shard.
 
     Attributes:
         sha256: Hash of its file.
@@ -66,21 +66,21 @@ class UnfinishedStore:
     """The folder of an unfinished store.
 
     Args:
-        folder: Particular to everything the shards depend on.
+        folder: Named by everything the shards depend on.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def open(self, settings: dict[str, Any]) -> None:
-        """Makes the folder, and notes for people what began it.
+        """Makes the folder, and records for people the settings it was begun with.
 
         Raises:
             StraightflowError: If it cannot be written to.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            # Of workers that begin at once the first writes it.
+            # If several workers begin at once, the first one writes it.
             with suppress(FileExistsError), (self.folder / SETTINGS).open("x", encoding="utf-8") as stream:
                 json.dump(settings, stream, indent=2)
         except OSError as error:
@@ -91,7 +91,7 @@ class UnfinishedStore:
         return self.folder / shard_name(shard)
 
     def finished(self, shard: int, num_pairs: int) -> FinishedShard | None:
-        """The shard's record, if the shard is there, whole and of ``num_pairs``; None if it is to be made.
+        """The shard's record, if the shard is whole and of ``num_pairs`` pairs; None if it is still to be made.
 
         A record without its shard, or a shard that changed since, counts as not made.
         """
@@ -131,7 +131,7 @@ class UnfinishedStore:
 
     @contextmanager
     def only_writer(self, shard: int) -> Iterator[None]:
-        """Holds a shard for this process; released by the system however the process ends.
+        """Locks a shard for this process; the system releases it however the process ends.
 
         Raises:
             StraightflowError: If another process holds it.

@@ -1,4 +1,4 @@
-"""Whether the data are there and have the configured shape: by finding all of them and opening a few."""
+"""Checks that the data exist and have the configured shape, by finding all of them and opening a few."""
 
 from __future__ import annotations
 
@@ -22,14 +22,13 @@ def check_data(
 
     Args:
         data: Where they come from.
-        previous: What this function returned before; where the hub does not answer now, it vouches for a
-            data set that was reached then.
-        classes_needed_by: What of the run needs labels, if anything does. Labels on the hub are seen when it is read.
+        previous: What this function returned last time; stands in for a hub that does not answer now but did then.
+        classes_needed_by: What in the run needs labels, if anything. Labels on the hub are checked when they are read.
 
     Returns:
-        What the data stage depends on: source, location and fingerprint; of local files how many images and classes
-        there are, too. The fingerprint of local files, tables of labels among them, is that of their names, sizes and
-        modification times, as reading a large set every time would take minutes.
+        What the data stage depends on: source, location and fingerprint, and for local files the numbers of images and
+        classes. Local files, including tables of labels, are fingerprinted by name, size and modification time, as
+        reading a large set every time would take minutes.
 
     Raises:
         StraightflowError: If images or labels are missing, unreadable, or not as configured.
@@ -73,7 +72,7 @@ def _content(source: ImageSource) -> str:
 
 
 def _printable(name: str) -> str:
-    """The name of a folder may hold line breaks, and bytes that are no text."""
+    """Escapes a folder's name if it holds line breaks or bytes that are not text."""
     return name if name.isprintable() else ascii(name)
 
 

@@ -18,7 +18,7 @@ def digits_tables(config: DataConfig) -> ImageTables:
     """The digits, grey values 0 to 16 spread over 0 to 255, with the digit as label.
 
     Raises:
-        StraightflowError: If the configuration says that they are anything else.
+        StraightflowError: If the configuration describes other images.
     """
     if (config.channels, config.resolution) != (1, 8):
         raise StraightflowError(

@@ -29,10 +29,12 @@ Splits = Mapping[str, Sequence[PurePosixPath]]
 def folder_tables(config: DataConfig) -> ImageTables:
     """Finds the images of a folder.
 
-    All images below it are one set, whatever their folders are called; if ``data.heldout_split`` names a subfolder, or
-    ``data.train_split`` one other than ``train``, each split is the subfolder of its name. Classes are the column
-    ``data.label_column`` of its metadata, else the names of the folders where the images part: integers if all are and
-    0 is among them, or names. Images that are not all in such folders have no labels.
+    All images below it are one set, whatever their folders are called. Only if ``data.heldout_split`` names a
+    subfolder, or ``data.train_split`` one other than ``train``, is each split the subfolder of its name.
+
+    Classes are the metadata column ``data.label_column``, or else the names of the first folders that differ between
+    images. Those are read as integers if all are integers and 0 is among them. If some images are in no such folder,
+    there are no labels.
 
     Raises:
         StraightflowError: If the folder, a split or a label is missing, or what it holds is ambiguous.
@@ -105,7 +107,7 @@ def _labels(splits: Splits, metadata: FolderMetadata | None, folder: Path, confi
 
 
 def _folder_labels(splits: Splits, depth: int) -> Labels | None:
-    """Classes by the folders where all images part, ``depth`` folders below the location or deeper."""
+    """Classes by the first folders that differ between images, ``depth`` folders below the location or deeper."""
     folders = {split: [image.parent.parts[depth:] for image in images] for split, images in splits.items()}
     together = [parts for parts_of_split in folders.values() for parts in parts_of_split]
     common = _common_depth(together)

@@ -17,7 +17,7 @@ class FolderListing:
     """Files below a folder, relative to it, in the order of their names.
 
     Attributes:
-        images: Every image, told by its ending, at any depth.
+        images: Every image at any depth, recognised by its file name extension.
         metadata: Every table of :data:`METADATA`.
     """
 
@@ -26,10 +26,10 @@ class FolderListing:
 
 
 def list_folder(folder: Path) -> FolderListing:
-    """Lists a folder, links followed. Names that begin with a dot are hidden, and left out with all below them.
+    """Lists a folder, following links. Hidden files and folders (names that begin with a dot) are left out.
 
     Raises:
-        StraightflowError: If a picture is in a format that is not read, is a link to nothing or no file, or if a
+        StraightflowError: If a picture has an unsupported format, is a broken link or not a regular file, or if a
             folder cannot be read or contains itself.
     """
     images: list[PurePosixPath] = []
@@ -50,7 +50,7 @@ def list_folder(folder: Path) -> FolderListing:
         raise StraightflowError(
             expected=f"a folder that can be read at {error.filename or folder}",
             found=error.strerror or str(error),
-            mend="give yourself the right to read it, or correct data.location",
+            mend="make it readable, or correct data.location",
         ) from error
     return FolderListing(tuple(sorted(images)), tuple(sorted(metadata)))
 

@@ -30,7 +30,7 @@ class FolderMetadata:
 
 
 def read_metadata(folder: Path, listing: FolderListing) -> FolderMetadata | None:
-    """Reads every table of the folder; None if it has none. ``file_name`` counts from the folder of its table.
+    """Reads every table of the folder; None if it has none. ``file_name`` is relative to its table's folder.
 
     Raises:
         StraightflowError: If a table cannot be read, has no ``file_name``, names an image twice or one that does not

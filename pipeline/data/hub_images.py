@@ -1,4 +1,4 @@
-"""Images of a data set on the hub, through ``datasets``, which keeps a copy in a cache of its own."""
+"""Images of a data set on the hub, through ``datasets``, which keeps a copy in its own cache."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ def hub_tables(config: DataConfig) -> ImageTables:
     """Downloads the configured splits, or opens them in the cache, and reads their labels.
 
     Raises:
-        StraightflowError: If the data set cannot be had, its copy cannot be written, or a column or label is missing.
+        StraightflowError: If the data set cannot be loaded, its copy cannot be written, or a column or label is
+            missing.
     """
     loaded = _load(config)
     tables = {split: _table(split, dataset, config) for split, dataset in loaded.items()}
@@ -52,7 +53,7 @@ def _load(config: DataConfig) -> dict[str, datasets.Dataset]:
 
 
 def _is_of_the_cache(error: BaseException | None) -> bool:
-    """Whether the copy could not be written, which ``datasets`` wraps in errors about the data set."""
+    """Whether the cached copy could not be written; ``datasets`` reports that as an error of the data set."""
     cache = Path(datasets.config.HF_DATASETS_CACHE)
     while error is not None:
         if isinstance(error, OSError):

@@ -1,4 +1,4 @@
-"""One image: decoded to 8 bits, and whether it is what the configuration says in size, colour and depth."""
+"""Decodes one image to 8 bits, and checks its size, colour and depth against the configuration."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from pipeline.system.errors import StraightflowError, one_line
 FORMATS = (
     "PNG", "JPEG", "WEBP", "AVIF", "BMP", "DIB", "GIF", "TIFF", "PPM", "TGA", "JPEG2000", "ICO", "PCX", "QOI",
 )  # fmt: skip
-"""Pillow's formats that hold pixels. Others of its formats run programs (EPS) or open without pixels (HDF5)."""
+"""Pillow's formats that hold pixels. Some of its others run programs (EPS) or open without pixels (HDF5)."""
 SUFFIXES = frozenset((
     ".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".avif", ".bmp", ".dib", ".gif", ".tif", ".tiff",
     ".pbm", ".pgm", ".ppm", ".pnm", ".tga", ".jp2", ".j2k", ".j2c", ".jpx", ".jpf", ".ico", ".pcx", ".qoi",
 ))  # fmt: skip
-"""Endings of files in these formats, in lower case."""
+"""File name extensions of these formats, in lower case."""
 FOREIGN_SUFFIXES = frozenset((
     ".heic", ".heif", ".jxl", ".svg", ".eps", ".psd", ".xcf", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".exr", ".hdr",
     ".icns", ".dds", ".sgi", ".xbm", ".xpm",
 ))  # fmt: skip
-"""Endings of pictures in formats that are not read."""
+"""File name extensions of picture formats that are not supported."""
 GREY_MODES = ("L", "1", "LA")
-# Deeper images would be cut to 8 bits by Pillow's conversion, most of them to plain white.
+# Pillow's conversion would cut deeper images to 8 bits, most of them to plain white.
 DEEP_MODES = ("I", "F")
 
 
@@ -49,7 +49,7 @@ def decode_image(encoded: bytes, config: DataConfig, where: str) -> np.ndarray:
                 array = np.asarray(upright.convert("L" if config.channels == 1 else "RGB"))
     except UnidentifiedImageError as error:
         raise unreadable_image(where, f"content in none of the formats {', '.join(_formats())}") from error
-    except Exception as error:  # what a decoder raises on foreign bytes is not limited to any list
+    except Exception as error:  # on foreign bytes a decoder may raise anything
         raise unreadable_image(where, one_line(error)) from error
     if problem is not None:
         raise problem
@@ -85,7 +85,7 @@ def image_problem(image: Image.Image, config: DataConfig, where: str) -> Straigh
         return StraightflowError(
             expected="images without transparency",
             found=f"transparent pixels at {where}",
-            mend="lay the images over a background",
+            mend="put the images on an opaque background",
         )
     if config.channels == 1 and image.mode not in GREY_MODES:
         return StraightflowError(
@@ -104,6 +104,6 @@ def unreadable_image(where: str, found: str) -> StraightflowError:
 
 
 def _has_deep_channels(image: Image.Image) -> bool:
-    """Whether Pillow would cut the file's 16 bits to 8, which its mode does not tell."""
+    """Whether Pillow would cut 16 bits to 8; the image's mode does not show it."""
     layouts = (tile[3] for tile in getattr(image, "tile", ()))
     return any(";16" in str(layout[0] if isinstance(layout, tuple) and layout else layout) for layout in layouts)

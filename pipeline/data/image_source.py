@@ -1,4 +1,4 @@
-"""The configured images, found and divided but not yet decoded: what ``check`` looks at is what is read."""
+"""The configured images, found and split but not yet decoded; ``check`` sees the same ones as the data stage."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class ImageSource:
 
 
 def find_images(config: DataConfig) -> ImageSource:
-    """Finds the images, reads their labels and divides them, decoding none.
+    """Finds the images, reads their labels and splits them, without decoding any.
 
     Raises:
         StraightflowError: If anything is missing or ambiguous, or if a split has fewer than two images.
@@ -90,7 +90,7 @@ def _found(tables: ImageTables, split: str, rows: np.ndarray) -> FoundImages:
 
 
 def _tables(config: DataConfig) -> ImageTables:
-    # Each kind imports what it alone needs: loading all takes seconds.
+    # Imported only for the configured source, as importing all of them takes seconds.
     if config.source == "digits":
         from pipeline.data.digits import digits_tables
 

@@ -1,4 +1,4 @@
-"""What every source of images comes to: for each split a table of images, found and not yet decoded."""
+"""The common form of all image sources: one table per split, with images found but not yet decoded."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class ImageTable:
 
     Attributes:
         num_images: Images in it.
-        first_look: Rows that are quickly read, to see what the images are like.
-        decode: Images of these rows, which rise: uint8, (channels, height, width), one after the other. Raises a
-            :class:`StraightflowError` that names the first image that is missing, unreadable or not as configured.
+        first_look: Rows that are quick to read, for a first check of the images.
+        decode: Yields the images of rising row numbers: uint8, (channels, height, width), one after the other. Raises a
+            :class:`StraightflowError` naming the first image that is missing, unreadable or not as configured.
     """
 
     num_images: int
@@ -33,7 +33,7 @@ class ImageTables:
     """The configured splits of a source.
 
     Attributes:
-        splits: By the name of the split.
+        splits: Tables by the name of the split.
         labels: Classes of all images, where the source has them.
         files: Everything on disk that is read: images, labels, tables.
     """
@@ -44,7 +44,7 @@ class ImageTables:
 
 
 def require_exists(path: Path) -> None:
-    """Refuses a ``data.location`` that is not there or cannot be looked at."""
+    """Raises StraightflowError if ``data.location`` does not exist or cannot be accessed."""
     try:
         path.stat()
     except (OSError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""Real images, decoded one after the other into files of 8 bits with a fixed train/held-out split."""
+"""Decodes real images one by one into 8-bit files with a fixed train/held-out split."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def prepare_images(config: DataConfig, folder: Path) -> None:
 
 
 def _write_images(path: Path, images: FoundImages, config: DataConfig, task: str, digest: hashlib._Hash) -> None:
-    """Writes what ``np.save`` would write of all images, (num, channels, height, width)."""
+    """Writes all images one by one, as ``np.save`` would at once: (num, channels, height, width)."""
     header = {"descr": "|u1", "fortran_order": False, "shape": (len(images), *config.image_shape)}
     num_read = 0
     with path.open("wb") as stream, Progress(task, len(images), "images") as progress:

@@ -11,7 +11,7 @@ import numpy as np
 from pipeline.system.errors import StraightflowError
 
 MAX_CLASSES = 65_536
-"""More than any classifier or class-conditional model has: a larger label is a number of something else."""
+"""More classes than any classifier or class-conditional model has: a larger label must mean something else."""
 
 AS_NUMBERS_OR_NAMES = "write labels as integers or as names"
 
@@ -33,17 +33,17 @@ class Labels:
 
 
 def number_labels(values: Mapping[str, Sequence[object]], where: Callable[[str, int], str]) -> Labels:
-    """Integers as they are; names, which may be truth values, by their place in the sorted order over all splits.
+    """Keeps integers as they are; numbers names, among them booleans, by their sorted order over all splits.
 
-    Text that holds integers only, as all of a CSV file is text, counts as integers.
+    Text that holds only integers counts as integers, since a CSV file has nothing but text.
 
     Args:
         values: Labels as read, by split.
         where: Names an image by its split and row.
 
     Raises:
-        StraightflowError: If a label is missing, negative, absurdly large, not an integer, neither number nor name, or
-            if some are numbers and others names, or integers count from 1.
+        StraightflowError: If a label is missing, negative, not below :data:`MAX_CLASSES`, or neither an integer nor a
+            name; if integers and names are mixed; or if integers count from 1.
     """
     read = {
         split: [_read(value, where, split, row) for row, value in enumerate(column)] for split, column in values.items()
@@ -75,7 +75,7 @@ def number_names(values: Mapping[str, Sequence[str]]) -> Labels:
 
 
 def require_classes(labels: np.ndarray | None, needed_by: str) -> np.ndarray:
-    """Labels of two classes or more, for what has to tell classes apart.
+    """Returns labels of at least two classes, for models that must tell classes apart.
 
     Args:
         labels: Classes of the training images, (num,), or None.
@@ -110,7 +110,7 @@ def _read(value: object, where: Callable[[str, int], str], split: str, row: int)
 
 
 def _class(digits: str, where: str) -> int:
-    """A whole number that can be that of a class."""
+    """The class that a whole number names."""
     if digits.startswith("-") and digits.strip("-0"):
         raise _wrong(f"{digits[:20]} at {where}", "count classes from 0; leave out images without a class")
     if len(digits.lstrip("+-0")) > len(str(MAX_CLASSES)) or int(digits) >= MAX_CLASSES:

@@ -56,5 +56,5 @@ class BatchOrder:
 
 
 def evenly_spaced(num_items: int, count: int) -> np.ndarray:
-    """Indices of ``count`` of so many items, rising, the first and the last among them; of all if there are fewer."""
+    """Indices of ``count`` items, rising, including the first and the last; of all items if there are fewer."""
     return np.linspace(0, num_items - 1, min(count, num_items)).round().astype(int)

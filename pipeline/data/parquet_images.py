@@ -93,7 +93,7 @@ def _holds_bytes(kind: pyarrow.DataType) -> bool:
 
 
 def _cells(path: Path, column: str, rows: np.ndarray) -> Iterator[tuple[int, object]]:
-    """Cells of these rows, which rise, in one pass over the row groups that hold them."""
+    """Cells of rising row numbers, in one pass over the row groups that hold them."""
     with _reading(path):
         file = pyarrow.parquet.ParquetFile(path)
         start = 0
@@ -156,7 +156,7 @@ def _labels(files: dict[str, Path], config: DataConfig) -> Labels | None:
 
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
-    """Tells what goes wrong while a file is read as one message that names it."""
+    """Turns any error of reading a file into a StraightflowError that names the file."""
     try:
         yield
     except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:

@@ -9,7 +9,7 @@ from pipeline.system.errors import StraightflowError
 
 
 def parquet_splits(location: Path, config: DataConfig) -> dict[str, Path]:
-    """Files of the configured splits: the one file that ``location`` is, or ``<split>.parquet`` in it.
+    """Files of the configured splits: ``location`` itself if it is a file, else ``<split>.parquet`` in it.
 
     Raises:
         StraightflowError: If one of them is not there.

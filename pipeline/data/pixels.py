@@ -1,4 +1,4 @@
-"""Samples as they are stored, images in 8 bits, and as networks see them, images in [-1, 1]."""
+"""Converts samples between what is stored, such as 8-bit images, and what networks see, images in [-1, 1]."""
 
 from __future__ import annotations
 

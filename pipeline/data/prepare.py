@@ -14,7 +14,7 @@ def prepare_data(config: DataConfig, folder: Path) -> None:
     Raises:
         StraightflowError: If images cannot be read, or are not as configured.
     """
-    # Either kind imports what it alone needs: loading both takes seconds.
+    # Imported only for the configured kind, as importing both takes seconds.
     if space_of(config) is POINTS:
         from pipeline.data.points import prepare_points
 

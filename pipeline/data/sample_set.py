@@ -16,7 +16,7 @@ from pipeline.system.errors import StraightflowError
 from pipeline.system.replacing import holding_only
 
 is_sample_set = holding_only("info.json", "*_images.npy", "*_labels.npy")
-"""Whether a folder holds a prepared data set and nothing beside."""
+"""Whether a folder holds a prepared data set and nothing else."""
 
 Split = Literal["train", "heldout"]
 

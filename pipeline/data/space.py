@@ -16,9 +16,9 @@ class Space:
         name: As the configuration calls it.
         noun: What one sample is called in messages.
         axes: Names of the axes of a sample's shape.
-        is_bounded: Whether every entry lies in [-1, 1], so that what lies outside is clipped when it is stored.
-        is_visual: Whether a sample is a picture: it can be drawn, image networks have features of it, and one of a
-            single colour is a fault.
+        is_bounded: Whether every entry lies in [-1, 1], so that values outside are clipped when stored.
+        is_visual: Whether a sample is a picture: it can be drawn, image networks extract its features, and one of a
+            single colour is an error.
     """
 
     name: SpaceName

@@ -22,7 +22,7 @@ def locate(folder: Path, part: str, config_name: str) -> Path:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file; an error of the user's where it is not one."""
+    """A JSON object from a file; raises StraightflowError if it holds none."""
     try:
         content = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as error:

@@ -1,9 +1,9 @@
 """Backward couplings: real images taken to noise along a model's ODE.
 
-An image itself is no point of the trajectories: what they pass just before it still carries a little noise, and where
-images have no spread at all (a margin that is always black) no noise of variance 1 could come back from them. So an
-image is first given its own noise at the least level that the model knows, and solved from there. Solved forward
-again, the last estimate of x_1 removes that noise.
+A clean image lies on no trajectory: the last state before it still carries a little noise. And where images do not vary
+at all (a margin that is always black), inverting them could never give noise of variance 1. So each image first gets
+noise of its own at the lowest level that the model knows, and is solved from there. Solved forward again, the last
+estimate of x_1 removes that noise.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pipeline.flow.paths import linear_path
 from pipeline.flow.solvers import FIXED_STEP_SOLVERS, Field, Solution, dopri5, time_grid
 from pipeline.system.errors import StraightflowError
 
-# 1 - t of the first state of a student's inversion; about the least level of a linear-beta teacher.
+# 1 - t of the first state of a student's inversion; about the lowest level of a linear-beta teacher.
 STUDENT_LEAST_NOISE = 0.01
 
 
@@ -30,7 +30,7 @@ def invert_teacher(
     solver: SolverConfig,
     labels: torch.Tensor | None = None,
 ) -> Solution:
-    """Solves the teacher's ODE from images to noise, from the least to the largest trained level.
+    """Solves the teacher's ODE from images to noise, from the lowest to the highest trained level.
 
     Args:
         network: The teacher's UNet.

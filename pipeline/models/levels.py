@@ -1,4 +1,4 @@
-"""How many levels of noise a teacher was trained at, read before its weights are."""
+"""How many levels of noise a teacher was trained at, read without its weights."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def teacher_levels(name: str) -> int:
     """Levels of noise of the checkpoint ``name``, a local folder or a hub id.
 
     Raises:
-        StraightflowError: If its scheduler cannot be had or is not one of a teacher.
+        StraightflowError: If its scheduler cannot be found or is not a teacher's.
     """
     folder = Path(name) if Path(name).is_dir() else cached_model(name)
     if folder is not None:

@@ -1,4 +1,4 @@
-"""The kinds of network there are: made new, opened from a folder, told by what they were saved as."""
+"""The kinds of networks: built with fresh weights, or loaded from a folder by the class they were saved as."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ KINDS = ("UNet2DModel", "VelocityMLP")
 
 
 def network_class(kind: str) -> type[ModelMixin]:
-    """The class of one of ``KINDS``, imported when it is asked for: a UNet's takes a second, which points do without.
+    """The class of one of ``KINDS``, imported when needed: a UNet's takes a second, which runs on points save.
 
-    Only these are opened; nothing is imported by a name from a file.
+    No other class is loaded: nothing is imported by a name from a file.
     """
     found: type[ModelMixin]
     if kind == "VelocityMLP":
@@ -177,7 +177,7 @@ def set_noise(network: ModelMixin, noise: NoiseConfig) -> None:
     """Records the distribution of x_0 in a network's configuration, with which it is saved.
 
     Raises:
-        StraightflowError: If it is not N(0, I) and the network's kind has no place for that.
+        StraightflowError: If it is not N(0, I) and this kind of network cannot record another.
     """
     if noise_of(network) == noise:
         return

@@ -1,4 +1,4 @@
-"""A teacher of one's own: a DDPM trained with the loop the students use, or a checkpoint brought along."""
+"""Teachers: a DDPM trained with the same loop as students, or a pretrained checkpoint."""
 
 from __future__ import annotations
 

@@ -16,8 +16,8 @@ from pipeline.config.compute import ComputeConfig, LaunchConfig
 from pipeline.system.allocator import keep_freed_memory
 from pipeline.system.errors import StraightflowError
 
-# Values of environment variables that leave results as the configuration says; Accelerate's launcher sets some. Others
-# would change the device, the precision of products in float32 or the training itself, unseen by any fingerprint.
+# Values of environment variables that do not change results; Accelerate's launcher sets some. Other values would change
+# the device, the precision of float32 products or the training itself, and no fingerprint covers them.
 HARMLESS_VALUES: Mapping[str, tuple[str, ...]] = {
     "ACCELERATE_TORCH_DEVICE": (),
     "ACCELERATE_USE_DEEPSPEED": ("false",),
@@ -41,7 +41,7 @@ class Runtime:
         compile: Whether networks are compiled.
         channels_last: Whether networks and images are stored channels last.
         sharded: Whether training divides weights and optimizer among the processes.
-        num_loader_workers: Processes that make a training's batches ahead; None leaves it to the training.
+        num_loader_workers: Processes that prepare training batches in advance; None lets the training choose.
     """
 
     accelerator: Accelerator
@@ -63,9 +63,9 @@ class Runtime:
         return bool(self.accelerator.is_main_process)
 
     def autocast(self) -> AbstractContextManager[None]:
-        """The autocast region of network calls outside training; none at all, not one that is off, in float32.
+        """The autocast region of network calls outside training; in float32 there is none, not even a disabled one.
 
-        A region that is off still sets the type that it would cast to, by which a compiled network tells calls apart.
+        A disabled region still sets its cast type, and a change of that makes a compiled network compile again.
         """
         return torch.autocast(self.device.type, torch.bfloat16) if self.precision == "bf16" else nullcontext()
 
@@ -88,13 +88,12 @@ def open_runtime(compute: ComputeConfig, launch: LaunchConfig) -> Runtime:
     """Joins the process group and resolves every ``auto``; on CPUs the process keeps the memory it frees.
 
     Raises:
-        StraightflowError: If the launch command started another number of processes than configured;
-            ``accelerate launch`` on CPUs does so without saying. If one process is to shard. If the environment would
-            change results.
+        StraightflowError: If the launch command started another number of processes than configured, as ``accelerate
+            launch`` on CPUs does silently; if a single process is to shard; or if the environment would change results.
     """
     require_harmless_environment(os.environ)
-    # Until a number of threads is set, MKL may take fewer from call to call (MKL_DYNAMIC); its condition for equal bits
-    # from run to run is that it does not.
+    # Unless the number of threads is set, MKL may use fewer in some calls (MKL_DYNAMIC), and then does not promise
+    # equal bits from run to run.
     torch.set_num_threads(torch.get_num_threads())
     gpu = torch.cuda.is_available()
     if not gpu:
@@ -102,7 +101,7 @@ def open_runtime(compute: ComputeConfig, launch: LaunchConfig) -> Runtime:
     precision = compute.precision
     if precision == "auto":
         precision = "bf16" if _has_bf16_units(gpu) else "fp32"
-    # All that Accelerate else reads from the environment: micro-batches are ours, and so is compilation.
+    # Accelerate would otherwise read these from the environment; micro-batches and compilation are done here.
     accelerator = Accelerator(
         cpu=not gpu,
         mixed_precision="bf16" if precision == "bf16" else "no",

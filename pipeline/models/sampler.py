@@ -1,4 +1,4 @@
-"""Saved models, teacher or student alike: load, sample, and train's starting weights."""
+"""Saved models, teacher or student alike, as maps from noise to samples and back."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Sampler:
     @torch.inference_mode()
     def sample(self, x_0: torch.Tensor, solver: SolverConfig, labels: torch.Tensor | None = None) -> Solution:
         """Solves the model's ODE from ``x_0``, for ``labels`` if it is class-conditional; images are not clipped."""
-        # A copy, made in inference mode as all later states are: a compiled network tells one kind from the other.
+        # Copied in inference mode, as all later states are: other tensors would make a compiled network compile again.
         x_0, labels = x_0.to(self.runtime.device, copy=True), self._placed(labels)
         with self.runtime.autocast():
             if self.noise_schedule is not None:

@@ -1,4 +1,4 @@
-"""Images from a saved model, and the states on the way to them."""
+"""Images from a saved model, and the trajectories to them."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def draw_images(sampler: Sampler, solver: SolverConfig, key: int, indices: Itera
 def sample_trajectories(
     sampler: Sampler, solver: SolverConfig, seed: int, num_images: int
 ) -> list[tuple[float, np.ndarray]]:
-    """(t, x_t as uint8 images) at every time of the solver's grid, first the noise.
+    """(t, x_t as uint8 images) at every time of the solver's grid, starting with the noise.
 
     A teacher's trajectory is that of its velocity field, over the times that its noise schedule covers.
 

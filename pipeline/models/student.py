@@ -1,4 +1,4 @@
-"""The student: a velocity field, and its form on disk that stock diffusers opens.
+"""The student: a velocity field, saved in a form that stock diffusers opens.
 
 diffusers counts sigma from image (0) to noise (1), we count t from noise (0) to image (1). Here, and only
 here, the two meet: the saved network gets ``timestep = 1000 (1 - t)`` and predicts
@@ -56,7 +56,7 @@ def save_student(network: ModelMixin, folder: Path) -> None:
 
 
 def is_saved_pipeline(folder: Path) -> bool:
-    """Whether ``folder`` holds the files of a model as it is saved here, teacher or student, and nothing beside."""
+    """Whether ``folder`` holds the files of a model as it is saved here, teacher or student, and nothing else."""
     files = {item.relative_to(folder).as_posix() for item in folder.rglob("*") if not item.is_dir()}
     weights = {name for name in files if name.startswith("unet/diffusion_pytorch_model")}
     parts = {"model_index.json", "scheduler/scheduler_config.json", "unet/config.json"}
@@ -64,5 +64,5 @@ def is_saved_pipeline(folder: Path) -> bool:
 
 
 def is_saved_student(folder: Path) -> bool:
-    """Whether ``folder`` holds a student as :func:`save_student` leaves it, and nothing beside."""
+    """Whether ``folder`` holds a student as :func:`save_student` leaves it, and nothing else."""
     return is_saved_pipeline(folder) and read_scheduler_config(folder).get("_class_name") == FLOW_SCHEDULER

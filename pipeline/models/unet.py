@@ -1,4 +1,4 @@
-"""diffusers' ``UNet2DModel``, the network of images: made new, and as a student starts from it."""
+"""diffusers' ``UNet2DModel``, the network for images: built with fresh weights, or made a student from a teacher."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def build_unet(config: UNetConfig, shape: tuple[int, ...]) -> UNet2DModel:
 def velocity_unet(unet: UNet2DModel) -> UNet2DModel:
     """``unet`` with the head and the time input of a velocity field; itself if it has them already.
 
-    Of a learned-variance head the mean's half is kept. A Fourier time embedding takes the noise's scale and divides
-    the output by it; it becomes a positional one with fresh weights in its first layer (Song et al. 2021's networks
-    also center images from [0, 1], which ours are not in).
+    Of a learned-variance head only the half for the mean is kept. A network with a Fourier time embedding takes the
+    noise scale and divides its output by it; the embedding becomes a positional one with fresh weights in its first
+    layer. Song et al. 2021's networks also center images from [0, 1]; ours are in [-1, 1], so that is turned off.
     """
     channels, fourier = unet.config["in_channels"], unet.config["time_embedding_type"] == "fourier"
     if unet.config["out_channels"] == channels and not fourier:

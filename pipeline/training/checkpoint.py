@@ -1,4 +1,4 @@
-"""Training checkpoints: whole or absent, checked by hash, the newest good one wins.
+"""Training checkpoints: whole or absent, checked by hash; a run continues from the newest intact one.
 
 A checkpoint is one folder: weights and optimizer as Accelerate saves them, each weight average as safetensors, the
 step and the recorded losses as JSON, and ``checkpoint.json`` with its run, its step and the SHA-256 of every file. It
@@ -35,7 +35,7 @@ _NAME = re.compile(r"^step-(\d{9})$")
 _TEMPORARY = re.compile(r"^\.step-\d{9}\.tmp$")
 _RECORD = "checkpoint.json"
 _PROGRESS = "progress.json"
-# Of torch.save's messages where its zip archive cannot be written: at once, in between, at its end.
+# Parts of torch.save's messages when its zip archive cannot be opened, written or closed.
 _TORCH_WRITING = ("StreamWriter", "inline_container", "iostream")
 
 
@@ -47,7 +47,7 @@ class TrainingState:
         emas: Weight averages, one per half-life.
         meter: Sums of the steps since the last record.
         step: Finished optimizer steps.
-        history: What was recorded of them.
+        history: Records of these steps.
     """
 
     emas: Sequence[Ema]
@@ -61,8 +61,8 @@ class CheckpointFolder:
 
     Args:
         accelerator: Saves network and optimizer, on any number of processes.
-        folder: Where they live; must be particular to the run's inputs.
-        run: Names the run's inputs; what was saved by another run is refused.
+        folder: Where they live; must be used for the run's inputs alone.
+        run: Names the run's inputs; checkpoints of another run are refused.
         kept: Newest checkpoints to keep.
         marked_every_steps: Steps whose multiples are kept for good; None marks none.
     """
@@ -74,12 +74,12 @@ class CheckpointFolder:
         self._kept, self._marked_every_steps = kept, marked_every_steps
 
     def held(self) -> AbstractContextManager[None]:
-        """Keeps the folder from other trainings, as two that save alike would clear away each other's checkpoints.
+        """Locks the folder, as two trainings in it would delete each other's checkpoints.
 
-        A training outlives the command that started it, where that alone was killed.
+        Such a second training is possible: the first runs on if only the command that started it was killed.
 
         Raises:
-            StraightflowError: On entry, if another training has it.
+            StraightflowError: On entry, if another training holds it.
         """
         if not self._accelerator.is_main_process:
             return nullcontext()
@@ -125,14 +125,14 @@ class CheckpointFolder:
             write_json(temporary / _PROGRESS, {"step": state.step, "history": state.history, "sums": sums})
             record = {"run": self._run, "step": state.step, "files": file_hashes(temporary, record=_RECORD)}
             write_json(temporary / _RECORD, record)
-            # One of this step is there where it was passed over as damaged; who holds the folder wrote it.
+            # One of this step may exist: it was skipped as damaged, and a holder of the lock wrote it.
             publish_folder(temporary, final, ours=lambda _: True)
             self._drop_old(state.step)
         self._accelerator.wait_for_everyone()
 
     def _drop_old(self, step: int) -> None:
         unmarked = [item for item in self._newest_first() if not self._is_marked(item)]
-        # A run that passed over damaged checkpoints comes to their steps again: kept, they would count as the newest.
+        # A run that skipped damaged checkpoints reaches their steps again; if kept, they would count as newest.
         damaged = [item for item in unmarked if _step(item) > step]
         for old in damaged + unmarked[len(damaged) + self._kept :]:
             shutil.rmtree(old)
@@ -141,7 +141,7 @@ class CheckpointFolder:
         return self._marked_every_steps is not None and _step(checkpoint) % self._marked_every_steps == 0
 
     def load_newest(self, state: TrainingState) -> bool:
-        """Restores the newest checkpoint whose hashes match; reports each damaged one it passes over.
+        """Restores the newest checkpoint whose hashes match; reports each damaged one that it skips.
 
         Returns:
             Whether one was restored.
@@ -172,7 +172,7 @@ class CheckpointFolder:
         return True
 
     def _newest_whole(self) -> Path | None:
-        """What the main process finds, for all: were each to look for itself, they could go on from different steps."""
+        """The main process's choice, for all processes: on their own they might choose different steps."""
         found: list[str | None] = [None]
         if self._accelerator.is_main_process:
             for candidate in self._newest_first():
@@ -185,7 +185,7 @@ class CheckpointFolder:
         return None if name is None else self._folder / name
 
     def _foreign(self, checkpoint: Path) -> str | None:
-        """What is said of a checkpoint that does not say of which run it is; one of another run is refused."""
+        """Damage of a checkpoint that does not name its run; raises StraightflowError for one of another run."""
         record = _read_record(checkpoint)
         if record is None or (record.run, record.step) == (self._run, _step(checkpoint)):
             return None
@@ -227,7 +227,7 @@ class _Record:
 
 
 def _read_record(checkpoint: Path) -> _Record | None:
-    """None where it cannot be read."""
+    """What ``checkpoint.json`` says; None where it cannot be read."""
     try:
         content = json.loads((checkpoint / _RECORD).read_text("utf-8"))
     except (OSError, ValueError):
@@ -274,7 +274,7 @@ def load_average(file: Path, network: torch.nn.Module) -> None:
 
 
 def _is_of_writing(error: Exception) -> bool:
-    """Whether a file could not be written; ``torch.save`` says so in a RuntimeError, among other things it may say."""
+    """Whether a file could not be written; ``torch.save`` raises RuntimeError for this and for other problems."""
     return not isinstance(error, RuntimeError) or any(part in str(error) for part in _TORCH_WRITING)
 
 

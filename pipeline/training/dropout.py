@@ -1,4 +1,4 @@
-"""Dropout of a network, set outright: a student must not inherit its teacher's unseen."""
+"""Sets a network's dropout, so that a student does not silently inherit its teacher's."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def has_dropout(network: torch.nn.Module) -> bool:
 def seed_dropout(seed: int, step: int, rank: int) -> None:
     """Seeds torch's global generators, which dropout draws from, as a function of (seed, step, rank).
 
-    A resumed run so drops what an uninterrupted one would; ranks drop different units. Call it where the global
-    generators are forked.
+    A resumed run thus drops the same units as an uninterrupted one; ranks drop different units. Call it where the
+    global generators are forked.
     """
     torch.manual_seed(derived_key(f"dropout/{seed}/{step}/{rank}", 32))

@@ -1,4 +1,4 @@
-"""Exponential moving averages of weights, their memories given in images."""
+"""Exponential moving averages of weights, with half-lives in images."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ def ema_decay(*, batch_size: int, cur_nimg: int, halflife_images: int, rampup_ra
     Args:
         batch_size: Images in this step, over all processes and micro-batches.
         cur_nimg: Images seen including this step.
-        halflife_images: Half-life at full length.
+        halflife_images: Half-life after ramp-up.
         rampup_ratio: Share of ``cur_nimg`` that bounds the half-life (Karras et al. 2022, reference code).
     """
     return float(0.5 ** (batch_size / min(halflife_images, cur_nimg * rampup_ratio)))
 
 
 class Ema:
-    """Averages of parameters, in float32, on their device; of sharded ones, each process its part.
+    """Averages of parameters, in float32, on their device; each process holds its part of sharded ones.
 
     Args:
         parameters: What is averaged; the averages start as their values.

@@ -12,11 +12,11 @@ from pipeline.training.samples import TrainingSet
 
 
 def heldout_split(num_items: int, num_heldout: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Divides a set into what is trained on and what is held out, a random spread of it.
+    """Divides a set into what is trained on and what is held out, a random part of it.
 
-    Sets are ordered (images by class, couplings by how they were made), so no stretch of one speaks for all of it. Of
-    one seed, the smaller of two held-out sets is part of the larger: models trained one from another on the same set,
-    with equal ``num_heldout``, have seen none of what they are measured on.
+    Sets are ordered (images by class, couplings by how they were made), so a contiguous range would not represent them.
+    With the same seed, the smaller of two held-out sets is part of the larger. Models trained from one another on one
+    set with equal ``num_heldout`` have therefore seen none of its held-out samples.
 
     Args:
         num_items: Size of the set.
@@ -60,12 +60,12 @@ def heldout_loss(
     network.eval()
     for start in range(0, len(items), batch_size):
         batch = items.load(np.arange(start, min(start + batch_size, len(items))))
-        # Training draws at steps from 0; these are before them.
+        # Training draws at steps from 0 on, so negative steps are free.
         drawn = objective.draw(batch["x_1"], step_generator(seed, -1 - start))
         own_rows = np.arange(len(batch["x_1"]))[rows]
         num_own = len(own_rows)
-        # All call the network with as many rows, repeating some: a sharded one must be called by all, and a compiled
-        # one is compiled for every number of rows.
+        # All processes call the network with the same number of rows, repeating some: a sharded network must be called
+        # by all, and a compiled one is compiled again for every number of rows.
         taken = np.resize(own_rows if num_own else np.array([0]), share)
         own = {name: values[taken].to(runtime.device) for name, values in (batch | drawn).items()}
         total += objective.loss(network, own)[:num_own].sum()

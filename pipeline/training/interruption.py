@@ -1,4 +1,4 @@
-"""SIGTERM, which schedulers send before the end: heard at once, acted on between two steps."""
+"""SIGTERM, which schedulers send before they kill a job: noted at once, acted on between two steps."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class StopRequest:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Hears SIGTERM inside the block; call it in the main thread."""
+        """Notes SIGTERM inside the block; call it in the main thread."""
 
         def note(number: int, frame: FrameType | None) -> None:
             del number, frame
@@ -39,7 +39,7 @@ class StopRequest:
             signal.signal(signal.SIGTERM, before)
 
     def made(self, step: int) -> bool:
-        """Whether any process heard it; with several processes, asked every ten steps to keep them unsynchronised."""
+        """Whether any process received it; several processes ask only every ten steps, as asking synchronises them."""
         if self._accelerator.num_processes == 1:
             return self._received
         if step % _AGREE_EVERY_STEPS:

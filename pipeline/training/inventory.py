@@ -1,4 +1,4 @@
-"""Which trainings are unfinished: checkpoints that wait for a call with the inputs they were made from."""
+"""Lists unfinished trainings: checkpoints that a call with the same inputs will continue from."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class UnfinishedTraining:
     Attributes:
         folder: Its folder.
         model: The model that it trains.
-        steps: Steps of its checkpoints, rising; damaged ones among them.
+        steps: Steps of its checkpoints, rising, including damaged ones.
         num_bytes: Size of all its files.
     """
 

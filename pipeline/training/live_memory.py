@@ -1,4 +1,4 @@
-"""Memory of a forward and backward pass, counted on one and two samples and carried on to more."""
+"""Memory of a forward and backward pass, counted on one and two samples and extrapolated to more."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 LossOf = Callable[[int], torch.Tensor]
-"""The loss of so many samples, a scalar, with its graph."""
+"""The loss of a given number of samples, a scalar, with its graph."""
 
 
 def peak_bytes(loss_of: LossOf, parameters: list[torch.nn.Parameter], num_samples: int) -> int:
     """Most bytes that tensors hold at once in a forward and backward pass of ``num_samples``.
 
-    Parameters and what was there before do not count, nor do gradients of parameters. Of more than two samples no more
-    than two are computed: at every operation memory is what is there for any number, and a share for each.
+    Parameters, their gradients and whatever existed before do not count. At most two samples are computed: at every
+    operation memory is a constant plus a share for each sample.
 
     Args:
         loss_of: Computes the loss; called with 1 and 2.
-        parameters: Whose gradients are dropped as they come.
+        parameters: Their gradients are dropped as soon as they are computed.
         num_samples: At least 1.
     """
     one = _live_bytes(loss_of, parameters, 1)
     if num_samples == 1:
         return int(one.max())
     two = _live_bytes(loss_of, parameters, 2)
-    if len(one) != len(two):  # torch copies where a single sample is contiguous either way
+    if len(one) != len(two):  # torch skips copies of a single sample, which is contiguous either way
         one, two = one.max(keepdims=True), two.max(keepdims=True)
     return int((two + (num_samples - 2) * (two - one)).max())
 
 
 class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts the bytes of all storages made inside the block and not freed yet, after every operation."""
+    """Counts, after every operation, the bytes of all storages made inside the block and not yet freed."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -68,11 +68,11 @@ class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 class Visited(torch.nn.Module):
-    """A network as a training calls it: under autocast, its result in float32; inputs go to where the network is.
+    """A network as training calls it: under autocast, its result in float32; inputs are moved to its device.
 
     Args:
         network: Any of :data:`pipeline.models.networks.KINDS`.
-        bf16: Whether under autocast to bfloat16.
+        bf16: Whether to autocast to bfloat16.
     """
 
     def __init__(self, network: torch.nn.Module, *, bf16: bool) -> None:

@@ -1,4 +1,4 @@
-"""Batches ahead of the steps that take them: made by worker processes, copied to the device while it computes."""
+"""Batches prepared in advance: made by worker processes, copied to the device while it computes."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from pipeline.training.shared_memory import (
 
 
 def num_workers_for(batches: StepBatches, runtime: Runtime) -> int:
-    """Worker processes beside this training process, as configured and as /dev/shm has room; says if it has not.
+    """Number of workers for this training process, as configured and as /dev/shm has room; says if it has not.
 
-    Call it before workers are started, as all processes of a machine share the room.
+    Call it before workers are started, as all processes of a machine share /dev/shm.
 
     Raises:
         StraightflowError: If the configured number has no room.
@@ -59,8 +59,8 @@ def batches_from(
 ) -> Generator[Batch, None, None]:
     """Batches of the steps from ``first_step`` on, in order, on ``device``; a GPU copies them from pinned memory.
 
-    Workers are forked, so that they share what is in memory and nothing of the training need be pickled. Close the
-    generator, which ends them: they do not heed the signal by which an interpreter at its own end would.
+    Workers are forked, so they share what is in memory and nothing is pickled. Close the generator to end them: they
+    ignore SIGTERM, which the interpreter would send at exit.
 
     Args:
         batches: One item a step.
@@ -91,7 +91,7 @@ def batches_from(
 def lost_workers_named() -> Iterator[None]:
     """Inside the block, a worker that is killed ends the training with one message.
 
-    torch raises its error wherever the training then is, also between two batches.
+    torch raises its error wherever the training happens to be, also between two batches.
     """
     try:
         yield
@@ -102,7 +102,7 @@ def lost_workers_named() -> Iterator[None]:
 
 
 def _received(loader: DataLoader[Batch | _Failure]) -> Iterator[Batch | _Failure]:
-    """What workers hand over; of one that is killed in doing so, torch says no more than that the connection ended."""
+    """What workers hand over; if one is killed meanwhile, torch only reports that the connection ended."""
     try:
         yield from loader
     except (ConnectionError, EOFError) as error:
@@ -111,16 +111,16 @@ def _received(loader: DataLoader[Batch | _Failure]) -> Iterator[Batch | _Failure
 
 def _lost_worker(error: Exception) -> StraightflowError:
     return StraightflowError(
-        expected="the processes that make batches to go on as long as the training",
+        expected="the processes that make batches to run as long as the training",
         found=one_line(error),
-        mend="run again, which goes on from the last checkpoint, with fewer of them (launch.num_loader_workers: 0 "
-        f"does without), more memory, or more room in /dev/shm: {MORE_ROOM}",
+        mend="run again, from the last checkpoint, with fewer of them (launch.num_loader_workers; 0 for none), "
+        f"more memory, or more room in /dev/shm: {MORE_ROOM}",
     )
 
 
 @dataclass(frozen=True)
 class _Failure:
-    """A StraightflowError on its way out of a worker, where torch would make another error of it."""
+    """A StraightflowError on its way out of a worker; raised there, torch would wrap it in another error."""
 
     expected: str
     found: str
@@ -128,9 +128,10 @@ class _Failure:
 
 
 class _Attempts(Dataset[Batch | _Failure]):
-    """Batches, or why there is none; a worker's are in /dev/shm already.
+    """Batches, or why one could not be made; a worker's are in /dev/shm already.
 
-    Left to the queue, a batch that finds no room there would be dropped by a thread of the worker, and waited for.
+    If the queue put them there, a batch without room would be dropped by a thread of the worker, and training would
+    wait for it.
     """
 
     def __init__(self, batches: StepBatches) -> None:
@@ -158,6 +159,6 @@ def _handed_over(batch: Batch) -> Batch | _Failure:
 
 
 def _outlive_sigterm(worker: int) -> None:
-    """Schedulers send SIGTERM to every process of a job; were a worker to die of it, no checkpoint would be saved."""
+    """Ignores SIGTERM, which schedulers send to every process: a dead worker would prevent the last checkpoint."""
     del worker
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

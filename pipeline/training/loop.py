@@ -1,6 +1,6 @@
 """The one training loop: teacher, reflow student and one-step distillation alike.
 
-A step is read in eight files: this one; :mod:`pipeline.training.samples`, what its batch is;
+The code of a step is in eight files: this one; :mod:`pipeline.training.samples`, what its batch is;
 :mod:`pipeline.training.objectives`, what it minimises, by :mod:`pipeline.flow.timesteps`, :mod:`pipeline.flow.paths`,
 :mod:`pipeline.models.student` and :mod:`pipeline.flow.losses`; and :mod:`pipeline.training.ema`, the average of the
 weights.
@@ -52,11 +52,11 @@ class TrainingResult:
     """What a run leaves besides the weights.
 
     Attributes:
-        history: What was recorded on the way.
+        history: What was recorded during the run.
         heldout_loss_by_halflife: Held-out loss of each weight average at the end; empty without held-out samples.
         halflife_images: Half-life of the average that became the model.
-        averages: All of them, each still able to take the place of the network's weights, unless they are sharded.
-        seconds: Wall time of the steps since the start or the checkpoint continued from, with everything between them.
+        averages: All averages; each can still be copied into the network, unless they are sharded.
+        seconds: Wall time since the start or the checkpoint continued from, including everything between steps.
         num_images: Images trained on in that time.
     """
 
@@ -90,10 +90,10 @@ def train(
         objective: Loss of a step.
         config: Settings.
         runtime: Processes, device, precision.
-        run_folder: Where checkpoints live; must be particular to these inputs.
+        run_folder: Where checkpoints live; must be used for these inputs alone.
         label: Name shown beside the progress.
-        heldout: Samples never trained on, if the loss on them is wanted.
-        watcher: Receives what is recorded, as it is.
+        heldout: Samples never trained on, to measure the loss on; None for none.
+        watcher: Receives each record as it is made.
 
     Raises:
         StraightflowError: If the run cannot end well (checked before the first step), or a loss or gradient stops
@@ -235,10 +235,10 @@ def training_step(
     config: TrainingConfig,
     accelerator: Accelerator,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Descends the mean loss of ``batch`` over all processes, its gradient clipped.
+    """Takes one optimizer step on the mean loss of ``batch`` over all processes, with its gradient clipped.
 
     Args:
-        network: As wrapped for its processes; gradients are averaged over them at the last micro-batch alone, sharded
+        network: As wrapped for its processes. Gradients are averaged over these only at the last micro-batch; sharded
             ones at each, so that no process holds them whole.
         optimizer: Of its parameters.
         objective: Loss of each sample.

@@ -19,7 +19,7 @@ class LossRecord(NamedTuple):
         loss: Mean loss of their samples.
         learning_rate: Of the last step.
         gradient_norm: Mean global norm before clipping.
-        loss_by_time: Mean loss by tenth of t, from noise to images; None where no sample fell.
+        loss_by_time: Mean loss by tenth of t, from noise to images; None for a tenth without samples.
         heldout_loss: Loss of the averaged weights on held-out samples; None where it was not measured.
     """
 
@@ -73,7 +73,7 @@ class Meter:
         self._bad_losses = torch.where(bad, losses, self._bad_losses)
 
     def read(self) -> Reading:
-        """Means over all processes since the last reading; starts anew."""
+        """Means over all processes since the last reading; resets the sums."""
         sums = self._accelerator.reduce(self._sums.clone(), "sum")
         totals, counts = sums.tolist()
         norm = float(self._norm_sum) / self._steps

@@ -1,4 +1,4 @@
-"""What to say when a loss or gradient stops being finite: which step, which times, which samples."""
+"""The error for a loss or gradient that is not finite: which step, which times, which samples."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _NAMED_SAMPLES = 5
 
 
 def require_finite(meter: Meter, batches: StepBatches, objective: Objective, items: TrainingSet, label: str) -> None:
-    """Raises StraightflowError if a step since the start had a loss or gradient that is not finite; all must call.
+    """Raises StraightflowError if any step had a loss or gradient that is not finite; every process must call it.
 
-    That step's batch is drawn again, being a function of the step, to name the times and samples. Every process raises,
-    and says what all of them found: the first one to end has the others killed, be the bad samples theirs or not.
+    That step's batch, a function of the step, is drawn again to name the times and samples. Every process raises with
+    the findings of all, since the first one to end gets the others killed.
     """
     step = meter.first_bad_step()
     if step is None:

@@ -53,7 +53,7 @@ class NoisePrediction:
 
     @property
     def needs_images(self) -> bool:
-        """No."""
+        """No: noise and timesteps need only their shape."""
         return False
 
     def times(self, batch: Batch) -> torch.Tensor:
@@ -96,7 +96,7 @@ class VelocityRegression:
 
     @property
     def needs_images(self) -> bool:
-        """No."""
+        """No: times need only their number."""
         return False
 
     def times(self, batch: Batch) -> torch.Tensor:
@@ -136,7 +136,7 @@ class FlowMatching:
 
     @property
     def needs_images(self) -> bool:
-        """Optimal transport does."""
+        """Pairing by optimal transport does."""
         return self.minibatch_ot
 
     def draw(self, x_1: torch.Tensor, generator: torch.Generator) -> Batch:

@@ -46,10 +46,10 @@ def require_divisible_batch(config: TrainingConfig, num_processes: int) -> None:
 
 
 def require_gradient_checkpointing(network: ModelMixin, label: str) -> None:
-    """Raises StraightflowError unless the network can compute its activations twice."""
+    """Raises StraightflowError unless the network supports gradient checkpointing."""
     if not network._supports_gradient_checkpointing:
         raise StraightflowError(
-            expected=f"a network that can compute activations twice, as gradient_checkpointing asks of {label}",
+            expected=f"a network that can recompute activations, as gradient_checkpointing of {label} asks",
             found=type(network).__name__,
             mend="set gradient_checkpointing: false, or raise gradient_accumulation_steps to save memory",
         )
@@ -76,7 +76,7 @@ def require_matching_images(network: ModelMixin, items: TrainingSet, label: str)
 def require_room(folder: Path, needs: TrainingNeeds, config: TrainingConfig) -> None:
     """Raises StraightflowError if the disk cannot hold all checkpoints that are to be kept and the one being written.
 
-    Those of a run that goes on are there already, and what a kill left of another gives its place back.
+    Files already in ``folder`` count as free: a resumed run has these checkpoints, and leftovers of a kill are removed.
     """
     count = config.kept_checkpoints + 1
     if config.marked_checkpoint_every_steps is not None:
@@ -103,13 +103,13 @@ class TrainingNeeds:
 
     Attributes:
         num_parameters: Trained weights.
-        state_bytes: Weights, gradients, both moments of Adam and the weight averages, all float32; sharded, this
+        state_bytes: Weights, gradients, both moments of Adam and the weight averages, all float32; if sharded, this
             process's part.
-        activation_bytes: Most that is held at once in the passes of one micro-batch, the loss's own networks included,
-            with the batch itself and the next one.
+        activation_bytes: Peak in the forward and backward pass of one micro-batch, including the loss's own networks,
+            plus the batch itself and the next one.
         checkpoint_bytes: One checkpoint on disk.
-        copy_bytes: Buckets in which gradients are exchanged between processes, or, sharded, the gathered block and its
-            gradient; and the weights, put aside while their averages are looked at.
+        copy_bytes: Buckets in which processes exchange gradients, or, if sharded, the gathered block and its gradient;
+            plus the weights set aside while their averages are in use.
     """
 
     num_parameters: int
@@ -141,12 +141,12 @@ def training_needs(
     """Counts a run's memory; activations are measured on two samples, see :mod:`pipeline.training.live_memory`.
 
     Args:
-        network: In training mode, checkpointing set, in the memory format and on the device that it is trained in.
+        network: In training mode with gradient checkpointing set, in its memory format and on its device for training.
         items: Training samples.
         objective: Loss of a step.
         config: Its training.
         runtime: Processes and precision.
-        averages_looked_at: Whether the weights are exchanged for their averages on the way.
+        averages_looked_at: Whether averages replace the weights at times, for held-out loss or watching.
     """
     num_processes = runtime.accelerator.num_processes
     num_parameters = sum(parameter.numel() for parameter in network.parameters())

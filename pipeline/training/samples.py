@@ -23,7 +23,7 @@ class TrainingSet(Protocol):
         """Number of samples."""
 
     def load(self, indices: np.ndarray) -> Batch:
-        """CPU tensors of these samples, ``x_1`` among them."""
+        """CPU tensors of these samples, including ``x_1``."""
 
     def locate(self, index: int) -> str:
         """Where a sample is kept, for messages."""
@@ -83,7 +83,7 @@ class StepBatches(Dataset[Batch]):
 
 
 def _alone(values: torch.Tensor) -> torch.Tensor:
-    """The same values in a storage that holds nothing else: a view is sent to another process with all of its own."""
+    """The same values in a storage of their own: sending a view to another process sends its whole storage."""
     return values if values.untyped_storage().nbytes() == values.nbytes else values.clone()
 
 

@@ -41,7 +41,7 @@ def prepared(
         with torch.random.fork_rng(devices=[runtime.device] if on_gpu else []):
             if runtime.sharded:
                 keep_state_whole(optimizer)
-                # Accelerate's own sharding is for GPUs alone. As if for evaluation, it leaves the network unwrapped.
+                # Evaluation mode leaves the network unwrapped; Accelerate's own sharding is for GPUs alone.
                 network = runtime.accelerator.prepare_model(network, evaluation_mode=True)
                 yield network, runtime.accelerator.prepare(optimizer)
                 leave_whole(network, original)
@@ -53,9 +53,9 @@ def prepared(
 
 
 def place_for_training(network: ModelMixin, runtime: Runtime) -> None:
-    """Moves a network to where it is trained, in the memory format it is trained in; one to be sharded stays as it is.
+    """Moves a network to its training device, in its training memory format; one to be sharded stays as it is.
 
-    Only contiguous weights can be sharded, and no process need hold them whole.
+    Only contiguous weights can be sharded, and no process needs to hold them whole.
     """
     if not runtime.sharded:
         if runtime.channels_last:
@@ -67,8 +67,8 @@ def place_for_training(network: ModelMixin, runtime: Runtime) -> None:
 def _lay_out_like_parameters(optimizer: torch.optim.Optimizer) -> None:
     """Gives Adam's loaded moments the strides of their parameters.
 
-    ``load_state_dict`` keeps those of the file, and fused AdamW walks raw memory: moments saved channels last would
-    meet the wrong weights of a network that is stored contiguous.
+    ``load_state_dict`` keeps the file's strides, and fused AdamW walks raw memory: moments saved in channels_last would
+    be paired with the wrong weights of a contiguous network.
     """
     for parameter, state in optimizer.state.items():
         for name, value in state.items():

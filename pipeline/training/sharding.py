@@ -21,12 +21,12 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 def sharded_copy(network: ModelMixin, device: torch.device, num_processes: int) -> ModelMixin:
     """A copy of ``network`` on ``device`` whose parameters are divided among the processes.
 
-    Its state dict is whole all the same, on every process, and a whole one is loaded; all must call.
+    Its state dict is gathered whole on every process, and a whole one is loaded; every process must take part.
     """
     sharded: ModelMixin = copy.deepcopy(network)
     mesh = init_device_mesh(device.type, (num_processes,))
-    # Gathered again for the backward pass, and, more to the point, stale copies do not outlive a forward pass alone:
-    # the weights are exchanged for their averages between two of them.
+    # Freed after each forward pass and gathered again for the backward pass: copies kept after a forward pass alone
+    # would be stale once the weights are replaced by their averages.
     for module in (*_blocks(sharded), sharded):
         fully_shard(module, mesh=mesh, reshard_after_forward=True)
         if device.type == "cpu":
@@ -46,12 +46,12 @@ def sharded_copy(network: ModelMixin, device: torch.device, num_processes: int) 
 
 
 def largest_block(network: torch.nn.Module) -> int:
-    """Weights of the largest block, which are gathered as one."""
+    """Number of weights in the largest block; a block is gathered as one."""
     return max(sum(parameter.numel() for parameter in block.parameters()) for block in _blocks(network))
 
 
 def keep_state_whole(optimizer: torch.optim.Optimizer) -> None:
-    """Lets the optimizer of sharded parameters give its state dict whole, and take a whole one; all must call."""
+    """Makes a sharded optimizer save and load a whole state dict; every process must take part."""
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
     def gather(_: torch.optim.Optimizer, state: dict[str, Any]) -> dict[str, Any]:
@@ -77,7 +77,7 @@ def keep_state_whole(optimizer: torch.optim.Optimizer) -> None:
 
 @torch.no_grad()
 def leave_whole(sharded: torch.nn.Module, network: torch.nn.Module) -> None:
-    """Copies the parameters of ``sharded`` into those of the network that it is a copy of; all must call."""
+    """Copies the parameters of ``sharded`` into ``network``, its original; every process must call it."""
     for own, divided in zip(network.parameters(), sharded.parameters(), strict=True):
         own.copy_(to_full(divided, divided))
 
@@ -88,7 +88,7 @@ def to_local(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def to_full(own: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    """The tensor of which ``own`` is this process's part, divided as ``like`` is; all must call."""
+    """The whole tensor of which ``own`` is this process's part, divided like ``like``; every process must call it."""
     if not isinstance(like, DTensor):
         return own
     divided = (
@@ -96,13 +96,13 @@ def to_full(own: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
         if isinstance(own, DTensor)
         else DTensor.from_local(own, like.device_mesh, like.placements, shape=like.shape, stride=like.stride())
     )
-    # Where parts are uneven, what is gathered is a view of a padded storage, which safetensors refuses.
+    # With uneven parts the gathered tensor is a view of a padded storage, which safetensors refuses.
     gathered: torch.Tensor = divided.full_tensor().clone()
     return gathered
 
 
 def local_values(values: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    """This process's part of whole ``values``, divided as ``like`` is."""
+    """This process's part of whole ``values``, divided like ``like``."""
     return to_local(_divided(values, like))
 
 
@@ -114,7 +114,7 @@ def _divided(values: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
 
 
 def _blocks(network: torch.nn.Module) -> Iterator[torch.nn.Module]:
-    """Children with parameters, those of lists one by one: each is gathered as one."""
+    """Child modules with parameters, those in module lists one by one; each is gathered as one."""
     for child in network.children():
         for block in child if isinstance(child, torch.nn.ModuleList) else (child,):
             if any(True for _ in block.parameters()):

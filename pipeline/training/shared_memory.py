@@ -1,4 +1,4 @@
-"""Room for batches in /dev/shm, through which worker processes hand them over; containers have 64 MB unless told."""
+"""Room for batches in /dev/shm, through which workers hand them over; containers have 64 MB by default."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ GPU_WORKERS = 4
 BATCHES_AHEAD = 2
 """Batches that each worker makes before it waits."""
 BATCHES_TAKEN = 2
-"""Batches that a training itself holds: the one in use, and the next."""
+"""Batches that the training process itself holds: the one in use, and the next."""
 MORE_ROOM = "docker run --shm-size=8g (or --ipc=host; an emptyDir of medium Memory at /dev/shm on Kubernetes)"
 
 
 def free_shared_memory() -> int | None:
-    """Bytes free in /dev/shm; None where there is no such place, and memory is shared in another way."""
+    """Bytes free in /dev/shm; None on systems that share memory in another way."""
     if not SHARED_MEMORY.is_dir():
         return None
     room = os.statvfs(SHARED_MEMORY)
@@ -33,14 +33,14 @@ def shared_bytes(batch: Batch) -> int:
 
 
 def wanted_shared_memory(batch_bytes: int, num_workers: int, num_processes: int) -> int:
-    """Bytes that workers fill at most: those of ``num_workers`` for each of ``num_processes`` on one machine."""
+    """Most bytes that batches fill, with ``num_workers`` for each of ``num_processes`` on one machine."""
     return num_processes * (num_workers * BATCHES_AHEAD + BATCHES_TAKEN) * batch_bytes if num_workers else 0
 
 
 def choose_num_workers(
     asked: int | None, *, on_gpu: bool, batch_bytes: int, num_processes: int, free_bytes: int | None
 ) -> int:
-    """Worker processes beside each training process; a CPU has no time to spare for them.
+    """Number of workers per training process; by default none on CPUs, which have no time to spare for them.
 
     Args:
         asked: What ``launch.num_loader_workers`` says; None decides by the device and the room.

@@ -1,4 +1,4 @@
-"""Watching a training run: numbers and quick FIDs into TensorBoard and DVCLive, images drawn on the way."""
+"""Watching a training run: numbers and quick FIDs into TensorBoard and DVCLive, images drawn during training."""
 
 from __future__ import annotations
 
@@ -80,14 +80,14 @@ class Watcher:
         return is_due(step, self._config.samples_every_steps) or is_due(step, self._config.fid_every_steps)
 
     def look(self, network: torch.nn.Module, step: int) -> str | None:
-        """Draws images with ``network``, and measures FID, as far as they are due; every process must call it.
+        """Draws images with ``network`` and measures FID, if due; every process must call it.
 
         Args:
             network: The averaged weights, as wrapped for training; left in training mode.
             step: Steps done.
 
         Returns:
-            What the progress shows of it.
+            A note for the progress line; None if there is nothing to say.
         """
         note, began = None, time.monotonic()
         network.eval()
@@ -100,7 +100,7 @@ class Watcher:
                     tracker.log({self._quick_fid.name: fid}, step=step)
                 note = f"FID {fid:.4g}"
         network.train()
-        if self._last is not None:  # not a second of training
+        if self._last is not None:  # looking does not count as training time
             self._last = self._last[0], self._last[1] + time.monotonic() - began
         return note
 
@@ -118,7 +118,7 @@ class Watcher:
 
 
 def is_due(step: int, every_steps: int | None) -> bool:
-    """Whether something done every ``every_steps`` steps is done after ``step``, counted from 1; null is never."""
+    """Whether something done every ``every_steps`` steps is done after ``step``, counted from 1; never for None."""
     return every_steps is not None and step % every_steps == 0
 
 

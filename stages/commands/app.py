@@ -1,7 +1,7 @@
-"""The command line ``straightflow``: what each command takes, and the help that says so.
+"""The command line ``straightflow``: the arguments and the help of each command.
 
-What a command does is in the module of its name. That is imported when the command is called, so that help and
-refused arguments do not wait for torch.
+What a command does is in the module of its name, imported only when the command is called, so that help and errors in
+arguments do not wait for torch.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from stages.entry import PARAMS, one_message
 
 
 def example(call: str) -> str:
-    """The end of a command's help; the first character keeps its lines from being filled."""
+    """The end of a command's help; the first character keeps its lines from being re-wrapped."""
     return f"\b\nExample:\n  {call}"
 
 
@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def command(example_call: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Makes a function a command of its name, whose help ends with ``example_call`` and which ends as a stage does."""
+    """Makes a function the command of its name; help ends with ``example_call``, errors are reported like a stage's."""
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(function)
@@ -90,7 +90,7 @@ def compose(
     preset: Annotated[str, typer.Argument(help="A file of configs/preset/, without .yaml.")] = "digits",
     set_: Annotated[
         list[str] | None,
-        typer.Option("-S", "--set", metavar="KEY=VALUE", help="A setting that differs; may be given again."),
+        typer.Option("-S", "--set", metavar="KEY=VALUE", help="A setting to change; may be repeated."),
     ] = None,
 ) -> None:
     """Compose params.yaml from a preset.
@@ -131,7 +131,7 @@ def sample(
         typer.Option(help="A solver of the model's ODE.", show_default="euler of a student, unipc of a teacher"),
     ] = None,
     grid: Annotated[
-        str, typer.Option(help="Times of the steps: uniform, cosine or edm; of a teacher uniform or quadratic.")
+        str, typer.Option(help="Times of the steps: uniform, cosine or edm; for a teacher uniform or quadratic.")
     ] = "uniform",
     tolerance: Annotated[
         float | None, typer.Option(help="rtol and atol of dopri5, above 0.", show_default="1e-05")
@@ -185,7 +185,7 @@ def compare(
 @command("straightflow inspect couplings/round1")
 def inspect(
     folder: Annotated[
-        Path | None, typer.Argument(help="A round's folder or the store in it; none for what is unfinished.")
+        Path | None, typer.Argument(help="A round's folder or the store in it; leave it out to list unfinished work.")
     ] = None,
 ) -> None:
     """Print what a store of couplings holds and check its hashes.
@@ -207,7 +207,7 @@ def checkpoints(
     model: Annotated[str, typer.Argument(help="A round, or distilled.")],
     steps: Annotated[
         list[int] | None,
-        typer.Option(min=1, help="Euler steps; may be given again, the first one decides.", show_default="1, 4"),
+        typer.Option(min=1, help="Euler steps; may be repeated, the first one decides.", show_default="1, 4"),
     ] = None,
     num_samples: Annotated[int, typer.Option(min=1, help="Images per FID.")] = 1000,
     out: Annotated[

@@ -1,8 +1,8 @@
 """Few-step FID of the checkpoints of a student in training.
 
 Every weight average of every checkpoint in ``runs/`` is measured, while the training runs or after it was stopped, so
-that step and half-life can be chosen by FID without training again. The noises are not those of evaluation, so that
-what is chosen is not measured on what it was chosen by.
+that step and half-life can be chosen by FID without training again. The noises differ from evaluation's, so that the
+choice does not bias the evaluation.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def choose_checkpoint(config: Config, model: str, steps: Sequence[int], num_samp
         print(f"{name}: {cells}", flush=True)
         if best is None or row[0] < best[0]:
             best = row[0], name
-            if target is not None:  # at once, as a training under way drops its checkpoints
+            if target is not None:  # at once, as a running training deletes old checkpoints
                 with usable(target):
                     save_student(network, target)
     if best is None:
@@ -86,7 +86,7 @@ def _require_student(config: Config, model: str) -> None:
 
 
 def _target(out: Path) -> Path:
-    """``out`` without links and dots, where there is nothing but at most a student to replace: saving deletes it."""
+    """``out`` with links resolved, once it is known to hold at most a student: saving deletes what is there."""
     target = out.resolve()
     with usable(out):
         require_replaceable(out, is_saved_student)

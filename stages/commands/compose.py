@@ -1,4 +1,4 @@
-"""Composes ``params.yaml`` from a preset, and keeps what a person wrote there."""
+"""Composes ``params.yaml`` from a preset, and keeps a copy of what a person wrote there."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _composed(preset: str, settings: list[str]) -> bytes:
 
 @contextmanager
 def _read_by_no_stage(path: Path) -> Iterator[None]:
-    """Holds DVC's own lock for writing ``path``, which every stage that runs holds for reading."""
+    """Holds DVC's write lock on ``path``, of which every running stage holds the read lock."""
     locks = Path(".dvc/tmp").resolve()
     locks.mkdir(parents=True, exist_ok=True)
     try:
@@ -78,13 +78,13 @@ def _read_by_no_stage(path: Path) -> Iterator[None]:
 
 
 def _was_composed(content: bytes) -> bool:
-    """Whether params.yaml holds nothing but what was last composed, was committed, or its preset composes to."""
+    """Whether ``content`` is what was last composed, what is committed, or what its preset composes to."""
     last = LAST_COMPOSED.read_bytes() if LAST_COMPOSED.exists() else None
     if content in (last, _committed(PARAMS)):
         return True
     try:
         return content == composition.compose([f"preset={_mapping(content).get('name')}"]).encode()
-    except StraightflowError:  # no preset of configs/, so composed from none of them
+    except StraightflowError:  # its preset is not in configs/, or does not compose
         return False
 
 

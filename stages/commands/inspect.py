@@ -1,4 +1,4 @@
-"""What a store of couplings holds, whether its files are those it was saved with, and a picture of its pairs."""
+"""Shows what a store of couplings holds, checks its files, and draws some of its pairs."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def find_store(folder: Path) -> Path:
 
 
 def list_unfinished(rounds: Mapping[str, RoundConfig], models: Collection[str]) -> str:
-    """A line for every unfinished store and training: what it holds, and what goes on with it, if something does.
+    """A line for every unfinished store and training: what it holds, and which round or model continues it, if any.
 
     Args:
         rounds: Configured rounds, by name.
@@ -78,7 +78,7 @@ def list_unfinished(rounds: Mapping[str, RoundConfig], models: Collection[str]) 
         use = f"as {' and '.join(names)} is configured now" if names else "of no round as configured now"
         lines.append(f"{found.describe()}; {use}")
     for training in unfinished_trainings(paths.RUNS):
-        # Whether its inputs are those of now is known once the stage has read them.
+        # Only the stage, once it has read its inputs, knows whether they are unchanged.
         use = "goes on if its inputs are as they were" if training.model in models else "of no model as configured now"
         lines.append(f"{training.describe()}; {use}")
     return "\n".join(lines) or f"no unfinished couplings or trainings in {paths.RUNS}"

@@ -1,4 +1,4 @@
-"""Files and folders that people name in arguments: what the system refuses there becomes one message."""
+"""Files and folders named in arguments: an error of the file system becomes one message."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def usable(path: Path) -> Iterator[None]:
 
 
 def require_writable(path: Path) -> None:
-    """Checks that a file can be written at ``path``, before work is done for it; missing folders can be made.
+    """Checks, before work is done for it, that a file can be written at ``path``; missing folders are fine.
 
     Raises:
-        StraightflowError: If a folder is there, or what should hold it is a file or may not be written.
+        StraightflowError: If ``path`` is a folder, or the folder to hold it is a file or may not be written.
     """
     with usable(path):
         obstacle = _obstacle(path)

@@ -1,4 +1,4 @@
-"""Images of any saved model: as one grid, one file each, or the way from the noise to them."""
+"""Draws images from any saved model: as one grid, one file each, or trajectories from the noise."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class SampleOptions:
         out: The file, or with ``files`` the folder, that is written.
         steps: Of the solver; None for 1, or for the adaptive dopri5.
         num: Images.
-        seed: Of their noise; sample i's is that which evaluation gives it under this seed.
+        seed: Of their noise; sample i has the noise that evaluation gives it under this seed.
         solver: None for euler of a student, unipc of a diffusion teacher.
         grid: Times of the steps.
         tolerance: rtol and atol of dopri5; None for ``TOLERANCE``, or for another solver.

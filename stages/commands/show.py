@@ -1,4 +1,4 @@
-"""What the run found: quality of every model at every step count, and where the report is."""
+"""The results of a run: quality of every model at every step count, and where the report is."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def changed(preset: str, changes: dict[str, Any]) -> dict[str, Any]:
         ("teacher.unet.attention_head_dim", 32, 33, "must divide the channels"),
         ("teacher.unet.norm_num_groups", 16, 32, "must divide every entry"),
         ("rounds.round1.couplings.num_pairs", 64, 1, "at least two pairs"),
-        ("data.resolution", 8, 9, "divides by 2: give fewer"),
+        ("data.resolution", 8, 9, "divisible by 2: give fewer"),
         ("launch", LAUNCH | {"num_processes": 1}, LAUNCH, "32 does not divide over 3 processes"),
         ("launch.num_processes", 1, 2, "'python' starts one process"),
         ("launch.sharded", False, True, "sharded"),

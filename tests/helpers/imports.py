@@ -11,7 +11,7 @@ from helpers.project_folders import OF_THIS_PROJECT, ROOT
 
 
 def modules_imported(code: str) -> set[str]:
-    """Names of the modules that a process has imported after ``code``, packages among them."""
+    """Names of the modules, including packages, that a new process has imported after running ``code``."""
     whole = f"{textwrap.dedent(code)}\nimport sys\nprint('modules', *sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", whole],

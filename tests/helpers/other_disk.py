@@ -1,4 +1,4 @@
-"""Folders that pass for mounts of other disks: what would rename or link across fails as the system lets it fail."""
+"""Folders that behave like mounts of other disks: renaming or linking across them fails as it would there."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 
 def mount(monkeypatch: pytest.MonkeyPatch, *folders: Path) -> None:
-    """Lets each of ``folders`` be a disk of its own until the test ends."""
+    """Makes each of ``folders`` behave like a disk of its own until the test ends."""
     disks = [str(folder.resolve()) for folder in folders]
 
     def disk(path: Any) -> str | None:

@@ -1,4 +1,4 @@
-"""Small pictures that can be told apart: the one numbered i is grey of value i."""
+"""Small pictures that can be told apart: picture i is uniform grey of value i."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def png(number: int) -> bytes:
 
 
 def save_pictures(folder: Path, names: Iterable[str]) -> None:
-    """Saves one picture a name, numbered from 0; names end in ``.png``, in either case."""
+    """Saves one picture per name, numbered from 0; names end in ``.png``, in either case."""
     for number, name in enumerate(names):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(png(number))

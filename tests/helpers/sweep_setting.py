@@ -1,4 +1,4 @@
-"""A small sweep for tests; as a script, the part of each of several processes.
+"""A small sweep for tests; run as a script, it is one of several processes that share it.
 
 torchrun --nproc-per-node N tests/helpers/sweep_setting.py FOLDER N
 """
