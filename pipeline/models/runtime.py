@@ -89,7 +89,7 @@ def open_runtime(compute: ComputeConfig, launch: LaunchConfig) -> Runtime:
 
     Raises:
         StraightflowError: If the launch command started another number of processes than configured, as ``accelerate
-            launch`` on CPUs does silently; if a single process is to shard; or if the environment would change results.
+            launch`` on CPUs does silently; or if the environment would change results.
     """
     require_harmless_environment(os.environ)
     # Unless the number of threads is set, MKL may use fewer in some calls (MKL_DYNAMIC), and then does not promise
@@ -114,12 +114,6 @@ def open_runtime(compute: ComputeConfig, launch: LaunchConfig) -> Runtime:
             found=f"{accelerator.num_processes}",
             mend="correct launch.num_processes or launch.command; on CPUs use torchrun, since accelerate launch "
             "starts one process there",
-        )
-    if launch.sharded and launch.num_processes == 1:
-        raise StraightflowError(
-            expected="several processes, as launch.sharded divides weights among them",
-            found="1",
-            mend="set launch.num_processes and a command that starts as many, or launch.sharded: false",
         )
     return Runtime(
         accelerator=accelerator,

@@ -71,32 +71,24 @@ def work(folder: Path, runtime: Runtime) -> None:
     if count < 3:
         accumulated = TRAINING.model_copy(update={"gradient_accumulation_steps": 3})
         train_once("accumulated", accumulated, folder, runtime)
-    if runtime.is_main:
-        shutil.copytree(folder / "interrupted", folder / f"continued-{count}")
-    runtime.accelerator.wait_for_everyone()
-    train_once("continued", TRAINING, folder, runtime)
+    train_once("continued", TRAINING, folder, runtime, copied(folder / "interrupted", folder / "continued", runtime))
 
 
 def work_sharded(folder: Path, runtime: Runtime) -> None:
     """Writes the files of :func:`train_once` for five trainings.
 
     ``whole``, ``accumulated`` and ``continued`` are as in :func:`work`; ``reformatted`` resumes from
-    ``interrupted-channels-last``; ``killed`` dies in its sixth step, has its checkpoints copied to
-    ``interrupted-sharded``, and is started again.
+    ``interrupted-channels-last``; ``killed`` dies in its sixth step, its checkpoints are copied to ``left``, and it is
+    started again.
     """
     train_once("whole", TRAINING, folder, runtime)
     one_by_one = {"gradient_accumulation_steps": TRAINING.batch_size // runtime.accelerator.num_processes}
     train_once("accumulated", TRAINING.model_copy(update=one_by_one), folder, runtime)
     for name, start in (("continued", "interrupted"), ("reformatted", "interrupted-channels-last")):
-        if runtime.is_main:
-            shutil.copytree(folder / start, folder / run_name(name, runtime))
-        runtime.accelerator.wait_for_everyone()
-        train_once(name, TRAINING, folder, runtime)
+        train_once(name, TRAINING, folder, runtime, copied(folder / start, folder / name, runtime))
     with at_step(5, die), contextlib.suppress(Killed):
         train_once("killed", TRAINING, folder, runtime)
-    if runtime.is_main:
-        shutil.copytree(folder / run_name("killed", runtime), folder / "interrupted-sharded")
-    runtime.accelerator.wait_for_everyone()
+    copied(folder / run_name("killed", runtime), folder / "left", runtime)
     train_once("killed", TRAINING, folder, runtime)
 
 
@@ -105,8 +97,21 @@ def run_name(name: str, runtime: Runtime) -> str:
     return f"{name}-{'sharded-' if runtime.sharded else ''}{runtime.accelerator.num_processes}"
 
 
-def train_once(name: str, config: TrainingConfig, folder: Path, runtime: Runtime) -> None:
+def copied(run: Path, place: Path, runtime: Runtime) -> Path:
+    """A copy of a run's checkpoints in a folder of its own for these processes; its name says whose they are."""
+    copy = place.with_name(run_name(place.name, runtime)) / run.name
+    if runtime.is_main:
+        shutil.copytree(run, copy)
+    runtime.accelerator.wait_for_everyone()
+    return copy
+
+
+def train_once(
+    name: str, config: TrainingConfig, folder: Path, runtime: Runtime, checkpoints: Path | None = None
+) -> None:
     """Trains, and writes the weights as safetensors and each row's and each average's losses as JSON.
+
+    Resumes from ``checkpoints`` if they are given.
 
     Files are named by :func:`run_name`. The last entry of the JSON is the FID measured in training, after step 6.
     """
@@ -114,8 +119,9 @@ def train_once(name: str, config: TrainingConfig, folder: Path, runtime: Runtime
     unet = load_network(folder / "student")
     fids: list[float] = []
     watcher = watcher_of(unet, folder, run, runtime, fids)
+    run_folder = checkpoints or folder / run
     result = training.train(
-        unet, Pairs(), OBJECTIVE, config, runtime, folder / run, name, heldout=Pairs(), watcher=watcher
+        unet, Pairs(), OBJECTIVE, config, runtime, run_folder, name, heldout=Pairs(), watcher=watcher
     )
     watcher.finish()
     if runtime.is_main:

@@ -68,7 +68,7 @@ def main(folder: Path, num_processes: int) -> None:
     runtime = open_runtime(compute, LaunchConfig(command="torchrun", num_processes=num_processes))
     stop_one(folder, runtime)
     if runtime.is_main:
-        shutil.copytree(folder / "stopped", folder / "alone")
+        shutil.copytree(folder / "stopped", folder / "alone/stopped")
     runtime.accelerator.wait_for_everyone()
     go_on(folder, runtime)
     break_down(folder, runtime)

@@ -112,7 +112,7 @@ def test_a_worker_that_is_killed_ends_the_training_with_one_message() -> None:
                     (worker,) = set(multiprocessing.active_children()) - others
                     os.kill(worker.pid, signal.SIGKILL)
 
-    with pytest.raises(StraightflowError, match=r"processes that make batches to go on(.|\n)*num_loader_workers: 0"):
+    with pytest.raises(StraightflowError, match=r"processes that make batches to run(.|\n)*num_loader_workers; 0"):
         go_on_without_the_worker()
 
 

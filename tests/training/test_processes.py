@@ -10,6 +10,7 @@ from helpers.at_step import Killed, at_step, die
 from helpers.process_worker import TRAINING, train_once, work
 from helpers.project_folders import launch
 from helpers.small_training import OBJECTIVE, Pairs
+from pydantic import ValidationError
 from safetensors.torch import load_file
 
 import pipeline.training.loop as training
@@ -86,16 +87,15 @@ def test_sharded_processes_make_the_same_student_and_go_on_from_any_checkpoint(r
     for suffix in ("safetensors", "json"):
         killed, whole = ((folder / f"{name}-sharded-3.{suffix}").read_bytes() for name in ("killed", "whole"))
         assert killed == whole
-    assert [item.name for item in (folder / "interrupted-sharded").glob("step-*")] == ["step-000000003"]
-    (folder / "interrupted-sharded").rename(folder / "unsharded-1")
-    train_once("unsharded", TRAINING, folder, runtime)
+    left = folder / "left-sharded-3/killed-sharded-3"
+    assert [item.name for item in left.glob("step-*")] == ["step-000000003"]
+    train_once("unsharded", TRAINING, folder, runtime, left)
     require_same_training(folder, "whole-1", "unsharded-1")
 
 
 def test_one_process_cannot_shard() -> None:
-    compute = ComputeConfig(precision="fp32", compile="off", channels_last="off")
-    with pytest.raises(StraightflowError, match=r"several processes(.|\n)*launch.sharded: false"):
-        open_runtime(compute, LaunchConfig(command="python", num_processes=1, sharded=True))
+    with pytest.raises(ValidationError, match="sharded divides weights among processes: set num_processes"):
+        LaunchConfig(command="python", num_processes=1, sharded=True)
 
 
 def test_a_launch_that_got_fewer_processes_than_configured_is_refused() -> None:

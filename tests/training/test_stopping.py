@@ -32,7 +32,7 @@ def test_what_one_process_hears_or_finds_all_act_on(runtime, tmp_path: Path) -> 
     assert told == {"stopped was asked to stop and saved step 10 of 14"}
     whole, alone = small_unet(), small_unet()
     train(whole, Pairs(), OBJECTIVE, SETTINGS, runtime, tmp_path / "whole", "whole")
-    train(alone, Pairs(), OBJECTIVE, SETTINGS, runtime, tmp_path / "alone", "alone")
+    train(alone, Pairs(), OBJECTIVE, SETTINGS, runtime, tmp_path / "alone/stopped", "alone")
     require_close(load_file(tmp_path / "gone-on.safetensors"), whole.state_dict())
     require_close(alone.state_dict(), whole.state_dict())
 
