@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipeline.system.errors import StraightflowError, one_line
+from pipeline.system.safetensors_header import read_header
+from pipeline.system.whole_files import read_json as read_value
 
 WEIGHTS = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
 SHARDED_WEIGHTS = "diffusion_pytorch_model.safetensors.index.json"
@@ -29,7 +30,7 @@ def locate(folder: Path, part: str, config_name: str) -> Path:
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object from a file; an error of the user's where it is not one."""
     try:
-        content = json.loads(path.read_text("utf-8"))
+        content = read_value(path)
     except (OSError, ValueError) as error:
         raise StraightflowError(
             expected=f"JSON in {path}", found=one_line(error), mend="save the checkpoint again"
@@ -133,14 +134,9 @@ def _why_broken(folder: Path, name: str) -> str | None:
         with path.open("rb") as stream:
             is_archive = stream.read(2) == b"PK"
         return "a truncated archive" if is_archive and not zipfile.is_zipfile(path) else None if size else "no bytes"
-    with path.open("rb") as stream:
-        header_bytes = int.from_bytes(stream.read(8), "little")
-        if header_bytes > size - 8:
-            return f"{size} bytes, too few for the header"
-        try:
-            header = json.loads(stream.read(header_bytes))
-            end = max((entry["data_offsets"][1] for key, entry in header.items() if key != "__metadata__"), default=0)
-        except (ValueError, TypeError, KeyError, AttributeError):
-            return "no readable header"
-    expected = 8 + header_bytes + int(end)
+    try:
+        entries, start = read_header(path)
+    except ValueError as error:
+        return f"no readable header: {one_line(error)}"
+    expected = start + max((entry.data_offsets[1] for entry in entries.values()), default=0)
     return None if size == expected else f"{size} bytes instead of {expected}"
