@@ -8,7 +8,6 @@ call it every time; a plain ``dvc repro`` runs it when the configuration or the 
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from pipeline.config.graph import Config
 from pipeline.data.check import check_data
 from pipeline.models.check import check_teacher
 from pipeline.system.atomic import write_json
+from pipeline.system.whole_files import read_json
 from stages import paths
 from stages.code import STAGES, code_of
 from stages.composition import note_on
@@ -49,7 +49,7 @@ def main(config: Config, arguments: list[str]) -> None:
 def _previous(path: Path) -> dict[str, object]:
     """What the last check wrote; empty if there was none or it cannot be read."""
     try:
-        content = json.loads(path.read_text("utf-8"))
+        content = read_json(path)
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}

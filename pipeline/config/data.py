@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from pipeline.config.section import PositiveInt, Section, Seed, one_of
+from pipeline.config.section import PathText, PositiveInt, Section, Seed, one_of
 
 SpaceName = Literal["pixels", "points"]
 
@@ -40,7 +40,7 @@ class DataConfig(Section):
     """
 
     source: Annotated[str, one_of((*IMAGE_SOURCES, *POINT_DIMS))]
-    location: str | None
+    location: PathText | None
     subset: str | None = None
     image_column: str | None = None
     label_column: str | None = None

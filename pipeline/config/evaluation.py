@@ -6,7 +6,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from pipeline.config.section import LARGEST_SEED, ModelName, NonNegativeInt, PositiveFloat, PositiveInt, Section, Seed
+from pipeline.config.section import (
+    LARGEST_SEED,
+    ModelName,
+    NonNegativeInt,
+    PathText,
+    PositiveFloat,
+    PositiveInt,
+    Section,
+    Seed,
+)
 from pipeline.config.solver import GridName, SolverConfig
 
 NUM_INCEPTION_FEATURES = 2048
@@ -43,7 +52,7 @@ class InceptionConfig(Section):
     """
 
     mode: Literal["clean", "legacy_tensorflow", "legacy_pytorch"]
-    weights: str | None
+    weights: PathText | None
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Annotated
+from typing import Annotated, Any, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from pipeline.system.errors import nearest
 
@@ -25,13 +25,30 @@ FiniteFloat = Annotated[float, Field(allow_inf_nan=False)]
 UnitFloat = Annotated[float, Field(ge=0, le=1)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
 ModelName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$", max_length=LONGEST_NAME)]
-CommandLine = Annotated[str, Field(pattern=r"^[^\n]*\S[^\n]*$")]
+CommandLine = Annotated[str, Field(pattern=r"^[^\n\x00]*[^\s\x00][^\n\x00]*$")]
+PathText = Annotated[str, Field(pattern=r"^[^\x00]*$")]
+"""A path or a name on the hub; the system takes none with a zero byte."""
 
 
 class Section(BaseModel):
-    """Base of every section: immutable, unknown keys refused."""
+    """Base of every section: immutable, unknown keys refused, and truth values where a field is one alone."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _truth_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """Pydantic would take true for 1."""
+        items = value if isinstance(value, list | tuple) else (value,)
+        annotation = cls.model_fields[str(info.field_name)].annotation
+        if any(isinstance(item, bool) for item in items) and not _takes_truth(annotation):
+            raise ValueError(f"{value!r} is a truth value, which is none of what this takes")
+        return value
+
+
+def _takes_truth(annotation: Any) -> bool:
+    """Whether a truth value is among what an annotation names, in a collection or a union too."""
+    return annotation is bool or any(_takes_truth(part) for part in get_args(annotation))
 
 
 def one_of(names: Collection[str]) -> AfterValidator:

@@ -6,7 +6,7 @@ from pydantic import model_validator
 
 from pipeline.config.flow import FlowMatchingConfig
 from pipeline.config.network import MLPConfig, UNetConfig
-from pipeline.config.section import Section
+from pipeline.config.section import PathText, Section
 from pipeline.config.training import TrainingConfig
 
 NUM_NOISE_LEVELS = 1000
@@ -25,7 +25,7 @@ class TeacherConfig(Section):
         train: Training settings when trained here.
     """
 
-    pretrained: str | None
+    pretrained: PathText | None
     unet: UNetConfig | None
     mlp: MLPConfig | None = None
     flow: FlowMatchingConfig | None = None

@@ -9,6 +9,7 @@ from pipeline.couplings.manifest import MANIFEST
 from pipeline.system.atomic import write_json
 from pipeline.system.errors import StraightflowError
 from pipeline.system.fingerprint import fingerprint_file
+from pipeline.system.whole_files import read_json
 
 
 def write_acceptance(store: Path, gate: Path) -> None:
@@ -20,7 +21,7 @@ def require_acceptance(store: Path, gate: Path) -> None:
     """Raises StraightflowError unless ``gate`` was written for the store in ``store`` as it is now."""
     expected = _acceptance(store)
     try:
-        found = json.loads(gate.read_text("utf-8"))
+        found = read_json(gate)
     except FileNotFoundError:
         problem = "no such file"
     except ValueError as error:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from pipeline.config.couplings import CouplingsConfig, GateConfig
-from pipeline.couplings.manifest import MAKE_AGAIN
+from pipeline.couplings.manifest import MAKE_AGAIN, Manifest
 from pipeline.couplings.reintegration import Reintegration, reintegrate
 from pipeline.couplings.store import CouplingStore
 from pipeline.models.sampler import Sampler
@@ -62,7 +62,7 @@ def check_couplings(
     """
     manifest = store.manifest
     dropped = 0 if manifest.pair_filter is None else manifest.pair_filter.num_dropped
-    fits = source.shape == manifest.shape
+    fits = source.shape == manifest.shape and not list(_solver_reasons(manifest, source))
     solved = reintegrate(store, source, limits.reintegrated_pairs) if fits else Reintegration(None, None, {})
     check = CouplingsCheck(
         num_pairs=len(store),
@@ -74,6 +74,7 @@ def check_couplings(
     )
     reasons = [
         *_reasons(store, promised, source),
+        *_solver_reasons(manifest, source),
         *_clipped_reasons(store, limits.max_clipped_fraction),
         *_reintegration_reasons(store, solved.by_shard, limits.max_reintegration_error),
         *_content_reasons(store),
@@ -99,6 +100,14 @@ def _reasons(store: CouplingStore, promised: CouplingsConfig, source: Sampler) -
             f"made by {manifest.source} with fingerprint {manifest.source_fingerprint[:12]}, but "
             f"{promised.source} has {source.fingerprint[:12]}: it changed since"
         )
+
+
+def _solver_reasons(manifest: Manifest, source: Sampler) -> Iterator[str]:
+    """Solvers that the store names and the source does not take."""
+    inverted = () if manifest.image_to_noise is None else (manifest.image_to_noise.solver,)
+    for solver in (manifest.solver, *inverted):
+        if not (solver.solves_flows if source.noise_schedule is None else solver.solves_diffusion_models):
+            yield f"solver {solver.label}, which {manifest.source} does not take"
 
 
 def _clipped_reasons(store: CouplingStore, limit: float) -> Iterator[str]:

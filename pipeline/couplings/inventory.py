@@ -5,14 +5,16 @@ Only the call that publishes a store removes them; others are left for people to
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from pipeline.config.couplings import CouplingsConfig
 from pipeline.config.solver import SolverConfig
 from pipeline.couplings.unfinished import PREFIX, SETTINGS
+from pipeline.system.whole_files import read_json
 
 
 @dataclass(frozen=True)
@@ -53,13 +55,27 @@ def unfinished_stores(runs_folder: Path) -> list[Unfinished]:
 
 def _read(folder: Path) -> Unfinished:
     files = [path for path in folder.iterdir() if path.is_file()]
-    try:
-        settings = json.loads((folder / SETTINGS).read_text("utf-8"))
-    except (OSError, ValueError):
-        settings = None  # begun before settings were kept, or killed while it began
     return Unfinished(
         folder=folder,
         num_shards=sum(path.suffix == ".safetensors" for path in files),
         num_bytes=sum(path.stat().st_size for path in files),
-        settings=settings if isinstance(settings, dict) else None,
+        settings=_settings(folder / SETTINGS),
     )
+
+
+class _Settings(BaseModel):
+    """The part of the settings that is told."""
+
+    source: str
+    solver: SolverConfig
+    seed: int
+
+
+def _settings(path: Path) -> dict[str, Any] | None:
+    """None where a store was begun before settings were kept, or killed while it began, or the file is damaged."""
+    try:
+        content = read_json(path)
+        _Settings.model_validate(content)
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from pipeline.data.space import Space, space_of_shape
 from pipeline.system.errors import StraightflowError, one_line, validation_problems
 from pipeline.system.fingerprint import fingerprint_file
 from pipeline.system.replacing import holding_only
+from pipeline.system.whole_files import read_json
 
 FORMAT: Literal["straightflow-couplings"] = "straightflow-couplings"
 VERSION: Literal[2] = 2
@@ -172,7 +172,7 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST
     try:
-        content = json.loads(path.read_text("utf-8"))
+        content = read_json(path)
         if isinstance(content, dict) and content.get("version") != VERSION:
             raise damaged(folder, f"a manifest of version {VERSION} in {path}", f"version {content.get('version')}")
         manifest = Manifest.model_validate(content)
@@ -180,7 +180,7 @@ def read_manifest(folder: Path) -> Manifest:
         raise damaged(folder, f"a manifest at {path}", str(error)) from error
     except ValidationError as error:
         raise damaged(folder, f"a {FORMAT} manifest in {path}", validation_problems(error)) from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise damaged(folder, f"a {FORMAT} manifest in {path}", one_line(error)) from error
     _check_names(folder, manifest)
     _check_counts(folder, manifest)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from pathlib import Path
 
@@ -13,6 +12,8 @@ from safetensors.torch import save
 
 from pipeline.couplings.manifest import Manifest, ShardRecord, damaged
 from pipeline.system.atomic import atomic_file
+from pipeline.system.errors import one_line
+from pipeline.system.safetensors_header import read_header
 
 IMAGES, NOISE, LABELS = "images", "noise", "labels"
 NOISE_TYPE = "float16"
@@ -49,27 +50,17 @@ def map_shard(folder: Path, manifest: Manifest, shard: ShardRecord) -> dict[str,
     if manifest.num_classes is not None:
         expected[LABELS] = (LABEL_TYPE, (shard.num_pairs,))
     path = folder / shard.file
-    entries, start = _read_header(path)
-    found = {name: (str(entry["dtype"]), tuple(entry["shape"])) for name, entry in entries.items()}
+    try:
+        entries, start = read_header(path)
+    except ValueError as error:
+        raise damaged(folder, f"a safetensors header in {shard.file}", one_line(error)) from error
+    found = {name: (entry.dtype, entry.shape) for name, entry in entries.items()}
     if found != {name: (_SAFETENSORS_TYPES[dtype], shape) for name, (dtype, shape) in expected.items()}:
         raise damaged(folder, f"{expected} in {shard.file}", str(found))
     result: dict[str, np.ndarray] = {}
     for name, (dtype, shape) in expected.items():
-        begin, end = entries[name]["data_offsets"]
+        begin, end = entries[name].data_offsets
         if end - begin != math.prod(shape) * np.dtype(dtype).itemsize or start + end > path.stat().st_size:
             raise damaged(folder, f"{name} of {shape} {dtype} in {shard.file}", f"{path.stat().st_size} bytes")
         result[name] = np.memmap(path, dtype=dtype, mode="r", offset=start + begin, shape=shape)
     return result
-
-
-def _read_header(path: Path) -> tuple[dict[str, dict[str, list[int]]], int]:
-    """Tensor entries of a safetensors file, and where its data starts."""
-    with path.open("rb") as stream:
-        header_bytes = int.from_bytes(stream.read(8), "little")
-        if header_bytes > path.stat().st_size - 8:
-            raise damaged(path.parent, f"a safetensors header in {path.name}", "a truncated file")
-        try:
-            header = json.loads(stream.read(header_bytes))
-        except ValueError as error:
-            raise damaged(path.parent, f"a safetensors header in {path.name}", str(error)) from error
-    return {name: entry for name, entry in header.items() if name != "__metadata__"}, 8 + header_bytes

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from pydantic import TypeAdapter
 
 from pipeline.couplings.manifest import Direction, shard_name
 from pipeline.couplings.shard import write_shard
@@ -24,6 +25,7 @@ from pipeline.system.errors import StraightflowError, one_line
 from pipeline.system.file_errors import advice
 from pipeline.system.file_lock import file_lock
 from pipeline.system.fingerprint import fingerprint_file
+from pipeline.system.whole_files import read_json
 
 PREFIX = "couplings-"
 SETTINGS = "settings.json"
@@ -99,7 +101,7 @@ class UnfinishedStore:
         if not record.is_file() or not path.is_file():
             return None
         try:
-            finished = FinishedShard(**json.loads(record.read_text("utf-8")))
+            finished = TypeAdapter(FinishedShard).validate_python(read_json(record))
         except (ValueError, TypeError):
             return None
         whole = len(finished.transport_costs) == num_pairs and fingerprint_file(path) == finished.sha256

@@ -15,6 +15,7 @@ from pipeline.data.image_tables import ImageTable, ImageTables, require_exists, 
 from pipeline.data.labels import Labels, number_labels, number_names
 from pipeline.data.order import evenly_spaced
 from pipeline.system.errors import StraightflowError, nearest
+from pipeline.system.whole_files import read_bytes
 
 LOOKED_AT = 256
 SPLIT_NAMES = frozenset(
@@ -142,7 +143,7 @@ def _decoder(
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_bytes(path)
     except OSError as error:
         raise StraightflowError(
             expected=f"an image that can be read at {path}",

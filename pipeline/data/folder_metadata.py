@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from pipeline.data.folder_listing import FolderListing
 from pipeline.system.errors import StraightflowError, one_line
+from pipeline.system.whole_files import read_text
 
 FILE_NAME = "file_name"
 
@@ -78,7 +79,7 @@ def _read_table(path: Path) -> Iterable[Mapping[str, object]]:
             import pyarrow.parquet
 
             return list(pyarrow.parquet.ParquetFile(path).read().to_pylist())
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path).removeprefix("\ufeff")
         return _csv_rows(text) if path.suffix == ".csv" else _json_rows(text)
     except (OSError, ValueError, csv.Error, RecursionError, pyarrow.ArrowException) as error:
         raise StraightflowError(

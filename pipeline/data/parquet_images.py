@@ -65,12 +65,22 @@ def _image_column(schema: pyarrow.Schema, path: Path, config: DataConfig) -> str
         if len(candidates) == 1:
             return str(candidates[0])
     elif config.image_column in structs + plain:
+        _require_single(config.image_column, schema, path)
         return config.image_column
     raise StraightflowError(
         expected="one image column" if config.image_column is None else f"image column {config.image_column!r}",
         found=f"image columns {structs + plain} among {schema.names} in {path}",
         mend="set data.image_column to a column of encoded images",
     )
+
+
+def _require_single(column: str, schema: pyarrow.Schema, path: Path) -> None:
+    """Refuses a name that several columns have."""
+    count = schema.names.count(column)
+    if count > 1:
+        raise StraightflowError(
+            expected=f"one column {column!r} in {path}", found=f"{count} of that name", mend="rename the others"
+        )
 
 
 def _is_bytes(kind: pyarrow.DataType) -> bool:
@@ -139,6 +149,7 @@ def _labels(files: dict[str, Path], config: DataConfig) -> Labels | None:
         with _reading(path):
             file = pyarrow.parquet.ParquetFile(path)
             if column in file.schema_arrow.names:
+                _require_single(column, file.schema_arrow, path)
                 values[split] = file.read(columns=[column]).column(column).to_pylist()
             else:
                 without.append((path, file.schema_arrow.names))

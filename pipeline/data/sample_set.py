@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 from typing import Literal
 
 import numpy as np
 import torch
+from pydantic import TypeAdapter
 
 from pipeline.data.pixels import from_stored
 from pipeline.data.space import Space, space_of_shape
 from pipeline.system.errors import StraightflowError
 from pipeline.system.replacing import holding_only
+from pipeline.system.whole_files import read_json, require_file
 
 is_sample_set = holding_only("info.json", "*_images.npy", "*_labels.npy")
 """Whether a folder holds a prepared data set and nothing else."""
@@ -61,15 +63,54 @@ def open_samples(folder: Path, split: Split) -> SampleSet:
     """Opens a split written by :func:`pipeline.data.prepare.prepare_data`.
 
     Raises:
-        StraightflowError: If it is missing or cannot be read.
+        StraightflowError: If it is missing, cannot be read, or is none that was prepared.
     """
     try:
-        info = json.loads((folder / "info.json").read_text("utf-8"))
-        samples = np.load(folder / f"{split}_images.npy", mmap_mode="r", allow_pickle=False)
+        info = TypeAdapter(_Info).validate_python(read_json(folder / "info.json"))
+        samples = _load(folder / f"{split}_images.npy", mmap_mode="r")
         label_path = folder / f"{split}_labels.npy"
-        labels = np.load(label_path, allow_pickle=False) if label_path.is_file() else None
+        labels = _load(label_path) if label_path.is_file() else None
+        _require_samples(samples, info.num_train if split == "train" else info.num_heldout)
+        if labels is not None:
+            _require_labels(labels, len(samples))
     except (OSError, ValueError) as error:
         raise StraightflowError(
-            expected=f"prepared data in {folder}", found=str(error), mend="run `dvc repro data`"
+            expected=f"prepared data in {folder}", found=str(error), mend="run `dvc repro --force data`"
         ) from error
-    return SampleSet(samples, labels, info["fingerprint"])
+    return SampleSet(samples, labels, info.fingerprint)
+
+
+@dataclass(frozen=True)
+class _Info:
+    """The part of ``info.json`` that is read; numbers are None in that of a data set made without them."""
+
+    fingerprint: str
+    num_train: int | None = None
+    num_heldout: int | None = None
+
+
+def _load(path: Path, mmap_mode: Literal["r"] | None = None) -> np.ndarray:
+    """An array of numbers; OSError or ValueError where there is none."""
+    require_file(path)
+    try:
+        values: object = np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
+    except (EOFError, SyntaxError, TokenError) as error:  # of headers that are cut off or damaged
+        raise ValueError(f"no header of an array in {path}") from error
+    if not isinstance(values, np.ndarray):
+        raise ValueError(f"several arrays in {path}")
+    return values
+
+
+def _require_samples(samples: np.ndarray, promised: int | None) -> None:
+    """ValueError unless these are samples as they are stored, as many as were prepared."""
+    expected = np.uint8 if samples.ndim == 4 else np.float32
+    if samples.ndim not in (2, 4) or samples.dtype != expected or 0 in samples.shape:
+        raise ValueError(f"an array of {samples.dtype} of shape {samples.shape}, which are no images or points")
+    if promised not in (None, len(samples)):
+        raise ValueError(f"{len(samples)} samples, where info.json says {promised}")
+
+
+def _require_labels(labels: np.ndarray, num_samples: int) -> None:
+    """ValueError unless these are classes of as many samples."""
+    if labels.shape != (num_samples,) or labels.dtype != np.int64 or labels.min() < 0:
+        raise ValueError(f"labels of {labels.dtype} of shape {labels.shape}, which are no classes of the samples")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from pipeline.evaluation.kept import is_kept, keeping
 from pipeline.evaluation.quality import Quality
 from pipeline.system.atomic import write_json
 from pipeline.system.fingerprint import fingerprint_json
+from pipeline.system.whole_files import read_json
 
 RESULT, IMAGES = "result.json", "images.safetensors"
 
@@ -59,7 +59,7 @@ class CellCache:
         place = self._place(cell)
         if not (place / RESULT).is_file():
             return None
-        result = TypeAdapter(CellResult).validate_python(json.loads((place / RESULT).read_text("utf-8")))
+        result = TypeAdapter(CellResult).validate_python(read_json(place / RESULT))
         return result, load_file(place / IMAGES)["images"]
 
     def has(self, cell: Cell) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from pydantic import TypeAdapter
 
 from pipeline.config.evaluation import EvaluateConfig
 from pipeline.config.graph import Config
@@ -31,6 +31,7 @@ from pipeline.models.runtime import Runtime
 from pipeline.models.sampler import Sampler
 from pipeline.system.atomic import write_json
 from pipeline.system.fingerprint import fingerprint_json
+from pipeline.system.whole_files import read_json
 
 TRAJECTORIES = "trajectories.json"
 
@@ -86,7 +87,7 @@ class ImageMeasure:
             with keeping(place) as temporary:
                 write_json(temporary / TRAJECTORIES, asdict(record))
         runtime.accelerator.wait_for_everyone()
-        return TrajectoryRecord(**json.loads((place / TRAJECTORIES).read_text("utf-8")))
+        return TypeAdapter(TrajectoryRecord).validate_python(read_json(place / TRAJECTORIES))
 
     def _quality(self, store: CouplingStore, num_samples: int) -> Quality:
         """Metrics of the first ``num_samples`` images of a store."""

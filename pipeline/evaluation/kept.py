@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from pipeline.system.atomic import atomic_folder, write_json
 from pipeline.system.errors import one_line
 from pipeline.system.file_hashes import changed_file, file_hashes
 from pipeline.system.replacing import holding_only
+from pipeline.system.whole_files import read_json
 
 HASHES = "sha256.json"
 _ours = holding_only("*.json", "*.safetensors")
@@ -37,7 +37,7 @@ def is_kept(place: Path) -> bool:
 
 def _damage(place: Path) -> str | None:
     try:
-        expected = json.loads((place / HASHES).read_text("utf-8"))
+        expected = read_json(place / HASHES)
         found = file_hashes(place, record=HASHES)
     except (OSError, ValueError) as error:
         return one_line(error)

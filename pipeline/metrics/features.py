@@ -21,6 +21,7 @@ from pipeline.system.errors import StraightflowError, one_line
 from pipeline.system.file_hashes import HASHES, require_unchanged, write_hashes
 from pipeline.system.fingerprint import fingerprint_file, fingerprint_json
 from pipeline.system.replacing import holding_only
+from pipeline.system.whole_files import require_file
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,7 @@ def _load_classifier(
     path: Path, channels: int, resolution: int, device: torch.device
 ) -> Callable[[torch.Tensor], np.ndarray]:
     try:
+        require_file(path)
         weights = load_file(path)
         num_features, num_classes = weights["head.weight"].shape[1], weights["head.weight"].shape[0]
         network = ImageClassifier(channels, resolution, num_classes, num_features)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pipeline.config.section import NonNegativeFloat, PositiveInt
 from pipeline.metrics.row import Row
 
 
@@ -35,14 +36,14 @@ class ImageRow(Row):
 
     fid: float
     features: str
-    num_samples: int
+    num_samples: PositiveInt
     reference: str
     seed: int
     seconds_per_1000: float | None
     nfe_std: float | None = None
     peak_memory_mib: float | None = None
-    fid_std: float | None = None
-    num_seeds: int = 1
+    fid_std: NonNegativeFloat | None = None
+    num_seeds: PositiveInt = 1
     fid_infinity: float | None = None
     fid_heldout: float | None = None
     kid: float | None = None

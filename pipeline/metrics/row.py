@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
+from pipeline.config.section import NonNegativeFloat, PositiveInt
+
 COUPLINGS_PREFIX = "couplings@"
 ADAPTIVE = "adaptive"
 
@@ -21,8 +23,8 @@ class Row:
 
     model: str
     solver: str
-    num_steps: int | None
-    nfe: float | None
+    num_steps: PositiveInt | None
+    nfe: NonNegativeFloat | None
 
     @property
     def cell(self) -> tuple[str, str, int | None]:

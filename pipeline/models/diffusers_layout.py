@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from pipeline.system.errors import StraightflowError, one_line
+from pipeline.system.whole_files import read_json as read_value
 
 
 def locate(folder: Path, part: str, config_name: str) -> Path:
@@ -24,7 +24,7 @@ def locate(folder: Path, part: str, config_name: str) -> Path:
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object from a file; raises StraightflowError if it holds none."""
     try:
-        content = json.loads(path.read_text("utf-8"))
+        content = read_value(path)
     except (OSError, ValueError, RecursionError) as error:
         raise StraightflowError(
             expected=f"JSON in {path}", found=one_line(error), mend="save the checkpoint again"

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import zipfile
 from pathlib import Path
-from typing import Any
 
 from pipeline.models.diffusers_layout import read_json
 from pipeline.system.errors import StraightflowError, one_line
+from pipeline.system.safetensors_header import TensorEntry, read_header
 
 WEIGHTS = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
 SHARDED_WEIGHTS = "diffusion_pytorch_model.safetensors.index.json"
@@ -38,7 +37,7 @@ def require_whole_weights(folder: Path) -> None:
             tensors_in(path)
 
 
-def tensors_in(path: Path) -> dict[str, dict[str, Any]]:
+def tensors_in(path: Path) -> dict[str, TensorEntry]:
     """The entries of a safetensors file's header, by tensor.
 
     Raises:
@@ -46,25 +45,17 @@ def tensors_in(path: Path) -> dict[str, dict[str, Any]]:
     """
     try:
         size = path.stat().st_size
-        with path.open("rb") as stream:
-            header_bytes = int.from_bytes(stream.read(8), "little")
-            if header_bytes > size - 8:
-                raise _broken(path, f"{size} bytes, too few for the header")
-            header = json.loads(stream.read(header_bytes))
-        tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
-        end = 8 + header_bytes + max((int(entry["data_offsets"][1]) for entry in tensors.values()), default=0)
-        types = {name: str(entry["dtype"]) for name, entry in tensors.items()}
-    except OSError as error:
+        tensors, start = read_header(path)
+    except (OSError, ValueError) as error:
         raise _broken(path, one_line(error)) from error
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
-        raise _broken(path, "no readable header") from error
+    end = start + max((entry.data_offsets[1] for entry in tensors.values()), default=0)
     if size != end:
         raise _broken(path, f"{size} bytes instead of {end}")
-    for name, found in types.items():
-        if found not in FLOAT_TYPES:
+    for name, entry in tensors.items():
+        if entry.dtype not in FLOAT_TYPES:
             raise StraightflowError(
                 expected=f"tensors of {', '.join(FLOAT_TYPES)} in {path}",
-                found=f"{found} in {name}",
+                found=f"{entry.dtype} in {name}",
                 mend="save the checkpoint without quantisation, or name another one",
             )
     return tensors

@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from pipeline.system.errors import StraightflowError, validation_problems
+from pipeline.system.whole_files import read_bytes, read_text, require_file
 
 Loaded = TypeVar("Loaded")
 
@@ -27,7 +28,7 @@ def load_json(path: Path, kind: type[Loaded]) -> Loaded:
         StraightflowError: If the file is missing, holds something else, or has a number that is not finite.
     """
     try:
-        return _finite(TypeAdapter(kind).validate_json(path.read_bytes()))
+        return _finite(TypeAdapter(kind).validate_json(read_bytes(path)))
     except (OSError, ValueError) as error:
         raise _unreadable(path, error) from error
 
@@ -35,6 +36,7 @@ def load_json(path: Path, kind: type[Loaded]) -> Loaded:
 def load_arrays(path: Path) -> dict[str, np.ndarray]:
     """Arrays of a safetensors file by name; the same errors as :func:`load_json`."""
     try:
+        require_file(path)
         return {name: _finite_array(name, values) for name, values in load_file(path).items()}
     # The last three are those of types that NumPy has not, and of headers that lie.
     except (OSError, SafetensorError, TypeError, KeyError, ValueError) as error:
@@ -44,7 +46,7 @@ def load_arrays(path: Path) -> dict[str, np.ndarray]:
 def load_csv(path: Path, kind: type[Loaded]) -> tuple[Loaded, ...]:
     """Each line of a CSV file as a ``kind``; the same errors as :func:`load_json`."""
     try:
-        text = path.read_text("utf-8")
+        text = read_text(path)
     except (OSError, UnicodeDecodeError) as error:
         raise _unreadable(path, error) from error
     return parse_csv(text, kind, str(path))

@@ -12,6 +12,7 @@ from pipeline.report.few_step_csv import parse_few_step_csv
 from pipeline.report.images.comparisons import Comparison
 from pipeline.report.images.summary import format_fid
 from pipeline.system.errors import StraightflowError, one_line
+from pipeline.system.whole_files import read_text
 
 FEW_STEP = "metrics/few_step.csv"
 MEASURE = ("features", "num_samples", "reference")
@@ -30,8 +31,8 @@ def load_run(name: str, repository: Path) -> tuple[ImageRow, ...]:
     """
     path = Path(name) / FEW_STEP
     try:
-        if path.is_file():
-            return _parse(path.read_text("utf-8", errors="replace"), str(path))
+        if path.exists():
+            return _parse(read_text(path, errors="replace"), str(path))
     except OSError as error:  # the file is not readable, or the name is too long for the file system
         raise _no_run(name, one_line(error)) from error
     # DVC keeps experiments as refs/exps/<two digits>/<baseline>/<name>.

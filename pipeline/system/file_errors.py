@@ -35,6 +35,7 @@ _MENDS = {
     errno.ENXIO: "check that the disk is mounted",
     errno.ENOMEM: "free memory, or lower batch_size",
     errno.ETXTBSY: "end the program that uses the file",
+    errno.EINVAL: "put a file there, or name another place",
     errno.EBUSY: "end what uses it; a folder that is a mount point cannot be replaced, one below it can",
 }
 _DEFAULT = "look at the path and at the disk that it is on, then start again"
@@ -99,7 +100,7 @@ def _told(error: BaseException, number: int) -> StraightflowError:
     if not named:
         in_words = _PATH.search(str(error))
         named = [in_words[1]] if in_words else []
-    reason = os.strerror(number) if number in errno.errorcode else one_line(error)
+    reason = getattr(error, "strerror", None) or (os.strerror(number) if number in errno.errorcode else one_line(error))
     return StraightflowError(
         expected=f"a file or folder that can be used at {_short(' and '.join(named)) or f'a path below {Path.cwd()}'}",
         found=reason,

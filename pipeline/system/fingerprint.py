@@ -7,9 +7,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+from pipeline.system.whole_files import require_file
+
 
 def fingerprint_file(path: Path) -> str:
     """SHA-256 of a file's bytes, in hexadecimal."""
+    require_file(path)
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

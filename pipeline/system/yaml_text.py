@@ -8,9 +8,16 @@ from typing import Any
 import yaml
 
 from pipeline.system.errors import StraightflowError, one_line
+from pipeline.system.whole_files import read_bytes
 
 MOST_VALUES = 100_000
 """Values in a file with its aliases written out; a composed configuration has a few hundred."""
+MOST_DIGITS = 1_000
+"""Characters of an integer; Python refuses to print ones of more than 4,300 digits."""
+
+_INTEGER, _BYTES = "tag:yaml.org,2002:int", "tag:yaml.org,2002:binary"
+# What the constructors of scalars raise where a tag does not fit, as in `!!bool x`, `!!int ""` and `!!timestamp x`.
+_OF_CONSTRUCTORS = (ValueError, LookupError, AttributeError, TypeError, ArithmeticError)
 
 
 def read_yaml(path: Path) -> Any:
@@ -20,7 +27,7 @@ def read_yaml(path: Path) -> Any:
         OSError: If it cannot be read.
         StraightflowError: If it is not UTF-8, or no YAML of ours.
     """
-    content = path.read_bytes()
+    content = read_bytes(path)
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -42,21 +49,47 @@ def parse_yaml(text: str, *, origin: str) -> Any:
 
     Raises:
         StraightflowError: If it is not YAML, a key stands twice in one mapping, aliases lead back to themselves, or
-            there are more than ``MOST_VALUES`` values once aliases are written out.
+            there are more than ``MOST_VALUES`` values once aliases are written out, or an integer of more than
+            ``MOST_DIGITS``.
     """
     try:
-        loader = yaml.SafeLoader(text)
+        loader = _Loader(text)
         loader.name = origin
         node = loader.get_single_node()
         if node is None:
             return None
         _count_values(node, {})
         return loader.construct_document(node)
-    # The constructors of numbers and dates raise ValueError, deep nesting ends Python's stack.
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    # The constructors of scalars raise errors of all kinds on what their tag does not fit, as `!!bool x` and
+    # `!!timestamp x` do; deep nesting ends Python's stack.
+    except (
+        yaml.YAMLError,
+        ValueError,
+        LookupError,
+        AttributeError,
+        TypeError,
+        ArithmeticError,
+        RecursionError,
+    ) as error:
         raise StraightflowError(
             expected=f"YAML in {origin}", found=one_line(error), mend="correct that line, or compose the file anew"
         ) from error
+
+
+class _Loader(yaml.SafeLoader):
+    """Gives up at the value that is one too many, not after all of them were read, which takes minutes."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._num_values = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """The next node, see :class:`yaml.composer.Composer`."""
+        self._num_values += 1
+        if self._num_values > MOST_VALUES:
+            raise yaml.MarkedYAMLError(problem=f"more than {MOST_VALUES:,} values")
+        node: yaml.Node | None = super().compose_node(parent, index)
+        return node
 
 
 def _count_values(node: yaml.Node, counted: dict[yaml.Node, int | None]) -> int:
@@ -68,6 +101,11 @@ def _count_values(node: yaml.Node, counted: dict[yaml.Node, int | None]) -> int:
         return known
     counted[node] = None
     total = 1
+    if node.tag == _BYTES:
+        raise yaml.MarkedYAMLError(problem="bytes, where text is meant", problem_mark=node.start_mark)
+    if node.tag == _INTEGER and isinstance(node, yaml.ScalarNode) and len(node.value) > MOST_DIGITS:
+        problem = f"an integer of more than {MOST_DIGITS:,} digits"
+        raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
     if isinstance(node, yaml.MappingNode):
         _require_single_keys(node)
         total += sum(_count_values(key, counted) + _count_values(value, counted) for key, value in node.value)

@@ -28,6 +28,7 @@ from pipeline.system.errors import StraightflowError, one_line
 from pipeline.system.file_hashes import changed_file, file_hashes
 from pipeline.system.file_lock import file_lock
 from pipeline.system.leftovers import clear_leftovers
+from pipeline.system.whole_files import read_json
 from pipeline.training.ema import Ema
 from pipeline.training.meter import LossRecord, Meter
 
@@ -229,7 +230,7 @@ class _Record:
 def _read_record(checkpoint: Path) -> _Record | None:
     """What ``checkpoint.json`` says; None where it cannot be read."""
     try:
-        content = json.loads((checkpoint / _RECORD).read_text("utf-8"))
+        content = read_json(checkpoint / _RECORD)
     except (OSError, ValueError):
         return None
     if not isinstance(content, dict):

@@ -16,6 +16,7 @@ from dvc.rwlock import rwlock
 from pipeline.config.loading import parse_config
 from pipeline.system.atomic import atomic_file
 from pipeline.system.errors import StraightflowError, one_line
+from pipeline.system.whole_files import read_bytes
 from pipeline.system.yaml_text import parse_yaml
 from stages import composition, paths
 from stages.entry import PARAMS
@@ -32,7 +33,7 @@ def compose_params(preset: str, settings: list[str]) -> None:
         StraightflowError: If they do not compose to a valid configuration, or a stage is running.
     """
     composed = _composed(preset, settings)
-    before = PARAMS.read_bytes() if PARAMS.exists() else None
+    before = read_bytes(PARAMS) if PARAMS.exists() else None
     if before == composed:
         print(f"{PARAMS}: preset {preset}, unchanged")
         return
@@ -79,7 +80,7 @@ def _read_by_no_stage(path: Path) -> Iterator[None]:
 
 def _was_composed(content: bytes) -> bool:
     """Whether ``content`` is what was last composed, what is committed, or what its preset composes to."""
-    last = LAST_COMPOSED.read_bytes() if LAST_COMPOSED.exists() else None
+    last = read_bytes(LAST_COMPOSED) if LAST_COMPOSED.exists() else None
     if content in (last, _committed(PARAMS)):
         return True
     try:
@@ -97,7 +98,7 @@ def _committed(path: Path) -> bytes | None:
 def _keep(content: bytes) -> Path:
     """Writes ``content`` to the first of params.yaml.bak, .bak2, … that is free or holds the same."""
     names = (PARAMS.with_name(f"{PARAMS.name}.bak{number if number > 1 else ''}") for number in itertools.count(1))
-    backup = next(path for path in names if not path.exists() or path.read_bytes() == content)
+    backup = next(path for path in names if not path.exists() or read_bytes(path) == content)
     _write(backup, content)
     return backup
 

@@ -156,3 +156,39 @@ def test_solvers_are_given_by_name_or_with_their_settings() -> None:
         ("dopri5-0.0001", None),
     ]
     assert [evaluate.seeds(solver) for solver in solvers] == [(0, 1, 2), (0,), (0,), (0,), (0,)]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("evaluate.seed", True),
+        ("teacher.train.num_steps", True),
+        ("distill.learning_rate", True),
+        ("distill.weight_decay", False),
+        ("evaluate.num_steps", [True, 2]),
+        ("data.channels", True),
+    ],
+)
+def test_a_truth_value_is_no_number(key: str, value: object) -> None:
+    content = composed("preset=smoke")
+    *path, last = key.split(".")
+    section = content
+    for part in path:
+        section = section[part]
+    section[last] = value
+    with pytest.raises(StraightflowError, match=rf"{key}: .*is a truth value"):
+        parse_config(content, origin="test")
+
+
+@pytest.mark.parametrize("key", ["data.location", "teacher.pretrained", "features.inception.weights"])
+def test_a_path_with_a_zero_byte_is_refused(key: str) -> None:
+    content = composed("preset=smoke")
+    *path, last = key.split(".")
+    section = content
+    for part in path:
+        section = section[part]
+    section[last] = "a\0b"
+    if key == "data.location":
+        section["source"] = "folder"
+    with pytest.raises(StraightflowError, match=key):
+        parse_config(content, origin="test")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
@@ -189,3 +190,11 @@ def test_heads_of_noise_are_its_first_entries(store: Path) -> None:
     opened = CouplingStore(store)
     indices = np.array([0, 31, 49])
     assert torch.equal(opened.noise_heads(indices), opened.load(indices)["x_0"].flatten(1)[:, :16])
+
+
+def test_a_solver_that_the_source_does_not_take_is_a_reason(store: Path, sampler: Sampler) -> None:
+    path = store / "manifest.json"
+    solver = "unipc" if sampler.noise_schedule is None else "euler"
+    content = json.loads(path.read_text("utf-8")) | {"solver": {"name": solver, "num_steps": 2}}
+    path.write_text(json.dumps(content), "utf-8")
+    assert f"solver {solver}, which" in refusal(store, sampler)

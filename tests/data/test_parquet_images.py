@@ -141,3 +141,13 @@ def test_a_file_with_broken_pages_is_refused(tmp_path: Path) -> None:
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert "no parquet files" in refused(parquet_of(tmp_path / "empty"), tmp_path / "images")
+
+
+@pytest.mark.parametrize("column", ["image", "label"])
+def test_two_columns_of_one_name_are_refused(tmp_path: Path, column: str) -> None:
+    columns = {"image": pyarrow.array(STRUCTS), "label": pyarrow.array([0, 1] * 5)}
+    table = pyarrow.Table.from_arrays([*columns.values(), columns[column]], names=[*columns, column])
+    pyarrow.parquet.write_table(table, tmp_path / "data.parquet")
+    message = refused(parquet_of(tmp_path / "data.parquet", image_column="image"), tmp_path / "images")
+    assert f"one column {column!r}" in message
+    assert "2 of that name" in message

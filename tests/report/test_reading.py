@@ -9,7 +9,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from pipeline.metrics.image_row import ImageRow
-from pipeline.report.few_step_csv import read_few_step_csv
+from pipeline.report.few_step_csv import read_few_step_csv, require_cells, write_few_step_csv
 from pipeline.report.reading import load_arrays, load_csv, load_json
 from pipeline.system.errors import StraightflowError
 
@@ -87,3 +87,31 @@ def test_arrays_are_finite(tmp_path: Path) -> None:
         path.write_bytes(content)
         with pytest.raises(StraightflowError, match=r"arrays\.safetensors"):
             load_arrays(path)
+
+
+def row(**changes: object) -> ImageRow:
+    common = {"model": "a", "solver": "euler", "num_steps": 1, "nfe": 1.0, "fid": 2.0, "features": "classifier"}
+    rest = {"num_samples": 10, "reference": "train", "seed": 0, "seconds_per_1000": None}
+    return ImageRow(**{**common, **rest, **changes})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"num_steps": 0}, {"num_steps": 10**30}, {"nfe": -1.0}, {"num_samples": 0}, {"num_seeds": 0}, {"fid_std": -1.0}],
+)
+def test_a_row_with_a_number_that_cannot_be_is_refused(tmp_path: Path, changes: dict[str, object]) -> None:
+    path = tmp_path / "few_step.csv"
+    write_few_step_csv(path, [row(), row(**{"num_steps": 2} | changes)])
+    with pytest.raises(StraightflowError, match=rf"1\.{next(iter(changes))}"):
+        read_few_step_csv(path, ImageRow)
+
+
+def test_a_table_has_each_cell_once_and_of_its_model(tmp_path: Path) -> None:
+    path = tmp_path / "few_step.csv"
+    write_few_step_csv(path, [row(), row(num_steps=2), row()])
+    with pytest.raises(StraightflowError, match="several for a euler 1"):
+        read_few_step_csv(path, ImageRow)
+    with pytest.raises(StraightflowError, match="found: none"):
+        require_cells([], "table")
+    with pytest.raises(StraightflowError, match=r"cells of b in table(.|\n)*cells of a"):
+        require_cells([row()], "table", model="b")

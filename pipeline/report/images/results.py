@@ -9,6 +9,7 @@ from pathlib import Path
 from pipeline.config.graph import DISTILLED, TEACHER
 from pipeline.metrics.image_row import ImageRow
 from pipeline.metrics.trajectory_measures import TrajectoryRecord
+from pipeline.report.few_step_csv import require_cells
 from pipeline.report.reading import load_csv, load_json
 
 
@@ -122,12 +123,18 @@ def load_results(root: Path, models: Sequence[str], rounds: Sequence[str]) -> Re
     """
     curves = {name: _load_losses(root / f"metrics/training/{name}.csv") for name in (TEACHER, *rounds, DISTILLED)}
     return Results(
-        models=tuple(load_json(root / f"metrics/evaluate/{name}.json", ModelResult) for name in models),
+        models=tuple(_load_model(root / f"metrics/evaluate/{name}.json", name) for name in models),
         couplings={name: load_json(root / f"couplings/{name}/quality.json", CouplingsResult) for name in rounds},
         losses={name: curve for name, curve in curves.items() if curve},
         data=load_json(root / "data/images/info.json", DataResult),
         classifier=load_json(root / "metrics/classifier.json", ClassifierResult),
     )
+
+
+def _load_model(path: Path, name: str) -> ModelResult:
+    result = load_json(path, ModelResult)
+    require_cells(result.rows, str(path), model=name)
+    return result
 
 
 def _load_losses(path: Path) -> tuple[LossPoint, ...]:

@@ -51,6 +51,8 @@ def _load_model(path: Path, model: str) -> list[SampleCell]:
     arrays, cells = load_arrays(path), []
     try:
         for key, images in arrays.items():
+            if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3):
+                raise ValueError(f"{images.dtype} of shape {images.shape} as {key}, which are no pictures")
             cells.append(SampleCell(model, *parse_samples_key(key), images))
     except ValueError as error:
         raise StraightflowError(

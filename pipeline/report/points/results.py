@@ -11,6 +11,7 @@ import numpy as np
 from pipeline.metrics.field_measures import FieldMeasures
 from pipeline.metrics.point_row import PointRow
 from pipeline.metrics.trajectory_measures import TrajectoryRecord
+from pipeline.report.few_step_csv import require_cells
 from pipeline.report.reading import load_arrays, load_json
 
 
@@ -72,6 +73,12 @@ def load_results(root: Path, models: Sequence[str], rounds: Sequence[str]) -> Re
     """
     return Results(
         couplings=tuple(load_json(root / f"couplings/{name}/quality.json", CouplingsResult).row for name in rounds),
-        models=tuple(load_json(root / f"metrics/evaluate/{name}.json", ModelResult) for name in models),
+        models=tuple(_load_model(root / f"metrics/evaluate/{name}.json", name) for name in models),
         arrays={name: load_arrays(root / f"samples/{name}.safetensors") for name in models},
     )
+
+
+def _load_model(path: Path, name: str) -> ModelResult:
+    result = load_json(path, ModelResult)
+    require_cells(result.rows, str(path), model=name)
+    return result
