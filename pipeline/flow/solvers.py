@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 
 from pipeline.config.solver import SolverConfig
+from pipeline.system.errors import StraightflowError, one_line
 
 Field = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -110,7 +111,15 @@ def dopri5(
         return counted(state, t.to(state.dtype).expand(len(state)))
 
     grid = torch.tensor(times, dtype=torch.float64, device=x.device)
-    states: torch.Tensor = torchdiffeq.odeint(derivative, x, grid, rtol=rtol, atol=atol, method="dopri5")
+    states: torch.Tensor
+    try:
+        states = torchdiffeq.odeint(derivative, x, grid, rtol=rtol, atol=atol, method="dopri5")
+    except AssertionError as error:  # its own, of steps that come to nothing
+        raise StraightflowError(
+            expected=f"steps of dopri5 within rtol {rtol:g} and atol {atol:g}",
+            found=one_line(error),
+            mend="raise the tolerances: float32 rounds to about 1e-7",
+        ) from error
     return Solution(states[-1], counted.nfe)
 
 
