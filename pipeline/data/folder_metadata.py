@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import posixpath
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -78,7 +78,9 @@ def _read_table(path: Path) -> Iterable[Mapping[str, object]]:
         if path.suffix == ".parquet":
             import pyarrow.parquet
 
-            return list(pyarrow.parquet.ParquetFile(path).read().to_pylist())
+            table = pyarrow.parquet.ParquetFile(path).read()
+            _require_distinct(table.column_names)
+            return list(table.to_pylist())
         text = read_text(path).removeprefix("\ufeff")
         return _csv_rows(text) if path.suffix == ".csv" else _json_rows(text)
     except (OSError, ValueError, csv.Error, RecursionError, pyarrow.ArrowException) as error:
@@ -92,13 +94,17 @@ def _csv_rows(text: str) -> list[dict[str, object]]:
     if not table:
         raise ValueError("an empty file")
     header = table[0]
-    if len(set(header)) < len(header):
-        raise ValueError(f"two columns of one name in {header}")
+    _require_distinct(header)
     rows = [(number, row) for number, row in enumerate(table[1:], start=1) if row]
     for number, row in rows:
         if len(row) != len(header):
             raise ValueError(f"{len(row)} cells under {len(header)} columns in row {number}")
     return [dict(zip(header, row, strict=True)) for _, row in rows]
+
+
+def _require_distinct(names: Sequence[str]) -> None:
+    if len(set(names)) < len(names):
+        raise ValueError(f"two columns of one name in {names}")
 
 
 def _json_rows(text: str) -> list[dict[str, object]]:

@@ -105,5 +105,7 @@ def unreadable_image(where: str, found: str) -> StraightflowError:
 
 def _has_deep_channels(image: Image.Image) -> bool:
     """Whether Pillow would cut 16 bits to 8; the image's mode does not show it."""
-    layouts = (tile[3] for tile in getattr(image, "tile", ()))
+    layouts = [tile[3] for tile in getattr(image, "tile", ())]
+    if image.format == "PPM":  # its second part is the largest value
+        return any(isinstance(layout, tuple) and layout[1] > 255 for layout in layouts)
     return any(";16" in str(layout[0] if isinstance(layout, tuple) and layout else layout) for layout in layouts)

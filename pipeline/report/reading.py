@@ -56,6 +56,9 @@ def parse_csv(text: str, kind: type[Loaded], origin: str) -> tuple[Loaded, ...]:
     """Each line of CSV text as a ``kind``, empty fields as None; ``origin`` names the text in errors."""
     try:
         reader = csv.DictReader(io.StringIO(text), strict=True, restkey=_MORE)
+        columns = reader.fieldnames or ()
+        if len(set(columns)) < len(columns):
+            raise ValueError("several columns of one name")
         lines: list[dict[str, Any]] = [{key: value or None for key, value in line.items()} for line in reader]
         if any(_MORE in line for line in lines):
             raise ValueError("a line of more fields than there are columns")

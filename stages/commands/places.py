@@ -40,6 +40,10 @@ def require_writable(path: Path) -> None:
 def _obstacle(path: Path) -> str | None:
     if path.is_dir():
         return f"a folder at {path}"
+    if path.is_symlink() and not path.exists():
+        return f"a link to nothing at {path}"
+    if path.exists() and not path.is_file():
+        return f"a pipe, a socket or a device at {path}"
     folder = next(parent for parent in path.parents if parent.exists())
     if not folder.is_dir():
         return f"{folder}, which is a file and not a folder"

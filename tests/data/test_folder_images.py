@@ -324,6 +324,9 @@ def test_frames_and_depth_that_would_be_lost_are_refused(tmp_path: Path) -> None
     (tmp_path / "pictures/3.gif").unlink()
     (tmp_path / "pictures/3.png").write_bytes(deep_png())
     assert "16 bits" in refused(folder_of(tmp_path / "pictures", channels=3), tmp_path / "images")
+    (tmp_path / "pictures/3.png").unlink()
+    (tmp_path / "pictures/3.ppm").write_bytes(b"P6 8 8 65535\n" + bytes(8 * 8 * 3 * 2))
+    assert "16 bits" in refused(folder_of(tmp_path / "pictures", channels=3), tmp_path / "images")
 
 
 def deep_png() -> bytes:

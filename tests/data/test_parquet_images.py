@@ -151,3 +151,15 @@ def test_two_columns_of_one_name_are_refused(tmp_path: Path, column: str) -> Non
     message = refused(parquet_of(tmp_path / "data.parquet", image_column="image"), tmp_path / "images")
     assert f"one column {column!r}" in message
     assert "2 of that name" in message
+
+
+def test_two_columns_of_one_name_beside_pictures_are_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    names = [f"{number}.png" for number in range(10)]
+    for number, name in enumerate(names):
+        (folder / name).write_bytes(png(number))
+    columns = [pyarrow.array(names), pyarrow.array([0, 1] * 5), pyarrow.array([1, 0] * 5)]
+    table = pyarrow.Table.from_arrays(columns, names=["file_name", "label", "label"])
+    pyarrow.parquet.write_table(table, folder / "metadata.parquet")
+    assert "two columns of one name" in refused(folder_of(folder), tmp_path / "images")

@@ -29,7 +29,10 @@ def labels(values: np.ndarray) -> Callable[[Path], None]:
 
 
 def info(text: str) -> Callable[[Path], None]:
-    return lambda folder: (folder / "info.json").write_text(text, "utf-8") and None
+    def write_info(folder: Path) -> None:
+        (folder / "info.json").write_text(text, "utf-8")
+
+    return write_info
 
 
 def damaged_header(folder: Path) -> None:
@@ -53,7 +56,7 @@ def test_what_was_prepared_is_opened(tmp_path: Path) -> None:
         images(GOOD.astype(">u2")),
         images(GOOD.astype(bool)),
         images(np.array(["a"] * 6)),
-        lambda folder: (folder / "train_images.npy").write_bytes(b"") and None,
+        lambda folder: (folder / "train_images.npy").write_bytes(b""),
         lambda folder: np.savez((folder / "train_images.npy").open("wb"), a=GOOD),
         damaged_header,
         labels(np.arange(3)),
@@ -65,7 +68,7 @@ def test_what_was_prepared_is_opened(tmp_path: Path) -> None:
         info('{"fingerprint": 5}'),
     ],
 )
-def test_what_no_stage_prepares_is_refused(tmp_path: Path, damage: Callable[[Path], None]) -> None:
+def test_what_no_stage_prepares_is_refused(tmp_path: Path, damage: Callable[[Path], object]) -> None:
     write(tmp_path)
     damage(tmp_path)
     with pytest.raises(StraightflowError, match="prepared data in"):

@@ -106,6 +106,13 @@ def test_a_row_with_a_number_that_cannot_be_is_refused(tmp_path: Path, changes: 
         read_few_step_csv(path, ImageRow)
 
 
+def test_columns_that_share_their_name_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "lines.csv"
+    path.write_text("step,loss,loss\n1,2,3\n", "utf-8")
+    with pytest.raises(StraightflowError, match="several columns of one name"):
+        load_csv(path, Line)
+
+
 def test_a_table_has_each_cell_once_and_of_its_model(tmp_path: Path) -> None:
     path = tmp_path / "few_step.csv"
     write_few_step_csv(path, [row(), row(num_steps=2), row()])

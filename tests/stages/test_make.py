@@ -21,11 +21,12 @@ def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def give_environment(folder: Path) -> None:
-    """A .venv that passes for built: its python is this one."""
+    """A .venv that passes for built: its programs run with this Python."""
     (folder / ".venv/bin").mkdir(parents=True)
-    python = folder / ".venv/bin/python"
-    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
-    python.chmod(0o755)
+    for name, call in (("python", ""), ("straightflow", " -m stages.commands")):
+        program = folder / ".venv/bin" / name
+        program.write_text(f'#!/bin/sh\nexec {sys.executable}{call} "$@"\n')
+        program.chmod(0o755)
     (folder / ".venv/.complete").write_text(f"{folder.resolve()}\n")
 
 

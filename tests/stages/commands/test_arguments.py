@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_student(small_unet(), root / "noted")
     (root / "noted/notes.txt").write_text("the only copy")
     (root / "file").write_text("")
+    os.mkfifo(root / "pipe.png")
+    (root / "link.png").symlink_to("nowhere")
     for name in ("folder/sub", "folder.png", "couplings/round1/store"):
         (root / name).mkdir(parents=True)
     (root / "couplings/round1/store/manifest.json").write_text("{}")
@@ -80,6 +83,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (("sample", "round1", "--out", ".."), ["'..'", "a folder with --files"]),
         (("sample", "round1", "--out", ""), ["a folder with --files"]),
         (("sample", "round1", "--out", "folder.png"), ["a folder at folder.png"]),
+        (("sample", "round1", "--out", "pipe.png"), ["a pipe, a socket or a device at pipe.png"]),
+        (("sample", "round1", "--out", "link.png"), ["a link to nothing at link.png"]),
+        (("sample", "round1", *GRID, "--solver", "dopri5", "--tolerance", "1e-300"), ["underflow", "tolerances"]),
         (("sample", "round1", "--out", "file/grid.png"), ["file, which is a file"]),
         (("sample", "round1", "--out", "file", "--files"), ["file, which is a file"]),
         (("sample", "round1", "--out", f"{LONG}.png"), ["File name too long"]),
