@@ -11,7 +11,7 @@ from helpers.composition import composed
 from pipeline.config.feasibility import level_problems
 from pipeline.config.loading import parse_config
 from pipeline.config.training import TrainingConfig
-from pipeline.diffusion.noise_schedule import read_noise_schedule
+from pipeline.diffusion.noise_schedule import noise_schedule_of
 from pipeline.system.errors import StraightflowError
 from pipeline.training.preflight import require_divisible_batch
 
@@ -128,7 +128,7 @@ def test_a_batch_is_refused_by_the_same_function_before_and_in_training(key: str
 
 @pytest.mark.parametrize("grid", ["uniform", "quadratic"])
 def test_the_levels_that_the_configuration_counts_are_those_of_the_schedule(grid: str) -> None:
-    schedule = read_noise_schedule(dict(DDPMScheduler(num_train_timesteps=20).config))
+    schedule = noise_schedule_of(DDPMScheduler(num_train_timesteps=20))
     solver = {"name": "ddim", "num_steps": 20, "grid": grid}
     content = changed("smoke", {"rounds.round1.couplings.solver": solver, "evaluate.num_steps": [20]})
     assert list(level_problems(parse_config(content, origin="test"), 20)) == []
@@ -148,7 +148,7 @@ def test_the_levels_that_the_configuration_counts_are_those_of_the_schedule(grid
 @pytest.mark.parametrize("levels", [2, 3, 10, 61])
 @pytest.mark.parametrize("grid", ["uniform", "quadratic"])
 def test_no_step_count_up_to_the_levels_repeats_one(grid: str, levels: int) -> None:
-    schedule = read_noise_schedule(dict(DDPMScheduler(num_train_timesteps=levels).config))
+    schedule = noise_schedule_of(DDPMScheduler(num_train_timesteps=levels))
     for steps in range(1, levels + 1):
         assert len({node.time for node in schedule.nodes(steps, grid)[:-1]}) == steps
         if steps < levels:

@@ -85,7 +85,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (("sample", "round1", "--out", "folder.png"), ["a folder at folder.png"]),
         (("sample", "round1", "--out", "pipe.png"), ["a pipe, a socket or a device at pipe.png"]),
         (("sample", "round1", "--out", "link.png"), ["a link to nothing at link.png"]),
-        (("sample", "round1", *GRID, "--solver", "dopri5", "--tolerance", "1e-300"), ["underflow", "tolerances"]),
+        (
+            ("sample", "round1", *GRID, "--solver", "dopri5", "--tolerance", "1e-300"),
+            ["dopri5 can follow", "tolerances"],
+        ),
         (("sample", "round1", "--out", "file/grid.png"), ["file, which is a file"]),
         (("sample", "round1", "--out", "file", "--files"), ["file, which is a file"]),
         (("sample", "round1", "--out", f"{LONG}.png"), ["File name too long"]),
