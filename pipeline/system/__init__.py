@@ -1,6 +1,8 @@
 """Utilities that any program needs; this package imports no other package of the project.
 
-``errors`` that a user can fix · ``atomic``: files that are whole or absent · ``file_lock``: one process at a time ·
-``fingerprint``: hashes of files · ``code``: hashes of the code that a module imports · ``progress``: bars and log lines
-· ``hub``: downloads · ``allocator``: settings of malloc.
+Errors: ``errors`` that a user can fix, ``file_errors`` that the system reports about a file. Files: ``atomic`` writes
+them whole or not at all, ``replacing`` says what may be replaced, ``leftovers`` clears what killed processes left,
+``file_lock`` keeps other processes out, ``whole_files``, ``yaml_text`` and ``safetensors_header`` read what may be
+damaged. Hashes: ``fingerprint`` of contents, ``file_hashes`` kept beside files, ``code`` of what a module imports.
+Others: ``progress``, ``hub``, ``packages``, ``random_state``, ``blocks`` of bytes, ``allocator``.
 """
