@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.system.errors import StraightflowError, one_line
+from pipeline.system.file_errors import advice
 
 
 @contextmanager
@@ -19,7 +20,7 @@ def usable(path: Path) -> Iterator[None]:
         raise StraightflowError(
             expected=f"a file or folder that can be used at {str(path)[:100]}",
             found=one_line(error),
-            mend="name another one, or make room and permission for it",
+            mend=advice(error),
         ) from error
 
 
