@@ -31,8 +31,9 @@ def main(config: Config, arguments: list[str]) -> None:
         raise StraightflowError(expected="at least two pairs", found=str(len(store)), mend="raise num_pairs")
     runtime = open_runtime(config.compute, ONE_PROCESS)
     check = check_couplings(store, couplings, config.gate, load_sampler(paths.model(couplings.source), runtime))
-    row = open_measure(config, runtime, paths.measuring()).couplings_row(name, store)
-    write_json(paths.quality(name), asdict(check) | {"row": asdict(row), "source": store.manifest.source})
+    rows = open_measure(config, runtime, paths.measuring()).couplings_rows(name, store)
+    content = asdict(check) | {"rows": [asdict(row) for row in rows], "source": store.manifest.source}
+    write_json(paths.quality(name), content)
     write_acceptance(store.folder, paths.gate(name))
 
 

@@ -107,7 +107,7 @@ def quick_fid_of(
         batch_size=config.evaluate.batch_size,
         setting="watch.fid_num_samples",
     )
-    measure = f"{fid_of.extractor.name}/{fid_of.reference.split}/{fid_of.num_samples}_samples"
+    measure = f"{fid_of.reference.extractor.name}/{fid_of.reference.split}/{fid_of.num_samples}_samples"
     return QuickFid(
         name=f"fid/{measure}/{solver.name}_{solver.num_steps}",
         measure=lambda network: fid_of(wrapped(network), solver),

@@ -7,9 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from pipeline.config.section import (
-    LARGEST_SEED,
     ModelName,
-    NonNegativeInt,
     PathText,
     PositiveFloat,
     PositiveInt,
@@ -90,6 +88,9 @@ class SweepSolverConfig(Section):
         rtol: Relative tolerance of ``dopri5``.
         atol: Absolute tolerance of ``dopri5``.
         num_steps: Step counts; null takes ``evaluate.num_steps``.
+        num_samples: Generated images per cell, a multiple of ``evaluate.num_samples``, which null takes. More are
+            measured in two ways: as the mean over chunks of ``evaluate.num_samples``, to compare with other cells, and
+            all at once.
     """
 
     name: str
@@ -97,6 +98,7 @@ class SweepSolverConfig(Section):
     rtol: PositiveFloat | None = None
     atol: PositiveFloat | None = None
     num_steps: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] | None = None
+    num_samples: PositiveInt | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -119,19 +121,6 @@ class SweepSolverConfig(Section):
             counts = (len(self.grid) - 1,)
         common = {"name": self.name, "grid": self.grid, "rtol": self.rtol, "atol": self.atol}
         return tuple(SolverConfig.model_validate({**common, "num_steps": count}) for count in counts)
-
-
-class ExtraSeedsConfig(Section):
-    """Further seeds, whose FIDs show the spread between seeds and are averaged.
-
-    Attributes:
-        count: Seeds beside ``evaluate.seed``: the numbers that follow it.
-        max_steps: Step counts above it are measured with ``evaluate.seed`` alone; their spread is estimated from that
-            seed.
-    """
-
-    count: NonNegativeInt
-    max_steps: NonNegativeInt
 
 
 class NeighboursConfig(Section):
@@ -172,12 +161,11 @@ class EvaluateConfig(Section):
     Attributes:
         models: Models measured, in the order of tables and figures.
         num_steps: Step counts.
-        num_samples: Generated images per cell.
+        num_samples: Generated images per cell, except where a solver says more.
         seed: Sample i's noise is a function of it and i; every cell shares the noise.
         batch_size: Images per network call, per process.
         teacher_solvers: Solvers the teacher is measured with.
         student_solvers: Solvers the students are measured with.
-        extra_seeds: Seeds beyond the first.
         neighbours: Settings of measures by nearest neighbours.
         kernel_distance: Settings of KID.
         straightness: Settings of the straightness integral.
@@ -191,7 +179,6 @@ class EvaluateConfig(Section):
     batch_size: PositiveInt
     teacher_solvers: tuple[SweepSolverConfig, ...]
     student_solvers: tuple[SweepSolverConfig, ...]
-    extra_seeds: ExtraSeedsConfig
     neighbours: NeighboursConfig
     kernel_distance: KernelDistanceConfig
     straightness: StraightnessConfig
@@ -201,16 +188,22 @@ class EvaluateConfig(Section):
     def _samples_suffice(self) -> EvaluateConfig:
         if self.grid_images > self.num_samples:
             raise ValueError(f"grid_images is {self.grid_images}, more than num_samples ({self.num_samples})")
-        if self.seed + self.extra_seeds.count > LARGEST_SEED:
-            raise ValueError(f"seed and extra_seeds.count come to more than {LARGEST_SEED}, the largest seed")
+        for key, items in (("teacher_solvers", self.teacher_solvers), ("student_solvers", self.student_solvers)):
+            for item in items:
+                if item.num_samples is not None and item.num_samples % self.num_samples:
+                    raise ValueError(
+                        f"{key} {item.name} has num_samples {item.num_samples}, which is no multiple of "
+                        f"evaluate.num_samples ({self.num_samples})"
+                    )
         return self
+
+    def cells(self, *, teacher: bool) -> tuple[tuple[SolverConfig, int], ...]:
+        """Every cell's solver and number of samples, for the teacher or for a student."""
+        chosen = self.teacher_solvers if teacher else self.student_solvers
+        return tuple(
+            (solver, item.num_samples or self.num_samples) for item in chosen for solver in item.solvers(self.num_steps)
+        )
 
     def solvers(self, *, teacher: bool) -> tuple[SolverConfig, ...]:
         """Every cell's solver, for the teacher or for a student."""
-        chosen = self.teacher_solvers if teacher else self.student_solvers
-        return tuple(solver for item in chosen for solver in item.solvers(self.num_steps))
-
-    def seeds(self, solver: SolverConfig) -> tuple[int, ...]:
-        """The seeds that a solver's cell is measured with, ``seed`` first."""
-        few = solver.num_steps is not None and solver.num_steps <= self.extra_seeds.max_steps
-        return tuple(range(self.seed, self.seed + 1 + (self.extra_seeds.count if few else 0)))
+        return tuple(solver for solver, _ in self.cells(teacher=teacher))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from pydantic import model_validator
 
@@ -32,6 +33,19 @@ class RoundConfig(Section):
     train: FlowTrainingConfig
 
 
+@dataclass(frozen=True)
+class Headline:
+    """What a run is judged by.
+
+    Attributes:
+        student: The student of few steps.
+        couplings: The couplings that it learned.
+    """
+
+    student: str
+    couplings: str
+
+
 class Config(Section):
     """Everything a run depends on; the content of ``params.yaml``.
 
@@ -57,6 +71,11 @@ class Config(Section):
     def models(self) -> tuple[str, ...]:
         """Names of all models of the run."""
         return (TEACHER, *self.flows, *self.rounds, DISTILLED)
+
+    @property
+    def headline(self) -> Headline:
+        """The student that the run is made for, and its couplings."""
+        return Headline(DISTILLED, self.distill.couplings)
 
     def solvers_of(self, model: str) -> tuple[str, ...]:
         """Names of the solvers that can sample ``model``: those of diffusion models, or those of flows."""

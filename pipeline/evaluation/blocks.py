@@ -18,10 +18,22 @@ from pipeline.evaluation.peak_memory import peak_memory_mib, reset_peak_memory
 from pipeline.flow.solvers import Solution
 from pipeline.metrics.features import FeatureExtractor
 from pipeline.metrics.moments import Moments, merge_moments, moments_of
+from pipeline.metrics.uncertainty import NUM_PARTS
 from pipeline.system.blocks import BLOCK_BYTES
 from pipeline.system.errors import StraightflowError
 
-NUM_PARTS = 20
+
+@dataclass(frozen=True)
+class BlockFeatures:
+    """Features of one block of images, of one kind.
+
+    Attributes:
+        moments: Their moments, in one part or several.
+        kept: Features of the images with an index below ``num_kept``, (count, num_features).
+    """
+
+    moments: tuple[Moments, ...]
+    kept: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -30,34 +42,39 @@ class BlockMeasures:
 
     Attributes:
         start: Index of its first image.
-        moments: Moments of its features, in one part or several.
-        features: Features of its images with an index below ``num_kept``, (count, num_features).
-        images: The same images, uint8, (count, C, H, W).
+        features: Its features of each kind.
+        images: Images with an index below ``num_kept``, uint8, (count, C, H, W).
         evaluations: (images, network calls per image) of each batch.
         seconds: Sampling time, without features.
         peak_memory_mib: Peak memory while sampling; None if unknown.
     """
 
     start: int
-    moments: tuple[Moments, ...]
-    features: np.ndarray
+    features: tuple[BlockFeatures, ...]
     images: np.ndarray
     evaluations: tuple[tuple[int, int], ...]
     seconds: float
     peak_memory_mib: float | None
 
 
-def sample_blocks(num_samples: int, batch_size: int) -> list[range]:
-    """Consecutive indices of each block, in whole batches; about ``NUM_PARTS`` blocks if there are enough batches."""
+def sample_blocks(num_samples: int, batch_size: int, *, first: int = 0) -> list[range]:
+    """Consecutive indices of each block from ``first`` on, in whole batches; about ``NUM_PARTS`` blocks if possible."""
     num_batches = -(-num_samples // batch_size)
     length = batch_size * max(1, num_batches // NUM_PARTS)
-    return [range(start, min(start + length, num_samples)) for start in range(0, num_samples, length)]
+    stop = first + num_samples
+    return [range(start, min(start + length, stop)) for start in range(first, stop, length)]
+
+
+def chunk_blocks(num_samples: int, chunk_samples: int, batch_size: int) -> list[list[range]]:
+    """Blocks of each chunk of ``chunk_samples`` consecutive images, of which ``num_samples`` is a multiple."""
+    starts = range(0, num_samples, chunk_samples)
+    return [sample_blocks(chunk_samples, batch_size, first=start) for start in starts]
 
 
 def measure_block(
     generate: Callable[[range], Solution],
     indices: range,
-    extractor: FeatureExtractor,
+    extractors: Sequence[FeatureExtractor],
     device: torch.device,
     *,
     batch_size: int,
@@ -69,7 +86,7 @@ def measure_block(
     Args:
         generate: Indices → their images.
         indices: The block.
-        extractor: Features.
+        extractors: Features of each kind.
         device: Device whose peak memory is measured.
         batch_size: Images per call of ``generate``.
         num_parts: Parts into which each batch is divided for its moments, so that there are enough for a jackknife.
@@ -78,8 +95,9 @@ def measure_block(
     Raises:
         StraightflowError: If an image is not finite.
     """
-    moments: list[Moments] = []
-    features, images, evaluations = [], [], []
+    moments: list[list[Moments]] = [[] for _ in extractors]
+    features: list[list[np.ndarray]] = [[] for _ in extractors]
+    images, evaluations = [], []
     seconds, peaks = 0.0, []
     for start in range(indices.start, indices.stop, batch_size):
         batch = range(start, min(start + batch_size, indices.stop))
@@ -97,20 +115,23 @@ def measure_block(
                 found=f"NaN or infinity among samples {batch.start} to {batch.stop - 1}",
                 mend="check the model, or set compute.precision: fp32; cells measured so far are kept",
             )
-        found = extractor.extract(pixels)
-        moments += [moments_of(part) for part in np.array_split(found, min(num_parts, len(found)))]
-        if num_parts == 1 and sum(part.scatter.nbytes for part in moments) > BLOCK_BYTES:
-            moments = [merge_moments(moments)]
         kept = max(0, min(num_kept - batch.start, len(batch)))
-        # Copies, as views would keep whole batches alive.
-        features.append(found[:kept].copy())
+        for at, extractor in enumerate(extractors):
+            found = extractor.extract(pixels)
+            moments[at] += [moments_of(part) for part in np.array_split(found, min(num_parts, len(found)))]
+            if num_parts == 1 and sum(part.scatter.nbytes for part in moments[at]) > BLOCK_BYTES:
+                moments[at] = [merge_moments(moments[at])]
+            # Copies, as views would keep whole batches alive.
+            features[at].append(found[:kept].copy())
         images.append(pixels[:kept].numpy().copy())
         evaluations.append((len(batch), solution.nfe))
     known = [peak for peak in peaks if peak is not None]
     return BlockMeasures(
         start=indices.start,
-        moments=tuple(moments) if num_parts > 1 else (merge_moments(moments),),
-        features=np.concatenate(features),
+        features=tuple(
+            BlockFeatures(tuple(parts) if num_parts > 1 else (merge_moments(parts),), np.concatenate(of_kind))
+            for parts, of_kind in zip(moments, features, strict=True)
+        ),
         images=np.concatenate(images),
         evaluations=tuple(evaluations),
         seconds=seconds,

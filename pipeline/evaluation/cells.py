@@ -1,4 +1,4 @@
-"""Cache of measured cells (model × solver × step count × seed); a cell is measured again when its inputs change."""
+"""Cache of measured cells (model × solver × step count); a cell is measured again when its inputs change."""
 
 from __future__ import annotations
 
@@ -22,17 +22,21 @@ RESULT, IMAGES = "result.json", "images.safetensors"
 
 @dataclass(frozen=True)
 class Cell:
-    """What is measured: a solver with its step count, from the noise of one seed."""
+    """What is measured: a solver with its step count, from the first ``num_samples`` noises."""
 
     solver: SolverConfig
-    seed: int
+    num_samples: int
 
 
 @dataclass(frozen=True)
 class CellResult:
-    """A measured cell; time, network calls and memory as in :class:`pipeline.metrics.image_row.ImageRow`."""
+    """A measured cell; time, network calls and memory as in :class:`pipeline.metrics.image_row.ImageRow`.
 
-    quality: Quality
+    Attributes:
+        qualities: Metrics by each reference, in order; of chunks, and of all samples at once where these are several.
+    """
+
+    qualities: tuple[tuple[Quality, ...], ...]
     nfe: float
     nfe_std: float
     seconds_per_1000: float
@@ -73,5 +77,5 @@ class CellCache:
             write_json(temporary / RESULT, asdict(result))
 
     def _place(self, cell: Cell) -> Path:
-        inputs = [self._inputs, cell.solver.model_dump(mode="json"), cell.seed]
+        inputs = [self._inputs, cell.solver.model_dump(mode="json"), cell.num_samples]
         return self._folder / f"{cell.solver.label}-{cell.solver.num_steps}-{fingerprint_json(inputs)[:16]}"

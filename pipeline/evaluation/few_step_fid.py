@@ -10,8 +10,7 @@ from pipeline.config.graph import Config
 from pipeline.config.solver import SolverConfig
 from pipeline.data.space import space_of_shape
 from pipeline.evaluation.folders import MeasuringFolders
-from pipeline.evaluation.reference import Reference, open_run_reference
-from pipeline.metrics.features import FeatureExtractor
+from pipeline.evaluation.reference import Reference, open_run_references
 from pipeline.metrics.moments import Moments, merge_moments, moments_of
 from pipeline.models.runtime import Runtime
 from pipeline.models.sampler import Sampler
@@ -25,14 +24,12 @@ class FewStepFid:
     """FID of images that are drawn from the same noise in every call.
 
     Attributes:
-        extractor: Features.
-        reference: Statistics of the real images.
+        reference: Statistics of the real images, by the features that things may be chosen by.
         key: Key of the noise, from :func:`pipeline.flow.noise.stream_key`.
         num_samples: Number of images.
         batch_size: Images per call of the network and of the features.
     """
 
-    extractor: FeatureExtractor
     reference: Reference
     key: int
     num_samples: int
@@ -60,7 +57,7 @@ class FewStepFid:
             count = min(batch_size, self.num_samples - start)
             images = draw_images(sampler, solver, self.key, range(start, start + batch_size))[:count]
             if number < len(starts):
-                parts.append((start, moments_of(self.extractor.all(images, len(images)))))
+                parts.append((start, moments_of(self.reference.extractor.all(images, len(images)))))
             if progress is not None:
                 progress.advance(min(accelerator.num_processes, len(starts) - first) * count)
         ordered = sorted(gather_object(parts), key=lambda part: part[0])
@@ -68,7 +65,8 @@ class FewStepFid:
 
     def describe(self) -> str:
         """Features, number of samples and reference split in one line."""
-        return f"{self.extractor.name} features, {self.num_samples} samples, {self.reference.split} split as reference"
+        features, split = self.reference.extractor.name, self.reference.split
+        return f"{features} features, {self.num_samples} samples, {split} split as reference"
 
 
 def open_few_step_fid(
@@ -101,6 +99,6 @@ def open_few_step_fid(
         raise StraightflowError(
             expected="images, for an FID", found=f"samples of shape {shape}", mend="name a model of images"
         )
-    extractor, reference = open_run_reference(config, runtime, folders)
+    reference, *_ = open_run_references(config, runtime, folders)
     reference.check(shape, num_samples, setting)
-    return FewStepFid(extractor, reference, key, num_samples, batch_size)
+    return FewStepFid(reference, key, num_samples, batch_size)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,15 +14,14 @@ from pydantic import TypeAdapter
 from pipeline.config.evaluation import EvaluateConfig
 from pipeline.config.graph import Config
 from pipeline.couplings.store import CouplingStore
-from pipeline.evaluation.blocks import measure_block, parts_per_block, sample_blocks
+from pipeline.evaluation.blocks import BlockMeasures, chunk_blocks, measure_block, parts_per_block
 from pipeline.evaluation.folders import MeasuringFolders
 from pipeline.evaluation.kept import is_kept, keeping
 from pipeline.evaluation.quality import Quality, measure_quality
-from pipeline.evaluation.reference import Reference, num_kept, open_run_reference
+from pipeline.evaluation.reference import Reference, num_kept, open_run_references
 from pipeline.evaluation.sweep import sweep
 from pipeline.evaluation.trajectories import measure_model_trajectories
 from pipeline.flow.solvers import Solution
-from pipeline.metrics.features import FeatureExtractor
 from pipeline.metrics.image_row import ImageRow
 from pipeline.metrics.neighbours import require_neighbours
 from pipeline.metrics.row import COUPLINGS_PREFIX
@@ -31,6 +30,7 @@ from pipeline.models.runtime import Runtime
 from pipeline.models.sampler import Sampler
 from pipeline.system.atomic import write_json
 from pipeline.system.fingerprint import fingerprint_json
+from pipeline.system.progress import Progress
 from pipeline.system.whole_files import read_json
 
 TRAJECTORIES = "trajectories.json"
@@ -42,37 +42,36 @@ class ImageMeasure:
 
     Attributes:
         config: Settings of the evaluation.
-        extractor: Features.
-        reference: Statistics of the real images.
+        references: Statistics of the real images by each kind of features, the first for what is chosen.
         cells: Folder of cached cells.
         code: Hashes of the code that measures, from :func:`pipeline.system.code.reached_code`.
     """
 
     config: EvaluateConfig
-    extractor: FeatureExtractor
-    reference: Reference
+    references: tuple[Reference, ...]
     cells: Path
     code: Mapping[str, str]
 
-    def couplings_row(self, round_name: str, store: CouplingStore) -> ImageRow:
-        """The row of a store's images, measured in the same way as a model's."""
-        solver, num_samples = store.manifest.solver, min(len(store), self.config.num_samples)
-        return ImageRow(
-            model=f"{COUPLINGS_PREFIX}{round_name}",
-            solver=solver.label,
-            num_steps=solver.num_steps,
-            nfe=None,
-            features=self.extractor.name,
-            num_samples=num_samples,
-            reference=self.reference.split,
-            seed=store.manifest.seed,
-            seconds_per_1000=None,
-            **asdict(self._quality(store, num_samples)),
+    def couplings_rows(self, round_name: str, store: CouplingStore) -> tuple[ImageRow, ...]:
+        """The rows of a store's images, measured in the same way as a model's, on as many chunks as it has."""
+        solver = store.manifest.solver
+        return tuple(
+            ImageRow(
+                model=f"{COUPLINGS_PREFIX}{round_name}",
+                solver=solver.label,
+                num_steps=solver.num_steps,
+                nfe=None,
+                seed=store.manifest.seed,
+                **reference.identity,
+                **asdict(quality),
+            )
+            for reference, qualities in zip(self.references, self._qualities(store), strict=True)
+            for quality in qualities
         )
 
     def evaluate(self, sampler: Sampler, model: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Rows and trajectories, and the first images of each cell, uint8, (num, C, H, W)."""
-        found = sweep(sampler, model, self.config, self.extractor, self.reference, self.cells, code=self.code)
+        found = sweep(sampler, model, self.config, self.references, self.cells, code=self.code)
         trajectories = self._trajectories(sampler)
         rows = [asdict(row) for row in found.rows]
         return {"model": model, "rows": rows, "trajectories": asdict(trajectories)}, found.images
@@ -89,25 +88,33 @@ class ImageMeasure:
         runtime.accelerator.wait_for_everyone()
         return TypeAdapter(TrajectoryRecord).validate_python(read_json(place / TRAJECTORIES))
 
-    def _quality(self, store: CouplingStore, num_samples: int) -> Quality:
-        """Metrics of the first ``num_samples`` images of a store."""
-        config, reference = self.config, self.reference
-        reference.check(store.manifest.shape, num_samples, "evaluate.num_samples and the couplings' num_pairs")
-        require_neighbours(num_samples, len(reference.features), config.neighbours.k)
-        blocks = sample_blocks(num_samples, config.batch_size)
-        measured = [
-            measure_block(
-                lambda batch: Solution(store.x_1(np.arange(batch.start, batch.stop)), nfe=0),
-                indices,
-                self.extractor,
-                torch.device("cpu"),
-                batch_size=config.batch_size,
-                num_parts=parts_per_block(blocks),
-                num_kept=num_kept(config),
-            )
-            for indices in blocks
-        ]
-        return measure_quality(measured, reference, config)
+    def _qualities(self, store: CouplingStore) -> tuple[tuple[Quality, ...], ...]:
+        """Metrics of a store's first images, in chunks as large as a model's; of all if there are fewer."""
+        config = self.config
+        chunk_samples = min(len(store), config.num_samples)
+        for reference in self.references:
+            reference.check(store.manifest.shape, chunk_samples, "evaluate.num_samples and the couplings' num_pairs")
+            require_neighbours(chunk_samples, len(reference.features), config.neighbours.k)
+        num_samples = len(store) - len(store) % chunk_samples
+        chunks = chunk_blocks(num_samples, chunk_samples, config.batch_size)
+        with Progress("measuring couplings", num_samples, "images") as progress:
+            measured = [[self._measure(store, indices, chunks[0], progress) for indices in chunk] for chunk in chunks]
+        return measure_quality(measured, self.references, config)
+
+    def _measure(
+        self, store: CouplingStore, indices: range, chunk: Sequence[range], progress: Progress
+    ) -> BlockMeasures:
+        measured = measure_block(
+            lambda batch: Solution(store.x_1(np.arange(batch.start, batch.stop)), nfe=0),
+            indices,
+            [reference.extractor for reference in self.references],
+            torch.device("cpu"),
+            batch_size=self.config.batch_size,
+            num_parts=parts_per_block(chunk),
+            num_kept=num_kept(self.config),
+        )
+        progress.advance(len(indices))
+        return measured
 
 
 def open_image_measure(
@@ -118,5 +125,4 @@ def open_image_measure(
     Raises:
         StraightflowError: If the features' network or the data set is missing or cannot be downloaded.
     """
-    extractor, reference = open_run_reference(config, runtime, folders)
-    return ImageMeasure(config.evaluate, extractor, reference, folders.cells, code)
+    return ImageMeasure(config.evaluate, open_run_references(config, runtime, folders), folders.cells, code)

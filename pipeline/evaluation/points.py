@@ -41,11 +41,11 @@ class PointMeasure:
         """The distribution that the models should generate."""
         return TOYS[self.config.data.source]
 
-    def couplings_row(self, round_name: str, store: CouplingStore) -> PointRow:
-        """The row of a store's points, measured in the same way as a model's."""
+    def couplings_rows(self, round_name: str, store: CouplingStore) -> tuple[PointRow, ...]:
+        """The only row of a store's points, measured in the same way as a model's."""
         settings, solver = self.config.evaluate, store.manifest.solver
         points = store.x_1(np.arange(min(len(store), settings.num_samples))).numpy()
-        return measure_points(
+        row = measure_points(
             points,
             draw_point_reference(self.toy, len(points), settings.seed),
             model=f"{COUPLINGS_PREFIX}{round_name}",
@@ -55,6 +55,7 @@ class PointMeasure:
             seed=store.manifest.seed,
             seconds=None,
         )
+        return (row,)
 
     def evaluate(self, sampler: Sampler, model: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Rows, trajectories, and ``field_error``, which is None if the model's target has no closed form.

@@ -13,56 +13,107 @@ from pipeline.data.order import evenly_spaced
 from pipeline.evaluation.blocks import BlockMeasures
 from pipeline.evaluation.reference import MEMORISATION_IMAGES, Reference
 from pipeline.metrics.kernel_distance import kernel_distance
-from pipeline.metrics.moments import merge_moments
+from pipeline.metrics.moments import Moments, merge_moments
 from pipeline.metrics.neighbours import nearest_distances, neighbour_measures
-from pipeline.metrics.uncertainty import distance_at_infinity, jackknife_std
+from pipeline.metrics.uncertainty import jackknife
 
 
 @dataclass(frozen=True)
 class Quality:
-    """Metrics of one set of images, as in :class:`pipeline.metrics.image_row.ImageRow`."""
+    """Metrics of one set of images by one kind of features, as in :class:`pipeline.metrics.image_row.ImageRow`."""
 
+    num_samples: int
+    num_chunks: int
     fid: float
-    fid_std: float
+    fid_low: float | None
+    fid_high: float | None
     fid_infinity: float | None
+    fid_infinity_low: float | None
+    fid_infinity_high: float | None
     fid_heldout: float | None
     kid: float
     precision: float
     recall: float
     density: float
     coverage: float
+    neighbour_samples: int
     nearest_train_ratio: float | None
+    fid_deviations: tuple[float, ...]
 
 
-def measure_quality(blocks: Sequence[BlockMeasures], reference: Reference, config: EvaluateConfig) -> Quality:
-    """Measures the images of ``blocks``, in their order, against ``reference``."""
-    parts = [part for block in blocks for part in block.moments]
-    moments = merge_moments(parts)
-    features = np.concatenate([block.features for block in blocks])
-    images = np.concatenate([block.images for block in blocks])[:MEMORISATION_IMAGES]
-    num_neighbours = min(config.neighbours.num_samples, len(features), len(reference.features))
+def measure_quality(
+    chunks: Sequence[Sequence[BlockMeasures]], references: Sequence[Reference], config: EvaluateConfig
+) -> tuple[tuple[Quality, ...], ...]:
+    """Measures the images of all chunks against each reference.
+
+    Args:
+        chunks: Blocks of each chunk, in order.
+        references: One for each kind of the blocks' features.
+        config: Settings of the metrics.
+
+    Returns:
+        For each reference the metrics of a chunk, averaged over chunks, and those of all images at once if there are
+        several chunks.
+    """
+    images = np.concatenate([block.images for blocks in chunks for block in blocks])[:MEMORISATION_IMAGES]
+    nearest = _nearest_train_ratio(images, references[0])
+    return tuple(_by_features(chunks, at, reference, config, nearest) for at, reference in enumerate(references))
+
+
+def _by_features(
+    chunks: Sequence[Sequence[BlockMeasures]],
+    kind: int,
+    reference: Reference,
+    config: EvaluateConfig,
+    nearest_train_ratio: float | None,
+) -> tuple[Quality, ...]:
+    parts = [[part for block in blocks for part in block.features[kind].moments] for blocks in chunks]
+    kept = np.concatenate([block.features[kind].kept for blocks in chunks for block in blocks])
+    num_neighbours = min(config.neighbours.num_samples, len(kept), len(reference.features))
     neighbours = neighbour_measures(
-        torch.from_numpy(features[:num_neighbours]),
+        torch.from_numpy(kept[:num_neighbours]),
         reference.features[evenly_spaced(len(reference.features), num_neighbours)],
         config.neighbours.k,
     )
     kid = kernel_distance(
-        features,
+        kept,
         reference.features.numpy(),
         num_subsets=config.kernel_distance.num_subsets,
         subset_size=config.kernel_distance.subset_size,
         rng=np.random.Generator(np.random.Philox(config.seed)),
     )
+
+    def quality(divided: Sequence[Sequence[Moments]]) -> Quality:
+        found = jackknife(divided, reference.frechet.distance)
+        fid, infinity = found.estimate, found.at_infinity
+        heldout = reference.heldout
+        return Quality(
+            num_samples=sum(part.count for part in divided[0]),
+            num_chunks=len(divided),
+            fid=found.value,
+            fid_low=None if fid is None else fid.low,
+            fid_high=None if fid is None else fid.high,
+            fid_infinity=None if infinity is None else infinity.value,
+            fid_infinity_low=None if infinity is None else infinity.low,
+            fid_infinity_high=None if infinity is None else infinity.high,
+            fid_heldout=None
+            if heldout is None
+            else float(np.mean([heldout.distance(merge_moments(chunk)) for chunk in divided])),
+            kid=kid,
+            precision=neighbours.precision,
+            recall=neighbours.recall,
+            density=neighbours.density,
+            coverage=neighbours.coverage,
+            neighbour_samples=num_neighbours,
+            nearest_train_ratio=nearest_train_ratio,
+            fid_deviations=found.deviations,
+        )
+
+    if len(chunks) == 1:
+        return (quality(parts),)
+    return quality(parts), quality([[part for chunk in parts for part in chunk]])
+
+
+def _nearest_train_ratio(images: np.ndarray, reference: Reference) -> float | None:
     nearest = float(nearest_distances(images, reference.training).median())
-    return Quality(
-        fid=reference.frechet.distance(moments),
-        fid_std=jackknife_std(parts, reference.frechet.distance),
-        fid_infinity=distance_at_infinity(parts, reference.frechet.distance),
-        fid_heldout=None if reference.heldout is None else reference.heldout.distance(moments),
-        kid=kid,
-        precision=neighbours.precision,
-        recall=neighbours.recall,
-        density=neighbours.density,
-        coverage=neighbours.coverage,
-        nearest_train_ratio=nearest / reference.heldout_nearest if reference.heldout_nearest > 0 else None,
-    )
+    return nearest / reference.heldout_nearest if reference.heldout_nearest > 0 else None

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from pipeline.data.order import evenly_spaced
 from pipeline.data.sample_set import SampleSet, open_samples
 from pipeline.evaluation.folders import MeasuringFolders
 from pipeline.evaluation.kept import is_kept, keeping
-from pipeline.metrics.features import FeatureExtractor, open_extractor
+from pipeline.metrics.features import FeatureExtractor, open_extractors
 from pipeline.metrics.frechet import FrechetReference
 from pipeline.metrics.moments import Moments
 from pipeline.metrics.neighbours import nearest_distances
@@ -32,9 +33,10 @@ STATISTICS = "statistics.safetensors"
 
 @dataclass(frozen=True)
 class Reference:
-    """Statistics of real images.
+    """Statistics of real images by one kind of features.
 
     Attributes:
+        extractor: The features.
         split: Name of the reference split, which ``frechet`` and ``features`` are of.
         fingerprint: Hash of the images and of the features' network.
         shape: (channels, height, width).
@@ -45,6 +47,7 @@ class Reference:
         some_heldout: The first ``MEMORISATION_IMAGES`` held-out images, uint8.
     """
 
+    extractor: FeatureExtractor
     split: str
     fingerprint: str
     shape: tuple[int, ...]
@@ -53,6 +56,16 @@ class Reference:
     features: torch.Tensor
     training: np.ndarray
     some_heldout: np.ndarray
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The columns of :class:`pipeline.metrics.image_row.ImageRow` that say what a number was measured by."""
+        return {
+            "features": self.extractor.name,
+            "is_judge": self.extractor.is_judge,
+            "measured_by": fingerprint_json([self.extractor.fingerprint, self.fingerprint])[:12],
+            "reference": self.split,
+        }
 
     @cached_property
     def heldout_nearest(self) -> float:
@@ -92,28 +105,28 @@ def num_kept(config: EvaluateConfig) -> int:
     )
 
 
-def open_run_reference(
-    config: Config, runtime: Runtime, folders: MeasuringFolders
-) -> tuple[FeatureExtractor, Reference]:
-    """The configured features of a run, and the statistics of its reference split.
+def open_run_references(config: Config, runtime: Runtime, folders: MeasuringFolders) -> tuple[Reference, ...]:
+    """The statistics of a run's reference split by each of its kinds of features, the judge last.
 
     Raises:
-        StraightflowError: If the features' network or the data set is missing or cannot be downloaded.
+        StraightflowError: If a features' network or the data set is missing or cannot be downloaded.
     """
     train, heldout = (open_samples(folders.data, split) for split in ("train", "heldout"))
-    extractor = open_extractor(config.features, folders.classifier, train.shape, runtime.device)
-    reference = open_reference(
-        train,
-        heldout,
-        config.features.reference,
-        extractor,
-        runtime,
-        num_features_kept=num_kept(config.evaluate),
-        batch_size=config.features.batch_size,
-        folder=folders.references,
-        code=folders.reference_code(),
+    code = folders.reference_code()
+    return tuple(
+        open_reference(
+            train,
+            heldout,
+            config.features.reference,
+            extractor,
+            runtime,
+            num_features_kept=num_kept(config.evaluate),
+            batch_size=config.features.batch_size,
+            folder=folders.references,
+            code=code,
+        )
+        for extractor in open_extractors(config.features, folders.classifier, train.shape, runtime.device)
     )
-    return extractor, reference
 
 
 def open_reference(
@@ -152,6 +165,7 @@ def open_reference(
     moments, features = _load(paths[split])
     heldout_moments = _load(paths["heldout"])[0]
     return Reference(
+        extractor=extractor,
         split=split,
         fingerprint=paths[split].name,
         shape=train.shape,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from accelerate.utils import broadcast_object_list, gather_object
 
 from pipeline.config.evaluation import EvaluateConfig
 from pipeline.config.solver import SolverConfig
-from pipeline.evaluation.blocks import BlockMeasures, measure_block, parts_per_block, sample_blocks
+from pipeline.evaluation.blocks import BlockMeasures, chunk_blocks, measure_block, parts_per_block
 from pipeline.evaluation.cells import Cell, CellCache, CellResult
 from pipeline.evaluation.quality import measure_quality
 from pipeline.evaluation.reference import Reference, num_kept
@@ -32,7 +33,7 @@ class Sweep:
     """Measurements of one model.
 
     Attributes:
-        rows: One for each solver and step count.
+        rows: For each solver and step count one by each kind of features and number of samples.
         images: The first images of each, uint8, (num, C, H, W), by :func:`pipeline.metrics.row.samples_key`.
     """
 
@@ -44,8 +45,7 @@ def sweep(
     sampler: Sampler,
     model: str,
     config: EvaluateConfig,
-    extractor: FeatureExtractor,
-    reference: Reference,
+    references: Sequence[Reference],
     cache_folder: Path,
     *,
     code: Mapping[str, str] = NO_CODE,
@@ -58,8 +58,7 @@ def sweep(
         sampler: The model.
         model: Its name in the rows.
         config: Settings of the evaluation.
-        extractor: Features.
-        reference: Statistics of the real images.
+        references: Statistics of the real images by each kind of features, the first for what is chosen.
         cache_folder: Folder of cached cells.
         code: Hashes of the code that measures, from :func:`pipeline.system.code.reached_code`.
 
@@ -67,11 +66,11 @@ def sweep(
         StraightflowError: If the model does not fit the reference or makes images that are not finite. Cells
             measured before stay.
     """
-    reference.check(sampler.shape, config.num_samples)
-    require_neighbours(config.num_samples, len(reference.features), config.neighbours.k)
+    cells = [Cell(*item) for item in config.cells(teacher=sampler.noise_schedule is not None)]
+    for reference in references:
+        reference.check(sampler.shape, config.num_samples)
+        require_neighbours(config.num_samples, len(reference.features), config.neighbours.k)
     runtime = sampler.runtime
-    solvers = config.solvers(teacher=sampler.noise_schedule is not None)
-    cells = [Cell(solver, seed) for solver in solvers for seed in config.seeds(solver)]
     cache = CellCache(
         cache_folder,
         [
@@ -79,28 +78,24 @@ def sweep(
             sampler.fingerprint,
             runtime.precision,
             str(runtime.device.type),
-            [extractor.name, extractor.fingerprint, reference.fingerprint],
-            [config.num_samples, config.batch_size, config.grid_images],
+            [[item.extractor.name, item.extractor.fingerprint, item.fingerprint] for item in references],
+            [config.seed, config.num_samples, config.batch_size, config.grid_images],
             [config.neighbours.model_dump(), config.kernel_distance.model_dump()],
         ],
     )
     # All processes must agree on what is missing, so the main one decides.
     missing: list[Cell] = broadcast_object_list([[cell for cell in cells if not cache.has(cell)]])[0]
-    total = len(missing) * sum(len(block) for block in _blocks_of_process(sampler, config))
+    total = sum(len(block) for cell in missing for block in _blocks_of_process(sampler, cell, config))
     with Progress(f"evaluating {model}", total, "images", enabled=runtime.is_main and bool(missing)) as progress:
         for cell in missing:
-            blocks = _generate(sampler, cell, config, extractor, progress)
+            blocks = _generate(sampler, cell, config, [item.extractor for item in references], progress)
             if runtime.is_main:
-                cache.save(cell, *_result(blocks, reference, config))
+                cache.save(cell, *_result(blocks, references, config))
     runtime.accelerator.wait_for_everyone()
     found = {cell: cache.load(cell) for cell in cells}
     measured = {cell: item for cell, item in found.items() if item is not None}
-    rows, images = [], {}
-    for solver in solvers:
-        seeds = config.seeds(solver)
-        results = [measured[Cell(solver, seed)][0] for seed in seeds]
-        rows.append(_row(model, Cell(solver, config.seed), results, config, extractor.name, reference.split))
-        images[samples_key(solver.label, solver.num_steps)] = measured[Cell(solver, config.seed)][1]
+    rows = [row for cell in cells for row in _rows(model, cell, measured[cell][0], config.seed, references)]
+    images = {samples_key(cell.solver.label, cell.solver.num_steps): measured[cell][1] for cell in cells}
     return Sweep(tuple(rows), images)
 
 
@@ -109,25 +104,30 @@ def _draw(sampler: Sampler, key: int, indices: range, solver: SolverConfig) -> S
     return sampler.sample(x_0, solver, labels)
 
 
-def _blocks_of_process(sampler: Sampler, config: EvaluateConfig) -> list[range]:
+def _blocks_of_process(sampler: Sampler, cell: Cell, config: EvaluateConfig) -> list[range]:
     accelerator = sampler.runtime.accelerator
-    return sample_blocks(config.num_samples, config.batch_size)[accelerator.process_index :: accelerator.num_processes]
+    blocks = [block for chunk in _chunks(cell, config) for block in chunk]
+    return blocks[accelerator.process_index :: accelerator.num_processes]
+
+
+def _chunks(cell: Cell, config: EvaluateConfig) -> list[list[range]]:
+    return chunk_blocks(cell.num_samples, config.num_samples, config.batch_size)
 
 
 def _generate(
-    sampler: Sampler, cell: Cell, config: EvaluateConfig, extractor: FeatureExtractor, progress: Progress
+    sampler: Sampler, cell: Cell, config: EvaluateConfig, extractors: Sequence[FeatureExtractor], progress: Progress
 ) -> list[BlockMeasures]:
     """All blocks of a cell in order, each generated by one process."""
-    key = stream_key("evaluation", cell.seed)
-    num_parts = parts_per_block(sample_blocks(config.num_samples, config.batch_size))
+    key = stream_key("evaluation", config.seed)
+    num_parts = parts_per_block(_chunks(cell, config)[0])
     measured = []
     try:
-        for indices in _blocks_of_process(sampler, config):
+        for indices in _blocks_of_process(sampler, cell, config):
             measured.append(
                 measure_block(
                     lambda batch: _draw(sampler, key, batch, cell.solver),
                     indices,
-                    extractor,
+                    extractors,
                     sampler.runtime.device,
                     batch_size=config.batch_size,
                     num_parts=num_parts,
@@ -145,13 +145,14 @@ def _generate(
 
 
 def _result(
-    blocks: Sequence[BlockMeasures], reference: Reference, config: EvaluateConfig
+    blocks: Sequence[BlockMeasures], references: Sequence[Reference], config: EvaluateConfig
 ) -> tuple[CellResult, np.ndarray]:
     counts, evaluations = np.array([batch for block in blocks for batch in block.evaluations], float).T
     nfe = float(np.average(evaluations, weights=counts))
     peaks = [block.peak_memory_mib for block in blocks if block.peak_memory_mib is not None]
+    by_chunk = itertools.groupby(blocks, key=lambda block: block.start // config.num_samples)
     result = CellResult(
-        quality=measure_quality(blocks, reference, config),
+        qualities=measure_quality([list(chunk) for _, chunk in by_chunk], references, config),
         nfe=nfe,
         nfe_std=float(np.sqrt(np.average(np.square(evaluations - nfe), weights=counts))),
         seconds_per_1000=1000 * sum(block.seconds for block in blocks) / float(counts.sum()),
@@ -161,32 +162,18 @@ def _result(
     return result, images
 
 
-def _row(
-    model: str, cell: Cell, results: Sequence[CellResult], config: EvaluateConfig, features: str, split: str
-) -> ImageRow:
-    """One row from the results of all seeds, in the order of the seeds."""
-    first, qualities = results[0], [result.quality for result in results]
-    fids = [quality.fid for quality in qualities]
-    infinities = [quality.fid_infinity for quality in qualities if quality.fid_infinity is not None]
-    heldout = [quality.fid_heldout for quality in qualities if quality.fid_heldout is not None]
-    content = asdict(first.quality) | {
-        "fid": float(np.mean(fids)),
-        "fid_std": float(np.std(fids, ddof=1)) if len(fids) > 1 else first.quality.fid_std,
-        "fid_infinity": float(np.mean(infinities)) if infinities else None,
-        "fid_heldout": float(np.mean(heldout)) if heldout else None,
-    }
-    return ImageRow(
-        model=model,
-        solver=cell.solver.label,
-        num_steps=cell.solver.num_steps,
-        nfe=first.nfe,
-        features=features,
-        num_samples=config.num_samples,
-        reference=split,
-        seed=cell.seed,
-        seconds_per_1000=first.seconds_per_1000,
-        nfe_std=first.nfe_std,
-        peak_memory_mib=first.peak_memory_mib,
-        num_seeds=len(results),
-        **content,
-    )
+def _rows(model: str, cell: Cell, result: CellResult, seed: int, references: Sequence[Reference]) -> Iterator[ImageRow]:
+    for reference, qualities in zip(references, result.qualities, strict=True):
+        for quality in qualities:
+            yield ImageRow(
+                model=model,
+                solver=cell.solver.label,
+                num_steps=cell.solver.num_steps,
+                nfe=result.nfe,
+                seed=seed,
+                seconds_per_1000=result.seconds_per_1000,
+                nfe_std=result.nfe_std,
+                peak_memory_mib=result.peak_memory_mib,
+                **reference.identity,
+                **asdict(quality),
+            )

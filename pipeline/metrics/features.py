@@ -37,6 +37,7 @@ class FeatureExtractor:
     name: str
     fingerprint: str
     extract: Callable[[torch.Tensor], np.ndarray]
+    is_judge: bool = False
 
     def all(self, images: np.ndarray, batch_size: int) -> np.ndarray:
         """Features (num, num_features) of stored uint8 images (num, C, H, W), computed in batches."""
@@ -104,6 +105,12 @@ def open_extractor(
     mode, weights = config.inception.mode, find_weights(config.inception)
     fingerprint = fingerprint_json([mode, fingerprint_file(weights)])
     return FeatureExtractor(f"inception-{mode}", fingerprint, load_inception(mode, weights, device))
+
+
+def open_extractors(
+    config: FeaturesConfig, classifier_folder: Path, shape: tuple[int, ...], device: torch.device
+) -> tuple[FeatureExtractor, ...]:
+    return (open_extractor(config, classifier_folder, shape, device),)
 
 
 def save_classifier(network: ImageClassifier, folder: Path) -> None:

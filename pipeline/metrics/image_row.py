@@ -2,53 +2,120 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pipeline.config.section import NonNegativeFloat, PositiveInt
 from pipeline.metrics.row import Row
+from pipeline.metrics.uncertainty import Estimate, independent_ratio, paired_ratio
+
+COMPARED = ("features", "reference", "measured_by", "num_samples")
+"""Columns that must be equal where two FIDs are compared."""
 
 
 @dataclass(frozen=True)
 class ImageRow(Row):
-    """One measured cell, with everything that its FID depends on.
+    """One measured cell by one kind of features, with everything that its FID depends on.
 
     Attributes:
-        fid: Fréchet distance of features to those of the reference split, ≥ 0; the mean over seeds.
         features: Name of the features.
-        num_samples: Number of generated images per seed.
+        is_judge: Whether these features judge alone: nothing was chosen or trained by them.
+        measured_by: Hash of the features' network and of the reference images; FIDs of other hashes do not compare.
         reference: Name of the reference split.
-        seed: First seed of the noise; all columns but the FIDs are measured on its samples.
-        seconds_per_1000: Seconds of sampling per 1,000 images, added up over processes; None for couplings.
-        nfe_std: Standard deviation of network calls over images; 0 for fixed steps, None for couplings.
-        peak_memory_mib: Most memory held while sampling: of the GPU, or of the process on a CPU.
-        fid_std: Standard deviation of one seed's FID: between seeds, or by the jackknife if there is only one.
-        num_seeds: Number of seeds that ``fid`` averages: ``seed`` and those that follow it.
-        fid_infinity: FID extrapolated to infinitely many samples (Chong & Forsyth 2020).
+        seed: Seed of the noise; the cell's noises are its first ``num_samples · num_chunks``.
+        num_samples: Generated images that a FID is of.
+        num_chunks: Disjoint sets of so many images that ``fid`` is the mean of.
+        fid: Fréchet distance of features to those of the reference split, ≥ 0.
+        fid_low: Lower end of its 95 % interval, see :mod:`pipeline.metrics.uncertainty`; None if unknown.
+        fid_high: Upper end.
+        fid_infinity: FID of infinitely many samples; None if there are too few to extrapolate from.
+        fid_infinity_low: Lower end of its 95 % interval.
+        fid_infinity_high: Upper end.
         fid_heldout: FID against the held-out split.
-        kid: Kernel distance (Bińkowski et al. 2018), 0 in expectation for equal distributions.
+        fid_heldout_floor: FID of the training split against the held-out split: what perfect images would score.
+        kid: Kernel distance (Bińkowski et al. 2018) on features in units of the reference's standard deviations.
+        kid_std: Its standard error.
+        kid_samples: Generated images that it is of.
         precision: In [0, 1] (Kynkäänniemi et al. 2019).
         recall: In [0, 1].
         density: ≥ 0 (Naeem et al. 2020).
         coverage: In [0, 1] (Naeem et al. 2020).
+        neighbour_samples: Images on either side that the four before are of.
         nearest_train_ratio: Median pixel distance to the nearest training image, divided by that of held-out images;
             well below 1 if training images are memorised; None if held-out images are copies of training images.
+        seconds_per_1000: Seconds of sampling per 1,000 images, added up over processes; None for couplings.
+        nfe_std: Standard deviation of network calls over images; 0 for fixed steps, None for couplings.
+        peak_memory_mib: Most memory held while sampling: of the GPU, or of the process on a CPU.
+        fid_deviations: What the interval of a ratio is computed from, see
+            :class:`pipeline.metrics.uncertainty.Jackknifed`; not in tables.
     """
 
-    fid: float
     features: str
-    num_samples: PositiveInt
+    is_judge: bool
+    measured_by: str
     reference: str
     seed: int
-    seconds_per_1000: float | None
-    nfe_std: float | None = None
-    peak_memory_mib: float | None = None
-    fid_std: NonNegativeFloat | None = None
-    num_seeds: PositiveInt = 1
+    num_samples: PositiveInt
+    num_chunks: PositiveInt
+    fid: float
+    fid_low: float | None
+    fid_high: float | None
     fid_infinity: float | None = None
+    fid_infinity_low: float | None = None
+    fid_infinity_high: float | None = None
     fid_heldout: float | None = None
+    fid_heldout_floor: float | None = None
     kid: float | None = None
+    kid_std: NonNegativeFloat | None = None
+    kid_samples: PositiveInt | None = None
     precision: float | None = None
     recall: float | None = None
     density: float | None = None
     coverage: float | None = None
+    neighbour_samples: PositiveInt | None = None
     nearest_train_ratio: float | None = None
+    seconds_per_1000: float | None = None
+    nfe_std: float | None = None
+    peak_memory_mib: float | None = None
+    fid_deviations: tuple[float, ...] = field(default=(), metadata={"column": False})
+
+    @property
+    def fid_estimate(self) -> Estimate | None:
+        """``fid`` with its interval; None if that is unknown."""
+        known = self.fid_low is not None and self.fid_high is not None
+        return Estimate(self.fid, self.fid_low or 0.0, self.fid_high or 0.0) if known else None
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """The cell with features and number of samples, which is unique in a table."""
+        return (*self.cell, self.features, self.num_samples)
+
+
+def differences(a: ImageRow, b: ImageRow) -> tuple[str, ...]:
+    """Why the FIDs of two rows do not compare: columns of :data:`COMPARED` that differ; empty if they do compare."""
+    return tuple(name for name in COMPARED if getattr(a, name) != getattr(b, name))
+
+
+def fid_ratio(numerator: ImageRow, denominator: ImageRow) -> Estimate | None:
+    """Ratio of the FIDs of two rows that compare, with its interval; None if a spread is unknown or a FID is not > 0.
+
+    Rows of one seed share their noises, so what these have done to both cancels. Couplings have noises of their own.
+
+    Raises:
+        ValueError: If the rows do not compare.
+    """
+    if differences(numerator, denominator):
+        raise ValueError(f"rows differ in {', '.join(differences(numerator, denominator))}")
+    if min(numerator.fid, denominator.fid) <= 0:
+        return None
+    if _share_noises(numerator, denominator):
+        above, below = numerator.fid_deviations, denominator.fid_deviations
+        return paired_ratio(numerator.fid, denominator.fid, above, below, numerator.num_chunks)
+    above_fid, below_fid = numerator.fid_estimate, denominator.fid_estimate
+    return None if above_fid is None or below_fid is None else independent_ratio(above_fid, below_fid)
+
+
+def _share_noises(a: ImageRow, b: ImageRow) -> bool:
+    """Whether both start from the same noises, and what leaving some of them out does is known of both."""
+    are_models = not a.is_couplings and not b.is_couplings
+    known = len(a.fid_deviations) == len(b.fid_deviations) > 0
+    return are_models and known and (a.seed, a.num_chunks) == (b.seed, b.num_chunks)

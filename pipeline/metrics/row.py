@@ -28,8 +28,13 @@ class Row:
 
     @property
     def cell(self) -> tuple[str, str, int | None]:
-        """(model, solver, num_steps), which is unique in a table."""
+        """(model, solver, num_steps)."""
         return self.model, self.solver, self.num_steps
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """What tells a row from all others of a table."""
+        return self.cell
 
     @property
     def is_couplings(self) -> bool:
@@ -39,7 +44,7 @@ class Row:
     @classmethod
     def columns(cls) -> tuple[str, ...]:
         """Columns of a table of such rows, in order."""
-        return tuple(field.name for field in fields(cls))
+        return tuple(field.name for field in fields(cls) if field.metadata.get("column", True))
 
 
 def samples_key(solver: str, num_steps: int | None) -> str:

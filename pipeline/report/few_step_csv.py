@@ -23,7 +23,7 @@ def write_few_step_csv(path: Path, rows: Sequence[Row]) -> None:
     None becomes an empty field, and ``nfe`` has a decimal point only if it is not a whole number.
     """
     with atomic_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.DictWriter(stream, type(rows[0]).columns())
+        writer = csv.DictWriter(stream, type(rows[0]).columns(), extrasaction="ignore")
         writer.writeheader()
         for row in rows:
             writer.writerow(asdict(row) | {"nfe": f"{row.nfe:g}" if isinstance(row.nfe, float) else row.nfe})
@@ -47,7 +47,7 @@ def require_cells(rows: Sequence[Row], origin: str, model: str | None = None) ->
     Raises:
         StraightflowError: If there is none, a cell is there twice, or one is of another model.
     """
-    cells = [row.cell for row in rows]
+    cells = [row.key for row in rows]
     twice = next((cell for cell, count in Counter(cells).items() if count > 1), None)
     if not cells or twice is not None:
         raise StraightflowError(

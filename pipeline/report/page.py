@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import astuple
 from html import escape
 from string import Template
 from typing import Any
@@ -54,7 +53,7 @@ def few_step_table(rows: Sequence[Row], formats: Mapping[str, str]) -> str:
     lines = [
         [
             format(value, formats[name]) if name in formats else shown(value)
-            for name, value in zip(columns, astuple(row), strict=True)
+            for name, value in ((name, getattr(row, name)) for name in columns)
         ]
         for row in rows
     ]

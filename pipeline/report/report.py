@@ -44,7 +44,7 @@ def describe_run(config: Config, table: Path) -> str:
         return describe_table(table)
     from pipeline.report.images.summary import describe_table as describe_table_of_images
 
-    return describe_table_of_images(table, config.distill.couplings)
+    return describe_table_of_images(table, config.headline)
 
 
 def _compose(root: Path, config: Config) -> ReportContents:

@@ -6,16 +6,15 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.metrics.image_row import ImageRow
+from pipeline.metrics.image_row import ImageRow, differences
 from pipeline.metrics.point_row import PointRow
 from pipeline.report.few_step_csv import parse_few_step_csv
 from pipeline.report.images.comparisons import Comparison
-from pipeline.report.images.summary import format_fid
+from pipeline.report.images.summary import fid_in_words
 from pipeline.system.errors import StraightflowError, one_line
 from pipeline.system.whole_files import read_text
 
 FEW_STEP = "metrics/few_step.csv"
-MEASURE = ("features", "num_samples", "reference")
 
 
 def load_run(name: str, repository: Path) -> tuple[ImageRow, ...]:
@@ -72,15 +71,15 @@ def _git(repository: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def comparison_table(name_a: str, rows_a: Sequence[ImageRow], name_b: str, rows_b: Sequence[ImageRow]) -> str:
     """FID of every cell that both runs measured, whether they differ significantly, and what only one measured."""
-    cells_a = {row.cell: row for row in rows_a}
-    cells_b = {row.cell: row for row in rows_b}
+    cells_a, cells_b = _counterparts(rows_a), _counterparts(rows_b)
     lines = [("cell", name_a, name_b, "B ÷ A", "")]
     for key, a in cells_a.items():
         if key not in cells_b:
             continue
-        b, label = cells_b[key], f"{key[0]} {key[1]} {key[2] or 'adaptive'}"
+        b, label = cells_b[key], _label(a)
+        comparable = a.fid > 0 and not differences(a, b)
         lines.append(
-            (label, format_fid(a.fid), format_fid(b.fid), f"{b.fid / a.fid:.3f}" if a.fid > 0 else "-", _judge(a, b))
+            (label, fid_in_words(a), fid_in_words(b), f"{b.fid / a.fid:.3f}" if comparable else "-", _judge(a, b))
         )
     widths = [max(len(line[column]) for line in lines) for column in range(4)]
     table = [
@@ -89,16 +88,34 @@ def comparison_table(name_a: str, rows_a: Sequence[ImageRow], name_b: str, rows_
         for line in lines
     ]
     for name, own, other in ((name_a, cells_a, cells_b), (name_b, cells_b, cells_a)):
-        alone = [f"{key[0]} {key[1]} {key[2] or 'adaptive'}" for key in own if key not in other]
+        alone = [_label(row) for key, row in own.items() if key not in other]
         if alone:
             table.append(f"only in {name}: {', '.join(alone)}")
     return "\n".join(table)
 
 
+def _counterparts(rows: Sequence[ImageRow]) -> dict[tuple[object, ...], ImageRow]:
+    """Rows by what makes two of them counterparts: the cell, the judge or not, and the first or the larger N."""
+    found: dict[tuple[object, ...], ImageRow] = {}
+    for row in sorted(rows, key=lambda row: row.num_samples):
+        place = (*row.cell, row.is_judge)
+        found[*place, sum(key[:-1] == place for key in found)] = row
+    return dict(sorted(found.items(), key=lambda item: rows.index(item[1])))
+
+
+def _label(row: ImageRow) -> str:
+    return f"{row.model} {row.solver} {row.num_steps or 'adaptive'} ({row.features}, {row.num_samples:,})"
+
+
 def _judge(a: ImageRow, b: ImageRow) -> str:
-    different = [name for name in MEASURE if getattr(a, name) != getattr(b, name)]
+    different = differences(a, b)
     if different:
         return f"not comparable: other {', '.join(different)}"
-    if not Comparison("", "", b, a).is_significant:
-        return "within the spread"
+    if min(a.fid, b.fid) <= 0:
+        return "not comparable: a FID that is not above 0"
+    comparison = Comparison("", "", b, a)
+    if comparison.interval is None:
+        return "spread unknown"
+    if not comparison.is_significant:
+        return "no significant difference"
     return "B better" if b.fid < a.fid else "A better"

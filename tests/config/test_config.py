@@ -144,7 +144,6 @@ def test_solvers_are_given_by_name_or_with_their_settings() -> None:
             {"name": "heun", "grid": [0, 0.5, 1]},
             {"name": "dopri5", "rtol": 1e-4, "atol": 1e-5},
         ],
-        "extra_seeds": {"count": 2, "max_steps": 1},
     }
     evaluate = parse_config(content, origin="test").evaluate
     solvers = evaluate.solvers(teacher=False)

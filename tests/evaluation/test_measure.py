@@ -79,7 +79,7 @@ def test_couplings_of_points_are_measured_on_as_many_as_models_are(runtime: Runt
     generate_couplings(sampler, couplings(dtype="float32"), tmp_path / "runs", tmp_path / "store")
     store = CouplingStore(tmp_path / "store")
     for wanted, measured in ((30, 30), (200, len(store))):
-        row = open_measure(toy_run(num_samples=wanted), runtime, FOLDERS).couplings_row("round1", store)
+        row = open_measure(toy_run(num_samples=wanted), runtime, FOLDERS).couplings_rows("round1", store)[0]
         assert isinstance(row, PointRow)
         assert row.is_couplings
         assert (row.model, row.nfe, row.num_samples) == ("couplings@round1", None, measured)
@@ -90,11 +90,11 @@ def test_couplings_of_images_are_measured_as_models_are(sampler_of_images: Sampl
     runtime = sampler_of_images.runtime
     generate_couplings(sampler_of_images, couplings(), tmp_path / "runs", tmp_path / "store")
     store = CouplingStore(tmp_path / "store")
-    measure = ImageMeasure(config(num_samples=40), EXTRACTOR, reference(tmp_path, runtime), tmp_path / "cells", NO_CODE)
-    row = measure.couplings_row("round1", store)
+    measure = ImageMeasure(config(num_samples=40), (reference(tmp_path, runtime),), tmp_path / "cells", NO_CODE)
+    row, *_ = measure.couplings_rows("round1", store)
     assert (row.model, row.nfe, row.num_samples, row.features) == ("couplings@round1", None, 40, "projection")
     features = EXTRACTOR.extract(store.images(np.arange(40))).astype(np.float64)
-    covariance, known = np.cov(features.T), measure.reference.frechet.moments
+    covariance, known = np.cov(features.T), measure.references[0].frechet.moments
     offset = features.mean(axis=0) - known.mean
     roots = np.sqrt(np.linalg.eigvals(covariance @ known.covariance).real.clip(min=0)).sum()
     expected = offset @ offset + np.trace(covariance) + np.trace(known.covariance) - 2 * roots
@@ -106,10 +106,8 @@ def test_couplings_of_images_are_measured_as_models_are(sampler_of_images: Sampl
 def test_an_evaluation_of_images_has_rows_trajectories_and_leading_images(
     sampler_of_images: Sampler, tmp_path: Path
 ) -> None:
-    settings = config(extra_seeds={"count": 0, "max_steps": 1})
-    measured = ImageMeasure(
-        settings, EXTRACTOR, reference(tmp_path, sampler_of_images.runtime), tmp_path / "cells", NO_CODE
-    )
+    settings = config()
+    measured = ImageMeasure(settings, (reference(tmp_path, sampler_of_images.runtime),), tmp_path / "cells", NO_CODE)
     content, images = measured.evaluate(sampler_of_images, "student")
     assert content.keys() == {"model", "rows", "trajectories"}
     assert images.keys() == {"euler/1", "euler/2"}
@@ -119,10 +117,8 @@ def test_an_evaluation_of_images_has_rows_trajectories_and_leading_images(
 
 
 def test_changed_trajectories_are_measured_anew_and_said(sampler_of_images: Sampler, tmp_path: Path, capsys) -> None:
-    settings = config(extra_seeds={"count": 0, "max_steps": 1})
-    measured = ImageMeasure(
-        settings, EXTRACTOR, reference(tmp_path, sampler_of_images.runtime), tmp_path / "cells", NO_CODE
-    )
+    settings = config()
+    measured = ImageMeasure(settings, (reference(tmp_path, sampler_of_images.runtime),), tmp_path / "cells", NO_CODE)
     content = measured.evaluate(sampler_of_images, "student")[0]["trajectories"]
     (file,) = tmp_path.glob("cells/trajectories-*/trajectories.json")
     file.write_text(file.read_text().replace("1", "2"))

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -53,21 +55,60 @@ def test_rows_say_what_they_measured_and_fid_is_that_of_all_images_at_once(folde
         ("euler", 1, 1, 0),
         ("euler", 2, 2, 0),
     ]
-    assert [(row.num_seeds, row.seed, row.num_samples, row.features, row.reference) for row in found.rows] == [
-        (2, 0, 66, "projection", "train"),
-        (1, 0, 66, "projection", "train"),
+    assert [(row.seed, row.num_samples, row.num_chunks, row.features, row.reference) for row in found.rows] == 2 * [
+        (0, 66, 1, "projection", "train")
     ]
+    images, real = generated(folder, runtime, range(66)), reference(folder, runtime).frechet.moments
+    assert np.array_equal(found.images["euler/1"], images[:5].numpy())
+    assert found.rows[0].fid == pytest.approx(frechet_distance(moments_of(extract(images)), real), rel=1e-6)
+
+
+def generated(folder: Path, runtime, indices: range) -> torch.Tensor:
+    """One-step images of the evaluation's noises, in one batch."""
     sampler = load_sampler(folder / "student", runtime)
+    noise = sample_noise(stream_key("evaluation", 0), indices, sampler.shape)
+    return to_uint8(sampler.sample(noise, config().solvers(teacher=False)[0]).x)
+
+
+def test_more_samples_are_measured_as_the_mean_over_chunks_and_all_at_once(folder: Path, runtime) -> None:
+    solvers = [{"name": "euler", "num_steps": [1], "num_samples": 3 * 66}]
+    chunked, whole = run_sweep(folder, runtime, student_solvers=solvers).rows
+    assert (chunked.num_samples, chunked.num_chunks) == (66, 3)
+    assert (whole.num_samples, whole.num_chunks) == (198, 1)
     real = reference(folder, runtime).frechet.moments
-    fids = []
-    for seed in (0, 1):
-        noise = sample_noise(stream_key("evaluation", seed), range(66), sampler.shape)
-        images = to_uint8(sampler.sample(noise, config().solvers(teacher=False)[0]).x)
-        fids.append(frechet_distance(moments_of(extract(images)), real))
-        if seed == 0:
-            assert np.array_equal(found.images["euler/1"], images[:5].numpy())
-    assert found.rows[0].fid == pytest.approx(np.mean(fids), rel=1e-6)
-    assert found.rows[0].fid_std == pytest.approx(np.std(fids, ddof=1), rel=1e-4)
+    features = extract(generated(folder, runtime, range(198)))
+    fids = [frechet_distance(moments_of(features[at : at + 66]), real) for at in (0, 66, 132)]
+    assert chunked.fid == pytest.approx(np.mean(fids), rel=1e-6)
+    assert whole.fid == pytest.approx(frechet_distance(moments_of(features), real), rel=1e-6)
+    assert chunked.fid_low is not None
+    assert chunked.fid_low < chunked.fid
+    assert whole.kid == chunked.kid
+    with pytest.raises(ValueError, match="no multiple of evaluate.num_samples"):
+        config(student_solvers=[{"name": "euler", "num_samples": 100}])
+
+
+def test_every_kind_of_features_measures_the_same_images_once(folder: Path, runtime, monkeypatch) -> None:
+    drawn = []
+    sample = Sampler.sample
+
+    def counted(self: Sampler, x_0: torch.Tensor, *others: Any) -> Solution:
+        drawn.append(len(x_0))
+        return sample(self, x_0, *others)
+
+    monkeypatch.setattr(Sampler, "sample", counted)
+    judge = replace(EXTRACTOR, name="squares", fingerprint="1", extract=lambda x: extract(x) ** 2, is_judge=True)
+    references = [reference(folder, runtime), reference(folder, runtime, judge)]
+    sampler = load_sampler(folder / "student", runtime)
+    rows = sweep(sampler, "student", config(), references, folder / "cells").rows
+    assert sum(drawn) == 2 * 66
+    assert [(row.num_steps, row.features, row.is_judge) for row in rows] == [
+        (1, "projection", False), (1, "squares", True), (2, "projection", False), (2, "squares", True),
+    ]  # fmt: skip
+    assert len({row.measured_by for row in rows}) == 2
+    features = extract(generated(folder, runtime, range(66))) ** 2
+    assert rows[1].fid == pytest.approx(frechet_distance(moments_of(features), references[1].frechet.moments), rel=1e-6)
+    alone = run_sweep(folder, runtime).rows
+    assert [row.fid for row in alone] == [row.fid for row in rows if not row.is_judge]
 
 
 def test_a_finished_sweep_rests_and_a_new_step_count_is_measured_alone(folder: Path, runtime, monkeypatch) -> None:
@@ -85,7 +126,7 @@ def test_a_finished_sweep_rests_and_a_new_step_count_is_measured_alone(folder: P
     assert comparable(more)[:2] == comparable(first)
     forbid_sampling(monkeypatch)
     assert comparable(run_sweep(folder, runtime)) == comparable(first)
-    # Seeds, models and settings make other cells.
+    # Other seeds, models and settings make other cells.
     with pytest.raises(AssertionError, match="measured again"):
         run_sweep(folder, runtime, seed=5)
 
@@ -140,7 +181,7 @@ def test_what_does_not_fit_the_reference_is_refused_before_anything_runs(folder:
     sampler = load_sampler(folder / "student", runtime)
     wider = type(sampler)(**{**vars(sampler), "shape": (3, 8, 8)})
     with pytest.raises(StraightflowError, match=r"\(1, 8, 8\)(.|\n)*\(3, 8, 8\)"):
-        sweep(wider, "student", config(), EXTRACTOR, reference(folder, runtime), folder / "cells")
+        sweep(wider, "student", config(), [reference(folder, runtime)], folder / "cells")
 
 
 def test_reference_statistics_are_computed_once(folder: Path, runtime) -> None:
@@ -184,7 +225,7 @@ DAMAGES = {
 def test_what_was_kept_and_changed_since_is_measured_anew_and_said(folder: Path, runtime, capsys, damage: str) -> None:
     first, first_images = (lambda found: (comparable(found), found.images))(run_sweep(folder, runtime))
     files = sorted(file for name in ("cells", "references") for file in (folder / name).rglob("*") if file.is_file())
-    assert len(files) == 3 * 3 + 2 * 2  # three cells and two references, each with its hashes
+    assert len(files) == 2 * 3 + 2 * 2  # two cells and two references, each with its hashes
     for file in files:
         DAMAGES[damage](file)
         capsys.readouterr()

@@ -42,7 +42,6 @@ def config(**changes: Any) -> EvaluateConfig:
         "batch_size": 8,
         "teacher_solvers": ["ddim"],
         "student_solvers": ["euler"],
-        "extra_seeds": {"count": 1, "max_steps": 1},
         "neighbours": {"num_samples": 20, "k": 3},
         "kernel_distance": {"num_subsets": 2, "subset_size": 10},
         "straightness": {"num_samples": 4, "num_steps": 4},
@@ -80,12 +79,12 @@ def reference(
 
 def run_sweep(folder: Path, runtime: Runtime, **changes: Any) -> Sweep:
     sampler = load_sampler(folder / "student", runtime)
-    return sweep(sampler, "student", config(**changes), EXTRACTOR, reference(folder, runtime), folder / "cells")
+    return sweep(sampler, "student", config(**changes), [reference(folder, runtime)], folder / "cells")
 
 
 def few_step_fid(folder: Path, runtime: Runtime) -> float:
     """FID at two steps from the evaluation noise; its 9 batches divide unequally among several processes."""
-    fid_of = FewStepFid(EXTRACTOR, reference(folder, runtime), stream_key("evaluation", 0), 66, 8)
+    fid_of = FewStepFid(reference(folder, runtime), stream_key("evaluation", 0), 66, 8)
     return fid_of(load_sampler(folder / "student", runtime), SolverConfig(name="euler", num_steps=2))
 
 

@@ -8,6 +8,7 @@ import pytest
 from helpers.html_page import HOSTILE
 from helpers.small_image_results import MODELS, ROUNDS, write_run
 
+from pipeline.config.graph import Headline
 from pipeline.report.images.page import render_page
 from pipeline.report.images.pictures import draw_pictures
 from pipeline.report.images.results import load_results
@@ -21,4 +22,4 @@ def page(tmp_path: Path) -> str:
     results, cells = load_results(tmp_path, MODELS, ROUNDS), load_samples(tmp_path, MODELS)
     pictures = draw_pictures(results, cells)
     provenance = Provenance("abc" + HOSTILE, "3.11", {"torch": "2.14"}, "a CPU", 2, "Linux")
-    return render_page(results, cells, "round1", pictures, provenance, {"note": HOSTILE})
+    return render_page(results, cells, Headline("distilled", "round1"), pictures, provenance, {"note": HOSTILE})

@@ -5,6 +5,7 @@ from dataclasses import MISSING, fields, replace
 from pathlib import Path
 
 import pytest
+from helpers.small_image_results import image_row
 from helpers.small_point_results import point_row
 
 from pipeline.metrics.image_row import ImageRow
@@ -12,19 +13,7 @@ from pipeline.report.few_step_csv import write_few_step_csv
 from pipeline.report.runs import FEW_STEP, comparison_table, load_run
 from pipeline.system.errors import MOST_PROBLEMS, StraightflowError
 
-ROW = ImageRow(
-    model="distilled",
-    solver="euler",
-    num_steps=1,
-    nfe=1,
-    fid=5.0,
-    features="classifier",
-    num_samples=5000,
-    reference="train",
-    seed=0,
-    seconds_per_1000=0.1,
-    fid_std=0.1,
-)
+ROW = image_row()
 COUPLINGS = replace(ROW, model="couplings@round1", solver="dopri5", num_steps=None, nfe=None, seconds_per_1000=None)
 
 
@@ -51,24 +40,28 @@ def test_runs_are_read_from_folders_and_from_revisions(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("other", "verdict"),
     [
-        (replace(ROW, fid=4.0), "B better"),
-        (replace(ROW, fid=6.0), "A better"),
-        # Two spreads of the difference are 2 sqrt(2) 0.1 = 0.283.
-        (replace(ROW, fid=4.8), "within the spread"),
-        (replace(ROW, fid=1.0, features="inception-clean"), "not comparable: other features"),
-        (replace(ROW, fid=1.0, num_samples=100, reference="heldout"), "not comparable: other num_samples, reference"),
+        (image_row(fid=4.0, fid_low=3.9, fid_high=4.1), "B better"),
+        (image_row(fid=6.0, fid_low=5.9, fid_high=6.1), "A better"),
+        # The interval of the ratio reaches sqrt(0.1² + 0.02²) = 0.102 from its logarithm, log(4.6 / 5) is -0.083.
+        (image_row(fid=4.6, fid_low=0.98 * 4.6, fid_high=1.02 * 4.6), "no significant difference"),
+        (image_row(fid=1.0, fid_low=None, fid_high=None), "spread unknown"),
+        (image_row(fid=0.0, fid_low=0.0, fid_high=0.0), "not comparable: a FID that is not above 0"),
+        (image_row(fid=1.0, features="inception-clean"), "not comparable: other features"),
+        # The same images under another classifier of the same name.
+        (image_row(fid=1.0, measured_by="cd34"), "not comparable: other measured_by"),
+        (image_row(fid=1.0, num_samples=100, reference="heldout"), "not comparable: other reference, num_samples"),
     ],
 )
 def test_cells_are_judged_by_spread_and_only_under_one_measure(other: ImageRow, verdict: str) -> None:
     lines = comparison_table("A", [ROW], "B", [other]).splitlines()
     assert len(lines) == 2
-    assert lines[1].startswith("distilled euler 1")
+    assert lines[1].startswith("distilled euler 1 (classifier, 5,000)")
     assert lines[1].endswith(verdict)
 
 
 def test_cells_of_one_run_alone_are_named() -> None:
     text = comparison_table("A", [ROW], "B", [ROW, COUPLINGS])
-    assert text.splitlines()[-1] == "only in B: couplings@round1 dopri5 adaptive"
+    assert text.splitlines()[-1] == "only in B: couplings@round1 dopri5 adaptive (classifier, 5,000)"
 
 
 def test_a_run_on_points_is_told_from_a_damaged_table(tmp_path: Path) -> None:

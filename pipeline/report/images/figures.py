@@ -16,7 +16,7 @@ from pipeline.data.mosaic import mosaic
 from pipeline.metrics.image_row import ImageRow
 from pipeline.metrics.row import COUPLINGS_PREFIX
 from pipeline.report.axes import log_axis, new_figure, step_axis, style
-from pipeline.report.images.comparisons import SPREADS
+from pipeline.report.images.comparisons import at_least_samples, by_first_features
 from pipeline.report.images.results import LossPoint, ModelResult
 from pipeline.report.images.samples import SampleCell
 from pipeline.report.images.series import series_of
@@ -34,20 +34,22 @@ def fid_by_steps_figure(rows: Sequence[ImageRow], theme: Theme = LIGHT) -> Figur
     """FID (log) against steps (log2): a line for each model and solver, couplings as dashed horizontals.
 
     Args:
-        rows: Every measured cell. Couplings take the colour of the round trained on them.
+        rows: Every measured cell, of which those of the first features and fewest samples are drawn.
+            Couplings take the colour of the round trained on them.
         theme: Colours.
     """
+    rows = at_least_samples(by_first_features(rows))
     models = [row for row in rows if not row.is_couplings and row.num_steps is not None]
     colours = theme.colours(row.model for row in models)
     figure = new_figure(WIDTH_INCHES, 4.6, DPI, theme)
     axes = figure.add_subplot()
     style(axes, theme)
     for series in series_of(models, theme):
-        cells = sorted((row.num_steps or 0, row.fid, SPREADS * (row.fid_std or 0.0)) for row in series.rows)
-        steps, fids, errors = zip(*cells, strict=True)
+        cells = sorted((row.num_steps or 0, row.fid, *_reach(row)) for row in series.rows)
+        steps, fids, below, above = zip(*cells, strict=True)
         colour, marker = series.colour, series.marker
         axes.errorbar(
-            steps, fids, yerr=errors, capsize=2.5, color=colour, marker=marker, markersize=5, label=series.label
+            steps, fids, yerr=(below, above), capsize=2.5, color=colour, marker=marker, markersize=5, label=series.label
         )
     for row in rows:
         if row.is_couplings:
@@ -66,6 +68,12 @@ def fid_by_steps_figure(rows: Sequence[ImageRow], theme: Theme = LIGHT) -> Figur
     axes.set_title(measure, color=theme.text, fontsize=8.5)
     figure.legend(loc="outside lower center", ncols=2, frameon=False, labelcolor=theme.text, fontsize=9)
     return figure
+
+
+def _reach(row: ImageRow) -> tuple[float, float]:
+    """How far the interval reaches below and above the FID; 0 where it is unknown."""
+    interval = row.fid_estimate
+    return (0.0, 0.0) if interval is None else (row.fid - interval.low, interval.high - row.fid)
 
 
 def straightness_figure(models: Sequence[ModelResult], theme: Theme = LIGHT) -> Figure:

@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from html import escape
 from string import Template
 from typing import Any
 
+from pipeline.config.graph import TEACHER, Headline
+from pipeline.metrics.image_row import ImageRow
 from pipeline.report.html import Picture, packaged_text, picture, table
-from pipeline.report.images.comparisons import Comparison, compare
+from pipeline.report.images.comparisons import (
+    Comparison,
+    at_least_samples,
+    by_first_features,
+    by_judge,
+    compare,
+    equal_evaluations,
+    rank_correlation,
+)
 from pipeline.report.images.results import DataResult, ModelResult, Results
 from pipeline.report.images.samples import SampleCell
-from pipeline.report.images.summary import describe_measure, describe_solver, format_fid, headline
+from pipeline.report.images.summary import describe_measure, describe_solver, fid_in_words, headline_sentence
 from pipeline.report.images.viewer import viewer, viewer_script
 from pipeline.report.page import few_step_table, frame_page
 from pipeline.report.provenance import Provenance
+from pipeline.report.step_table import steps_in_words
 
 
 def render_page(
     results: Results,
     cells: Sequence[SampleCell],
-    distilled_from: str,
+    headline: Headline,
     pictures: Mapping[str, Picture],
     provenance: Provenance,
     params: Mapping[str, Any],
@@ -30,20 +42,23 @@ def render_page(
     Args:
         results: A run's measurements.
         cells: Sample images, at least one cell.
-        distilled_from: Round whose couplings the distilled model learned.
+        headline: The student in question, and the couplings that it learned.
         pictures: From :func:`pipeline.report.images.pictures.draw_pictures`.
         provenance: Code, packages and machine.
         params: The whole configuration, shown on the page.
     """
     rows = results.rows
+    chosen, judged = by_first_features(rows), by_judge(rows)
     content = Template(packaged_text(__package__, "page_content.html")).substitute(
-        headline=escape(headline(rows, distilled_from)),
-        measure=escape(describe_measure(rows)),
-        ratios=_ratios(compare(rows, distilled_from)),
+        headline=escape(headline_sentence(rows, headline)),
+        measure=escape(describe_measure(chosen)),
+        ratios=_ratios(compare(chosen, headline), compare(judged, headline)),
+        equal_quality=_equal_quality(chosen, headline),
+        judge=escape(_describe_judge(rows)),
         fid_by_steps=picture(pictures["fid_by_steps"]),
         quality_by_seconds=picture(pictures["quality_by_seconds"]),
         few_step=few_step_table(rows, {"fid": ".3f", "num_samples": ","}),
-        viewer=viewer(cells, {row.cell: row.fid for row in rows}),
+        viewer=viewer(cells, {row.cell: row.fid for row in at_least_samples(chosen)}),
         num_noises=str(len(cells[0].images)),
         samples=picture(pictures["samples"]),
         couplings=_couplings(results),
@@ -55,9 +70,38 @@ def render_page(
     return frame_page(title, content, _provenance(results, provenance), params, script=viewer_script())
 
 
-def _ratios(comparisons: Sequence[Comparison]) -> str:
-    lines = [(comparison.words, comparison.verdict) for comparison in comparisons]
-    return table("Ratios of FIDs in this run", ("what", "ratio"), lines) if lines else ""
+def _ratios(comparisons: Sequence[Comparison], judged: Sequence[Comparison]) -> str:
+    by_judge = {comparison.key: comparison.verdict for comparison in judged}
+    head = ["what", "samples", "ratio of FIDs"] + (["by the judge"] if judged else [])
+    lines = [
+        [item.words, f"{item.numerator.num_samples:,}", item.verdict, *([by_judge.get(item.key)] if judged else [])]
+        for item in comparisons
+    ]
+    return table("Ratios of FIDs in this run, with 95 % intervals", head, lines) if lines else ""
+
+
+def _equal_quality(rows: Sequence[ImageRow], headline: Headline) -> str:
+    """A table of the evaluations that the teacher needs for the student's quality."""
+    lines = []
+    for row in at_least_samples(rows):
+        count = equal_evaluations(rows, row) if row.model == headline.student else None
+        if count is not None and row.num_steps is not None:
+            most = max(item.nfe or 0 for item in rows if item.model == TEACHER)
+            words = f"more than {most:g}" if math.isinf(count) else f"{count:.1f}"
+            lines.append((steps_in_words(row.num_steps), fid_in_words(row), words))
+    head = ("student", "FID", "evaluations of the teacher’s best solvers for that")
+    return table("Step counts of equal quality, interpolated", head, lines) if lines else ""
+
+
+def _describe_judge(rows: Sequence[ImageRow]) -> str:
+    names = ", ".join(dict.fromkeys(row.features for row in by_judge(rows)))
+    found = rank_correlation(rows)
+    if not names:
+        return "There is no second judge: the features that things may be chosen by are the only ones measured with."
+    text = f"The judge ({names} features) measures the same images; nothing was chosen or trained by it."
+    if found is not None:
+        text += f" Over {found[1]} cells, its FIDs and the first features’ have a rank correlation of {found[0]:.3f}."
+    return text
 
 
 def _couplings(results: Results) -> str:
@@ -76,15 +120,16 @@ def _couplings(results: Results) -> str:
         (
             name,
             item.source,
-            describe_solver(item.row),
+            describe_solver(row),
             f"{item.num_pairs:,}",
-            format_fid(item.row.fid),
-            f"{item.row.num_samples:,}",
+            fid_in_words(row),
+            f"{row.num_samples:,}",
             f"{item.transport_cost_per_dim:.4f}",
             None if item.clipped_fraction is None else f"{100 * item.clipped_fraction:.2g} %",
             None if item.reintegration_error is None else f"{100 * item.reintegration_error:.2g} %",
         )
         for name, item in results.couplings.items()
+        for row in by_first_features(item.rows)
     ]
     return table("Quality of the couplings each round is trained on", head, lines, text_columns=3)
 

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from pipeline.metrics.image_row import ImageRow
 from pipeline.report.axes import log_axis, new_figure, style
+from pipeline.report.images.comparisons import Comparison, at_least_samples, by_first_features
 from pipeline.report.images.figures import DPI, WIDTH_INCHES
 from pipeline.report.images.series import series_of
 from pipeline.report.theme import LIGHT, Theme
@@ -16,13 +17,14 @@ from pipeline.report.theme import LIGHT, Theme
 def quality_by_seconds_figure(rows: Sequence[ImageRow], theme: Theme = LIGHT) -> Figure:
     """FID against seconds of sampling per 1,000 images, both log: a line for each model and solver, steps as labels.
 
-    Pareto-optimal cells are ringed: no other cell is both faster and better.
+    Cells are ringed unless another is as fast and better by more than chance: its FID's interval says so.
 
     Args:
-        rows: Every measured cell; those without a time are left out.
+        rows: Every measured cell; those of the first features, of fewest samples and with a time are drawn.
         theme: Colours.
     """
-    timed = [(row, row.seconds_per_1000) for row in rows if row.seconds_per_1000 is not None and row.fid > 0]
+    drawn = at_least_samples(by_first_features(rows))
+    timed = [(row, row.seconds_per_1000) for row in drawn if row.seconds_per_1000 is not None and row.fid > 0]
     figure = new_figure(WIDTH_INCHES, 4.6, DPI, theme)
     axes = figure.add_subplot()
     style(axes, theme)
@@ -35,7 +37,7 @@ def quality_by_seconds_figure(rows: Sequence[ImageRow], theme: Theme = LIGHT) ->
             axes.annotate(
                 str(count), (seconds, fid), (0, 5), textcoords="offset points", ha="center", color=colour, fontsize=7.5
             )
-    best = [(seconds, row.fid) for row, seconds in timed if not _is_dominated(row.fid, seconds, timed)]
+    best = [(seconds, row.fid) for row, seconds in timed if not _is_dominated(row, seconds, timed)]
     if best:
         seconds_of, fids = zip(*sorted(best), strict=True)
         axes.scatter(
@@ -51,6 +53,10 @@ def quality_by_seconds_figure(rows: Sequence[ImageRow], theme: Theme = LIGHT) ->
     return figure
 
 
-def _is_dominated(fid: float, seconds: float, timed: Iterable[tuple[ImageRow, float]]) -> bool:
-    """Whether another cell is at least as good in both FID and time, and better in one of them."""
-    return any(row.fid <= fid and other <= seconds and (row.fid, other) != (fid, seconds) for row, other in timed)
+def _is_dominated(row: ImageRow, seconds: float, timed: Iterable[tuple[ImageRow, float]]) -> bool:
+    """Whether another cell takes no more time and is significantly better."""
+    return any(
+        Comparison("", "", other, row).is_significant
+        for other, others_seconds in timed
+        if others_seconds <= seconds and other.fid < row.fid
+    )

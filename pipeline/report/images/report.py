@@ -20,8 +20,8 @@ def compose_report(root: Path, config: Config) -> ReportContents:
     Raises:
         StraightflowError: If an output is missing or not what its stage writes.
     """
-    models, distilled_from = config.evaluate.models, config.distill.couplings
+    models = config.evaluate.models
     results, cells = load_results(root, models, tuple(config.rounds)), load_samples(root, models)
     pictures = draw_pictures(results, cells)
-    page = render_page(results, cells, distilled_from, pictures, collect_provenance(root), parameters(config))
-    return ReportContents(results.rows, summary(results, distilled_from), pictures, page)
+    page = render_page(results, cells, config.headline, pictures, collect_provenance(root), parameters(config))
+    return ReportContents(results.rows, summary(results, config.headline), pictures, page)

@@ -19,7 +19,7 @@ class ModelResult:
 
     Attributes:
         model: Name of the model.
-        rows: Its cells, one for each solver and step count.
+        rows: Its cells: for each solver and step count one by each kind of features and number of samples.
         trajectories: Measures of its trajectories.
         device: Where it was measured.
         precision: Autocast type of network calls.
@@ -37,7 +37,7 @@ class CouplingsResult:
     """Content of ``couplings/<round>/quality.json``.
 
     Attributes:
-        row: The cell of the couplings, with their FID.
+        rows: The cell of the couplings, by each kind of features and number of samples.
         transport_cost_per_dim: Mean of (x_1 - x_0)² over pairs and dimensions.
         num_pairs: Pairs in the store.
         source: Model whose ODE made them.
@@ -47,7 +47,7 @@ class CouplingsResult:
         inversion_error: The same for pairs made from images.
     """
 
-    row: ImageRow
+    rows: tuple[ImageRow, ...]
     transport_cost_per_dim: float
     num_pairs: int
     source: str
@@ -106,7 +106,7 @@ class Results:
     @property
     def rows(self) -> tuple[ImageRow, ...]:
         """Every measured cell: the couplings' first, then each model's in order."""
-        couplings = tuple(item.row for item in self.couplings.values())
+        couplings = tuple(row for item in self.couplings.values() for row in item.rows)
         return couplings + tuple(row for model in self.models for row in model.rows)
 
 

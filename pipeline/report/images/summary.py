@@ -2,62 +2,95 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from pipeline.config.graph import Headline
 from pipeline.metrics.image_row import ImageRow
+from pipeline.metrics.row import COUPLINGS_PREFIX
+from pipeline.metrics.uncertainty import Estimate
 from pipeline.report.few_step_csv import read_few_step_csv
-from pipeline.report.images.comparisons import compare, headline_cells
+from pipeline.report.images.comparisons import (
+    STUDENT_STEPS,
+    at_least_samples,
+    at_most_samples,
+    by_first_features,
+    by_judge,
+    compare,
+    equal_evaluations,
+)
 from pipeline.report.images.results import Results
 from pipeline.report.step_table import lines_by_steps, steps_in_words
 
 
-def summary(results: Results, distilled_from: str) -> dict[str, float]:
-    """Headline FIDs, ratios of FIDs, and straightness, as one flat mapping.
+def summary(results: Results, headline: Headline) -> dict[str, float]:
+    """Headline FIDs and ratios with their intervals, and straightness, as one flat mapping.
 
-    Keys are ``distilled_1_fid``, its ``_std`` and seconds of sampling, ``couplings_fid`` (of the couplings that the
-    distilled model learned), ``teacher_ddim_16_fid``, those of :func:`pipeline.report.images.comparisons.compare`, and
-    ``straightness_normalised_<model>``. Numbers whose cells were not measured are left out.
+    Keys are ``<student>_<steps>_fid`` and ``couplings_fid``, of the most samples that there are, with ``_low`` and
+    ``_high``; those of :func:`pipeline.report.images.comparisons.compare`, also with ``_low`` and ``_high``, and by the
+    judge with ``judge_`` before them; ``<student>_<steps>_equals_teacher_evaluations``; and
+    ``straightness_normalised_<model>``. Numbers whose cells were not measured, or that are unknown, are left out.
 
     Args:
         results: A run's measurements.
-        distilled_from: Round whose couplings the distilled model learned.
+        headline: The student in question, and the couplings that it learned.
     """
-    rows = results.rows
-    distilled, couplings, ddim = headline_cells(rows, distilled_from)
     numbers: dict[str, float | None] = {}
-    if distilled is not None:
-        numbers |= {
-            "distilled_1_fid": distilled.fid,
-            "distilled_1_fid_std": distilled.fid_std,
-            "distilled_1_seconds_per_1000": distilled.seconds_per_1000,
-        }
-    if couplings is not None:
-        numbers["couplings_fid"] = couplings.fid
-    if ddim is not None:
-        numbers["teacher_ddim_16_fid"] = ddim.fid
-    numbers |= {comparison.key: comparison.ratio for comparison in compare(rows, distilled_from)}
+    for prefix, rows in (("", by_first_features(results.rows)), ("judge_", by_judge(results.rows))):
+        named = {COUPLINGS_PREFIX + headline.couplings: "couplings_fid"}
+        for row in at_most_samples(rows):
+            key = f"{headline.student}_{row.num_steps}_fid" if row.model == headline.student else named.get(row.model)
+            if key is not None and (row.is_couplings or row.num_steps in STUDENT_STEPS):
+                numbers |= _with_interval(prefix + key, row.fid, row.fid_estimate)
+        for item in compare(rows, headline):
+            numbers |= _with_interval(prefix + item.key, item.ratio, item.interval)
+    for row in at_least_samples(by_first_features(results.rows)):
+        if row.model == headline.student and row.num_steps in STUDENT_STEPS:
+            count = equal_evaluations(by_first_features(results.rows), row)
+            known = count is not None and math.isfinite(count)
+            numbers[f"{row.model}_{row.num_steps}_equals_teacher_evaluations"] = count if known else None
+            numbers[f"{row.model}_{row.num_steps}_seconds_per_1000"] = row.seconds_per_1000
     for model in results.models:
         numbers[f"straightness_normalised_{model.model}"] = model.trajectories.straightness_normalised
     return {key: value for key, value in numbers.items() if value is not None}
 
 
-def headline(rows: Sequence[ImageRow], distilled_from: str) -> str:
-    """The run in one sentence, which says if the one-step cell is missing or a difference is not significant."""
-    distilled, _, _ = headline_cells(rows, distilled_from)
-    if distilled is None:
-        return "The distilled model was not measured at one step."
-    against = {
-        "distilled_1_over_teacher_ddim_16": "the teacher’s at 16 DDIM steps",
-        "distilled_1_over_couplings": "that of the couplings it learned from",
-    }
-    parts = []
-    for comparison in compare(rows, distilled_from):
-        if comparison.key in against:
-            relation = f"{comparison.ratio:.2f} times" if comparison.is_significant else "within the spread of"
-            parts.append(f"{relation} {against[comparison.key]} ({format_fid(comparison.denominator.fid)})")
-    text = f"One network evaluation reaches FID {format_fid(distilled.fid)}"
-    return f"{text}: {' and '.join(parts)}." if parts else f"{text}."
+def _with_interval(key: str, value: float, interval: Estimate | None) -> dict[str, float | None]:
+    ends = {} if interval is None else {f"{key}_low": interval.low, f"{key}_high": interval.high}
+    return {key: value, **ends}
+
+
+def headline_sentence(rows: Sequence[ImageRow], headline: Headline) -> str:
+    """The run in one sentence, which says if the one-step cell is missing or a spread is unknown.
+
+    Args:
+        rows: Every measured cell.
+        headline: The student in question, and the couplings that it learned.
+    """
+    chosen = by_first_features(rows)
+    one_step = (headline.student, "euler", 1)
+    most = next((row for row in at_most_samples(chosen) if row.cell == one_step), None)
+    least = next((row for row in at_least_samples(chosen) if row.cell == one_step), None)
+    if most is None or least is None:
+        return f"The student {headline.student} was not measured at one step."
+    text = f"One network evaluation reaches FID {fid_in_words(most)} with {most.num_samples:,} samples"
+    against = next((item for item in compare(chosen, headline) if item.key.endswith("_1_over_couplings")), None)
+    if against is not None:
+        text += f": {against.verdict} times the couplings it learned from ({fid_in_words(against.denominator)})"
+    count = equal_evaluations(chosen, least)
+    if count is not None:
+        most_evaluations = max(row.nfe or 0 for row in chosen if not row.is_couplings)
+        of = f"more than {most_evaluations:g}" if math.isinf(count) else f"about {count:.2g}"
+        text += f"; the teacher’s best solvers need {of} evaluations for the same quality"
+    return f"{text}."
+
+
+def fid_in_words(row: ImageRow) -> str:
+    """The FID with its 95 % interval, for example ``4.10 [3.90, 4.30]``."""
+    interval = row.fid_estimate
+    ends = "spread unknown" if interval is None else f"{format_fid(interval.low)}, {format_fid(interval.high)}"
+    return f"{format_fid(row.fid)} [{ends}]"
 
 
 def describe_measure(rows: Iterable[ImageRow]) -> str:
@@ -72,27 +105,39 @@ def describe_measure(rows: Iterable[ImageRow]) -> str:
             [str(row.seed) for row in measured],
         )
     )
-    most = max((row.num_seeds for row in measured), default=1)
-    seeds = f"seed {starts}" if most == 1 else f"1 to {most} seeds from {starts}"
-    return f"{features} features · {counts} samples · against the {references} split · {seeds}"
+    chunks = max((row.num_chunks for row in measured), default=1)
+    mean = "" if chunks == 1 else f", the mean of up to {chunks} such sets"
+    return f"{features} features · {counts} samples{mean} · against the {references} split · noise seed {starts}"
 
 
-def describe_table(path: Path, distilled_from: str) -> str:
+def describe_table(path: Path, headline: Headline) -> str:
     """The few-step table at ``path`` for the terminal, and the run in one sentence.
 
     Raises:
         StraightflowError: If it is missing, or not a table of images.
     """
     rows = read_few_step_csv(path, ImageRow)
-    return f"{text_table(rows)}\n\n{headline(rows, distilled_from)}"
+    tables = [text_table(part) for part in (by_first_features(rows), by_judge(rows)) if part]
+    return "\n\n".join([*tables, headline_sentence(rows, headline)])
 
 
 def text_table(rows: Sequence[ImageRow]) -> str:
-    """FID of every model and solver (down) at every step count (across), fixed width, couplings below."""
-    fids = {row.cell: format_fid(row.fid) for row in rows if not row.is_couplings}
-    stores = [f"{row.model} ({describe_solver(row)}): {format_fid(row.fid)}" for row in rows if row.is_couplings]
-    title = f"FID by steps, lower is better: {describe_measure(rows)}"
-    return "\n".join([title, "", *lines_by_steps(fids), "", *stores]).rstrip()
+    """FID of every model and solver (down) at every step count (across), fixed width, couplings below.
+
+    Args:
+        rows: Measured by one kind of features.
+    """
+    alike = at_least_samples(rows)
+    fids = {row.cell: format_fid(row.fid) for row in alike if not row.is_couplings}
+    stores = [f"{row.model} ({describe_solver(row)}): {fid_in_words(row)}" for row in alike if row.is_couplings]
+    judge = ", the judge" if rows[0].is_judge else ""
+    title = f"FID by steps, lower is better: {describe_measure(alike)}{judge}"
+    many = [
+        f"{row.model} ({describe_solver(row)}) with {row.num_samples:,} samples: {fid_in_words(row)}"
+        for row in at_most_samples(rows)
+        if row not in alike
+    ]
+    return "\n".join([title, "", *lines_by_steps(fids), "", *stores, *([""] if many else []), *many]).rstrip()
 
 
 def describe_solver(row: ImageRow) -> str:

@@ -36,7 +36,7 @@ class ModelResult:
 class CouplingsResult:
     """Content of ``couplings/<round>/quality.json`` that the report shows."""
 
-    row: PointRow
+    rows: tuple[PointRow, ...]
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,9 @@ def load_results(root: Path, models: Sequence[str], rounds: Sequence[str]) -> Re
         StraightflowError: If one is missing or not what its stage writes.
     """
     return Results(
-        couplings=tuple(load_json(root / f"couplings/{name}/quality.json", CouplingsResult).row for name in rounds),
+        couplings=tuple(
+            row for name in rounds for row in load_json(root / f"couplings/{name}/quality.json", CouplingsResult).rows
+        ),
         models=tuple(_load_model(root / f"metrics/evaluate/{name}.json", name) for name in models),
         arrays={name: load_arrays(root / f"samples/{name}.safetensors") for name in models},
     )

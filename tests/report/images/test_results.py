@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,15 +20,18 @@ from helpers.small_image_results import (
 )
 from safetensors.numpy import load_file, save_file
 
+from pipeline.config.graph import Headline
 from pipeline.metrics.image_row import ImageRow
 from pipeline.report.few_step_csv import read_few_step_csv, write_few_step_csv
-from pipeline.report.images.comparisons import compare
+from pipeline.report.images.comparisons import compare, equal_evaluations, rank_correlation
 from pipeline.report.images.pictures import draw_pictures
 from pipeline.report.images.results import Results, load_results
 from pipeline.report.images.samples import load_samples
-from pipeline.report.images.summary import headline, summary, text_table
+from pipeline.report.images.summary import headline_sentence, summary, text_table
 from pipeline.report.images.viewer import viewer
 from pipeline.system.errors import StraightflowError
+
+HEADLINE = Headline("distilled", "round1")
 
 
 @pytest.fixture
@@ -42,9 +46,6 @@ def test_the_csv_holds_every_cell_and_leaves_what_is_unknown_empty(results: Resu
     with path.open(newline="") as stream:
         lines = list(csv.DictReader(stream))
     assert tuple(lines[0]) == ImageRow.columns()
-    assert ",".join(ImageRow.columns()[:10]) == (
-        "model,solver,num_steps,nfe,fid,features,num_samples,reference,seed,seconds_per_1000"
-    )
     assert {line["nfe"] for line in lines} == {"", *map(str, STEPS)}
     read = {(line["model"], line["solver"], int(line["num_steps"])): float(line["fid"]) for line in lines}
     expected = {(*key, steps): fid for key, fids in FID.items() for steps, fid in zip(STEPS, fids, strict=True)}
@@ -54,54 +55,95 @@ def test_the_csv_holds_every_cell_and_leaves_what_is_unknown_empty(results: Resu
 
 
 def test_the_summary_divides_the_cells_it_names(results: Results) -> None:
-    teacher, distilled = FID["teacher", "ddim"][2], FID["distilled", "euler"][0]
-    expected = {
-        "distilled_1_fid": distilled,
-        "distilled_1_seconds_per_1000": 0.125,
-        "couplings_fid": COUPLINGS_FID,
-        "teacher_ddim_16_fid": teacher,
-        "distilled_1_over_teacher_ddim_16": distilled / teacher,
-        "distilled_1_over_couplings": distilled / COUPLINGS_FID,
-        "round1_4_over_teacher_ddim_16": FID["round1", "euler"][1] / teacher,
-        "teacher_unipc_16_over_ddim_16": FID["teacher", "unipc"][2] / teacher,
-        **{f"straightness_normalised_{model}": 0.25 for model in MODELS},
-    }
-    numbers = summary(results, "round1")
-    assert numbers == pytest.approx(expected)
-    assert "FID 5.00: 0.62 times the teacher’s at 16 DDIM steps (8.00) and 2.00 times" in headline(
-        results.rows, "round1"
-    )
+    # Of two distances whose intervals reach a tenth either way, the ratio's reaches sqrt(2) times that.
+    reach = np.sqrt(2) * 0.1
+    numbers = summary(results, HEADLINE)
+    ratios = {"couplings": COUPLINGS_FID, "teacher_16": FID["teacher", "unipc"][2]}
+    for steps, fid in zip((1, 4), FID["distilled", "euler"], strict=False):
+        assert numbers[f"distilled_{steps}_fid"] == fid
+        assert numbers[f"distilled_{steps}_fid_low"] == pytest.approx(0.9 * fid)
+        for name, other in ratios.items():
+            key = f"distilled_{steps}_over_{name}"
+            assert numbers[key] == pytest.approx(fid / other)
+            assert numbers[f"{key}_high"] == pytest.approx(fid / other * np.exp(reach))
+            assert numbers[f"{key}_low"] == pytest.approx(fid / other * np.exp(-reach))
+    assert numbers["couplings_fid"] == COUPLINGS_FID
+    assert all(numbers[f"straightness_normalised_{model}"] == 0.25 for model in MODELS)
+    # The teacher's best: 300 at 1, 60 at 4, 2 at 16 evaluations. 5 is log(60/5) of log(60/2) between the last two.
+    expected = 4 * 4 ** (np.log(60 / 5) / np.log(60 / 2))
+    assert numbers["distilled_1_equals_teacher_evaluations"] == pytest.approx(expected)
+    sentence = headline_sentence(results.rows, HEADLINE)
+    assert "FID 5.00 [4.50, 5.50] with 5,000 samples: 2.00 [1.74, 2.30] times the couplings" in sentence
+    assert "about 11 evaluations" in sentence
 
 
-def test_a_difference_inside_the_spread_is_never_a_win(results: Results) -> None:
-    def rows_with_std(std: float) -> list[ImageRow]:
-        return [replace(row, fid_std=std) for row in results.rows]
+def with_reach(rows: Iterable[ImageRow], reach: float | None) -> list[ImageRow]:
+    ends = [(None, None) if reach is None else (row.fid - reach * row.fid, row.fid + reach * row.fid) for row in rows]
+    return [replace(row, fid_low=low, fid_high=high) for row, (low, high) in zip(rows, ends, strict=True)]
 
-    # 5 against 8: the difference of 3 has the spread sqrt(2) times that of either, of which two are needed.
-    apart, alike = rows_with_std(1.0), rows_with_std(1.1)
-    assert "0.62 times the teacher’s" in headline(apart, "round1")
-    assert "within the spread of the teacher’s at 16 DDIM steps (8.00)" in headline(alike, "round1")
-    verdicts = {comparison.key: comparison.verdict for comparison in compare(alike, "round1")}
-    assert verdicts["distilled_1_over_teacher_ddim_16"] == "0.62, within the spread"
-    assert verdicts["round1_4_over_teacher_ddim_16"] == "0.50"
+
+def test_a_difference_inside_the_interval_or_of_unknown_spread_is_never_a_win(results: Results) -> None:
+    def verdict(reach: float | None) -> str:
+        found = {item.key: item.verdict for item in compare(with_reach(results.rows, reach), HEADLINE)}
+        return found["distilled_1_over_couplings"]
+
+    # log(5 / 2.5) = 0.69, which is sqrt(2) · 0.49.
+    assert verdict(0.48) == "2.00 [1.01, 3.94]"
+    assert verdict(0.50) == "2.00 [0.99, 4.06], no significant difference"
+    assert verdict(None) == "2.00, spread unknown"
+
+
+def test_cells_compare_at_the_most_samples_that_both_have_and_never_under_another_measure(results: Results) -> None:
+    rows = list(results.rows)
+    distilled = next(row for row in rows if row.cell == ("distilled", "euler", 1))
+    store = next(row for row in rows if row.is_couplings)
+    many = [replace(row, num_samples=60_000, fid=row.fid - 1) for row in (distilled, store)]
+    other = [replace(row, num_samples=90_000, fid=9.0) for row in (distilled,)]
+
+    def pairs(rows: list[ImageRow]) -> dict[str, tuple[int, int]]:
+        found = compare(rows, HEADLINE)
+        return {item.key: (item.numerator.num_samples, item.denominator.num_samples) for item in found}
+
+    found = pairs([*rows, *many, *other])
+    assert found["distilled_1_over_couplings"] == (60_000, 60_000)
+    assert found["distilled_1_over_teacher_16"] == (5000, 5000)
+    elsewhere = [replace(row, measured_by="cd34") if row.is_couplings else row for row in rows]
+    assert "distilled_1_over_couplings" not in pairs(elsewhere)
+
+
+def test_the_judge_ranks_the_same_cells(results: Results) -> None:
+    assert rank_correlation(results.rows) is None
+    judged = [replace(row, features="other", is_judge=True, measured_by="ef", fid=row.fid**2) for row in results.rows]
+    assert rank_correlation([*results.rows, *judged]) == (1.0, len(results.rows))
+    reversed_ranks = [replace(row, fid=1 / row.fid) for row in judged]
+    assert rank_correlation([*results.rows, *reversed_ranks]) == (-1.0, len(results.rows))
+
+
+def test_what_the_teacher_never_reaches_needs_more_than_was_measured(results: Results) -> None:
+    row = next(row for row in results.rows if row.cell == ("distilled", "euler", 1))
+    assert equal_evaluations(results.rows, replace(row, fid=1.0)) == np.inf
+    assert equal_evaluations(results.rows, replace(row, fid=500.0)) == 1
+    assert equal_evaluations(results.rows, replace(row, measured_by="other")) is None
 
 
 def test_a_ratio_without_its_cell_is_left_out(tmp_path: Path) -> None:
     write_run(tmp_path)
     results = load_results(tmp_path, ["round1"], ROUNDS)
-    numbers = summary(results, "round1")
-    assert set(numbers) == {"couplings_fid", "straightness_normalised_round1"}
-    assert "not measured" in headline(results.rows, "round1")
+    numbers = summary(results, HEADLINE)
+    assert set(numbers) == {
+        "couplings_fid", "couplings_fid_low", "couplings_fid_high", "straightness_normalised_round1",
+    }  # fmt: skip
+    assert "not measured" in headline_sentence(results.rows, HEADLINE)
 
 
 def test_the_text_table_aligns_and_marks_missing_cells(results: Results) -> None:
     rows = [cell for cell in results.rows if (cell.model, cell.num_steps) != ("round1", 4)]
     lines = text_table(rows).splitlines()
-    assert "classifier features · 5,000 samples · against the train split · seed 0" in lines[0]
+    assert "classifier features · 5,000 samples · against the train split · noise seed 0" in lines[0]
     assert lines[2].split() == ["model", "solver", "1", "4", "16"]
     assert ["round1", "euler", "18.0", "-", "3.00"] in [line.split() for line in lines]
     assert len({len(line) for line in lines[2:8]}) == 1
-    assert lines[-1] == "couplings@round1 (unipc, 20 steps): 2.50"
+    assert lines[-1] == "couplings@round1 (unipc, 20 steps): 2.50 [2.25, 2.75]"
 
 
 def test_an_adaptive_solver_has_its_own_column_place_and_viewer_position(tmp_path: Path) -> None:
