@@ -140,7 +140,7 @@ def test_solvers_are_given_by_name_or_with_their_settings() -> None:
         "num_steps": [1, 2],
         "student_solvers": [
             "euler",
-            {"name": "rk4", "num_steps": [3]},
+            {"name": "rk4", "num_steps": [3], "num_samples": 3 * content["evaluate"]["num_samples"]},
             {"name": "heun", "grid": [0, 0.5, 1]},
             {"name": "dopri5", "rtol": 1e-4, "atol": 1e-5},
         ],
@@ -154,7 +154,8 @@ def test_solvers_are_given_by_name_or_with_their_settings() -> None:
         ("heun-given", 2),
         ("dopri5-0.0001", None),
     ]
-    assert [evaluate.seeds(solver) for solver in solvers] == [(0, 1, 2), (0,), (0,), (0,), (0,)]
+    counts = [count for _, count in evaluate.cells(teacher=False)]
+    assert counts == 2 * [evaluate.num_samples] + [3 * evaluate.num_samples] + 2 * [evaluate.num_samples]
 
 
 @pytest.mark.parametrize(

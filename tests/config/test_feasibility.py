@@ -44,7 +44,7 @@ def changed(preset: str, changes: dict[str, Any]) -> dict[str, Any]:
         ("evaluate.kernel_distance.subset_size", 200, 201, "more than evaluate.num_samples"),
         ("evaluate.grid_images", 200, 201, "more than num_samples"),
         ("evaluate.neighbours.k", 99, 100, "must be more than k"),
-        ("evaluate.seed", 2**64 - 2, 2**64 - 1, "largest seed"),
+        ("evaluate.seed", 2**64 - 1, 2**64, "less than or equal"),
         ("rounds.round1.train.heldout_items", 499, 500, "holds out 500 of 500 pairs"),
         ("rounds.round1.couplings.drop_farthest_share", 0.872, 0.874, "round1.couplings.*found 63"),
         ("distill.heldout_items", 499, 500, "distill.heldout_items holds out 500 of 500"),

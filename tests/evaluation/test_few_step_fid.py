@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers.sweep_setting import EXTRACTOR, comparable, few_step_fid, reference, run_sweep
+from helpers.sweep_setting import comparable, few_step_fid, reference, run_sweep
 
 from pipeline.config.solver import SolverConfig
 from pipeline.evaluation.few_step_fid import FewStepFid
@@ -33,11 +33,9 @@ def test_other_noises_give_another_value_and_the_same_ones_the_same_in_batches_o
     folder: Path, runtime
 ) -> None:
     sampler, real = load_sampler(folder / "student", runtime), reference(folder, runtime)
-    first = FewStepFid(EXTRACTOR, real, stream_key("training", 0), 20, 8)(sampler, TWO_STEPS)
-    assert FewStepFid(EXTRACTOR, real, stream_key("training", 0), 20, 3)(sampler, TWO_STEPS) == pytest.approx(
-        first, rel=1e-4
-    )
-    other = FewStepFid(EXTRACTOR, real, stream_key("evaluation", 0), 20, 8)(sampler, TWO_STEPS)
+    first = FewStepFid(real, stream_key("training", 0), 20, 8)(sampler, TWO_STEPS)
+    assert FewStepFid(real, stream_key("training", 0), 20, 3)(sampler, TWO_STEPS) == pytest.approx(first, rel=1e-4)
+    other = FewStepFid(real, stream_key("evaluation", 0), 20, 8)(sampler, TWO_STEPS)
     assert abs(other / first - 1) > 1e-3
 
 
@@ -45,6 +43,6 @@ def test_images_that_are_not_finite_are_refused(folder: Path, runtime) -> None:
     sampler = load_sampler(folder / "student", runtime)
     with torch.no_grad():
         next(sampler.network.parameters()).fill_(torch.nan)
-    fid_of = FewStepFid(EXTRACTOR, reference(folder, runtime), stream_key("training", 0), 20, 8)
+    fid_of = FewStepFid(reference(folder, runtime), stream_key("training", 0), 20, 8)
     with pytest.raises(StraightflowError, match="finite images"):
         fid_of(sampler, TWO_STEPS)

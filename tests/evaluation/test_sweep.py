@@ -83,7 +83,7 @@ def test_more_samples_are_measured_as_the_mean_over_chunks_and_all_at_once(folde
     assert chunked.fid_low is not None
     assert chunked.fid_low < chunked.fid
     assert whole.kid == chunked.kid
-    with pytest.raises(ValueError, match="no multiple of evaluate.num_samples"):
+    with pytest.raises(ValueError, match="no multiple of evaluate"):
         config(student_solvers=[{"name": "euler", "num_samples": 100}])
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.small_image_results import image_row
 from safetensors.numpy import save_file
 
 from pipeline.metrics.image_row import ImageRow
@@ -90,14 +91,12 @@ def test_arrays_are_finite(tmp_path: Path) -> None:
 
 
 def row(**changes: object) -> ImageRow:
-    common = {"model": "a", "solver": "euler", "num_steps": 1, "nfe": 1.0, "fid": 2.0, "features": "classifier"}
-    rest = {"num_samples": 10, "reference": "train", "seed": 0, "seconds_per_1000": None}
-    return ImageRow(**{**common, **rest, **changes})  # type: ignore[arg-type]
+    return image_row(**({"model": "a"} | changes))
 
 
 @pytest.mark.parametrize(
     "changes",
-    [{"num_steps": 0}, {"num_steps": 10**30}, {"nfe": -1.0}, {"num_samples": 0}, {"num_seeds": 0}, {"fid_std": -1.0}],
+    [{"num_steps": 0}, {"num_steps": 10**30}, {"nfe": -1.0}, {"num_samples": 0}, {"num_chunks": 0}, {"kid_std": -1.0}],
 )
 def test_a_row_with_a_number_that_cannot_be_is_refused(tmp_path: Path, changes: dict[str, object]) -> None:
     path = tmp_path / "few_step.csv"

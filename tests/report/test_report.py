@@ -40,7 +40,7 @@ def run_on_points(root: Path) -> Config:
     params = composed("preset=toy_smoke", "data.source=two_moons")
     params["evaluate"]["models"] = ["flow"]
     del params["rounds"]["round2"]
-    couplings = {"row": asdict(point_row("couplings@round1", "dopri5-0.001", None, None)), "num_pairs": 300}
+    couplings = {"rows": [asdict(point_row("couplings@round1", "dopri5-0.001", None, None))], "num_pairs": 300}
     model = asdict(point_model("flow")) | {"device": "1 x CPU", "precision": "fp32"}
     for path, content in (("couplings/round1/quality.json", couplings), ("metrics/evaluate/flow.json", model)):
         (root / path).parent.mkdir(parents=True)

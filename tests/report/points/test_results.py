@@ -23,7 +23,7 @@ COUPLINGS = point_row("couplings@round1", "dopri5-0.001", None, None)
 def outputs(tmp_path: Path) -> None:
     """Those of a run in ``tmp_path``."""
     for path, content in (
-        ("couplings/round1/quality.json", {"row": asdict(COUPLINGS), "num_pairs": 300}),
+        ("couplings/round1/quality.json", {"rows": [asdict(COUPLINGS)], "num_pairs": 300}),
         ("metrics/evaluate/flow.json", asdict(point_model("flow")) | {"device": "1 x CPU", "precision": "fp32"}),
     ):
         (tmp_path / path).parent.mkdir(parents=True)
