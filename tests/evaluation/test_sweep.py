@@ -154,7 +154,8 @@ def test_two_processes_measure_what_one_does_to_the_bit(folder: Path, runtime) -
     shutil.rmtree(folder / "references")
     launch("sweep_setting.py", folder, 2)
     # Each wrote its own file, and was refused if there were not two.
-    assert [json.loads((folder / f"found-{index}.json").read_text()) for index in (0, 1)] == [one, one]
+    expected = json.loads(json.dumps(one))
+    assert [json.loads((folder / f"found-{index}.json").read_text()) for index in (0, 1)] == 2 * [expected]
 
 
 def test_images_that_are_not_finite_are_named_and_finished_cells_stay(folder: Path, runtime, monkeypatch) -> None:
