@@ -76,9 +76,9 @@ def parse_csv(text: str, kind: type[Loaded], origin: str) -> tuple[Loaded, ...]:
         lines: list[dict[str, Any]] = [{key: value or None for key, value in line.items()} for line in reader]
         if any(_MORE in line for line in lines):
             raise ValueError("a line of more fields than there are columns")
-        if any(_FEWER in line.values() for line in lines):
-            raise ValueError("a line of fewer fields than there are columns")
         absent = [name for name in _required(kind) if name not in columns]
+        if not absent and any(_FEWER in line.values() for line in lines):
+            raise ValueError("a line of fewer fields than there are columns")
         if absent and not lines:
             raise ValueError(f"no column {', '.join(absent)}")
         return parse_lines(lines, kind)

@@ -94,7 +94,7 @@ def test_bytes_that_are_no_text_are_no_run(tmp_path: Path) -> None:
     git(tmp_path, "add", "-A")
     git(tmp_path, "commit", "-qm", "run")
     for name, repository in ((str(tmp_path), Path()), ("HEAD", tmp_path)):
-        with pytest.raises(StraightflowError, match="fewer fields than there are columns"):
+        with pytest.raises(StraightflowError, match="Field required"):
             load_run(name, repository)
 
 
