@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from pydantic import TypeAdapter
 
 from pipeline.config.evaluation import EvaluateConfig
 from pipeline.config.graph import Config
@@ -31,7 +30,7 @@ from pipeline.models.sampler import Sampler
 from pipeline.system.atomic import write_json
 from pipeline.system.fingerprint import fingerprint_json
 from pipeline.system.progress import Progress
-from pipeline.system.whole_files import read_json
+from pipeline.system.typed_content import read_typed, require_possible
 
 TRAJECTORIES = "trajectories.json"
 
@@ -55,7 +54,7 @@ class ImageMeasure:
     def couplings_rows(self, round_name: str, store: CouplingStore) -> tuple[ImageRow, ...]:
         """The rows of a store's images, measured in the same way as a model's, on as many chunks as it has."""
         solver = store.manifest.solver
-        return tuple(
+        rows = tuple(
             ImageRow(
                 model=f"{COUPLINGS_PREFIX}{round_name}",
                 solver=solver.label,
@@ -68,12 +67,13 @@ class ImageMeasure:
             for reference, qualities in zip(self.references, self._qualities(store), strict=True)
             for quality in qualities
         )
+        return tuple(require_possible(row, f"the measures of {row.model}") for row in rows)
 
     def evaluate(self, sampler: Sampler, model: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Rows and trajectories, and the first images of each cell, uint8, (num, C, H, W)."""
         found = sweep(sampler, model, self.config, self.references, self.cells, code=self.code)
         trajectories = self._trajectories(sampler)
-        rows = [asdict(row) for row in found.rows]
+        rows = [asdict(require_possible(row, f"the measures of {model}")) for row in found.rows]
         return {"model": model, "rows": rows, "trajectories": asdict(trajectories)}, found.images
 
     def _trajectories(self, sampler: Sampler) -> TrajectoryRecord:
@@ -81,12 +81,12 @@ class ImageMeasure:
         settings, runtime = self.config.straightness.model_dump(mode="json"), sampler.runtime
         inputs = [sampler.fingerprint, runtime.precision, str(runtime.device.type), self.config.seed, settings]
         place = self.cells / f"trajectories-{fingerprint_json([inputs, dict(self.code)])[:16]}"
-        if runtime.is_main and not is_kept(place):
+        if runtime.is_main and not is_kept(place, _read_trajectories):
             record = measure_model_trajectories(sampler, self.config)
             with keeping(place) as temporary:
                 write_json(temporary / TRAJECTORIES, asdict(record))
         runtime.accelerator.wait_for_everyone()
-        return TypeAdapter(TrajectoryRecord).validate_python(read_json(place / TRAJECTORIES))
+        return _read_trajectories(place)
 
     def _qualities(self, store: CouplingStore) -> tuple[tuple[Quality, ...], ...]:
         """Metrics of a store's first images, in chunks as large as a model's; of all if there are fewer."""
@@ -115,6 +115,10 @@ class ImageMeasure:
         )
         progress.advance(len(indices))
         return measured
+
+
+def _read_trajectories(place: Path) -> TrajectoryRecord:
+    return read_typed(place / TRAJECTORIES, TrajectoryRecord)
 
 
 def open_image_measure(

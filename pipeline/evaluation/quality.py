@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from pipeline.config.evaluation import EvaluateConfig
+from pipeline.config.section import FiniteFloat, NonNegativeFloat, UnitFloat
 from pipeline.data.order import evenly_spaced
 from pipeline.evaluation.blocks import BlockMeasures
 from pipeline.evaluation.reference import MEMORISATION_IMAGES, Reference
@@ -16,29 +17,32 @@ from pipeline.metrics.kernel_distance import kernel_distance
 from pipeline.metrics.moments import Moments, merge_moments
 from pipeline.metrics.neighbours import nearest_distances, neighbour_measures
 from pipeline.metrics.uncertainty import jackknife
+from pipeline.system.typed_content import NO_OTHER_KEYS
 
 
 @dataclass(frozen=True)
 class Quality:
     """Metrics of one set of images by one kind of features, as in :class:`pipeline.metrics.image_row.ImageRow`."""
 
-    num_samples: int
-    num_chunks: int
-    fid: float
-    fid_low: float | None
-    fid_high: float | None
-    fid_infinity: float | None
-    fid_infinity_low: float | None
-    fid_infinity_high: float | None
-    fid_heldout: float | None
-    kid: float
-    precision: float
-    recall: float
-    density: float
-    coverage: float
-    neighbour_samples: int
-    nearest_train_ratio: float | None
-    fid_deviations: tuple[float, ...]
+    __pydantic_config__ = NO_OTHER_KEYS
+
+    num_samples: PositiveInt
+    num_chunks: PositiveInt
+    fid: NonNegativeFloat
+    fid_low: FiniteFloat | None
+    fid_high: FiniteFloat | None
+    fid_infinity: FiniteFloat | None
+    fid_infinity_low: FiniteFloat | None
+    fid_infinity_high: FiniteFloat | None
+    fid_heldout: NonNegativeFloat | None
+    kid: FiniteFloat
+    precision: UnitFloat
+    recall: UnitFloat
+    density: NonNegativeFloat
+    coverage: UnitFloat
+    neighbour_samples: PositiveInt
+    nearest_train_ratio: NonNegativeFloat | None
+    fid_deviations: tuple[FiniteFloat, ...]
 
 
 def measure_quality(
