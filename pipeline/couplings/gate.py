@@ -9,12 +9,12 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from pipeline.config.couplings import CouplingsConfig, GateConfig
+from pipeline.couplings.check_record import CouplingsCheck
 from pipeline.couplings.manifest import MAKE_AGAIN, Manifest
 from pipeline.couplings.reintegration import Reintegration, reintegrate
 from pipeline.couplings.store import CouplingStore
@@ -23,27 +23,6 @@ from pipeline.system.errors import StraightflowError
 from pipeline.system.progress import Progress
 
 _CHUNK = 4096
-
-
-@dataclass(frozen=True)
-class CouplingsCheck:
-    """What the gate measured.
-
-    Attributes:
-        num_pairs: Pairs trained on.
-        num_dropped: Pairs left out by the pair filter.
-        clipped_fraction: Share of image entries clearly outside [-1, 1] before storing.
-        transport_cost_per_dim: Mean ‖x_1 - x_0‖²/d over all pairs, d = C·H·W.
-        reintegration_error: As in :class:`pipeline.couplings.reintegration.Reintegration`.
-        inversion_error: As there.
-    """
-
-    num_pairs: int
-    num_dropped: int
-    clipped_fraction: float
-    transport_cost_per_dim: float
-    reintegration_error: float | None
-    inversion_error: float | None
 
 
 def check_couplings(

@@ -9,8 +9,9 @@ import numpy as np
 
 from pipeline.config.data import DataConfig
 from pipeline.data.image_source import FoundImages, find_images
+from pipeline.data.info import write_info
 from pipeline.data.sample_set import is_sample_set
-from pipeline.system.atomic import atomic_folder, write_json
+from pipeline.system.atomic import atomic_folder
 from pipeline.system.errors import StraightflowError
 from pipeline.system.progress import Progress
 
@@ -43,7 +44,7 @@ def prepare_images(config: DataConfig, folder: Path) -> None:
         }
         if source.class_names is not None:
             info["class_names"] = list(source.class_names)
-        write_json(temporary / "info.json", info)
+        write_info(temporary, info)
 
 
 def _write_images(path: Path, images: FoundImages, config: DataConfig, task: str, digest: hashlib._Hash) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from pydantic import TypeAdapter
 
 from pipeline.config.evaluation import EvaluateConfig
 from pipeline.config.graph import Config
@@ -31,7 +30,7 @@ from pipeline.models.runtime import Runtime
 from pipeline.models.sampler import Sampler
 from pipeline.system.atomic import write_json
 from pipeline.system.fingerprint import fingerprint_json
-from pipeline.system.whole_files import read_json
+from pipeline.system.typed_content import read_typed, require_possible
 
 TRAJECTORIES = "trajectories.json"
 
@@ -57,7 +56,7 @@ class ImageMeasure:
     def couplings_row(self, round_name: str, store: CouplingStore) -> ImageRow:
         """The row of a store's images, measured in the same way as a model's."""
         solver, num_samples = store.manifest.solver, min(len(store), self.config.num_samples)
-        return ImageRow(
+        row = ImageRow(
             model=f"{COUPLINGS_PREFIX}{round_name}",
             solver=solver.label,
             num_steps=solver.num_steps,
@@ -69,12 +68,13 @@ class ImageMeasure:
             seconds_per_1000=None,
             **asdict(self._quality(store, num_samples)),
         )
+        return require_possible(row, f"the measures of {row.model}")
 
     def evaluate(self, sampler: Sampler, model: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Rows and trajectories, and the first images of each cell, uint8, (num, C, H, W)."""
         found = sweep(sampler, model, self.config, self.extractor, self.reference, self.cells, code=self.code)
         trajectories = self._trajectories(sampler)
-        rows = [asdict(row) for row in found.rows]
+        rows = [asdict(require_possible(row, f"the measures of {model}")) for row in found.rows]
         return {"model": model, "rows": rows, "trajectories": asdict(trajectories)}, found.images
 
     def _trajectories(self, sampler: Sampler) -> TrajectoryRecord:
@@ -82,12 +82,12 @@ class ImageMeasure:
         settings, runtime = self.config.straightness.model_dump(mode="json"), sampler.runtime
         inputs = [sampler.fingerprint, runtime.precision, str(runtime.device.type), self.config.seed, settings]
         place = self.cells / f"trajectories-{fingerprint_json([inputs, dict(self.code)])[:16]}"
-        if runtime.is_main and not is_kept(place):
+        if runtime.is_main and not is_kept(place, _read_trajectories):
             record = measure_model_trajectories(sampler, self.config)
             with keeping(place) as temporary:
                 write_json(temporary / TRAJECTORIES, asdict(record))
         runtime.accelerator.wait_for_everyone()
-        return TypeAdapter(TrajectoryRecord).validate_python(read_json(place / TRAJECTORIES))
+        return _read_trajectories(place)
 
     def _quality(self, store: CouplingStore, num_samples: int) -> Quality:
         """Metrics of the first ``num_samples`` images of a store."""
@@ -108,6 +108,10 @@ class ImageMeasure:
             for indices in blocks
         ]
         return measure_quality(measured, reference, config)
+
+
+def _read_trajectories(place: Path) -> TrajectoryRecord:
+    return read_typed(place / TRAJECTORIES, TrajectoryRecord)
 
 
 def open_image_measure(

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from pipeline.config.evaluation import EvaluateConfig
+from pipeline.config.section import FiniteFloat, NonNegativeFloat, UnitFloat
 from pipeline.data.order import evenly_spaced
 from pipeline.evaluation.blocks import BlockMeasures
 from pipeline.evaluation.reference import MEMORISATION_IMAGES, Reference
@@ -16,22 +17,25 @@ from pipeline.metrics.kernel_distance import kernel_distance
 from pipeline.metrics.moments import merge_moments
 from pipeline.metrics.neighbours import nearest_distances, neighbour_measures
 from pipeline.metrics.uncertainty import distance_at_infinity, jackknife_std
+from pipeline.system.typed_content import NO_OTHER_KEYS
 
 
 @dataclass(frozen=True)
 class Quality:
     """Metrics of one set of images, as in :class:`pipeline.metrics.image_row.ImageRow`."""
 
-    fid: float
-    fid_std: float
-    fid_infinity: float | None
-    fid_heldout: float | None
-    kid: float
-    precision: float
-    recall: float
-    density: float
-    coverage: float
-    nearest_train_ratio: float | None
+    __pydantic_config__ = NO_OTHER_KEYS
+
+    fid: NonNegativeFloat
+    fid_std: NonNegativeFloat
+    fid_infinity: FiniteFloat | None
+    fid_heldout: NonNegativeFloat | None
+    kid: FiniteFloat
+    precision: UnitFloat
+    recall: UnitFloat
+    density: NonNegativeFloat
+    coverage: UnitFloat
+    nearest_train_ratio: NonNegativeFloat | None
 
 
 def measure_quality(blocks: Sequence[BlockMeasures], reference: Reference, config: EvaluateConfig) -> Quality:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
 from pipeline.config.evaluation import EvaluateConfig
 from pipeline.config.graph import Config
@@ -22,6 +22,7 @@ from pipeline.metrics.frechet import FrechetReference
 from pipeline.metrics.moments import Moments
 from pipeline.metrics.neighbours import nearest_distances
 from pipeline.models.runtime import Runtime
+from pipeline.system.array_files import read_arrays
 from pipeline.system.code import NO_CODE
 from pipeline.system.errors import StraightflowError
 from pipeline.system.fingerprint import fingerprint_json
@@ -146,7 +147,7 @@ def open_reference(
     for name, images in (("train", train), ("heldout", heldout)):
         inputs = [images.fingerprint, name, extractor.name, extractor.fingerprint, num_features_kept, dict(code)]
         paths[name] = folder / f"{name}-{fingerprint_json(inputs)[:16]}"
-        if runtime.is_main and not is_kept(paths[name]):
+        if runtime.is_main and not is_kept(paths[name], _load):
             _measure(images, extractor, num_features_kept, batch_size, paths[name])
     runtime.accelerator.wait_for_everyone()
     moments, features = _load(paths[split])
@@ -172,5 +173,14 @@ def _measure(images: SampleSet, extractor: FeatureExtractor, num_kept: int, batc
 
 
 def _load(place: Path) -> tuple[Moments, np.ndarray]:
-    content = load_file(place / STATISTICS)
-    return Moments(int(content["count"][0]), content["mean"], content["scatter"]), content["features"]
+    """Moments of all features, and the features kept; OSError or ValueError where the folder holds something else."""
+    content = read_arrays(place / STATISTICS)
+    if content.keys() != {"mean", "scatter", "features", "count"}:
+        raise ValueError(f"{', '.join(sorted(content))} in {STATISTICS}")
+    count, mean, scatter, features = (content[name] for name in ("count", "mean", "scatter", "features"))
+    width = mean.size
+    if (count.shape, mean.shape, scatter.shape, features.shape[1:]) != ((1,), (width,), (width, width), (width,)):
+        raise ValueError(f"features of several widths in {STATISTICS}")
+    if count[0] < 1 or len(features) > count[0] or (np.diag(scatter) < 0).any():
+        raise ValueError(f"a count or a variance that cannot be in {STATISTICS}")
+    return Moments(int(count[0]), mean, scatter), features

@@ -30,13 +30,14 @@ class FrechetReference:
         self._factor = _factor(covariance)
 
     def distance(self, generated: Moments) -> float:
-        """‖μ_a - μ_b‖² + Tr(Σ_a + Σ_b - 2 (Σ_a Σ_b)^{1/2}), ≥ 0 up to rounding."""
+        """‖μ_a - μ_b‖² + Tr(Σ_a + Σ_b - 2 (Σ_a Σ_b)^{1/2}), ≥ 0."""
         covariance = _at_least_two(generated).covariance
         product = self._factor.T @ covariance @ self._factor
         eigenvalues = eigvalsh(product, overwrite_a=True, check_finite=False)
         root_trace = float(np.sqrt(eigenvalues.clip(min=0)).sum())
         offset = generated.mean - self.moments.mean
-        return float(offset @ offset + np.trace(covariance) + self._trace - 2 * root_trace)
+        # Rounding can take it below 0 where the two are equal; NumPy's maximum keeps NaN.
+        return float(np.maximum(offset @ offset + np.trace(covariance) + self._trace - 2 * root_trace, 0))
 
 
 def frechet_distance(a: Moments, b: Moments) -> float:

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated, Self
 
-from pipeline.config.section import NonNegativeFloat, PositiveInt
+from pydantic import Field, model_validator
+
+from pipeline.config.section import FiniteFloat, NonNegativeFloat, PositiveInt, Seed, UnitFloat, one_of
 from pipeline.metrics.row import Row
+
+SplitName = Annotated[str, one_of(("train", "heldout"))]
+FeaturesName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
 
 
 @dataclass(frozen=True)
@@ -34,21 +40,32 @@ class ImageRow(Row):
             well below 1 if training images are memorised; None if held-out images are copies of training images.
     """
 
-    fid: float
-    features: str
+    fid: NonNegativeFloat
+    features: FeaturesName
     num_samples: PositiveInt
-    reference: str
-    seed: int
-    seconds_per_1000: float | None
-    nfe_std: float | None = None
-    peak_memory_mib: float | None = None
+    reference: SplitName
+    seed: Seed
+    seconds_per_1000: NonNegativeFloat | None
+    nfe_std: NonNegativeFloat | None = None
+    peak_memory_mib: NonNegativeFloat | None = None
     fid_std: NonNegativeFloat | None = None
     num_seeds: PositiveInt = 1
-    fid_infinity: float | None = None
-    fid_heldout: float | None = None
-    kid: float | None = None
-    precision: float | None = None
-    recall: float | None = None
-    density: float | None = None
-    coverage: float | None = None
-    nearest_train_ratio: float | None = None
+    fid_infinity: FiniteFloat | None = None
+    fid_heldout: NonNegativeFloat | None = None
+    kid: FiniteFloat | None = None
+    precision: UnitFloat | None = None
+    recall: UnitFloat | None = None
+    density: NonNegativeFloat | None = None
+    coverage: UnitFloat | None = None
+    nearest_train_ratio: NonNegativeFloat | None = None
+
+    @model_validator(mode="after")
+    def _sampling_is_of_models(self) -> Self:
+        sampling = {"seconds_per_1000": self.seconds_per_1000, "nfe_std": self.nfe_std}
+        sampling["peak_memory_mib"] = self.peak_memory_mib
+        given = [name for name, value in sampling.items() if value is not None]
+        if self.is_couplings and given:
+            raise ValueError(f"{given[0]}: {sampling[given[0]]} of couplings, which are not sampled")
+        if self.num_steps is not None and self.nfe_std:
+            raise ValueError(f"nfe_std: {self.nfe_std}, where all samples take the same fixed steps")
+        return self

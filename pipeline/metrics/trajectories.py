@@ -40,7 +40,8 @@ def measure_trajectories(field: Field, x_0: torch.Tensor, times: Sequence[float]
         previous = velocity
         x = x + (end - start) * velocity.to(x.dtype)
     square_of_mean = mean_velocity.square().flatten(1).sum(dim=1)
-    absolute = float((mean_square - square_of_mean).mean())
+    # A variance: rounding can take it below 0 on straight trajectories; clamping keeps NaN.
+    absolute = float((mean_square - square_of_mean).mean().clamp(min=0))
     found_x_0 = euler(field, x, tuple(reversed(times))).x
     return TrajectoryMeasures(
         straightness=absolute,

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pipeline.config.section import NonNegativeFloat, PositiveInt, Seed
+from pipeline.system.typed_content import NO_OTHER_KEYS
+
 
 @dataclass(frozen=True)
 class TrajectoryMeasures:
@@ -18,12 +21,14 @@ class TrajectoryMeasures:
         one_step_rmse: Root mean square difference of the images of one Euler step and of the whole grid, same noise.
     """
 
-    straightness: float
-    straightness_normalised: float
-    turning_radians: float
-    transport_cost_per_dim: float
-    inversion_rmse: float
-    one_step_rmse: float
+    __pydantic_config__ = NO_OTHER_KEYS
+
+    straightness: NonNegativeFloat
+    straightness_normalised: NonNegativeFloat
+    turning_radians: NonNegativeFloat
+    transport_cost_per_dim: NonNegativeFloat
+    inversion_rmse: NonNegativeFloat
+    one_step_rmse: NonNegativeFloat
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,6 @@ class TrajectoryRecord(TrajectoryMeasures):
         seed: Seed of their noise.
     """
 
-    num_samples: int
-    num_steps: int
-    seed: int
+    num_samples: PositiveInt
+    num_steps: PositiveInt
+    seed: Seed

@@ -66,6 +66,8 @@ def write_run(root: Path, channels: int = 1) -> None:
     put("data/images/info.json", data | {"num_train": 1617, "num_heldout": 180, "fingerprint": "0"})
     put("metrics/classifier.json", {"accuracy_heldout": 0.98})
     (root / "metrics/training").mkdir()
+    header = "step,loss,learning_rate"
+    (root / "metrics/training/teacher.csv").write_text(header + "\n")  # of a pretrained one
     for model in ("round1", "distilled"):
         lines = [f"{step},{1 / step},0.001" for step in range(50, 1050, 50)]
-        (root / f"metrics/training/{model}.csv").write_text("\n".join(["step,loss,learning_rate", *lines]) + "\n")
+        (root / f"metrics/training/{model}.csv").write_text("\n".join([header, *lines]) + "\n")

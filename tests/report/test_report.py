@@ -41,13 +41,15 @@ def run_on_points(root: Path) -> Config:
     params["evaluate"]["models"] = ["flow"]
     del params["rounds"]["round2"]
     couplings = {"row": asdict(point_row("couplings@round1", "dopri5-0.001", None, None)), "num_pairs": 300}
-    model = asdict(point_model("flow")) | {"device": "1 x CPU", "precision": "fp32"}
+    couplings |= {"transport_cost_per_dim": 1.0, "source": "flow"}
+    model = asdict(point_model("flow"))
     for path, content in (("couplings/round1/quality.json", couplings), ("metrics/evaluate/flow.json", model)):
         (root / path).parent.mkdir(parents=True)
         (root / path).write_text(json.dumps(content))
     times = np.linspace(0, 1, 5, dtype=np.float32)
-    paths = independent_paths(TOYS["two_moons"], STANDARD_NOISE, times, 200)
-    ends = {samples_key(*cell): np.ascontiguousarray(paths[:, -1]) for cell in (("euler", 1), ("dopri5-0.001", None))}
+    paths = independent_paths(TOYS["two_moons"], STANDARD_NOISE, times, 300)
+    cells = (("euler", 1), ("euler", 2), ("dopri5-0.001", None))
+    ends = {samples_key(*cell): np.ascontiguousarray(paths[:, -1]) for cell in cells}
     (root / "samples").mkdir()
     save_file({"times": times, "trajectories": paths, **ends}, root / "samples/flow.safetensors")
     return Config.model_validate(params)

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Literal
 
+from pydantic import Field
+
+from pipeline.config.data import IMAGE_SOURCES
 from pipeline.config.graph import DISTILLED, TEACHER
+from pipeline.config.section import ModelName, NonNegativeFloat, PositiveInt, UnitFloat, one_of
+from pipeline.couplings.check_record import CouplingsCheck
+from pipeline.data.info import Channels, DataInfo
 from pipeline.metrics.image_row import ImageRow
 from pipeline.metrics.trajectory_measures import TrajectoryRecord
-from pipeline.report.few_step_csv import require_cells
-from pipeline.report.reading import load_csv, load_json
+from pipeline.report.owners import require_couplings, require_model
+from pipeline.report.reading import load_csv, load_json, unreadable
+from pipeline.system.typed_content import NO_OTHER_KEYS
 
 
 @dataclass(frozen=True)
@@ -25,64 +34,55 @@ class ModelResult:
         precision: Autocast type of network calls.
     """
 
-    model: str
+    __pydantic_config__ = NO_OTHER_KEYS
+
+    model: ModelName
     rows: tuple[ImageRow, ...]
     trajectories: TrajectoryRecord
-    device: str
-    precision: str
+    device: Annotated[str, Field(min_length=1)]
+    precision: Literal["fp32", "bf16"]
 
 
-@dataclass(frozen=True)
-class CouplingsResult:
+@dataclass(frozen=True, kw_only=True)
+class CouplingsResult(CouplingsCheck):
     """Content of ``couplings/<round>/quality.json``.
 
     Attributes:
         row: The cell of the couplings, with their FID.
-        transport_cost_per_dim: Mean of (x_1 - x_0)² over pairs and dimensions.
-        num_pairs: Pairs in the store.
         source: Model whose ODE made them.
-        clipped_fraction: Share of values clearly outside [-1, 1] before storing, in [0, 1]; None if not recorded.
-        num_dropped: Pairs left out by the pair filter.
-        reintegration_error: Mean ‖x̂_1 - x_1‖/‖x_1‖ of pairs sampled again from their noise; None if not recorded.
-        inversion_error: The same for pairs made from images.
     """
 
     row: ImageRow
-    transport_cost_per_dim: float
-    num_pairs: int
-    source: str
-    clipped_fraction: float | None = None
-    num_dropped: int = 0
-    reintegration_error: float | None = None
-    inversion_error: float | None = None
+    source: ModelName
 
 
-@dataclass(frozen=True)
-class DataResult:
-    """The part of ``data/images/info.json`` that the report shows."""
+@dataclass(frozen=True, kw_only=True)
+class DataResult(DataInfo):
+    """Content of ``data/images/info.json`` of images."""
 
-    source: str
-    location: str | None
-    resolution: int
-    channels: int
-    num_train: int
-    num_heldout: int
+    source: Annotated[str, one_of(IMAGE_SOURCES)]
+    resolution: PositiveInt
+    channels: Channels
+    num_train: PositiveInt
+    num_heldout: PositiveInt
 
 
 @dataclass(frozen=True)
 class LossPoint:
-    """One point of a learning curve."""
+    """One point of a learning curve: the columns of ``metrics/training/<model>.csv`` that the report shows."""
 
-    step: int
-    loss: float
-    learning_rate: float
+    step: PositiveInt
+    loss: NonNegativeFloat
+    learning_rate: NonNegativeFloat
 
 
 @dataclass(frozen=True)
 class ClassifierResult:
     """Content of ``metrics/classifier.json``; the accuracy is None where no classifier was trained."""
 
-    accuracy_heldout: float | None = None
+    __pydantic_config__ = NO_OTHER_KEYS
+
+    accuracy_heldout: UnitFloat | None
 
 
 @dataclass(frozen=True)
@@ -122,20 +122,37 @@ def load_results(root: Path, models: Sequence[str], rounds: Sequence[str]) -> Re
         StraightflowError: If a file is missing or does not hold what its stage writes.
     """
     curves = {name: _load_losses(root / f"metrics/training/{name}.csv") for name in (TEACHER, *rounds, DISTILLED)}
-    return Results(
+    results = Results(
         models=tuple(_load_model(root / f"metrics/evaluate/{name}.json", name) for name in models),
-        couplings={name: load_json(root / f"couplings/{name}/quality.json", CouplingsResult) for name in rounds},
+        couplings={name: _load_couplings(root / f"couplings/{name}/quality.json", name) for name in rounds},
         losses={name: curve for name, curve in curves.items() if curve},
         data=load_json(root / "data/images/info.json", DataResult),
         classifier=load_json(root / "metrics/classifier.json", ClassifierResult),
     )
+    if results.classifier.accuracy_heldout is None and any(row.features == "classifier" for row in results.rows):
+        problem = ValueError("accuracy_heldout: None, where rows were measured with classifier features")
+        raise unreadable(root / "metrics/classifier.json", problem)
+    return results
 
 
 def _load_model(path: Path, name: str) -> ModelResult:
     result = load_json(path, ModelResult)
-    require_cells(result.rows, str(path), model=name)
+    require_model(result.model, result.rows, str(path), name)
+    return result
+
+
+def _load_couplings(path: Path, name: str) -> CouplingsResult:
+    result = load_json(path, CouplingsResult)
+    require_couplings(result.row, result.num_pairs, str(path), name)
     return result
 
 
 def _load_losses(path: Path) -> tuple[LossPoint, ...]:
-    return load_csv(path, LossPoint) if path.is_file() else ()
+    """The curve at ``path``, which has no points for a pretrained teacher."""
+    curve = load_csv(path, LossPoint)
+    if not curve and path.stem != TEACHER:
+        raise unreadable(path, ValueError("no lines"))
+    steps = [point.step for point in curve]
+    if any(later <= earlier for earlier, later in itertools.pairwise(steps)):
+        raise unreadable(path, ValueError("step: a number that is not above that of the line before"))
+    return curve
