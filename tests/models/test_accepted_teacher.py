@@ -147,11 +147,11 @@ REFUSED: dict[str, tuple[Callable[[Path], None], str]] = {
     ),
     "index of a tensor that is in no shard": (
         lambda folder: shard(folder, lambda where: where | {"conv_in.gone": "shard-0.safetensors"}),
-        r"conv_in\.gone of shard-0\.safetensors in the index alone, 1 such",
+        r"conv_in\.gone of shard-0\.safetensors only in the index, 1 such",
     ),
     "index that leaves tensors out": (
         lambda folder: shard(folder, lambda where: {key: where[key] for key in where if key != "conv_in.bias"}),
-        r"conv_in\.bias of shard-0\.safetensors in the file alone, 1 such",
+        r"conv_in\.bias of shard-0\.safetensors only in the file, 1 such",
     ),
     "index of a shard that is not there": (
         lambda folder: shard(folder, lambda where: where | {"conv_in.bias": "shard-7.safetensors"}), "shard-7"
