@@ -6,6 +6,7 @@ from pathlib import Path
 
 from diffusers import ModelMixin
 
+from pipeline.config.couplings import start_problem
 from pipeline.config.graph import DISTILLED, Config
 from pipeline.config.solver import SolverConfig
 from pipeline.config.training import DistillConfig, FlowTrainingConfig
@@ -62,11 +63,12 @@ def _starting_student(name: str, start: Path, store: CouplingStore, dropout: flo
     """The network of ``start`` as a student of ``store``: with its classes, its noise and the configured dropout."""
     accepted, opened = open_model(start)
     network, classes = starting_network(opened), accepted.num_classes
-    if classes != store.manifest.num_classes:
+    problem = start_problem(classes, store.manifest.num_classes)
+    if problem is not None:
         raise StraightflowError(
-            expected=f"a starting model of {store.manifest.num_classes or 'no'} classes, as its couplings have",
-            found=f"{classes or 'none'} in {start}",
-            mend=f"let {name} start from the model that its couplings come from",
+            expected=f"a model for {name} to start from that has the classes of its couplings",
+            found=f"{start}: {problem}",
+            mend=f"change init of {name}",
         )
     set_dropout(network, dropout)
     set_noise(network, store.manifest.noise)

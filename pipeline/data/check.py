@@ -38,7 +38,7 @@ def check_data(
     previous: dict[str, object],
     *,
     classes_needed_by: str | None = None,
-    require: Callable[[DataFacts], None] = lambda _: None,
+    tell: Callable[[DataFacts], object] = lambda _: None,
 ) -> dict[str, object]:
     """Checks the configured images without decoding them all; points, which are drawn, need no check.
 
@@ -47,8 +47,8 @@ def check_data(
         previous: What this function returned last time; stands in for a hub that does not answer now but did then.
         classes_needed_by: What in the run needs labels, if anything. Of labels on the hub only what their column says
             is checked; their values are when they are read.
-        require: Judges what was found against the rest of the run, by raising a StraightflowError. It is not called
-            for points, which the configuration alone decides, nor for a hub that does not answer.
+        tell: Is called with what was found, for checks of the rest of the run; but not for points, which the
+            configuration alone decides, nor for a hub that does not answer.
 
     Returns:
         What the data stage depends on: source, location and fingerprint, and for local files the numbers of images and
@@ -63,7 +63,7 @@ def check_data(
     if data.space == "points":
         return record | {"fingerprint": None}
     if data.source == "hub":
-        return record | {"fingerprint": _check_on_hub(data, previous, classes_needed_by, require)}
+        return record | {"fingerprint": _check_on_hub(data, previous, classes_needed_by, tell)}
     source = find_images(data)
     for table in source.tables.splits.values():
         for _ in table.decode(table.first_look):
@@ -71,7 +71,7 @@ def check_data(
     if classes_needed_by is not None:
         require_classes(source.train.labels, classes_needed_by)
     labels = source.train.labels
-    require(DataFacts((len(source.train), len(source.heldout)), 0 if labels is None else int(labels.max()) + 1))
+    tell(DataFacts((len(source.train), len(source.heldout)), 0 if labels is None else int(labels.max()) + 1))
     if data.location is None:  # nothing outside of the code and the configuration that could change
         return record | {"fingerprint": None}
     return record | {"fingerprint": _fingerprint(source.files), "content": _content(source)}
@@ -81,9 +81,9 @@ def _check_on_hub(
     data: DataConfig,
     previous: dict[str, object],
     classes_needed_by: str | None,
-    require: Callable[[DataFacts], None],
+    tell: Callable[[DataFacts], object],
 ) -> str:
-    """The newest commit, judged by its metadata; without network the one recorded before, or the newest in the cache."""
+    """The newest commit, judged by its metadata; without network the one recorded, or the newest in the cache."""
     location = str(data.location)
     try:
         revision = hub_revision("dataset", location)
@@ -100,7 +100,7 @@ def _check_on_hub(
     found = read_metadata(data, revision)
     if classes_needed_by is not None and found.num_classes is not None:
         require_classes(np.arange(found.num_classes) if found.num_classes else None, classes_needed_by)
-    require(DataFacts(found.split_sizes, found.num_classes))
+    tell(DataFacts(found.split_sizes, found.num_classes))
     return revision
 
 

@@ -95,9 +95,9 @@ def test_check_records_the_commit_and_says_sizes_before_anything_is_downloaded(o
     config, commit = on_hub
     monkeypatch.setattr(datasets.DatasetBuilder, "download_and_prepare", None)  # which would be called
     found: list[DataFacts] = []
-    assert check_data(config, {}, require=found.append)["fingerprint"] == commit
+    assert check_data(config, {}, tell=found.append)["fingerprint"] == commit
     share = config.model_copy(update={"heldout_split": None, "heldout_share": 0.5, "label_column": None})
-    check_data(share, {}, require=found.append)
+    check_data(share, {}, tell=found.append)
     assert found == [DataFacts((4, 3), None), DataFacts((2, 2), 0)]
 
 
@@ -126,7 +126,7 @@ def test_columns_and_splits_are_judged_by_check_as_by_the_reader(
 def test_parts_of_splits_are_left_to_the_reader(on_hub, tmp_path: Path) -> None:
     config = on_hub[0].model_copy(update={"train_split": "train[:50%]", "heldout_split": "train[50%:]"})
     found: list[DataFacts] = []
-    check_data(config, {}, require=found.append)
+    check_data(config, {}, tell=found.append)
     assert found == [DataFacts(None, None)]
     assert prepared(config, tmp_path / "images") == {number: number % 2 for number in range(4)}
 
@@ -140,7 +140,7 @@ def test_check_knows_from_the_columns_alone_whether_there_are_classes(on_hub, tm
     for split in ("train", "test"):
         datasets.Dataset.from_dict(rows, features=features).to_parquet(tmp_path / f"set/{split}.parquet")
     found: list[DataFacts] = []
-    check_data(config, {}, classes_needed_by="features.name: classifier", require=found.append)
+    check_data(config, {}, classes_needed_by="features.name: classifier", tell=found.append)
     assert found == [DataFacts((4, 4), 3)]
 
 
@@ -163,7 +163,7 @@ def test_the_data_stage_reads_the_commit_that_check_recorded(on_hub, tmp_path: P
     data_stage(config, [])
     assert asked == [commit, commit]
     write_json(paths.DATA_INPUT, {"source": "hub", "location": "another/set", "fingerprint": commit})
-    with pytest.raises(StraightflowError, match="one of .*another/set"):
+    with pytest.raises(StraightflowError, match=r"one of .*another/set"):
         data_stage(config, [])
 
 

@@ -9,15 +9,12 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers import DDPMScheduler
 from helpers.composition import composed
 
 from pipeline.config.graph import Config
 from pipeline.config.loading import parse_config
-from pipeline.models.levels import teacher_levels
-from pipeline.models.pretrained import save_teacher
 from pipeline.system.errors import StraightflowError
-from stages.surroundings import require_levels, require_surroundings
+from stages.surroundings import require_surroundings
 
 
 def config(*overrides: str) -> Config:
@@ -82,12 +79,3 @@ def test_inception_out_of_reach_is_said(tmp_path: Path, monkeypatch: pytest.Monk
 def test_inception_needs_as_many_samples_as_it_has_features() -> None:
     with pytest.raises(StraightflowError, match=r"number of features \(2048\), found 2047"):
         config("features.name=inception", "evaluate.num_samples=2047")
-
-
-def test_the_levels_of_a_teacher_brought_along_are_read(tmp_path: Path, tiny_unet) -> None:
-    save_teacher(tiny_unet, tmp_path / "teacher", DDPMScheduler(num_train_timesteps=10))
-    assert teacher_levels(str(tmp_path / "teacher")) == 10
-    fits = (f"teacher.pretrained={tmp_path / 'teacher'}", "rounds.round1.couplings.solver.num_steps=10")
-    require_levels(config(*fits, "evaluate.num_steps=[10]"))
-    with pytest.raises(StraightflowError, match=r"evaluate\.teacher_solvers: 11 grid points.*at 10 levels"):
-        require_levels(config(*fits, "evaluate.num_steps=[11]"))
