@@ -23,6 +23,9 @@ def require_surroundings(config: Config) -> None:
         require_tracker(tracker)
     if any(loss.name == "lpips_huber" for loss in losses(config).values()):
         require_lpips()
+        from pipeline.flow.losses import require_lpips_weights  # with torch
+
+        require_lpips_weights()
     if config.features.name == "inception":
         from pipeline.metrics.inception import find_weights  # with torch and torchvision, which take seconds
 
