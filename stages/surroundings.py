@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 import shutil
 
-from pipeline.config.feasibility import level_problems
 from pipeline.config.flow import require_lpips
 from pipeline.config.graph import Config, losses
 from pipeline.config.watch import require_tracker
@@ -24,30 +23,13 @@ def require_surroundings(config: Config) -> None:
         require_tracker(tracker)
     if any(loss.name == "lpips_huber" for loss in losses(config).values()):
         require_lpips()
+        from pipeline.flow.losses import require_lpips_weights  # with torch
+
+        require_lpips_weights()
     if config.features.name == "inception":
         from pipeline.metrics.inception import find_weights  # with torch and torchvision, which take seconds
 
         find_weights(config.features.inception)
-
-
-def require_levels(config: Config) -> None:
-    """Checks that a pretrained teacher was trained at no fewer levels of noise than its solvers visit.
-
-    Raises:
-        StraightflowError: If it was not, or cannot be read.
-    """
-    name = config.teacher.pretrained
-    if name is None:  # checked with the configuration
-        return
-    from pipeline.models.levels import teacher_levels  # with torch
-
-    problems = list(level_problems(config, teacher_levels(name)))
-    if problems:
-        raise StraightflowError(
-            expected=f"solvers for the teacher {name}",
-            found="\n          ".join(problems),
-            mend="lower num_steps, or name another teacher",
-        )
 
 
 def _require_program(key: str, command: str) -> None:

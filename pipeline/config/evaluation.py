@@ -15,6 +15,7 @@ from pipeline.config.section import (
     PositiveInt,
     Section,
     Seed,
+    Tolerance,
 )
 from pipeline.config.solver import GridName, SolverConfig
 
@@ -81,6 +82,16 @@ class FeaturesConfig(Section):
         return widths.get(self.name)
 
 
+def reference_problem(size: int, num_features: int) -> str | None:
+    """Why ``size`` images are too few as a reference for features of ``num_features`` dimensions; None if not."""
+    if size >= num_features:
+        return None
+    return (
+        f"features.reference must have at least as many images as features ({num_features}), or its covariance has no "
+        f"full rank, found {size}; give more images, the other split, or features of fewer dimensions"
+    )
+
+
 class SweepSolverConfig(Section):
     """A solver that models are measured with; in YAML its bare name is enough.
 
@@ -94,8 +105,8 @@ class SweepSolverConfig(Section):
 
     name: str
     grid: GridName | tuple[float, ...] = "uniform"
-    rtol: PositiveFloat | None = None
-    atol: PositiveFloat | None = None
+    rtol: Tolerance | None = None
+    atol: Tolerance | None = None
     num_steps: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] | None = None
 
     @model_validator(mode="before")

@@ -7,7 +7,7 @@ from typing import Annotated, TypedDict
 
 from pydantic import model_validator
 
-from pipeline.config.section import PositiveFloat, PositiveInt, Section, one_of
+from pipeline.config.section import PositiveInt, Section, Tolerance, one_of
 
 TEACHER_SOLVERS = ("unipc", "dpmpp_2m", "ddim", "heun", "dopri5")
 STUDENT_SOLVERS = ("euler", "heun", "midpoint", "rk4", "projection", "dopri5")
@@ -45,8 +45,8 @@ class SolverConfig(Section):
 
     name: Annotated[str, one_of((*TEACHER_SOLVERS, *STUDENT_SOLVERS))]
     num_steps: PositiveInt | None = None
-    rtol: PositiveFloat | None = None
-    atol: PositiveFloat | None = None
+    rtol: Tolerance | None = None
+    atol: Tolerance | None = None
     grid: GridName | tuple[float, ...] = "uniform"
 
     @model_validator(mode="after")

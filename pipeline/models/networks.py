@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -64,7 +65,7 @@ def load_network(folder: Path) -> ModelMixin:
             found=one_line(error),
             mend="save the checkpoint again with a current diffusers, or name another one",
         ) from error
-    _require_own_weights(location, loaded["missing_keys"], loaded["unexpected_keys"])
+    require_own_weights(str(location), loaded["missing_keys"], loaded["unexpected_keys"])
     network = network.float()
     _require_finite_weights(location, network)
     return network
@@ -86,19 +87,37 @@ def require_known_settings(config: Mapping[str, Any], kind: str, origin: str) ->
             )
 
 
-def _require_own_weights(location: Path, missing: Collection[str], unexpected: Collection[str]) -> None:
-    """Refuses weights of other names; diffusers fills missing tensors with random numbers and only warns."""
+def require_own_weights(
+    origin: str,
+    missing: Collection[str],
+    unexpected: Collection[str],
+    misshapen: Mapping[str, tuple[int, ...]] = MappingProxyType({}),
+) -> None:
+    """Refuses weights of other names; diffusers fills missing tensors with random numbers and only warns.
+
+    Args:
+        origin: Names the model in errors.
+        missing: Tensors of the network that its file lacks.
+        unexpected: Tensors of the file that the network has not.
+        misshapen: Shapes in the file that are not the network's.
+
+    Raises:
+        StraightflowError: If there are any.
+    """
     problems = [
         f"a file that {problem} {min(names)}, {len(names)} such in all"
         for problem, names in (("has no tensor", missing), ("has a tensor", unexpected))
         if names
     ]
+    if misshapen:
+        name = min(misshapen)
+        problems.append(f"a file with {name} of shape {misshapen[name]}, {len(misshapen)} such in all")
     if problems:
         raise StraightflowError(
-            expected=f"the weights that the configuration in {location} describes, by their names in diffusers",
+            expected=f"the weights that the configuration in {origin} describes, by their names in diffusers",
             found="; ".join(problems),
             mend="put weights and config.json of one architecture together (saved from the network itself, not from a "
-            "compiled or parallel wrapper), or name another checkpoint",
+            "compiled or parallel wrapper), or name another model",
         )
 
 

@@ -32,7 +32,7 @@ def repair_locks(project: Path) -> None:
         return
     at_work = _dvc_at_work(project)
     if at_work:
-        raise _busy(lock, f"dvc at work in process {', '.join(map(str, at_work))}")
+        raise _busy(lock, f"dvc running as process {', '.join(map(str, at_work))}")
     try:
         # What DVC itself holds while it writes the file.
         with make_lock(str(folder / RWLOCK_LOCK), tmp_dir=str(folder)):
@@ -41,7 +41,7 @@ def repair_locks(project: Path) -> None:
                 lock.replace(aside)
                 print(f"{lock} was cut short when dvc was killed; it is {aside} now", file=sys.stderr)
     except LockError as error:
-        raise _busy(lock, "a dvc that holds its lock") from error
+        raise _busy(lock, "another dvc that is writing it") from error
 
 
 def _is_whole(lock: Path) -> bool:
@@ -68,9 +68,9 @@ def _dvc_at_work(project: Path) -> list[int]:
 
 def _busy(lock: Path, found: str) -> StraightflowError:
     return StraightflowError(
-        expected=f"a lock file of DVC at {lock}, or no dvc at work",
-        found=f"a damaged file, and {found}",
-        mend="let it end, or end it, and call again; the file is then moved aside",
+        expected=f"a whole lock file of DVC at {lock}, or no dvc running in this project",
+        found=f"a file that was cut short, and {found}",
+        mend="wait until that dvc has ended, or stop it, and run `make repro` again, which then moves the file aside",
     )
 
 
