@@ -11,6 +11,7 @@ from PIL import Image
 from pipeline.config.graph import DISTILLED, TEACHER, Config, RoundConfig
 from pipeline.couplings.inventory import unfinished_stores
 from pipeline.couplings.manifest import MANIFEST, Manifest
+from pipeline.couplings.recount import require_true_manifest
 from pipeline.couplings.store import CouplingStore
 from pipeline.data.mosaic import mosaic
 from pipeline.data.order import evenly_spaced
@@ -37,9 +38,12 @@ def inspect_store(folder: Path) -> None:
     """
     location = find_store(folder)
     store = CouplingStore(location)
+    require_true_manifest(store)
     for name, value in describe(store.manifest).items():
         print(f"{name:<20} {value}")
-    print(f"{'hashes':<20} all {len(store.manifest.shards)} shards match; the noise check matches")
+    print(
+        f"{'hashes':<20} all {len(store.manifest.shards)} shards match; the noise check matches; the pairs have the costs recorded"
+    )
     if not store.manifest.space.is_visual:
         print(f"{'picture':<20} none of {store.manifest.space.noun}s; report/figures shows them")
         return
