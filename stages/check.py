@@ -21,7 +21,7 @@ from stages.code import STAGES, code_of
 from stages.composition import note_on
 from stages.entry import PARAMS, run
 from stages.inputs import require_apart_from_outputs
-from stages.surroundings import require_levels, require_surroundings
+from stages.surroundings import require_levels, require_networks_fit, require_surroundings
 
 
 def main(config: Config, arguments: list[str]) -> None:
@@ -29,6 +29,7 @@ def main(config: Config, arguments: list[str]) -> None:
     del arguments
     require_apart_from_outputs(config)
     require_surroundings(config)
+    require_networks_fit(config)
     note = note_on(PARAMS)
     if note is not None:
         print(f"note: {note}", file=sys.stderr)

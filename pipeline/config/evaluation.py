@@ -16,7 +16,7 @@ from pipeline.config.section import (
     Section,
     Seed,
 )
-from pipeline.config.solver import GridName, SolverConfig
+from pipeline.config.solver import GridName, NumSteps, SolverConfig
 
 NUM_INCEPTION_FEATURES = 2048
 
@@ -96,7 +96,7 @@ class SweepSolverConfig(Section):
     grid: GridName | tuple[float, ...] = "uniform"
     rtol: PositiveFloat | None = None
     atol: PositiveFloat | None = None
-    num_steps: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] | None = None
+    num_steps: Annotated[tuple[NumSteps, ...], Field(min_length=1)] | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -163,7 +163,7 @@ class StraightnessConfig(Section):
     """How straightness is integrated: trajectories and Euler steps along them."""
 
     num_samples: PositiveInt
-    num_steps: PositiveInt
+    num_steps: NumSteps
 
 
 class EvaluateConfig(Section):
@@ -185,7 +185,7 @@ class EvaluateConfig(Section):
     """
 
     models: tuple[ModelName, ...]
-    num_steps: tuple[PositiveInt, ...]
+    num_steps: tuple[NumSteps, ...]
     num_samples: PositiveInt
     seed: Seed
     batch_size: PositiveInt
