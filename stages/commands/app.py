@@ -18,6 +18,7 @@ from pipeline.config.graph import Config
 from pipeline.config.loading import load_config
 from pipeline.config.section import LARGEST_SEED, MOST
 from pipeline.config.solver import MOST_STEPS
+from stages.commands.strict_command import StrictCommand
 from stages.entry import PARAMS, one_message
 
 
@@ -51,7 +52,7 @@ def command(example_call: str) -> Callable[[Callable[..., None]], Callable[..., 
             with one_message():
                 function(*arguments, **options)
 
-        app.command(epilog=example(example_call))(run)
+        app.command(cls=StrictCommand, epilog=example(example_call))(run)
         return run
 
     return register

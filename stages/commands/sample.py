@@ -112,7 +112,8 @@ def _model_folder(model: str) -> Path:
 def _solver(options: SampleOptions, *, teacher: bool) -> SolverConfig:
     by_schedule = teacher and not options.trajectory
     solvers = TRAJECTORY_SOLVERS if options.trajectory else TEACHER_SOLVERS if teacher else STUDENT_SOLVERS
-    name = options.solver or ("unipc" if by_schedule else "euler")
+    default = "unipc" if by_schedule else "euler"
+    name = default if options.solver is None else options.solver
     grids = TEACHER_GRIDS if by_schedule else tuple(TIME_GRIDS)
     for option, value, known in (("--solver", name, solvers), ("--grid", options.grid, grids)):
         if value not in known:
