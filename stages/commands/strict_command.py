@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from typer import BadParameter, Context
+from typer import BadParameter
 from typer.core import TyperCommand
 
 _WHOLE = re.compile(r"-?[0-9]+", re.ASCII)
@@ -19,7 +19,7 @@ class StrictCommand(TyperCommand):
     would be converted. What has a least value is a count.
     """
 
-    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parses the words of a call; raises BadParameter, which ends it with one message."""
         counts = {name for parameter in self.params if _is_count(parameter) for name in parameter.opts}
         for name, value in _words(args):
