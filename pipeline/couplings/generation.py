@@ -186,7 +186,7 @@ def _make_shard(run: CouplingRun, shard: int, progress: Progress) -> None:
     config = run.config
     source = pair_source(run.sampler, config, run.images, shard)
     indices = run.indices(shard)
-    stored: dict[str, list[torch.Tensor]] = {}
+    stored: dict[str, torch.Tensor] = {}
     costs, squared_errors, evaluations, clipped = [], [], 0, 0
     chunks = [indices[start : start + config.batch_size] for start in range(0, len(indices), config.batch_size)]
     for chunk, initial in zip(chunks, drawn_ahead(source, chunks), strict=True):
@@ -202,22 +202,23 @@ def _make_shard(run: CouplingRun, shard: int, progress: Progress) -> None:
         if pairs.labels is not None:
             tensors[LABELS] = pairs.labels.int()
         for name, values in tensors.items():
-            stored.setdefault(name, []).append(values)
+            if name not in stored:
+                stored[name] = values.new_empty(len(indices), *values.shape[1:])
+            stored[name][chunk.start - indices.start : chunk.stop - indices.start] = values
         costs.append(transport_costs(x_0, x_1))
         if run.sampler.space.is_bounded:
             clipped += num_clipped(pairs.x_1)
         evaluations += pairs.nfe * len(chunk)
         progress.advance(len(chunk))
-    stacked = {name: torch.cat(parts) for name, parts in stored.items()}
     noise = None
-    if NOISE in stacked:
+    if NOISE in stored:
         error = float(torch.cat(squared_errors).mean().sqrt())
-        noise = asdict(noise_normality(stacked[NOISE])) | {"float16_error": error}
+        noise = asdict(noise_normality(stored[NOISE])) | {"float16_error": error}
     run.unfinished.write(
         shard,
-        stacked,
+        stored,
         evaluations=evaluations,
-        clipped_fraction=clipped / stacked[IMAGES].numel(),
+        clipped_fraction=clipped / stored[IMAGES].numel(),
         transport_costs=np.concatenate(costs),
         direction=source.direction,
         noise=noise,
