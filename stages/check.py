@@ -23,7 +23,7 @@ from stages.composition import note_on
 from stages.entry import PARAMS, run
 from stages.fitting import require_enough, require_fitting
 from stages.inputs import require_apart_from_outputs
-from stages.surroundings import require_surroundings
+from stages.surroundings import require_networks_fit, require_surroundings
 
 
 def main(config: Config, arguments: list[str]) -> None:
@@ -31,6 +31,7 @@ def main(config: Config, arguments: list[str]) -> None:
     del arguments
     require_apart_from_outputs(config)
     require_surroundings(config)
+    require_networks_fit(config)
     note = note_on(PARAMS)
     if note is not None:
         print(f"note: {note}", file=sys.stderr)

@@ -32,6 +32,24 @@ def require_surroundings(config: Config) -> None:
         find_weights(config.features.inception)
 
 
+def require_networks_fit(config: Config) -> None:
+    """Checks that the memory at hand holds a network that is trained here, and what training keeps beside it.
+
+    On GPUs, and where processes divide it among themselves, this machine's memory holds the weights alone.
+
+    Raises:
+        StraightflowError: If it does not.
+    """
+    if config.teacher.pretrained is not None and not config.flows:
+        return
+    import torch  # takes seconds
+
+    from pipeline.models.size import TRAINING_BYTES, WEIGHTS_BYTES, require_network_fits
+
+    whole = not torch.cuda.is_available() and not config.launch.sharded
+    require_network_fits(config.teacher.network, config.data.sample_shape, TRAINING_BYTES if whole else WEIGHTS_BYTES)
+
+
 def _require_program(key: str, command: str) -> None:
     """Checks that a command's first word after any assignments is a program; the shell reports the rest."""
     try:

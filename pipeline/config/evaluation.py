@@ -17,7 +17,7 @@ from pipeline.config.section import (
     Seed,
     Tolerance,
 )
-from pipeline.config.solver import GridName, SolverConfig
+from pipeline.config.solver import GridName, NumSteps, SolverConfig
 
 NUM_INCEPTION_FEATURES = 2048
 
@@ -107,7 +107,7 @@ class SweepSolverConfig(Section):
     grid: GridName | tuple[float, ...] = "uniform"
     rtol: Tolerance | None = None
     atol: Tolerance | None = None
-    num_steps: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] | None = None
+    num_steps: Annotated[tuple[NumSteps, ...], Field(min_length=1)] | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -174,7 +174,7 @@ class StraightnessConfig(Section):
     """How straightness is integrated: trajectories and Euler steps along them."""
 
     num_samples: PositiveInt
-    num_steps: PositiveInt
+    num_steps: NumSteps
 
 
 class EvaluateConfig(Section):
@@ -196,7 +196,7 @@ class EvaluateConfig(Section):
     """
 
     models: tuple[ModelName, ...]
-    num_steps: tuple[PositiveInt, ...]
+    num_steps: tuple[NumSteps, ...]
     num_samples: PositiveInt
     seed: Seed
     batch_size: PositiveInt

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,9 +15,8 @@ from pipeline.data.columns import image_column, label_column
 from pipeline.data.image_format import decode_image, unreadable_image
 from pipeline.data.image_tables import ImageTable, ImageTables, wrong_split
 from pipeline.data.labels import Labels, number_labels
-from pipeline.system.errors import StraightflowError, one_line
-
-NO_ROOM = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG))
+from pipeline.system.errors import StraightflowError, causes, one_line
+from pipeline.system.file_errors import is_of_a_full_or_closed_disk
 
 
 def hub_tables(config: DataConfig, revision: str | None) -> ImageTables:
@@ -109,16 +107,17 @@ def loading(location: str) -> Iterator[None]:
         ) from error
 
 
-def _is_of_the_cache(error: BaseException | None) -> bool:
+def _is_of_the_cache(error: BaseException) -> bool:
     """Whether the cached copy could not be written; ``datasets`` reports that as an error of the data set."""
+    return is_of_a_full_or_closed_disk(error) or any(map(_is_about_the_cache, causes(error)))
+
+
+def _is_about_the_cache(error: BaseException) -> bool:
+    if not isinstance(error, OSError):
+        return False
     cache = Path(datasets.config.HF_DATASETS_CACHE)
-    while error is not None:
-        if isinstance(error, OSError):
-            in_cache = isinstance(error.filename, str) and Path(error.filename).is_relative_to(cache)
-            if error.errno in NO_ROOM or in_cache or str(error).startswith("Not enough disk space"):
-                return True
-        error = error.__cause__ or error.__context__
-    return False
+    in_cache = isinstance(error.filename, str) and Path(error.filename).is_relative_to(cache)
+    return in_cache or str(error).startswith("Not enough disk space")
 
 
 def _table(split: str, dataset: datasets.Dataset, config: DataConfig) -> ImageTable:

@@ -13,7 +13,9 @@ from diffusers import ModelMixin
 
 from pipeline.config.network import MLPConfig, UNetConfig
 from pipeline.config.noise import NoiseConfig
+from pipeline.models.architecture import fresh_network
 from pipeline.models.diffusers_layout import locate, read_json
+from pipeline.models.size import WEIGHTS_BYTES, require_network_fits
 from pipeline.models.weights_files import require_whole_weights
 from pipeline.system.errors import StraightflowError, nearest, one_line
 from pipeline.system.file_hashes import require_unchanged
@@ -132,15 +134,14 @@ def _require_finite_weights(location: Path, network: ModelMixin) -> None:
 
 
 def build_network(config: UNetConfig | MLPConfig, shape: tuple[int, ...], seed: int) -> ModelMixin:
-    """A fresh network of the configured architecture for samples of ``shape``, its weights drawn from ``seed``."""
+    """A fresh network of the configured architecture for samples of ``shape``, its weights drawn from ``seed``.
+
+    Raises:
+        StraightflowError: If it does not fit in memory.
+    """
+    require_network_fits(config, shape, WEIGHTS_BYTES)
     with seeded(seed):
-        if isinstance(config, MLPConfig):
-            from pipeline.models.velocity_mlp import build_mlp
-
-            return build_mlp(config, shape)
-        from pipeline.models.unet import build_unet
-
-        return build_unet(config, shape)
+        return fresh_network(config, shape)
 
 
 def starting_network(network: ModelMixin) -> ModelMixin:
