@@ -13,8 +13,9 @@ from pipeline.config.section import (
     PositiveInt,
     Section,
     Seed,
+    Tolerance,
 )
-from pipeline.config.solver import GridName, SolverConfig
+from pipeline.config.solver import GridName, NumSteps, SolverConfig
 
 NUM_INCEPTION_FEATURES = 2048
 
@@ -79,6 +80,16 @@ class FeaturesConfig(Section):
         return widths.get(self.name)
 
 
+def reference_problem(size: int, num_features: int) -> str | None:
+    """Why ``size`` images are too few as a reference for features of ``num_features`` dimensions; None if not."""
+    if size >= num_features:
+        return None
+    return (
+        f"features.reference must have at least as many images as features ({num_features}), or its covariance has no "
+        f"full rank, found {size}; give more images, the other split, or features of fewer dimensions"
+    )
+
+
 class SweepSolverConfig(Section):
     """A solver that models are measured with; in YAML its bare name is enough.
 
@@ -95,9 +106,9 @@ class SweepSolverConfig(Section):
 
     name: str
     grid: GridName | tuple[float, ...] = "uniform"
-    rtol: PositiveFloat | None = None
-    atol: PositiveFloat | None = None
-    num_steps: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] | None = None
+    rtol: Tolerance | None = None
+    atol: Tolerance | None = None
+    num_steps: Annotated[tuple[NumSteps, ...], Field(min_length=1)] | None = None
     num_samples: PositiveInt | None = None
 
     @model_validator(mode="before")
@@ -152,7 +163,7 @@ class StraightnessConfig(Section):
     """How straightness is integrated: trajectories and Euler steps along them."""
 
     num_samples: PositiveInt
-    num_steps: PositiveInt
+    num_steps: NumSteps
 
 
 class EvaluateConfig(Section):
@@ -173,7 +184,7 @@ class EvaluateConfig(Section):
     """
 
     models: tuple[ModelName, ...]
-    num_steps: tuple[PositiveInt, ...]
+    num_steps: tuple[NumSteps, ...]
     num_samples: PositiveInt
     seed: Seed
     batch_size: PositiveInt

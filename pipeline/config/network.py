@@ -9,6 +9,13 @@ from pydantic import Field, model_validator
 
 from pipeline.config.section import NonNegativeInt, PositiveFloat, PositiveInt, Section
 
+MOST_LEVELS = 16
+"""Most resolutions of a UNet; each halves the side of images."""
+MOST_LAYERS = 100
+"""Most layers in a row; residual blocks of a resolution, or hidden layers."""
+MOST_OCTAVES = 64
+"""Most octaves of Fourier features; float32 holds their frequencies, and each beyond 24 is noise to it."""
+
 
 class UNetConfig(Section):
     """Architecture of a ``diffusers.UNet2DModel`` trained here.
@@ -23,8 +30,8 @@ class UNetConfig(Section):
             et al. 2020); attention drops nothing.
     """
 
-    block_out_channels: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
-    layers_per_block: PositiveInt
+    block_out_channels: Annotated[tuple[PositiveInt, ...], Field(min_length=1, max_length=MOST_LEVELS)]
+    layers_per_block: Annotated[PositiveInt, Field(le=MOST_LAYERS)]
     attention: tuple[bool, ...]
     norm_num_groups: PositiveInt
     attention_head_dim: PositiveInt
@@ -69,6 +76,6 @@ class MLPConfig(Section):
     """
 
     width: PositiveInt
-    num_layers: PositiveInt
-    fourier_octaves: NonNegativeInt
+    num_layers: Annotated[PositiveInt, Field(le=MOST_LAYERS)]
+    fourier_octaves: Annotated[NonNegativeInt, Field(le=MOST_OCTAVES)]
     longest_wavelength: PositiveFloat

@@ -24,6 +24,7 @@ from pipeline.couplings.manifest import (
 )
 from pipeline.couplings.noise_normality import noise_normality
 from pipeline.couplings.pair_filter import write_pair_filter
+from pipeline.couplings.pair_measures import num_clipped, transport_costs
 from pipeline.couplings.pairs import Pairs, drawn_ahead, pair_source
 from pipeline.couplings.shard import IMAGES, LABELS, NOISE
 from pipeline.couplings.unfinished import PREFIX, FinishedShard, UnfinishedStore, Worker
@@ -38,10 +39,6 @@ from pipeline.system.file_errors import advice
 from pipeline.system.fingerprint import fingerprint_json
 from pipeline.system.progress import Progress
 from pipeline.system.replacing import require_replaceable
-
-# An entry this far outside [-1, 1] counts as clipped: about 6 of 255 grey levels. Anything closer is solver error
-# around exact black and white.
-CLIPPED_BEYOND = 0.05
 
 # Why a hard link fails: another file system, one without links, or too many links to one file.
 _WITHOUT_LINKS = (errno.EXDEV, errno.EPERM, errno.EACCES, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL)
@@ -189,7 +186,7 @@ def _make_shard(run: CouplingRun, shard: int, progress: Progress) -> None:
     config = run.config
     source = pair_source(run.sampler, config, run.images, shard)
     indices = run.indices(shard)
-    stored: dict[str, list[torch.Tensor]] = {}
+    stored: dict[str, torch.Tensor] = {}
     costs, squared_errors, evaluations, clipped = [], [], 0, 0
     chunks = [indices[start : start + config.batch_size] for start in range(0, len(indices), config.batch_size)]
     for chunk, initial in zip(chunks, drawn_ahead(source, chunks), strict=True):
@@ -205,22 +202,23 @@ def _make_shard(run: CouplingRun, shard: int, progress: Progress) -> None:
         if pairs.labels is not None:
             tensors[LABELS] = pairs.labels.int()
         for name, values in tensors.items():
-            stored.setdefault(name, []).append(values)
+            if name not in stored:
+                stored[name] = values.new_empty(len(indices), *values.shape[1:])
+            stored[name][chunk.start - indices.start : chunk.stop - indices.start] = values
         costs.append(transport_costs(x_0, x_1))
         if run.sampler.space.is_bounded:
-            clipped += int((pairs.x_1.abs() > 1 + CLIPPED_BEYOND).sum())
+            clipped += num_clipped(pairs.x_1)
         evaluations += pairs.nfe * len(chunk)
         progress.advance(len(chunk))
-    stacked = {name: torch.cat(parts) for name, parts in stored.items()}
     noise = None
-    if NOISE in stacked:
+    if NOISE in stored:
         error = float(torch.cat(squared_errors).mean().sqrt())
-        noise = asdict(noise_normality(stacked[NOISE])) | {"float16_error": error}
+        noise = asdict(noise_normality(stored[NOISE])) | {"float16_error": error}
     run.unfinished.write(
         shard,
-        stacked,
+        stored,
         evaluations=evaluations,
-        clipped_fraction=clipped / stacked[IMAGES].numel(),
+        clipped_fraction=clipped / stored[IMAGES].numel(),
         transport_costs=np.concatenate(costs),
         direction=source.direction,
         noise=noise,
@@ -235,12 +233,6 @@ def _require_finite(pairs: Pairs, config: CouplingsConfig, shard: int, chunk: ra
                 found=f"NaN or infinity in shard {shard_name(shard)}, pairs {chunk.start} to {chunk.stop - 1}",
                 mend="check the source model, or set compute.precision: fp32; finished shards are kept",
             )
-
-
-def transport_costs(x_0: torch.Tensor, x_1: torch.Tensor) -> np.ndarray:
-    """‖x_1 - x_0‖²/d of each pair, d entries in a sample; float32, (batch,)."""
-    costs: np.ndarray = (x_1 - x_0).square().flatten(1).mean(1).numpy()
-    return costs
 
 
 def _manifest(run: CouplingRun, finished: list[FinishedShard]) -> Manifest:

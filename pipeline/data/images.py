@@ -16,16 +16,21 @@ from pipeline.system.errors import StraightflowError
 from pipeline.system.progress import Progress
 
 
-def prepare_images(config: DataConfig, folder: Path) -> None:
+def prepare_images(config: DataConfig, folder: Path, revision: str | None = None) -> None:
     """Reads the configured images, splits them and writes them to ``folder``, atomically, holding one at a time.
 
     ``info.json`` lists the names of classes, in the order of their labels, where the source gives names.
+
+    Args:
+        config: Where they come from.
+        folder: Where they go.
+        revision: Commit of a data set on the hub; None for other sources.
 
     Raises:
         StraightflowError: If the source is missing or unreadable, a column or split does not exist, or an image
             has another size or more channels than configured.
     """
-    source = find_images(config)
+    source = find_images(config, revision)
     digest = hashlib.sha256()
     with atomic_folder(folder, ours=is_sample_set) as temporary:
         for name, images in (("train", source.train), ("heldout", source.heldout)):

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from safetensors.numpy import save_file
 
-from pipeline.config.evaluation import EvaluateConfig
+from pipeline.config.evaluation import EvaluateConfig, reference_problem
 from pipeline.config.graph import Config
 from pipeline.data.order import evenly_spaced
 from pipeline.data.sample_set import SampleSet, open_samples
@@ -164,6 +164,11 @@ def open_reference(
             _measure(images, extractor, num_features_kept, batch_size, paths[name])
     runtime.accelerator.wait_for_everyone()
     moments, features = _load(paths[split])
+    problem = reference_problem(moments.count, moments.num_features)
+    if problem is not None:
+        raise StraightflowError(
+            expected="a reference that features can be compared with", found=problem, mend="change features, or data"
+        )
     heldout_moments = _load(paths["heldout"])[0]
     return Reference(
         extractor=extractor,

@@ -10,6 +10,7 @@ import torch
 
 from pipeline.flow.solvers import Field, euler
 from pipeline.metrics.trajectory_measures import TrajectoryMeasures
+from pipeline.system.errors import StraightflowError
 
 
 def measure_trajectories(field: Field, x_0: torch.Tensor, times: Sequence[float]) -> TrajectoryMeasures:
@@ -22,6 +23,9 @@ def measure_trajectories(field: Field, x_0: torch.Tensor, times: Sequence[float]
         field: Velocity field.
         x_0: Starting noise, (batch, …).
         times: Increasing time grid of at least one step, from the trajectories' start to their end.
+
+    Raises:
+        StraightflowError: If every trajectory moves and ends where it starts, so that S cannot be normalised.
     """
     duration = times[-1] - times[0]
     mean_velocity = torch.zeros_like(x_0, dtype=torch.float64)
@@ -45,12 +49,25 @@ def measure_trajectories(field: Field, x_0: torch.Tensor, times: Sequence[float]
     found_x_0 = euler(field, x, tuple(reversed(times))).x
     return TrajectoryMeasures(
         straightness=absolute,
-        straightness_normalised=absolute / float(square_of_mean.mean()),
+        straightness_normalised=_normalised(absolute, float(square_of_mean.mean())),
         turning_radians=float(turning.mean()),
         transport_cost_per_dim=float((x - x_0).double().square().mean()),
         inversion_rmse=_rmse(found_x_0, x_0),
         one_step_rmse=_rmse(one_step, x),
     )
+
+
+def _normalised(absolute: float, mean_square: float) -> float:
+    """S over E‖mean velocity‖²; 0 of trajectories that do not move, which are straight."""
+    if mean_square == 0 and absolute == 0:
+        return 0.0
+    if mean_square == 0:
+        raise StraightflowError(
+            expected="trajectories that end elsewhere than they start",
+            found=f"none that does, with straightness {absolute:g}",
+            mend="check the model and its training",
+        )
+    return absolute / mean_square
 
 
 def _angles(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:

@@ -15,12 +15,11 @@ from pipeline.diffusion.noise_schedule import NoiseSchedule
 from pipeline.diffusion.teacher import Teacher, generate
 from pipeline.flow.noise import sample_labels, sample_noise
 from pipeline.flow.solvers import Field, Solution, solve
-from pipeline.models.accepted_teacher import read_teacher
-from pipeline.models.diffusers_layout import locate, read_scheduler_config
+from pipeline.models.accepted_teacher import AcceptedTeacher, open_model
 from pipeline.models.inversion import invert_student, invert_teacher
-from pipeline.models.networks import load_network, noise_of, num_classes, sample_shape
+from pipeline.models.networks import noise_of
 from pipeline.models.runtime import Runtime
-from pipeline.models.student import FLOW_SCHEDULER, predict_velocity
+from pipeline.models.student import predict_velocity
 from pipeline.system.errors import StraightflowError
 from pipeline.system.fingerprint import fingerprint_folder
 
@@ -110,19 +109,15 @@ def load_sampler(folder: Path, runtime: Runtime) -> Sampler:
     """Opens ``folder`` as teacher or student, told apart by its scheduler.
 
     Raises:
-        StraightflowError: If it can be neither; see :func:`pipeline.models.accepted_teacher.accept_teacher` and
-            :func:`pipeline.models.networks.load_network`.
+        StraightflowError: If it can be neither; see :func:`pipeline.models.accepted_teacher.open_model`.
     """
-    locate(folder, "unet", "config.json")  # of a folder of something else this is what to say
-    is_student = read_scheduler_config(folder).get("_class_name") == FLOW_SCHEDULER
-    noise_schedule = None if is_student else read_teacher(folder).noise_schedule
-    network = load_network(folder)
+    accepted, network = open_model(folder)
     return Sampler(
-        shape=sample_shape(network),
+        shape=accepted.shape,
         fingerprint=fingerprint_folder(folder),
-        noise_schedule=noise_schedule,
+        noise_schedule=accepted.noise_schedule if isinstance(accepted, AcceptedTeacher) else None,
         network=runtime.place(network),
         runtime=runtime,
         noise=noise_of(network),
-        num_classes=num_classes(network),
+        num_classes=accepted.num_classes,
     )

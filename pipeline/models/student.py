@@ -7,13 +7,15 @@ here, the two meet: the saved network gets ``timestep = 1000 (1 - t)`` and predi
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from pipeline.models.diffusers_layout import read_scheduler_config
 from pipeline.system.atomic import atomic_folder
+from pipeline.system.errors import StraightflowError, nearest
 from pipeline.system.file_hashes import HASHES, write_hashes
 
 if TYPE_CHECKING:
@@ -40,6 +42,57 @@ def predict_velocity(
     classes = () if labels is None else (labels,)
     prediction: torch.Tensor = network(x_t, NUM_TRAIN_TIMESTEPS * (1 - t), *classes).sample
     return -prediction.float()
+
+
+_FLOW_PROCESS: Mapping[str, tuple[object, ...]] = {
+    "num_train_timesteps": (NUM_TRAIN_TIMESTEPS,),
+    "invert_sigmas": (False, None),
+}
+# They place the steps of sampling and leave the velocity at a time as it is.
+_OF_SAMPLING_ALONE = frozenset(
+    {
+        "base_image_seq_len",
+        "base_shift",
+        "max_image_seq_len",
+        "max_shift",
+        "shift",
+        "shift_terminal",
+        "stochastic_sampling",
+        "time_shift_type",
+        "use_beta_sigmas",
+        "use_dynamic_shifting",
+        "use_exponential_sigmas",
+        "use_karras_sigmas",
+    }
+)
+
+
+def require_flow_scheduler(config: Mapping[str, Any], origin: str) -> None:
+    """Checks that a saved flow means by its timestep what :func:`predict_velocity` does.
+
+    Args:
+        config: Content of ``scheduler_config.json``.
+        origin: Names the model in errors.
+
+    Raises:
+        StraightflowError: If its times have another scale or direction, or it has a setting that is not known.
+    """
+    for name, allowed in _FLOW_PROCESS.items():
+        found = config.get(name, allowed[0])
+        if not any(found is value or (type(found) is type(value) and found == value) for value in allowed):
+            raise StraightflowError(
+                expected=f"{name}: {allowed[0]!r} in the scheduler of {origin}, as in the flows that are saved here",
+                found=f"{name}: {str(found)[:80]}",
+                mend="name a flow whose timesteps run from 1000 at noise to 0 at images",
+            )
+    for name, value in config.items():
+        known = name.startswith("_") or name in _FLOW_PROCESS or name in _OF_SAMPLING_ALONE
+        if not known and value is not None and value is not False:
+            raise StraightflowError(
+                expected=f"settings that {FLOW_SCHEDULER} has, in the scheduler of {origin}",
+                found=f"{name}: {str(value)[:80]}{nearest(name, (*_FLOW_PROCESS, *_OF_SAMPLING_ALONE))}",
+                mend="correct scheduler_config.json, or name another model",
+            )
 
 
 def save_student(network: ModelMixin, folder: Path) -> None:

@@ -7,6 +7,7 @@ import torch
 
 from pipeline.flow.solvers import uniform_grid
 from pipeline.metrics.trajectories import measure_trajectories
+from pipeline.system.errors import StraightflowError
 
 
 def test_straight_lines_measure_zero_but_for_their_length() -> None:
@@ -49,3 +50,15 @@ def test_times_may_cover_a_part_of_the_axis() -> None:
     found = measure_trajectories(lambda x, t: 2 * t.reshape(-1, 1).expand_as(x), x_0, (0.25, 0.75))
     assert found.transport_cost_per_dim == pytest.approx((0.5 * 0.5) ** 2)
     assert found.straightness == 0
+
+
+def test_trajectories_that_do_not_move_are_straight() -> None:
+    x_0 = torch.randn(4, 2, generator=torch.Generator().manual_seed(0))
+    found = measure_trajectories(lambda x, _t: torch.zeros_like(x), x_0, uniform_grid(4))
+    assert set(vars(found).values()) == {0.0}
+
+
+def test_trajectories_that_all_come_back_have_no_normalised_straightness() -> None:
+    x_0 = torch.zeros(4, 2, dtype=torch.float64)
+    with pytest.raises(StraightflowError, match="end elsewhere than they start"):
+        measure_trajectories(lambda x, t: (1 - 4 * t.reshape(-1, 1)).expand_as(x), x_0, uniform_grid(2))

@@ -19,10 +19,13 @@ from safetensors.torch import load_file, save_file
 from pipeline.config.data import DataConfig
 from pipeline.config.teacher import TeacherConfig
 from pipeline.diffusion.noise_schedule import noise_schedule_of, read_noise_schedule
+from pipeline.models.accepted_teacher import open_model
 from pipeline.models.check import check_teacher
 from pipeline.models.pretrained import adopt_pretrained
 from pipeline.models.sampler import load_sampler
+from pipeline.models.student import save_student
 from pipeline.system.errors import StraightflowError
+from pipeline.system.file_hashes import HASHES
 
 SHAPE = (1, 8, 8)
 UNET = "unet/config.json"
@@ -88,8 +91,8 @@ REFUSED: dict[str, tuple[Callable[[Path], None], str]] = {
     "any vector as class": (edit(UNET, class_embed_type="identity"), "class_embed_type 'identity'"),
     "no classes": (edit(UNET, num_class_embeds=0), "num_class_embeds"),
     "unknown setting": (edit(UNET, drop_path=0.1), "drop_path: 0.1"),
-    "no such block": (edit(UNET, down_block_types=["DownBlock2D", "Block"]), "network that takes samples"),
-    "groups that do not divide": (edit(UNET, norm_num_groups=5), "network that takes samples"),
+    "no such block": (edit(UNET, down_block_types=["DownBlock2D", "Block"]), "called with samples of shape"),
+    "groups that do not divide": (edit(UNET, norm_num_groups=5), "called with samples of shape"),
     "blocks that do not pair": (edit(UNET, up_block_types=["UpBlock2D"]), "up_block_types"),
     "heads wider than channels": (
         edit(UNET, down_block_types=["DownBlock2D", "AttnDownBlock2D"], attention_head_dim=64),
@@ -144,11 +147,11 @@ REFUSED: dict[str, tuple[Callable[[Path], None], str]] = {
     ),
     "index of a tensor that is in no shard": (
         lambda folder: shard(folder, lambda where: where | {"conv_in.gone": "shard-0.safetensors"}),
-        r"conv_in\.gone of shard-0\.safetensors in the index alone, 1 such",
+        r"conv_in\.gone of shard-0\.safetensors only in the index, 1 such",
     ),
     "index that leaves tensors out": (
         lambda folder: shard(folder, lambda where: {key: where[key] for key in where if key != "conv_in.bias"}),
-        r"conv_in\.bias of shard-0\.safetensors in the file alone, 1 such",
+        r"conv_in\.bias of shard-0\.safetensors only in the file, 1 such",
     ),
     "index of a shard that is not there": (
         lambda folder: shard(folder, lambda where: where | {"conv_in.bias": "shard-7.safetensors"}), "shard-7"
@@ -235,3 +238,50 @@ def test_a_model_on_the_hub_is_judged_by_the_same_rules_before_it_is_fetched(tmp
         with pytest.raises(StraightflowError, match=message):
             check(Path("owner/model"))
         file.write_text(before)
+
+
+def saved_flow(folder: Path) -> Path:
+    save_student(small_unet(), folder)
+    (folder / HASHES).unlink()  # as a folder from elsewhere
+    return folder
+
+
+NOT_A_FLOW: dict[str, tuple[Callable[[Path], None], str]] = {
+    "learned variance": (edit(UNET, out_channels=2), "as many output channels as input channels"),
+    "other outputs": (edit(UNET, out_channels=3), "output channels"),
+    "learned time": (edit(UNET, time_embedding_type="learned", num_train_timesteps=1000), "found: 'learned'"),
+    "fourier time": (edit(UNET, time_embedding_type="fourier"), "found: 'fourier'"),
+    "second time": (edit(UNET, class_embed_type="timestep"), "class_embed_type 'timestep'"),
+    "text": (edit(UNET, _class_name="UNet2DConditionModel"), "found: UNet2DConditionModel"),
+    "side that no UNet halves": (edit(UNET, sample_size=7), "divisible by 2"),
+    "sides that differ": (edit(UNET, sample_size=[8, 16]), "square"),
+    "unknown setting": (edit(UNET, drop_path=0.1), "drop_path: 0.1"),
+    "heads wider than channels": (
+        edit(UNET, down_block_types=["DownBlock2D", "AttnDownBlock2D"], attention_head_dim=64), "ZeroDivisionError"
+    ),
+    "times of another scale": (edit(SCHEDULER, num_train_timesteps=1), "num_train_timesteps: 1000"),
+    "scale that is no number": (edit(SCHEDULER, num_train_timesteps="1000"), "num_train_timesteps: 1000"),
+    "times the other way": (edit(SCHEDULER, invert_sigmas=True), "invert_sigmas: False"),
+    "unknown setting of the scheduler": (edit(SCHEDULER, sigma_data=0.5), "sigma_data: 0.5"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NOT_A_FLOW)
+def test_what_is_no_flow_of_ours_is_refused_by_whoever_opens_it(name: str, runtime, tmp_path: Path) -> None:
+    damage, message = NOT_A_FLOW[name]
+    folder = saved_flow(tmp_path / "flow")
+    assert load_sampler(folder, runtime).noise_schedule is None
+    damage(folder)
+    for opened in (lambda: load_sampler(folder, runtime), lambda: open_model(folder)):
+        with pytest.raises(StraightflowError, match=message):
+            opened()
+
+
+def test_settings_that_place_the_steps_of_sampling_leave_a_flow_what_it_is(runtime, tmp_path: Path) -> None:
+    folder = saved_flow(tmp_path / "flow")
+    before = load_sampler(folder, runtime)
+    edit(SCHEDULER, shift=3.0, use_dynamic_shifting=True, use_karras_sigmas=True)(folder)
+    after = load_sampler(folder, runtime)
+    x, t = torch.ones(1, *SHAPE), torch.full((1,), 0.25)
+    assert torch.equal(after.velocity_field()(x, t), before.velocity_field()(x, t))
+    assert torch.equal(before.velocity_field()(x, t), -small_unet()(x, 750 * torch.ones(1)).sample)

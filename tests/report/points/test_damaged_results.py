@@ -29,7 +29,13 @@ MEASURES = asdict(FieldMeasures(0.1, 0.2, -1.5, -1.4, num_samples=100, num_likel
 def outputs(tmp_path: Path) -> None:
     """Those of a run in one dimension in ``tmp_path``."""
     row = asdict(point_row("couplings@round1", "dopri5-0.001", None, None))
-    quality = {"row": row, "num_pairs": 300, "transport_cost_per_dim": 1.0, "source": "flow", "clipped_fraction": 0.0}
+    quality = {
+        "rows": [row],
+        "num_pairs": 300,
+        "transport_cost_per_dim": 1.0,
+        "source": "flow",
+        "clipped_fraction": 0.0,
+    }
     evaluation = asdict(point_model("flow")) | {"field_error": MEASURES}
     for path, content in ((QUALITY, quality), (EVALUATION, evaluation)):
         (tmp_path / path).parent.mkdir(parents=True)
@@ -82,9 +88,9 @@ def test_errors_of_the_field_that_cannot_be_are_named(field: str, value: object,
     ("change", "field"),
     [({"num_pairs": 0}, "num_pairs"), ({"num_pairs": 299}, r"row\.num_samples: 300 of num_pairs: 299"),
      ({"transport_cost_per_dim": -1.0}, "transport_cost_per_dim"), ({"source": ""}, "source"), ({"x": 1}, "x"),
-     ({"row": asdict(point_row("couplings@round2", "dopri5-0.001", None, None))}, "couplings@round2"),
-     ({"row": asdict(point_row("couplings@round1", "dopri5-0.001", None, 60))}, "nfe: 60"),
-     ({"row": asdict(point_row("couplings@round1", "euler", None, None))}, "num_steps: None")],
+     ({"rows": [asdict(point_row("couplings@round2", "dopri5-0.001", None, None))]}, "couplings@round2"),
+     ({"rows": [asdict(point_row("couplings@round1", "dopri5-0.001", None, 60))]}, "nfe: 60"),
+     ({"rows": [asdict(point_row("couplings@round1", "euler", None, None))]}, "num_steps: None")],
 )  # fmt: skip
 def test_couplings_that_cannot_be_are_named(change: dict[str, Any], field: str, tmp_path: Path) -> None:
     path = tmp_path / QUALITY

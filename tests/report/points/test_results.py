@@ -17,7 +17,7 @@ from pipeline.report.points.summary import summary, text_table
 from pipeline.system.errors import StraightflowError
 
 COUPLINGS = point_row("couplings@round1", "dopri5-0.001", None, None)
-QUALITY = {"row": asdict(COUPLINGS), "num_pairs": 300, "transport_cost_per_dim": 1.0, "source": "flow"}
+QUALITY = {"rows": [asdict(COUPLINGS)], "num_pairs": 300, "transport_cost_per_dim": 1.0, "source": "flow"}
 CELLS = ("euler/1", "euler/2", "dopri5-0.001/adaptive")
 ARRAYS = {
     "times": np.arange(2, dtype=np.float32),
