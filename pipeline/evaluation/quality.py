@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from pipeline.config.evaluation import EvaluateConfig
-from pipeline.config.section import FiniteFloat, NonNegativeFloat, UnitFloat
+from pipeline.config.section import FiniteFloat, NonNegativeFloat, PositiveInt, UnitFloat
 from pipeline.data.order import evenly_spaced
 from pipeline.evaluation.blocks import BlockMeasures
 from pipeline.evaluation.reference import MEMORISATION_IMAGES, Reference

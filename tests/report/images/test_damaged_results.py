@@ -42,7 +42,9 @@ def refused(root: Path, *, match: str) -> None:
 
 
 ROW_CHANGES: list[tuple[str, Any]] = [
-    ("fid", -5.0), ("fid", NAN), ("fid", None), ("fid", "5"), ("fid", True), ("fid_low", 6.0), ("fid_low", None), ("kid_std", -1.0), ("fid_deviations", [0.1]), ("measured_by", "x y"), ("is_judge", "perhaps"), ("fid_infinity", NAN),
+    ("fid", -5.0), ("fid", NAN), ("fid", None), ("fid", "5"), ("fid", True),
+    ("fid_low", 6.0), ("fid_low", None), ("kid_std", -1.0), ("fid_deviations", [0.1]), ("measured_by", "x y"), ("is_judge", "perhaps"),
+    ("fid_infinity", NAN),
     ("fid_heldout", -1.0), ("kid", NAN), ("kid", math.inf), ("precision", 2.0), ("precision", -0.1), ("recall", 1.01),
     ("density", -1.0), ("coverage", 2), ("nearest_train_ratio", -1.0), ("seconds_per_1000", -1.0),
     ("seconds_per_1000", NAN), ("peak_memory_mib", -1.0), ("nfe_std", -1.0), ("nfe_std", 0.5), ("num_samples", 0),
