@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 from helpers.small_training import Pairs, training_config
+from helpers.velocity_field import Field, drawn
 from pydantic import TypeAdapter, ValidationError
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -17,7 +16,7 @@ from pipeline.flow.noise import step_generator
 from pipeline.flow.paths import per_sample
 from pipeline.methods.any_step import AnyStep
 from pipeline.methods.build import build_method
-from pipeline.methods.objective import Batch, Objective
+from pipeline.methods.objective import Objective
 from pipeline.models.student import NUM_TRAIN_TIMESTEPS
 from pipeline.toys.gaussian_mixture import GaussianMixture
 from pipeline.training.samples import StepBatches, micro_batches
@@ -29,26 +28,6 @@ SHARES = (0.5, 0.3, 0.29, 0.9, 1.0)
 def any_step(share_at_noise: float = 0.5, latest_time: float = 0.95) -> Objective:
     config = AnyStepConfig(share_at_noise=share_at_noise, latest_time=latest_time)
     return build_method(config, LossConfig(name="l2"), CPU)
-
-
-class Field(torch.nn.Module):
-    """A velocity field given as a function of x, t (broadcast over x) and labels, called like a student's network."""
-
-    def __init__(self, velocity, **parameters: float) -> None:
-        super().__init__()
-        self._velocity = velocity
-        for name, value in parameters.items():
-            self.register_parameter(name, torch.nn.Parameter(torch.tensor(value)))
-        self.calls: list[SimpleNamespace] = []
-
-    def forward(self, x: torch.Tensor, timestep: torch.Tensor, labels: torch.Tensor | None = None) -> SimpleNamespace:
-        self.calls.append(SimpleNamespace(x=x, timestep=timestep, labels=labels, gradient=torch.is_grad_enabled()))
-        t = per_sample(1 - timestep / NUM_TRAIN_TIMESTEPS, x)
-        return SimpleNamespace(sample=-self._velocity(self, x, t, labels))
-
-
-def drawn(objective: Objective, x_0: torch.Tensor, x_1: torch.Tensor, **others: torch.Tensor) -> Batch:
-    return {"x_0": x_0, "x_1": x_1, **others, **objective.draw(x_1, step_generator(0, 1))}
 
 
 def noise(count: int) -> torch.Tensor:
@@ -250,7 +229,7 @@ def test_the_host_does_not_wait_for_the_device(share: float) -> None:
 METHODS = TypeAdapter(MethodConfig)
 
 
-def test_a_method_is_chosen_by_name_and_the_rest_is_what_the_issue_measured() -> None:
+def test_a_method_is_chosen_by_name_and_takes_its_own_parameters() -> None:
     assert METHODS.validate_python({"name": "any_step"}) == AnyStepConfig(share_at_noise=0.5, latest_time=0.95)
     assert METHODS.validate_python({"name": "one_step"}) == OneStepConfig()
     reflow = {"name": "reflow", "timesteps": {"name": "u_shaped", "a": 4.0}}
