@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 import torch
 
-from pipeline.config.flow import FlowMatchingConfig, LossConfig, PathConfig, TimestepsConfig
+from pipeline.config.flow import LossConfig, PathConfig, TimestepsConfig
 from pipeline.config.methods import OneStepConfig, ReflowConfig
 from pipeline.flow import losses
 from pipeline.flow.losses import VelocityLoss, image_error, l2, load_lpips
@@ -24,7 +24,6 @@ from pipeline.flow.paths import (
 )
 from pipeline.flow.timesteps import fixed
 from pipeline.methods.build import build_method
-from pipeline.methods.flow_matching import FlowMatching, build_flow_matching
 from pipeline.methods.reflow import Reflow
 from pipeline.system.errors import StraightflowError
 
@@ -65,23 +64,6 @@ def test_optimal_transport_finds_the_cheapest_of_all_permutations() -> None:
     assert cheapest < (x_1 - x_0).square().sum()
     rows = {tuple(row.flatten().tolist()) for row in x_0}
     assert {tuple(row.flatten().tolist()) for row in ordered} == rows
-
-
-def flow(coupling: str) -> FlowMatching:
-    return build_flow_matching(
-        FlowMatchingConfig(loss=LossConfig(name="l2"), timesteps=TimestepsConfig(name="uniform"), coupling=coupling),
-        torch.device("cpu"),
-    )
-
-
-def test_flow_matching_pairs_images_with_fresh_noise_and_ot_only_reorders_it() -> None:
-    x_1 = pairs(8)[1].float()
-    independent = flow("independent").draw(x_1, step_generator(3, 1))
-    transported = flow("minibatch_ot").draw(x_1, step_generator(3, 1))
-    assert torch.equal(independent["t"], transported["t"])
-    assert torch.equal(transported["x_0"], pair_by_optimal_transport(independent["x_0"], x_1))
-    assert not torch.equal(independent["x_0"], flow("independent").draw(x_1, step_generator(3, 2))["x_0"])
-    assert (flow("independent").needs_images, flow("minibatch_ot").needs_images) == (False, True)
 
 
 class Still(torch.nn.Module):

@@ -325,7 +325,7 @@ def test_memory_counts_what_a_perceptual_distance_keeps(tiny_unet, runtime) -> N
         return seen.exp().flatten(1).sum(1)  # the backward pass needs the exponentials, and gives each its gradient
 
     alone = needs_of(tiny_unet, runtime, batch_size=80).activation_bytes
-    objective = dataclasses.replace(OBJECTIVE, perceptual=perceptual)
+    objective = dataclasses.replace(OBJECTIVE, velocity_loss=VelocityLoss(l2, perceptual))
     found = needs_of(tiny_unet, runtime, objective=objective, batch_size=80).activation_bytes
     # By how much the network keeps more or less while it is computed is small beside it.
     assert found - alone == pytest.approx(2 * 80 * kept_copies * 64 * 4, rel=0.02)

@@ -168,8 +168,8 @@ def test_looking_at_a_compiled_network_adds_one_graph_for_each_thing_that_is_loo
         return to_uint8(sampler.sample(x_0, solver, labels).x).numpy()
 
     monkeypatch.setattr(few_step_fid, "draw_images", drawn)  # of points, which are no images
-    reference = SimpleNamespace(frechet=FrechetReference(moments_of(np.random.default_rng(0).normal(size=(9, 2)))))
-    quick_fid = FewStepFid(extractor, reference, key=0, num_samples=23, batch_size=10)
+    frechet = FrechetReference(moments_of(np.random.default_rng(0).normal(size=(9, 2))))
+    quick_fid = FewStepFid(SimpleNamespace(extractor=extractor, frechet=frechet), key=0, num_samples=23, batch_size=10)
 
     counts = []
     for step in range(3):
