@@ -30,7 +30,7 @@ from typing import Any
 
 OUTPUTS = ("data", "models", "couplings", "samples", "metrics", "inputs")
 MEASURED_BY_A_CLOCK = {"seconds", "images_per_second", "seconds_per_1000", "peak_memory_mib"}
-TRAININGS = ("teacher.train", "flows.flow", "rounds.round1.train", "rounds.round2.train", "distill")
+TRAININGS = ("teacher.train", "flows.flow", "students.round1", "students.round2", "students.few_step")
 CHECKPOINT_EVERY_STEPS = 5
 LOCK = Path(".dvc/tmp/rwlock")
 

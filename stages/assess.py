@@ -1,4 +1,4 @@
-"""The gate before training: refuses a round's couplings, or measures them."""
+"""The gate before training: refuses couplings, or measures them."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from stages.entry import run, single_argument
 
 
 def main(config: Config, arguments: list[str]) -> None:
-    """Writes couplings/<round>/quality.json and, for a store that may be trained on, couplings/<round>/gate.json.
+    """Writes couplings/<name>/quality.json and, for a store that may be trained on, couplings/<name>/gate.json.
 
     Training depends on gate.json, which holds only which store was accepted. Measuring again therefore does not cause
     training again.
     """
-    name = single_argument(arguments, "a round", config.rounds)
-    couplings = config.rounds[name].couplings
+    name = single_argument(arguments, "couplings", config.couplings)
+    couplings = config.couplings[name]
     store = CouplingStore(paths.couplings(name))
     if len(store) < 2:
         raise StraightflowError(expected="at least two pairs", found=str(len(store)), mend="raise num_pairs")

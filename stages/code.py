@@ -14,8 +14,8 @@ STAGES = (
     "evaluate",
     "flow",
     "report",
+    "student",
     "teacher",
-    "train",
 )
 """All stages that dvc.yaml runs after ``check``."""
 
@@ -27,6 +27,7 @@ WITHOUT_EFFECT = (
     "pipeline.config.feasibility",
     "pipeline.config.graph",
     "pipeline.config.loading",
+    "pipeline.config.older_layout",
     "pipeline.couplings.inventory",
     "pipeline.system.atomic",
     "pipeline.system.code",

@@ -1,4 +1,4 @@
-"""Draws the couplings of one round from its source.
+"""Draws couplings from their source.
 
 ``python -m stages.couplings round1`` makes the missing shards and publishes the store. With ``--worker i --workers n``
 it makes only the shards of the i-th (from 0) of n jobs, which need to share nothing but the file system. When all jobs
@@ -23,17 +23,15 @@ from stages.entry import known_name, run
 
 
 def main(config: Config, arguments: list[str]) -> None:
-    """Writes couplings/<round>/store, or a worker's shards of it."""
+    """Writes couplings/<name>/store, or a worker's shards of it."""
     chosen = _parse(arguments)
-    round_name = known_name(chosen.round, "a round", config.rounds)
-    couplings = config.rounds[round_name].couplings
+    name = known_name(chosen.name, "couplings", config.couplings)
+    couplings = config.couplings[name]
     runtime = open_runtime(config.compute, config.launch)
     sampler = load_sampler(paths.model(couplings.source), runtime)
     images = open_samples(paths.IMAGES, "train") if couplings.image_to_noise is not None else None
     if chosen.workers is None:
-        generate_couplings(
-            sampler, couplings, paths.RUNS, paths.couplings(round_name), images, code=code_of("couplings")
-        )
+        generate_couplings(sampler, couplings, paths.RUNS, paths.couplings(name), images, code=code_of("couplings"))
         left = unfinished_stores(paths.RUNS)
         if left and runtime.is_main:
             size = f"{sum(found.num_bytes for found in left) / 1e6:,.1f} MB"
@@ -46,7 +44,7 @@ def main(config: Config, arguments: list[str]) -> None:
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m stages.couplings")
-    parser.add_argument("round", help="the round whose couplings are drawn")
+    parser.add_argument("name", help="which couplings are drawn")
     parser.add_argument("--worker", type=int, help="number of this job, from 0")
     parser.add_argument("--workers", type=int, help="number of jobs")
     chosen = parser.parse_args(arguments)

@@ -41,19 +41,19 @@ def model(name: str) -> Path:
     return Path("models") / name
 
 
-def couplings(round_name: str) -> Path:
-    """Store of a round's couplings."""
-    return Path("couplings") / round_name / "store"
+def couplings(name: str) -> Path:
+    """Store of couplings."""
+    return Path("couplings") / name / "store"
 
 
-def gate(round_name: str) -> Path:
-    """Record of the store of a round's couplings that may be trained on."""
-    return Path("couplings") / round_name / "gate.json"
+def gate(name: str) -> Path:
+    """Record of the store of couplings that may be trained on."""
+    return Path("couplings") / name / "gate.json"
 
 
-def quality(round_name: str) -> Path:
-    """Measured quality of a round's couplings, beside their store."""
-    return Path("couplings") / round_name / "quality.json"
+def quality(name: str) -> Path:
+    """Measured quality of couplings, beside their store."""
+    return Path("couplings") / name / "quality.json"
 
 
 def evaluation(model_name: str) -> Path:

@@ -1,4 +1,4 @@
-"""How a round's couplings are drawn."""
+"""How couplings are drawn."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class ImageToNoiseConfig(Section):
 
 
 class CouplingsConfig(Section):
-    """Couplings of one round.
+    """Pairs of noise and sample along the ODE of one model.
 
     Attributes:
-        source: Model whose ODE maps noise to images: ``teacher`` or an earlier round.
+        source: Model whose ODE maps noise to images: ``teacher``, a flow or a student.
         num_pairs: Pairs in the store.
         solver: How the ODE is solved.
         batch_size: Images per network call, per process.

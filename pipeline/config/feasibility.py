@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from pipeline.config.couplings import inversion_problem, start_problem
 from pipeline.config.evaluation import reference_problem
 from pipeline.config.solver import levels_problem
+from pipeline.config.students import StudentConfig
 from pipeline.config.teacher import NUM_NOISE_LEVELS
 from pipeline.config.training import TrainingConfig
 
@@ -36,13 +37,12 @@ def feasibility_problems(config: Config) -> Iterator[str]:
 def level_problems(config: Config, levels: int) -> Iterator[str]:
     """Yields the solvers that need more noise levels than the ``levels`` a diffusion teacher was trained at."""
     grids: dict[str, int | None] = {}
-    for name, item in config.rounds.items():
-        couplings = item.couplings
+    for name, couplings in config.couplings.items():
         if couplings.source == TEACHER:
-            grids[f"rounds.{name}.couplings.solver"] = couplings.solver.num_steps
+            grids[f"couplings.{name}.solver"] = couplings.solver.num_steps
             if couplings.image_to_noise is not None and couplings.image_to_noise.solver.num_steps is not None:
                 # N steps to noise visit N + 1 levels; N steps to an image visit N, as the image itself is none.
-                grids[f"rounds.{name}.couplings.image_to_noise.solver"] = couplings.image_to_noise.solver.num_steps + 1
+                grids[f"couplings.{name}.image_to_noise.solver"] = couplings.image_to_noise.solver.num_steps + 1
     if TEACHER in config.evaluate.models:
         steps = [solver.num_steps or 0 for solver in config.evaluate.solvers(teacher=True)]
         grids["evaluate.teacher_solvers"] = max(steps, default=0)
@@ -55,7 +55,7 @@ def level_problems(config: Config, levels: int) -> Iterator[str]:
 def size_problems(config: Config, sizes: tuple[int, int]) -> Iterator[str]:
     """Yields what ``sizes`` samples, to train on and held out, are too few for."""
     for key, training in trainings(config).items():
-        if key not in _trained_on(config) and training.heldout_items > sizes[1]:
+        if not isinstance(training, StudentConfig) and training.heldout_items > sizes[1]:
             yield (
                 f"{key}.heldout_items is {training.heldout_items}, but data.heldout_share holds out {sizes[1]} samples"
                 if config.data.heldout_split is None
@@ -81,44 +81,40 @@ def class_problems(config: Config, teacher_classes: int | None, num_labels: int 
         num_labels: Classes that a model of the data's labels would need; 0 without labels, None if that is not known.
     """
     classes: dict[str, int | None] = {TEACHER: teacher_classes} | dict.fromkeys(config.flows)
-    for name in config.rounds:
+    for name in config.students:
         for at in _line_of(name, config):
-            classes.setdefault(at, classes.get(config.rounds[at].train.init))
-    for name, item in config.rounds.items():
-        source, init = item.couplings.source, item.train.init
-        if source in classes and init in classes:
-            problem = start_problem(classes[init], classes[source])
+            classes.setdefault(at, classes.get(config.students[at].init))
+    for name, student in config.students.items():
+        learned = config.couplings.get(student.couplings)
+        if learned is not None and learned.source in classes and student.init in classes:
+            problem = start_problem(classes[student.init], classes[learned.source])
             if problem is not None:
-                yield f"rounds.{name}.train.init is {init!r}, couplings.source {source!r}: {problem}"
-        if source in classes and item.couplings.image_to_noise is not None and num_labels is not None:
-            problem = inversion_problem(classes[source], num_labels)
+                yield (
+                    f"students.{name}.init is {student.init!r}, and its couplings {student.couplings!r} come from "
+                    f"{learned.source!r}: {problem}"
+                )
+    for name, couplings in config.couplings.items():
+        if couplings.source in classes and couplings.image_to_noise is not None and num_labels is not None:
+            problem = inversion_problem(classes[couplings.source], num_labels)
             if problem is not None:
-                yield f"rounds.{name}.couplings.image_to_noise inverts by {source!r}: {problem}"
-    taught_by = config.rounds.get(config.distill.couplings)
-    if taught_by is not None and config.distill.init in classes and taught_by.couplings.source in classes:
-        problem = start_problem(classes[config.distill.init], classes[taught_by.couplings.source])
-        if problem is not None:
-            yield (
-                f"distill.init is {config.distill.init!r}, couplings of {config.distill.couplings!r} come from "
-                f"{taught_by.couplings.source!r}: {problem}"
-            )
+                yield f"couplings.{name}.image_to_noise inverts by {couplings.source!r}: {problem}"
 
 
 def _line_of(name: str, config: Config) -> list[str]:
-    """The rounds that a round's network descends from, the first one first, and itself; rounds in a cycle once."""
+    """The students that a student's network descends from, the first one first, and itself; those in a cycle once."""
     line = [name]
-    while (init := config.rounds[line[0]].train.init) in config.rounds and init not in line:
+    while (init := config.students[line[0]].init) in config.students and init not in line:
         line.insert(0, init)
     return line
 
 
 def trainings(config: Config) -> Mapping[str, TrainingConfig]:
     """Every training that the run does, by the key of its settings."""
-    found: dict[str, TrainingConfig] = {"distill": config.distill}
+    found: dict[str, TrainingConfig] = {}
     if config.teacher.pretrained is None:
         found["teacher.train"] = config.teacher.train
     found |= {f"flows.{name}": flow for name, flow in config.flows.items()}
-    return found | {f"rounds.{name}.train": item.train for name, item in config.rounds.items()}
+    return found | {f"students.{name}": student for name, student in config.students.items()}
 
 
 def _training_problems(config: Config) -> Iterable[str]:
@@ -130,19 +126,15 @@ def _training_problems(config: Config) -> Iterable[str]:
             yield f"{key}.gradient_checkpointing: networks of points cannot; set it to false"
 
 
-def _trained_on(config: Config) -> dict[str, str]:
-    """The round whose couplings each student learns, by the key of its settings."""
-    return {f"rounds.{name}.train": name for name in config.rounds} | {"distill": config.distill.couplings}
-
-
 def _heldout_problems(config: Config) -> Iterable[str]:
-    """Yields trainings on couplings that hold out all of them."""
-    trained_on = _trained_on(config)
-    for key, training in trainings(config).items():
-        if trained_on.get(key) in config.rounds:
-            kept = config.rounds[trained_on[key]].couplings.num_kept_pairs
-            if training.heldout_items >= kept:
-                yield f"{key}.heldout_items holds out {training.heldout_items} of {kept} pairs; leave some to train on"
+    """Yields students that hold out all of their couplings."""
+    for name, student in config.students.items():
+        learned = config.couplings.get(student.couplings)
+        if learned is not None and student.heldout_items >= learned.num_kept_pairs:
+            yield (
+                f"students.{name}.heldout_items holds out {student.heldout_items} of {learned.num_kept_pairs} pairs; "
+                "leave some to train on"
+            )
 
 
 def _measuring_problems(config: Config) -> Iterable[str]:
@@ -159,9 +151,9 @@ def _measuring_problems(config: Config) -> Iterable[str]:
         if wanted > num_samples:
             yield f"evaluate.{key} is {wanted}, more than evaluate.num_samples ({num_samples})"
     counts = {"evaluate.num_samples": num_samples}
-    for name, item in config.rounds.items():
-        measured = min(item.couplings.num_kept_pairs, num_samples)
-        counts[f"rounds.{name}.couplings, of which evaluate measures {measured} pairs,"] = measured
+    for name, couplings in config.couplings.items():
+        measured = min(couplings.num_kept_pairs, num_samples)
+        counts[f"couplings.{name}, of which evaluate measures {measured} pairs,"] = measured
     if config.watch.fid_every_steps is not None:
         counts["watch.fid_num_samples"] = config.watch.fid_num_samples
     num_features, k = config.features.num_features, config.evaluate.neighbours.k
@@ -180,7 +172,7 @@ def _network_problems(config: Config) -> Iterable[str]:
             f"data.resolution is {side}, but teacher.unet halves it {len(unet.block_out_channels) - 1} times, so it "
             f"must be divisible by {unet.side_divisor}: give fewer levels, or {side + -side % unet.side_divisor} pixels"
         )
-    for name, item in config.rounds.items():
-        inversion = item.couplings.image_to_noise
+    for name, couplings in config.couplings.items():
+        inversion = couplings.image_to_noise
         if inversion is not None and inversion.solver.name == "projection":
-            yield f"rounds.{name}.couplings.image_to_noise.solver projection solves no ODE; name euler, heun or dopri5"
+            yield f"couplings.{name}.image_to_noise.solver projection solves no ODE; name euler, heun or dopri5"

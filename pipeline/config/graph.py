@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 
 from pydantic import model_validator
 
@@ -16,21 +17,14 @@ from pipeline.config.flow import LossConfig
 from pipeline.config.noise import STANDARD_NOISE
 from pipeline.config.section import ModelName, Section
 from pipeline.config.solver import STUDENT_SOLVERS, TEACHER_SOLVERS
+from pipeline.config.students import StudentConfig
 from pipeline.config.teacher import TeacherConfig
-from pipeline.config.training import DistillConfig, FlowConfig, FlowTrainingConfig, TrainingConfig
+from pipeline.config.training import FlowConfig, TrainingConfig
 from pipeline.config.watch import WatchConfig
 from pipeline.system.errors import nearest
 
 TEACHER = "teacher"
-DISTILLED = "distilled"
-RESERVED_MODEL_NAMES = (TEACHER, DISTILLED, "classifier")
-
-
-class RoundConfig(Section):
-    """One reflow round: its couplings and the student trained on them."""
-
-    couplings: CouplingsConfig
-    train: FlowTrainingConfig
+RESERVED_MODEL_NAMES = (TEACHER, "classifier")
 
 
 @dataclass(frozen=True)
@@ -52,6 +46,10 @@ class Config(Section):
     Attributes:
         name: The preset that this was composed from: its file in ``configs/preset/``, without ``.yaml``. It changes no
             result; ``check`` composes the preset again and reports what differs.
+        flows: Models trained on the data itself, besides the teacher.
+        couplings: Pairs of noise and sample, each along the ODE of the teacher, a flow or a student.
+        students: Models trained on couplings.
+        headline: The student that the run is made for.
     """
 
     name: ModelName
@@ -61,21 +59,17 @@ class Config(Section):
     teacher: TeacherConfig
     features: FeaturesConfig
     flows: dict[ModelName, FlowConfig]
-    rounds: dict[ModelName, RoundConfig]
+    couplings: dict[ModelName, CouplingsConfig]
     gate: GateConfig
-    distill: DistillConfig
+    students: dict[ModelName, StudentConfig]
+    headline: ModelName
     evaluate: EvaluateConfig
     watch: WatchConfig = WatchConfig()
 
     @property
     def models(self) -> tuple[str, ...]:
         """Names of all models of the run."""
-        return (TEACHER, *self.flows, *self.rounds, DISTILLED)
-
-    @property
-    def headline(self) -> Headline:
-        """The student that the run is made for, and its couplings."""
-        return Headline(DISTILLED, self.distill.couplings)
+        return (TEACHER, *self.flows, *self.students)
 
     def solvers_of(self, model: str) -> tuple[str, ...]:
         """Names of the solvers that can sample ``model``: those of diffusion models, or those of flows."""
@@ -89,6 +83,11 @@ class Config(Section):
         return self
 
 
+def headline_of(config: Config) -> Headline:
+    """The student that the run is made for, and its couplings."""
+    return Headline(config.headline, config.students[config.headline].couplings)
+
+
 def learns_mean_velocity(config: Config, model: str) -> bool:
     """Whether ``model`` should learn E[x_1 - x_0 | x_t] of independent pairs, which mixtures have in closed form.
 
@@ -99,37 +98,27 @@ def learns_mean_velocity(config: Config, model: str) -> bool:
 
 
 def _graph_problems(config: Config) -> Iterable[str]:
-    """Yields what is wrong with the references between rounds, distillation and evaluation."""
-    if not config.rounds:
-        yield "rounds is empty; give at least one round"
+    """Yields what is wrong with the references between couplings, students and evaluation."""
+    if not config.students:
+        yield "students is empty; give at least one"
     yield from _name_problems(config)
     yield from _space_problems(config)
     yield from feasibility_problems(config)
-    sources = (TEACHER, *config.flows, *config.rounds)
-    for name, item in config.rounds.items():
-        for key, target in (("couplings.source", item.couplings.source), ("train.init", item.train.init)):
-            if target not in sources:
-                yield f"rounds.{name}.{key} is {target!r}{nearest(target, sources)}"
-        allowed = config.solvers_of(item.couplings.source)
-        used = {"solver": item.couplings.solver}
-        if item.couplings.image_to_noise is not None:
-            used["image_to_noise.solver"] = item.couplings.image_to_noise.solver
+    yield from _reference_problems(config)
+    for name, couplings in config.couplings.items():
+        allowed = config.solvers_of(couplings.source)
+        used = {"solver": couplings.solver}
+        if couplings.image_to_noise is not None:
+            used["image_to_noise.solver"] = couplings.image_to_noise.solver
         for part, solver in used.items():
             if not (solver.solves_diffusion_models if allowed == TEACHER_SOLVERS else solver.solves_flows):
                 yield (
-                    f"rounds.{name}.couplings.{part} is {solver.name!r} on grid {solver.grid!r}, but source "
-                    f"{item.couplings.source!r} takes one of {', '.join(allowed)} on its own grids"
+                    f"couplings.{name}.{part} is {solver.name!r} on grid {solver.grid!r}, but source "
+                    f"{couplings.source!r} takes one of {', '.join(allowed)} on its own grids"
                 )
-    for cycle in _cycles(config.rounds):
-        yield f"rounds form a cycle: {' <- '.join(cycle)}; one of them must start from the teacher"
-    if config.distill.couplings not in config.rounds:
-        yield f"distill.couplings is {config.distill.couplings!r}{nearest(config.distill.couplings, config.rounds)}"
-    if config.distill.init not in sources:
-        yield f"distill.init is {config.distill.init!r}{nearest(config.distill.init, sources)}"
-    known = (*sources, DISTILLED)
     for model in config.evaluate.models:
-        if model not in known:
-            yield f"evaluate.models names {model!r}{nearest(model, known)}"
+        if model not in config.models:
+            yield f"evaluate.models names {model!r}{nearest(model, config.models)}"
     for teacher, allowed in ((True, TEACHER_SOLVERS), (False, STUDENT_SOLVERS)):
         key = "teacher_solvers" if teacher else "student_solvers"
         solvers = config.evaluate.solvers(teacher=teacher)
@@ -147,25 +136,55 @@ def _graph_problems(config: Config) -> Iterable[str]:
             yield f"evaluate.{key} must name at least one entry and none twice, found {list(values)}"
 
 
+def _reference_problems(config: Config) -> Iterable[str]:
+    """Yields names of nothing, and couplings and students that wait for each other."""
+    for name, couplings in config.couplings.items():
+        if couplings.source not in config.models:
+            yield f"couplings.{name}.source is {couplings.source!r}{nearest(couplings.source, config.models)}"
+    for name, student in config.students.items():
+        if student.couplings not in config.couplings:
+            yield f"students.{name}.couplings is {student.couplings!r}{nearest(student.couplings, config.couplings)}"
+        if student.init not in config.models:
+            yield f"students.{name}.init is {student.init!r}{nearest(student.init, config.models)}"
+    if config.headline not in config.students:
+        yield f"headline, the student that the run is made for, is {config.headline!r}" + nearest(
+            config.headline, config.students
+        )
+    cycle = _cycle(config)
+    if cycle:
+        yield f"{' <- '.join(cycle)} is a cycle: each is made from the one after it; let one start from the teacher"
+
+
 def _name_problems(config: Config) -> Iterable[str]:
-    """Yields names that share a folder with another name or are reserved; some disks ignore case."""
-    taken: dict[str, str] = {
-        name: f"a reserved name ({', '.join(RESERVED_MODEL_NAMES)})" for name in RESERVED_MODEL_NAMES
-    }
-    for section, names in (("flows", config.flows), ("rounds", config.rounds)):
-        for name in names:
-            if name.lower() in taken:
-                yield f"{section}.{name}: on some disks that is the name of {taken[name.lower()]}; rename one"
-            taken.setdefault(name.lower(), f"{section}.{name}")
+    """Yields names that share a folder with another name or are reserved; some disks ignore case.
+
+    Couplings and models are in folders of their own, and may share names.
+    """
+    reserved = dict.fromkeys(RESERVED_MODEL_NAMES, f"a reserved name ({', '.join(RESERVED_MODEL_NAMES)})")
+    yield from _doubles([*_keys("flows", config.flows), *_keys("students", config.students)], reserved)
+    yield from _doubles(_keys("couplings", config.couplings), {})
+
+
+def _keys(section: str, names: Iterable[str]) -> list[tuple[str, str]]:
+    """The dotted key of each name of a section, and the name."""
+    return [(f"{section}.{name}", name) for name in names]
+
+
+def _doubles(keys: Iterable[tuple[str, str]], reserved: Mapping[str, str]) -> Iterable[str]:
+    taken = dict(reserved)
+    for key, name in keys:
+        if name.lower() in taken:
+            yield f"{key}: on some disks that is the name of {taken[name.lower()]}; rename one"
+        taken.setdefault(name.lower(), key)
 
 
 def losses(config: Config) -> dict[str, LossConfig]:
     """Every loss that the run trains with, by its key."""
     found = {f"flows.{name}.loss": flow.loss for name, flow in config.flows.items()}
-    found |= {f"rounds.{name}.train.loss": item.train.loss for name, item in config.rounds.items()}
+    found |= {f"students.{name}.loss": student.loss for name, student in config.students.items()}
     if config.teacher.is_flow and config.teacher.flow is not None:
         found["teacher.flow.loss"] = config.teacher.flow.loss
-    return found | {"distill.loss": config.distill.loss}
+    return found
 
 
 def _space_problems(config: Config) -> Iterable[str]:
@@ -177,19 +196,17 @@ def _space_problems(config: Config) -> Iterable[str]:
         yield f"features.name must {'' if points else 'not '}be 'points' for data.source {source!r}"
     if points and config.watch.samples_every_steps is not None:
         yield "watch.samples_every_steps draws images; set it to null for points"
-    trainings: dict[str, TrainingConfig] = {"teacher.train": config.teacher.train, "distill": config.distill}
+    trainings: dict[str, TrainingConfig] = {"teacher.train": config.teacher.train}
     trainings |= {f"flows.{name}": flow for name, flow in config.flows.items()}
-    trainings |= {f"rounds.{name}.train": item.train for name, item in config.rounds.items()}
+    trainings |= {f"students.{name}": student for name, student in config.students.items()}
     for key, training in trainings.items():
         if points and training.horizontal_flips:
             yield f"{key}.horizontal_flips mirrors images; set it to false for points"
-    drops = {f"rounds.{name}.train": item.train.dropout for name, item in config.rounds.items()}
-    for key, dropout in (drops | {"distill": config.distill.dropout}).items():
-        if points and dropout > 0:
+        if points and isinstance(training, StudentConfig) and training.dropout > 0:
             yield f"{key}.dropout is of residual blocks, which an mlp has not; set it to 0 for points"
-    for name, item in config.rounds.items():
-        if points and item.couplings.dtype == "uint8":
-            yield f"rounds.{name}.couplings.dtype uint8 keeps [-1, 1] alone; give float32 or float16 for points"
+    for name, couplings in config.couplings.items():
+        if points and couplings.dtype == "uint8":
+            yield f"couplings.{name}.dtype uint8 keeps [-1, 1] alone; give float32 or float16 for points"
     for key, loss in losses(config).items():
         if points and loss.name == "lpips_huber":
             yield f"{key} lpips_huber compares images; give l2 or pseudo_huber for points"
@@ -203,22 +220,15 @@ def _space_problems(config: Config) -> Iterable[str]:
             yield f"{key}.noise.mean has {len(noise.mean)} entries, points of {source!r} {config.data.sample_shape[0]}"
 
 
-def _cycles(rounds: Mapping[str, RoundConfig]) -> Iterable[list[str]]:
-    """Yields each cycle of rounds that depend on each other, smallest name first, once."""
-    seen: set[frozenset[str]] = set()
-
-    def walk(name: str, path: list[str]) -> Iterable[list[str]]:
-        if name in path:
-            cycle = path[path.index(name) :]
-            if frozenset(cycle) not in seen:
-                seen.add(frozenset(cycle))
-                yield [*cycle, name]
-            return
-        item = rounds.get(name)
-        if item is None:
-            return
-        for target in dict.fromkeys((item.couplings.source, item.train.init)):
-            yield from walk(target, [*path, name])
-
-    for name in sorted(rounds):
-        yield from walk(name, [])
+def _cycle(config: Config) -> list[str]:
+    """Couplings and students that are each made from the next, the first one again at the end; empty without any."""
+    made_from: dict[str, list[str]] = {
+        f"couplings.{name}": [f"students.{couplings.source}"] for name, couplings in config.couplings.items()
+    }
+    for name, student in config.students.items():
+        made_from[f"students.{name}"] = [f"couplings.{student.couplings}", f"students.{student.init}"]
+    try:
+        TopologicalSorter(made_from).prepare()
+    except CycleError as error:
+        return list(reversed(error.args[1]))
+    return []

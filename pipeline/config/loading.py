@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import ValidationError
 
 from pipeline.config.graph import Config
+from pipeline.config.methods import METHODS
+from pipeline.config.older_layout import require_no_older_sections
 from pipeline.config.section import Section
+from pipeline.config.students import StudentConfig
 from pipeline.system.errors import StraightflowError, nearest
 from pipeline.system.yaml_text import read_yaml
 
@@ -36,13 +39,18 @@ def load_config(path: Path) -> Config:
 
 
 def parse_config(content: object, *, origin: str) -> Config:
-    """Validates a configuration given as plain mappings; ``origin`` names it in messages."""
+    """Validates a configuration given as plain mappings; ``origin`` names it in messages.
+
+    Raises:
+        StraightflowError: If it does not validate. The message names every offending key.
+    """
     if not isinstance(content, dict):
         raise StraightflowError(
             expected=f"a mapping of sections in {origin}",
             found=type(content).__name__,
             mend="compose the file from a preset with `make repro`",
         )
+    require_no_older_sections(content, origin)
     try:
         return Config.model_validate(content)
     except ValidationError as error:
@@ -59,8 +67,7 @@ def _describe(problem: Mapping[str, Any]) -> str:
     location = [str(part) for part in problem["loc"]]
     dotted = ".".join(location)
     if problem["type"] == "extra_forbidden":
-        valid = list(_section_at(location[:-1]).model_fields)
-        return f"unknown key {dotted!r}{nearest(location[-1], valid)}"
+        return f"unknown key {dotted!r}{_better_key(location)}"
     if problem["type"] == "missing":
         return f"key {dotted!r} is missing"
     message = str(problem["msg"]).removeprefix("Value error, ")
@@ -71,14 +78,30 @@ def _describe(problem: Mapping[str, Any]) -> str:
     return f"{dotted}: {message}, found {problem['input']!r}"
 
 
-def _section_at(location: Iterable[str]) -> type[Section]:
-    """The section class at a dotted location of the configuration."""
-    section: type[Section] = Config
+def _better_key(location: Sequence[str]) -> str:
+    """End of a message on an unknown key: the method of a student that it belongs to, or the nearest valid key."""
+    *above, key = location
+    sections = _sections_at(above)
+    takers = " and ".join(name for name, method in METHODS.items() if key in method.model_fields)
+    if takers and StudentConfig in sections:
+        return f"; it belongs to the method {takers}, as {'.'.join(above)}.method.{key}"
+    return nearest(key, [name for section in sections for name in section.model_fields])
+
+
+def _sections_at(location: Sequence[str]) -> list[type[Section]]:
+    """The section classes that a dotted location of the configuration may hold; several for a method."""
+    sections: list[type[Section]] = [Config]
+    is_name = False
     for part in location:
-        if part not in section.model_fields:
-            continue  # the name of a round
-        annotation = section.model_fields[part].annotation
-        for candidate in (annotation, *get_args(annotation)):
-            if isinstance(candidate, type) and issubclass(candidate, Section):
-                section = candidate
-    return section
+        fields = [] if is_name else [item.model_fields[part] for item in sections if part in item.model_fields]
+        sections = [item for field in fields for item in _sections_in(field.annotation)] or sections
+        is_name = any(get_origin(field.annotation) is dict for field in fields)  # of couplings, or of a model
+    return sections
+
+
+def _sections_in(annotation: Any) -> Iterator[type[Section]]:
+    """The section classes that an annotation names, in a collection or a union too."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _sections_in(part)

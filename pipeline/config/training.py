@@ -6,15 +6,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from pipeline.config.flow import FlowMatchingConfig, LossConfig, VelocityConfig
+from pipeline.config.flow import FlowMatchingConfig
 from pipeline.config.section import (
     UNIT_ROUNDOFF,
-    ModelName,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
-    Probability,
     Section,
     Seed,
 )
@@ -126,33 +124,3 @@ class TrainingConfig(Section):
 
 class FlowConfig(TrainingConfig, FlowMatchingConfig):
     """A flow trained on the data beside the teacher, with the teacher's architecture and fresh weights."""
-
-
-class FlowTrainingConfig(TrainingConfig, VelocityConfig):
-    """Training of a round's velocity field.
-
-    Attributes:
-        init: Model whose EMA weights and architecture the student starts from.
-        dropout: Dropout probability while training, whatever the initial model was trained with; what it means is said
-            in :class:`pipeline.config.network.UNetConfig`. A network without residual blocks takes 0 alone.
-    """
-
-    init: ModelName
-    dropout: Probability = 0.0
-
-
-class DistillConfig(TrainingConfig):
-    """Distillation to one step: regression of x_1 - x_0 at t = 0.
-
-    Attributes:
-        couplings: Round whose couplings are learned.
-        init: Model whose EMA weights the generator starts from.
-        loss: Regression loss.
-        dropout: Dropout probability while training, whatever the initial model was trained with; what it means is said
-            in :class:`pipeline.config.network.UNetConfig`. A network without residual blocks takes 0 alone.
-    """
-
-    couplings: ModelName
-    init: ModelName
-    loss: LossConfig
-    dropout: Probability = 0.0

@@ -51,12 +51,12 @@ class ImageMeasure:
     cells: Path
     code: Mapping[str, str]
 
-    def couplings_rows(self, round_name: str, store: CouplingStore) -> tuple[ImageRow, ...]:
+    def couplings_rows(self, name: str, store: CouplingStore) -> tuple[ImageRow, ...]:
         """The rows of a store's images, measured in the same way as a model's, on as many chunks as it has."""
         solver = store.manifest.solver
         rows = tuple(
             ImageRow(
-                model=f"{COUPLINGS_PREFIX}{round_name}",
+                model=f"{COUPLINGS_PREFIX}{name}",
                 solver=solver.label,
                 num_steps=solver.num_steps,
                 nfe=None,

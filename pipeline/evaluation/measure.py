@@ -20,8 +20,8 @@ from pipeline.system.code import NO_CODE
 class Measure(Protocol):
     """How samples of one kind, images or points, are measured."""
 
-    def couplings_rows(self, round_name: str, store: CouplingStore) -> tuple[Row, ...]:
-        """The rows of a round's couplings, measured in the same way as a model's.
+    def couplings_rows(self, name: str, store: CouplingStore) -> tuple[Row, ...]:
+        """The rows of couplings, measured in the same way as a model's.
 
         Raises:
             StraightflowError: If the store's samples do not fit the reference.

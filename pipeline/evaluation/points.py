@@ -41,14 +41,14 @@ class PointMeasure:
         """The distribution that the models should generate."""
         return TOYS[self.config.data.source]
 
-    def couplings_rows(self, round_name: str, store: CouplingStore) -> tuple[PointRow, ...]:
+    def couplings_rows(self, name: str, store: CouplingStore) -> tuple[PointRow, ...]:
         """The only row of a store's points, measured in the same way as a model's."""
         settings, solver = self.config.evaluate, store.manifest.solver
         points = store.x_1(np.arange(min(len(store), settings.num_samples))).numpy()
         row = measure_points(
             points,
             draw_point_reference(self.toy, len(points), settings.seed),
-            model=f"{COUPLINGS_PREFIX}{round_name}",
+            model=f"{COUPLINGS_PREFIX}{name}",
             solver=solver.label,
             num_steps=solver.num_steps,
             nfe=None,

@@ -38,7 +38,7 @@ class Row:
     :mod:`pipeline.system.typed_content`.
 
     Attributes:
-        model: Name of the model, or ``couplings@<round>``.
+        model: Name of the model, or ``couplings@<name>``.
         solver: Solver of the ODE, with its grid and tolerances unless they are the default.
         num_steps: Steps of the solver; None for an adaptive one.
         nfe: Counted network calls per sample, for adaptive solvers the mean; None for couplings.

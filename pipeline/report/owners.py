@@ -33,13 +33,13 @@ def require_model(found: str, rows: Sequence[Row], origin: str, model: str) -> N
 
 
 def require_couplings(rows: Sequence[ImageRow | PointRow], num_pairs: int, origin: str, name: str) -> None:
-    """Checks that results are of the couplings of round ``name``, measured on no more samples than there are pairs.
+    """Checks that results are of the couplings ``name``, measured on no more samples than there are pairs.
 
     Args:
         rows: Their rows.
         num_pairs: Pairs in their store.
         origin: Names the file in errors.
-        name: Round that the file is of.
+        name: Couplings that the file is of.
 
     Raises:
         StraightflowError: If they are not.

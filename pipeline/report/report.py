@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.config.graph import Config
+from pipeline.config.graph import Config, headline_of
 from pipeline.data.space import POINTS, space_of
 from pipeline.report.contents import ReportContents
 from pipeline.report.few_step_csv import write_few_step_csv
@@ -44,7 +44,7 @@ def describe_run(config: Config, table: Path) -> str:
         return describe_table(table)
     from pipeline.report.images.summary import describe_table as describe_table_of_images
 
-    return describe_table_of_images(table, config.headline)
+    return describe_table_of_images(table, headline_of(config))
 
 
 def _compose(root: Path, config: Config) -> ReportContents:

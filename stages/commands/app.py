@@ -115,7 +115,7 @@ def show() -> None:
     show_results(config())
 
 
-@command("straightflow sample distilled --steps 1 --num 64 --out grid.png")
+@command("straightflow sample few_step --steps 4 --num 64 --out grid.png")
 def sample(
     model: Annotated[str, typer.Argument(help="A name under models/, or the folder of any saved model.")],
     out: Annotated[
@@ -188,26 +188,27 @@ def compare(
 @command("straightflow inspect couplings/round1")
 def inspect(
     folder: Annotated[
-        Path | None, typer.Argument(help="A round's folder or the store in it; leave it out to list unfinished work.")
+        Path | None,
+        typer.Argument(help="A folder of couplings or the store in it; leave it out to list unfinished work."),
     ] = None,
 ) -> None:
     """Print what a store of couplings holds and check its hashes.
 
     Pairs of noise and image are drawn to runs/inspect/. Without a folder, list the unfinished stores and trainings in
-    runs/ and the round or model that each belongs to.
+    runs/ and the couplings or model that each belongs to.
     """
-    from stages.commands.inspect import inspect_store, list_unfinished, trained_models
+    from stages.commands.inspect import inspect_store, list_unfinished
 
     if folder is None:
         settings = config()
-        print(list_unfinished(settings.rounds, trained_models(settings)))
+        print(list_unfinished(settings.couplings, settings.models))
     else:
         inspect_store(folder)
 
 
 @command("straightflow checkpoints round1 --steps 1 --steps 4 --num-samples 1000 --out models/best")
 def checkpoints(
-    model: Annotated[str, typer.Argument(help="A round, or distilled.")],
+    model: Annotated[str, typer.Argument(help="A name under students.")],
     steps: Annotated[
         list[int] | None,
         typer.Option(

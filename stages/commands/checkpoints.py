@@ -13,7 +13,7 @@ from pathlib import Path
 from diffusers import ModelMixin
 
 from pipeline.config.compute import ONE_PROCESS
-from pipeline.config.graph import DISTILLED, Config
+from pipeline.config.graph import Config
 from pipeline.config.solver import SolverConfig
 from pipeline.data.space import space_of
 from pipeline.evaluation.few_step_fid import FewStepFid, open_few_step_fid
@@ -37,7 +37,7 @@ def choose_checkpoint(config: Config, model: str, steps: Sequence[int], num_samp
 
     Args:
         config: Of the run.
-        model: A round, or distilled.
+        model: A name under ``students``.
         steps: Euler steps; the first one decides which is best.
         num_samples: Images per FID.
         out: Where to save the best as a student; None saves none.
@@ -71,10 +71,9 @@ def choose_checkpoint(config: Config, model: str, steps: Sequence[int], num_samp
 
 
 def _require_student(config: Config, model: str) -> None:
-    students = (*config.rounds, DISTILLED)
-    if model not in students:
+    if model not in config.students:
         raise StraightflowError(
-            expected="a round, or distilled", found=f"{model!r}{nearest(model, students)}", mend="name a student"
+            expected="a student", found=f"{model!r}{nearest(model, config.students)}", mend="name one of them"
         )
     if not space_of(config.data).is_visual:
         raise StraightflowError(
@@ -94,9 +93,8 @@ def _target(out: Path) -> Path:
 
 def _opened(config: Config, model: str, num_samples: int) -> tuple[ModelMixin, Sampler, FewStepFid]:
     """The network that averages are loaded into, the sampler around it, and what measures its images."""
-    settings = config.distill if model == DISTILLED else config.rounds[model].train
     runtime = open_runtime(config.compute, ONE_PROCESS)
-    network = runtime.place(starting_network(load_network(paths.model(settings.init))))
+    network = runtime.place(starting_network(load_network(paths.model(config.students[model].init))))
     sampler = Sampler(sample_shape(network), model, None, network, runtime, noise_of(network), num_classes(network))
     fid_of = open_few_step_fid(
         config,

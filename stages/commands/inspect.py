@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from pipeline.config.graph import DISTILLED, TEACHER, Config, RoundConfig
+from pipeline.config.couplings import CouplingsConfig
 from pipeline.couplings.inventory import unfinished_stores
 from pipeline.couplings.manifest import MANIFEST, Manifest
 from pipeline.couplings.recount import require_true_manifest
@@ -30,7 +30,7 @@ def inspect_store(folder: Path) -> None:
     """Prints what the store holds and draws some of its pairs to ``runs/inspect/``, if they are images.
 
     Args:
-        folder: Of a round, or of the store in it.
+        folder: Of couplings, or of the store in it.
 
     Raises:
         StraightflowError: If there is no store, or anything in it is not as it was saved.
@@ -54,40 +54,35 @@ def inspect_store(folder: Path) -> None:
 
 
 def find_store(folder: Path) -> Path:
-    """The store in a round's folder, or ``folder`` itself."""
+    """The store in a folder of couplings, or ``folder`` itself."""
     found = next((path for path in (folder / "store", folder) if (path / MANIFEST).is_file()), None)
     if found is None:
         known = sorted(str(path.parent.parent) for path in paths.PROJECT.glob(str(paths.couplings("*") / MANIFEST)))
         raise StraightflowError(
-            expected="a round's folder with a store of couplings, or the store itself",
+            expected="a folder of couplings with their store, or the store itself",
             found=f"no {MANIFEST} in {folder}" if folder.exists() else f"{str(folder)!r}{nearest(str(folder), known)}",
             mend="correct the name, or make the couplings with `dvc repro`",
         )
     return found
 
 
-def list_unfinished(rounds: Mapping[str, RoundConfig], models: Collection[str]) -> str:
-    """A line for every unfinished store and training: what it holds, and which round or model continues it, if any.
+def list_unfinished(couplings: Mapping[str, CouplingsConfig], models: Collection[str]) -> str:
+    """A line for every unfinished store and training: what it holds, and the couplings or model that go on with it.
 
     Args:
-        rounds: Configured rounds, by name.
-        models: Names of all models that are trained.
+        couplings: Configured couplings, by name.
+        models: Names of all models.
     """
     lines = []
     for found in unfinished_stores(paths.RUNS):
-        names = [name for name, item in rounds.items() if found.is_of(item.couplings)]
-        use = f"as {' and '.join(names)} is configured now" if names else "of no round as configured now"
+        names = [name for name, settings in couplings.items() if found.is_of(settings)]
+        use = f"as {' and '.join(names)} is configured now" if names else "of no couplings as configured now"
         lines.append(f"{found.describe()}; {use}")
     for training in unfinished_trainings(paths.RUNS):
         # Only the stage, once it has read its inputs, knows whether they are unchanged.
         use = "goes on if its inputs are as they were" if training.model in models else "of no model as configured now"
         lines.append(f"{training.describe()}; {use}")
     return "\n".join(lines) or f"no unfinished couplings or trainings in {paths.RUNS}"
-
-
-def trained_models(config: Config) -> tuple[str, ...]:
-    """Names of the models that a run trains."""
-    return (TEACHER, *config.flows, *config.rounds, DISTILLED)
 
 
 def describe(manifest: Manifest) -> dict[str, str]:

@@ -1,13 +1,12 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from helpers.composition import composed
 from helpers.project_folders import ROOT
-from omegaconf import OmegaConf
 
 from pipeline.config.graph import learns_mean_velocity
 from pipeline.config.loading import load_config, parse_config
@@ -29,34 +28,29 @@ def test_committed_params_are_the_composed_default() -> None:
     load_config(ROOT / "params.yaml")
 
 
-def test_a_third_round_is_the_three_lines_of_the_preset_that_are_a_comment(tmp_path: Path) -> None:
+def test_a_second_round_is_the_two_lines_of_the_preset_that_are_comments_and_its_name() -> None:
     lines = (ROOT / "configs/preset/digits.yaml").read_text().splitlines()
-    start = next(at for at, line in enumerate(lines) if line.strip() == "# round3:")
-    lines[start : start + 3] = [line.replace("# ", "", 1) for line in lines[start : start + 3]]
-    (tmp_path / "preset.yaml").write_text("\n".join(lines))
-    preset = OmegaConf.to_container(OmegaConf.load(tmp_path / "preset.yaml"), resolve=True)
-    assert isinstance(preset, dict)
-    content = composed()
-    preset["evaluate"]["models"] += ["round3"]
-    config = parse_config(content | preset, origin="preset.yaml")
-    third, second = config.rounds["round3"], config.rounds["round2"]
-    assert (third.couplings.source, third.train.init) == ("round2", "round2")
-    assert third.couplings.batch_size == second.couplings.batch_size
-    assert third.couplings.seed not in (second.couplings.seed, config.rounds["round1"].couplings.seed)
+    uncommented = [line.replace("# ", "", 1) if line.strip().startswith("# round2: ") else line for line in lines]
+    assert sum(before != after for before, after in zip(lines, uncommented, strict=True)) == 2
+    preset = yaml.safe_load("\n".join(uncommented))
+    preset["evaluate"]["models"] += ["round2"]
+    config = parse_config(composed() | preset, origin="preset.yaml")
+    first, second = (config.couplings[name] for name in ("round1", "round2"))
+    assert (second.source, second.batch_size) == ("round1", first.batch_size)
+    assert second.seed != first.seed
+    student = config.students["round2"]
+    assert (student.couplings, student.init, student.method) == ("round2", "round1", config.students["round1"].method)
 
 
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
         ("data.resolutoin", 8, "unknown key 'data.resolutoin'.*did you mean 'resolution'"),
-        ("rounds.round1.train.batchsize", 8, "did you mean 'batch_size'"),
-        ("rounds.round1.couplings.source", "teachr", "did you mean 'teacher'"),
-        ("rounds.round1.couplings.source", "round2", "cycle: round1 <- round2 <- round1"),
-        ("rounds.round1.couplings.solver", {"name": "euler", "num_steps": 4}, "takes one of unipc, dpmpp_2m, ddim"),
-        ("rounds.round1.couplings.solver", {"name": "heun", "num_steps": 4, "grid": "edm"}, "on its own grids"),
-        ("rounds.round2.couplings.solver", {"name": "heun", "num_steps": 4, "grid": "quadratic"}, "on its own grids"),
-        ("rounds.round2.couplings.solver", {"name": "euler", "num_steps": 4, "grid": "quadratic"}, "no quadratic"),
-        ("distill.couplings", "round7", "distill.couplings is 'round7'"),
+        ("students.round1.batchsize", 8, "did you mean 'batch_size'"),
+        ("couplings.round1.solver", {"name": "euler", "num_steps": 4}, "takes one of unipc, dpmpp_2m, ddim"),
+        ("couplings.round1.solver", {"name": "heun", "num_steps": 4, "grid": "edm"}, "on its own grids"),
+        ("couplings.round2.solver", {"name": "heun", "num_steps": 4, "grid": "quadratic"}, "on its own grids"),
+        ("couplings.round2.solver", {"name": "euler", "num_steps": 4, "grid": "quadratic"}, "no quadratic"),
         ("evaluate.models", ["teacher", "raund1"], "did you mean 'round1'"),
         ("teacher.train.batch_size", 0, "teacher.train.batch_size.*greater than 0"),
         ("data.source", "parquet", "data.location must name"),
@@ -66,7 +60,7 @@ def test_a_third_round_is_the_three_lines_of_the_preset_that_are_a_comment(tmp_p
     ],
 )
 def test_a_wrong_key_or_value_is_named(key: str, value: object, message: str) -> None:
-    content = composed()
+    content = composed("preset=smoke")
     *sections, last = key.split(".")
     section = content
     for name in sections:
@@ -97,19 +91,19 @@ def test_a_sweep_that_cannot_be_measured_is_refused(change: dict[str, Any], mess
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("rounds.round1.couplings.dtype=uint8", r"rounds\.round1\.couplings\.dtype uint8"),
-        ("distill.loss={name: lpips_huber, c: 0.1}", r"distill\.loss lpips_huber compares images"),
+        ("couplings.round1.dtype=uint8", r"couplings\.round1\.dtype uint8"),
+        ("students.few_step.loss={name: lpips_huber, c: 0.1}", r"students\.few_step\.loss lpips_huber compares images"),
         (
             "+teacher.flow={coupling: independent, loss: {name: lpips_huber, c: 0.1}, "
             "timesteps: {name: uniform, a: null}}",
             r"teacher\.flow\.loss lpips_huber compares images",
         ),
-        ("+rounds.round1.train.horizontal_flips=true", r"rounds\.round1\.train\.horizontal_flips mirrors images"),
+        ("+students.round1.horizontal_flips=true", r"students\.round1\.horizontal_flips mirrors images"),
         ("data.num_points=0", r"data\.num_points.*greater than 0"),
         ("data.resolution=8", "takes num_points, and null for resolution"),
         ("data.source=digits", "takes resolution and channels"),
-        ("+distill.dropout=0.1", r"distill\.dropout is of residual blocks"),
-        ("+rounds.round1.train.dropout=0.1", r"rounds\.round1\.train\.dropout is of residual blocks"),
+        ("+students.few_step.dropout=0.1", r"students\.few_step\.dropout is of residual blocks"),
+        ("+students.round1.dropout=0.1", r"students\.round1\.dropout is of residual blocks"),
         ("features.name=classifier", "features.name must be 'points'"),
         ("+flows.flow.noise={mean: [0.0, 1.0]}", r"flows\.flow\.noise\.mean has 2 entries"),
     ],
@@ -130,7 +124,7 @@ def test_what_does_not_fit_points_is_refused(override: str, message: str) -> Non
 )
 def test_closed_forms_are_those_of_plain_flows_and_of_diffusion(override: str, expected: bool) -> None:
     config = parse_config(composed("preset=toy_smoke", override), origin="test")
-    models = ("teacher", "flow", "round1", "distilled")
+    models = ("teacher", "flow", "round1", "few_step")
     assert [learns_mean_velocity(config, model) for model in models] == [True, expected, False, False]
 
 
@@ -163,8 +157,8 @@ def test_solvers_are_given_by_name_or_with_their_settings() -> None:
     [
         ("evaluate.seed", True),
         ("teacher.train.num_steps", True),
-        ("distill.learning_rate", True),
-        ("distill.weight_decay", False),
+        ("students.few_step.learning_rate", True),
+        ("students.few_step.weight_decay", False),
         ("evaluate.num_steps", [True, 2]),
         ("data.channels", True),
     ],

@@ -36,7 +36,7 @@ def changed(preset: str, changes: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("key", "good", "bad", "message"),
     [
-        ("rounds.round1.couplings.solver.num_steps", 1000, 1001, "1001 grid points.*1000 levels"),
+        ("couplings.round1.solver.num_steps", 1000, 1001, "1001 grid points.*1000 levels"),
         ("evaluate.num_steps", [1000], [1001], "evaluate.teacher_solvers: 1001"),
         ("evaluate.num_samples", 200, 63, "number of features .64."),
         ("features.classifier.num_features", 200, 201, "number of features .201."),
@@ -45,16 +45,16 @@ def changed(preset: str, changes: dict[str, Any]) -> dict[str, Any]:
         ("evaluate.grid_images", 200, 201, "more than num_samples"),
         ("evaluate.neighbours.k", 99, 100, "must be more than k"),
         ("evaluate.seed", 2**64 - 1, 2**64, "less than or equal"),
-        ("rounds.round1.train.heldout_items", 499, 500, "holds out 500 of 500 pairs"),
-        ("rounds.round1.couplings.drop_farthest_share", 0.872, 0.874, "round1.couplings.*found 63"),
-        ("distill.heldout_items", 499, 500, "distill.heldout_items holds out 500 of 500"),
+        ("students.round1.heldout_items", 499, 500, "holds out 500 of 500 pairs"),
+        ("couplings.round1.drop_farthest_share", 0.872, 0.874, "couplings.round1, of which.*found 63"),
+        ("students.few_step.heldout_items", 499, 500, "students.few_step.heldout_items holds out 500 of 500"),
         ("teacher.train.heldout_items", 180, 181, "data.heldout_share holds out 180"),
         ("data.heldout_share", 0.0009, 0.0008, "leaves 1796 training and 1 held-out"),
-        ("rounds.round1.train.gradient_accumulation_steps", 32, 33, "32 does not divide over 1 processes × 33"),
+        ("students.round1.gradient_accumulation_steps", 32, 33, "32 does not divide over 1 processes × 33"),
         ("teacher.unet.attention_head_dim", 16, 17, "must divide the channels"),
         ("teacher.unet.attention_head_dim", 32, 33, "must divide the channels"),
         ("teacher.unet.norm_num_groups", 16, 32, "must divide every entry"),
-        ("rounds.round1.couplings.num_pairs", 64, 1, "at least two pairs"),
+        ("couplings.round1.num_pairs", 64, 1, "at least two pairs"),
         ("data.resolution", 8, 9, "divisible by 2: give fewer"),
         ("launch", LAUNCH | {"num_processes": 1}, LAUNCH, "32 does not divide over 3 processes"),
         ("launch.num_processes", 1, 2, "'python' starts one process"),
@@ -67,7 +67,7 @@ def changed(preset: str, changes: dict[str, Any]) -> dict[str, Any]:
             [{"name": "euler", "grid": [0, 0.5, 1], "num_steps": [3]}],
             "leave out num_steps",
         ),
-        ("rounds.round1.couplings.image_to_noise", None, TO_NOISE | {"share": 0.0001}, "comes to none of 500"),
+        ("couplings.round1.image_to_noise", None, TO_NOISE | {"share": 0.0001}, "comes to none of 500"),
         ("watch", WATCHED | {"fid_num_samples": 64}, WATCHED | {"fid_num_samples": 63}, "watch.fid_num_samples"),
         ("data.heldout_split", None, "train", "nothing would be held out"),
         ("data.subset", None, "plain_text", "only data sets on the hub have one"),
@@ -82,8 +82,8 @@ def test_a_setting_is_refused_from_the_first_value_that_cannot_be(
         extra = {"evaluate.neighbours.num_samples": 60, "evaluate.kernel_distance.subset_size": 60}
     if key == "teacher.unet.attention_head_dim" and good == 32:
         extra = {"teacher.unet.attention": [False, False]}  # the coarsest level attends in the middle, at 32 channels
-    if key == "rounds.round1.couplings.num_pairs":
-        extra = {"distill.heldout_items": 0}
+    if key == "couplings.round1.num_pairs":
+        extra = {"students.few_step.heldout_items": 0}
     parse_config(changed("smoke", extra | {key: good}), origin="test")
     with pytest.raises(StraightflowError, match=message):
         parse_config(changed("smoke", extra | {key: bad}), origin="test")
@@ -116,7 +116,7 @@ def test_a_seed_has_64_bits(key: str) -> None:
 @pytest.mark.parametrize("key", ["flow", "round1"])
 def test_a_batch_is_refused_by_the_same_function_before_and_in_training(key: str) -> None:
     config = parse_config(composed("preset=toy_smoke"), origin="test")
-    training: TrainingConfig = config.flows["flow"] if key == "flow" else config.rounds["round1"].train
+    training: TrainingConfig = config.flows["flow"] if key == "flow" else config.students["round1"]
     assert (training.batch_problem(4), training.batch_problem(3)) == (
         None,
         "batch_size 64 does not divide over 3 processes × 1 micro-batches",
@@ -130,14 +130,14 @@ def test_a_batch_is_refused_by_the_same_function_before_and_in_training(key: str
 def test_the_levels_that_the_configuration_counts_are_those_of_the_schedule(grid: str) -> None:
     schedule = noise_schedule_of(DDPMScheduler(num_train_timesteps=20))
     solver = {"name": "ddim", "num_steps": 20, "grid": grid}
-    content = changed("smoke", {"rounds.round1.couplings.solver": solver, "evaluate.num_steps": [20]})
+    content = changed("smoke", {"couplings.round1.solver": solver, "evaluate.num_steps": [20]})
     assert list(level_problems(parse_config(content, origin="test"), 20)) == []
     assert len({node.time for node in schedule.nodes(20, grid)[:-1]}) == 20
     inverted = {"share": 0.6, "solver": solver}
-    content = changed("smoke", {"rounds.round1.couplings.image_to_noise": inverted, "evaluate.num_steps": [21]})
+    content = changed("smoke", {"couplings.round1.image_to_noise": inverted, "evaluate.num_steps": [21]})
     problems = list(level_problems(parse_config(content, origin="test"), 20))
     assert [problem.partition(":")[0] for problem in problems] == [
-        "rounds.round1.couplings.image_to_noise.solver",
+        "couplings.round1.image_to_noise.solver",
         "evaluate.teacher_solvers",
     ]
     for refused in (schedule.nodes, schedule.nodes_to_noise):
@@ -158,8 +158,8 @@ def test_no_step_count_up_to_the_levels_repeats_one(grid: str, levels: int) -> N
 @pytest.mark.parametrize("name", ["Teacher", "CLASSIFIER", "Round1", "../x", "r; touch x #", "1st", "a/b", "x" * 65])
 def test_a_name_that_is_no_folder_of_its_own_is_refused(name: str) -> None:
     content = composed("preset=smoke")
-    content["rounds"][name] = content["rounds"]["round2"]
-    with pytest.raises(StraightflowError, match=r"rounds"):
+    content["students"][name] = content["students"]["round2"]
+    with pytest.raises(StraightflowError, match=r"students"):
         parse_config(content, origin="test")
 
 
@@ -180,6 +180,6 @@ def test_points_are_checked_as_well(key: str, value: object, message: str) -> No
 
 def test_a_teacher_that_is_not_trained_here_needs_no_batch() -> None:
     changes = {"teacher.pretrained": "some/teacher", "teacher.train.batch_size": 31, "launch": LAUNCH}
-    for name in ("rounds.round1.train", "rounds.round2.train", "distill"):
+    for name in ("students.round1", "students.round2", "students.few_step"):
         changes[f"{name}.batch_size"] = 33
     parse_config(changed("smoke", changes), origin="test")

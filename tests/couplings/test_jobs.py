@@ -18,7 +18,7 @@ from stages.couplings import main
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["round7"], "a round: round1, round2"),
+        (["round7"], "couplings: round1, round2"),
         (["round1", "--worker", "1"], "--worker i --workers n together"),
         (["round1", "--worker", "2", "--workers", "2"], "0 <= i < n"),
         (["round1", "--worker", "-1", "--workers", "2"], "0 <= i < n"),
@@ -52,9 +52,7 @@ def test_publishing_says_what_unfinished_stores_are_left_and_keeps_them(
     config = load_config(Path("params.yaml"))
     main(config, ["round1"])
     assert "unfinished" not in capsys.readouterr().out
-    other = parse_config(
-        composed("preset=smoke", "compute.precision=fp32", "rounds.round1.couplings.seed=99"), origin="test"
-    )
+    other = parse_config(composed("preset=smoke", "compute.precision=fp32", "couplings.round1.seed=99"), origin="test")
     main(other, ["round1", "--worker", "0", "--workers", "2"])
     (begun,) = Path("runs").iterdir()
     shards = sorted(path.name for path in begun.glob("*.safetensors"))

@@ -225,8 +225,8 @@ def test_a_teacher_with_code_in_its_weights_is_refused_and_not_run(teacher: Path
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("rounds.round1.train.batchsize", 8, "did you mean 'batch_size'"),
-        ("rounds.round2.couplings.source", "round7", "round7"),
+        ("students.round1.batchsize", 8, "did you mean 'batch_size'"),
+        ("couplings.round1.source", "round7", "round7"),
         ("teacher.pretrained", "nowhere/to/be/found", "teacher.pretrained"),
         ("data.resolution", 7, "data.resolution"),
     ],

@@ -11,8 +11,9 @@ from safetensors.numpy import save_file
 
 from pipeline.metrics.image_row import ImageRow
 
-MODELS = ("teacher", "round1", "distilled")
-ROUNDS = ("round1",)
+MODELS = ("teacher", "round1", "few_step")
+COUPLINGS = ("round1",)
+STUDENTS = ("round1", "few_step")
 STEPS = (1, 4, 16)
 NUM_NOISES = 5
 SIZE = 8
@@ -20,7 +21,7 @@ FID = {
     ("teacher", "ddim"): (300.0, 100.0, 8.0),
     ("teacher", "unipc"): (310.0, 60.0, 2.0),
     ("round1", "euler"): (18.0, 4.0, 3.0),
-    ("distilled", "euler"): (5.0, 4.5, 4.25),
+    ("few_step", "euler"): (5.0, 4.5, 4.25),
 }
 COUPLINGS_FID = 2.5
 
@@ -34,8 +35,8 @@ def row(model: str, solver: str, steps: int, fid: float, **other: Any) -> dict[s
 
 
 def image_row(**changes: Any) -> ImageRow:
-    """One cell of the distilled model."""
-    return ImageRow(**(row("distilled", "euler", 1, 5.0) | changes))
+    """One cell of the few_step model."""
+    return ImageRow(**(row("few_step", "euler", 1, 5.0) | changes))
 
 
 def grey_level(series: int, steps: int, noise: int) -> int:
@@ -77,6 +78,6 @@ def write_run(root: Path, channels: int = 1) -> None:
     (root / "metrics/training").mkdir()
     header = "step,loss,learning_rate"
     (root / "metrics/training/teacher.csv").write_text(header + "\n")  # of a pretrained one
-    for model in ("round1", "distilled"):
+    for model in ("round1", "few_step"):
         lines = [f"{step},{1 / step},0.001" for step in range(50, 1050, 50)]
         (root / f"metrics/training/{model}.csv").write_text("\n".join([header, *lines]) + "\n")

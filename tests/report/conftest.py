@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from helpers.html_page import HOSTILE
-from helpers.small_image_results import MODELS, ROUNDS, write_run
+from helpers.small_image_results import COUPLINGS, MODELS, STUDENTS, write_run
 
 from pipeline.config.graph import Headline
 from pipeline.report.images.page import render_page
@@ -19,7 +19,7 @@ from pipeline.report.provenance import Provenance
 @pytest.fixture
 def page(tmp_path: Path) -> str:
     write_run(tmp_path)
-    results, cells = load_results(tmp_path, MODELS, ROUNDS), load_samples(tmp_path, MODELS)
+    results, cells = load_results(tmp_path, MODELS, COUPLINGS, STUDENTS), load_samples(tmp_path, MODELS)
     pictures = draw_pictures(results, cells)
     provenance = Provenance("abc" + HOSTILE, "3.11", {"torch": "2.14"}, "a CPU", 2, "Linux")
-    return render_page(results, cells, Headline("distilled", "round1"), pictures, provenance, {"note": HOSTILE})
+    return render_page(results, cells, Headline("few_step", "round1"), (), pictures, provenance, {"note": HOSTILE})

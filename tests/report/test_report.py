@@ -31,7 +31,7 @@ def run_on_images(root: Path) -> Config:
     write_run(root)
     params = composed("preset=smoke")
     params["evaluate"]["models"] = list(MODELS)
-    del params["rounds"]["round2"]
+    del params["couplings"]["round2"], params["students"]["round2"]
     return Config.model_validate(params)
 
 
@@ -39,7 +39,7 @@ def run_on_points(root: Path) -> Config:
     """A flow that goes straight to the data, and couplings."""
     params = composed("preset=toy_smoke", "data.source=two_moons")
     params["evaluate"]["models"] = ["flow"]
-    del params["rounds"]["round2"]
+    del params["couplings"]["round2"], params["students"]["round2"]
     couplings = {"rows": [asdict(point_row("couplings@round1", "dopri5-0.001", None, None))], "num_pairs": 300}
     couplings |= {"transport_cost_per_dim": 1.0, "source": "flow"}
     model = asdict(point_model("flow"))
@@ -58,7 +58,7 @@ def run_on_points(root: Path) -> Config:
 @pytest.mark.parametrize(
     ("make_run", "kind", "number", "words"),
     [
-        (run_on_images, ImageRow, "distilled_1_fid", "One network evaluation reaches FID 5.0"),
+        (run_on_images, ImageRow, "few_step_1_fid", "One network evaluation reaches FID 5.0"),
         (run_on_points, PointRow, "flow_1_sliced_wasserstein", "which are 0.050 from each other"),
     ],
 )

@@ -55,7 +55,7 @@ def test_runs_are_read_from_folders_and_from_revisions(tmp_path: Path) -> None:
 def test_cells_are_judged_by_spread_and_only_under_one_measure(other: ImageRow, verdict: str) -> None:
     lines = comparison_table("A", [ROW], "B", [other]).splitlines()
     assert len(lines) == 2
-    assert lines[1].startswith("distilled euler 1 (classifier, 5,000)")
+    assert lines[1].startswith("few_step euler 1 (classifier, 5,000)")
     assert lines[1].endswith(verdict)
 
 

@@ -16,7 +16,7 @@ def test_an_experiment_in_a_clone_whose_cache_is_linked_runs_check(tmp_path: Pat
     commit(tmp_path)
     for _ in range(2):
         run(tmp_path, "dvc", "exp", "run", "check", **OF_THE_COPY)
-        for name in ("data.json", "teacher.json", "code/train.json"):
+        for name in ("data.json", "teacher.json", "code/student.json"):
             assert (tmp_path / "inputs" / name).is_file()
             assert not (tmp_path / "inputs" / name).is_symlink()
 

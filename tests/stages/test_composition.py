@@ -40,7 +40,7 @@ def test_compose_gives_what_dvc_exp_run_writes_byte_for_byte(tmp_path: Path) -> 
         ("launch=multigpu", "launch 'multigpu', which does not exist; did you mean 'multi_gpu'?"),
         ("data.sede=1", "key 'data.sede', which does not exist; did you mean 'seed'?"),
         ("lunch=local", "key 'lunch', which does not exist; did you mean 'launch'?"),
-        ("rounds.round1.train.loss={name: l2, k: 3}", "key 'rounds.round1.train.loss.k', which does not exist"),
+        ("students.round1.loss={name: l2, k: 3}", "key 'students.round1.loss.k', which does not exist"),
         ("data.seed", "missing EQUAL"),
         ("data.seed=1,2", "Ambiguous value"),
         ("preset=null", "must be a string"),
@@ -112,7 +112,7 @@ def test_an_edited_preset_is_noted_by_check_until_it_is_composed(tmp_path: Path)
     done = call(tmp_path, "stages.check")
     assert done.returncode == 0, done.stderr
     assert done.stderr == (
-        "note: params.yaml differs from preset digits in rounds.round1.couplings.num_pairs (60000, composed 50000): "
+        "note: params.yaml differs from preset digits in couplings.round1.num_pairs (60000, composed 50000): "
         "`make repro PRESET=digits` composes it anew\n"
     )
     run(tmp_path, "stages.commands", "compose")

@@ -66,10 +66,12 @@ def test_data_that_are_too_few_for_the_settings_are_told(
 
 def test_classes_follow_from_what_each_model_starts_from() -> None:
     of = config()
-    assert [(item.couplings.source, item.train.init) for item in of.rounds.values()] == [
-        ("teacher", "teacher"),
-        ("round1", "round1"),
-    ]
+    assert {name: item.source for name, item in of.couplings.items()} == {"round1": "teacher", "round2": "round1"}
+    assert {name: item.init for name, item in of.students.items()} == {
+        "round1": "teacher",
+        "few_step": "round1",
+        "round2": "round1",
+    }
     assert found(of) == found(of, teacher=10) == found(of, teacher=10, labels=0) == []
 
 
@@ -77,14 +79,15 @@ def test_a_flow_among_class_conditional_models_is_refused_by_name() -> None:
     flow = composed("preset=toy_smoke")["flows"]["flow"]
     content = composed("preset=smoke")
     content["flows"] = {"plain": flow | {"noise": {"mean": None, "std": 1.0}}}
-    content["rounds"]["round1"]["train"]["init"] = "plain"
+    content["students"]["round1"]["init"] = "plain"
     of = parse_config(content, origin="test")
     assert found(of, teacher=None) == []
     # round1 is unconditional then, as the flow is, and so is what starts from it; the teacher's couplings have classes.
-    assert (of.distill.couplings, of.distill.init) == ("round1", "round1")
-    assert found(of, teacher=10) == ["rounds.round1.train.init", "distill.init"]
-    content["distill"]["init"] = "teacher"
-    assert found(parse_config(content, origin="test"), teacher=10) == ["rounds.round1.train.init"]
+    few_step = of.students["few_step"]
+    assert (few_step.couplings, few_step.init) == ("round1", "round1")
+    assert found(of, teacher=10) == ["students.round1.init", "students.few_step.init"]
+    content["students"]["few_step"]["init"] = "teacher"
+    assert found(parse_config(content, origin="test"), teacher=10) == ["students.round1.init"]
 
 
 @pytest.mark.parametrize(
@@ -95,16 +98,16 @@ def test_images_inverted_by_a_model_of_classes_need_its_labels(
     classes: int | None, labels: int | None, refused: bool
 ) -> None:
     content = composed("preset=smoke")
-    content["rounds"]["round1"]["couplings"]["image_to_noise"] = TO_NOISE
+    content["couplings"]["round1"]["image_to_noise"] = TO_NOISE
     of = parse_config(content, origin="test")
-    expected = ["rounds.round1.couplings.image_to_noise"] if refused else []
+    expected = ["couplings.round1.image_to_noise"] if refused else []
     assert found(of, teacher=classes, labels=labels) == expected
 
 
 def test_the_levels_of_a_teacher_brought_along_are_read(tmp_path: Path) -> None:
     save_teacher(small_unet(), tmp_path / "teacher", DDPMScheduler(num_train_timesteps=10))
     teacher = read_teacher(tmp_path / "teacher")
-    fits = (f"teacher.pretrained={tmp_path / 'teacher'}", "rounds.round1.couplings.solver.num_steps=10")
+    fits = (f"teacher.pretrained={tmp_path / 'teacher'}", "couplings.round1.solver.num_steps=10")
     require_fitting(config(*fits, "evaluate.num_steps=[10]"), [teacher], [])
     with pytest.raises(StraightflowError, match=r"evaluate\.teacher_solvers: 11 grid points.*at 10 levels"):
         require_fitting(config(*fits, "evaluate.num_steps=[11]"), [teacher], [])
@@ -114,7 +117,7 @@ def test_check_refuses_what_only_the_couplings_stage_would_tell(tmp_path: Path, 
     monkeypatch.chdir(tmp_path)
     save_pictures(tmp_path / "pictures", [f"{'abc'[index % 3]}/{index}.png" for index in range(80)])
     content = composed("preset=smoke", "data.source=folder", "data.location=pictures", "teacher.pretrained=theirs")
-    content["rounds"]["round1"]["couplings"]["image_to_noise"] = TO_NOISE
+    content["couplings"]["round1"]["image_to_noise"] = TO_NOISE
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(content))
     for classes in (3, 2):
         save_teacher(small_unet(num_class_embeds=classes), tmp_path / "theirs", DDPMScheduler())

@@ -49,9 +49,9 @@ def test_what_has_no_effect_is_there() -> None:
 @pytest.mark.parametrize(
     ("module", "stages"),
     [
-        ("pipeline.flow.losses", ["flow", "teacher", "train"]),
-        ("pipeline.training.loop", ["flow", "teacher", "train"]),
-        ("pipeline.config.training", ["flow", "teacher", "train"]),
+        ("pipeline.flow.losses", ["flow", "student", "teacher"]),
+        ("pipeline.training.loop", ["flow", "student", "teacher"]),
+        ("pipeline.config.training", ["flow", "student", "teacher"]),
         ("pipeline.config.evaluation", ["assess", "classifier", "evaluate"]),
         ("pipeline.couplings.generation", ["couplings"]),
         ("pipeline.metrics.frechet", ["assess", "evaluate"]),
@@ -86,7 +86,7 @@ def sections_read(path: Path) -> set[str]:
 
 
 def test_reading_a_section_is_seen() -> None:
-    assert {"rounds", "distill", "compute"} <= sections_read(ROOT / "stages/train.py")
+    assert {"students", "compute"} <= sections_read(ROOT / "stages/student.py")
 
 
 @pytest.mark.parametrize("module", STAGES)
@@ -112,5 +112,5 @@ def test_exactly_the_stages_that_are_launched_expect_the_configured_process_coun
 def test_training_waits_for_the_gate() -> None:
     for stage in GRAPH.values():
         stores = [dep for dep in stage["deps"] if dep.startswith("couplings/") and dep.endswith("/store")]
-        if stores and module_of(stage) == "train":
+        if stores and module_of(stage) == "student":
             assert stores[0].replace("/store", "/gate.json") in stage["deps"]

@@ -23,8 +23,8 @@ def test_a_launch_config_states_its_command_and_starts_as_many_processes_as_it_s
     words = launch["command"].split()
     assert launch["python"] == "python"
     if words[0] == "accelerate":
-        arguments = launch_command_parser().parse_args([*words[2:], "-m", "stages.train", "round1"])
-        assert (arguments.module, arguments.training_script) == (True, "stages.train")
+        arguments = launch_command_parser().parse_args([*words[2:], "-m", "stages.student", "round1"])
+        assert (arguments.module, arguments.training_script) == (True, "stages.student")
         assert Path(arguments.config_file).is_absolute() is False
         assert (ROOT / arguments.config_file) in ACCELERATE
         assert arguments.num_processes == 3
@@ -62,4 +62,4 @@ def test_the_stated_command_starts_all_processes_of_each_machine_and_they_meet_a
     assert (arguments.multi_gpu, arguments.cpu) == (True, False)
     assert (asked.min_nodes, asked.max_nodes, asked.nproc_per_node) == (num_machines, num_machines, 8)
     assert (asked.rdzv_backend, asked.rdzv_endpoint, asked.rdzv_configs["rank"]) == ("static", meeting_at, 0)
-    assert words[-3:] == ["-m", "stages.train", "round1"]
+    assert words[-3:] == ["-m", "stages.student", "round1"]

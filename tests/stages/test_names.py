@@ -40,7 +40,7 @@ def test_a_name_is_in_no_command_and_one_part_of_every_path(stage: str) -> None:
     assert definition["wdir"] == f"names/{name}/../.."
 
 
-@pytest.mark.parametrize("stage", ["train", "evaluate"])
+@pytest.mark.parametrize("stage", ["student", "evaluate"])
 def test_no_shell_looks_into_a_name(stage: str, tmp_path: Path) -> None:
     name = "r'; touch \"made $(touch by_shell) `touch by_quote` #"
     project(tmp_path, stage, name, sys.executable)
@@ -53,10 +53,10 @@ def test_no_shell_looks_into_a_name(stage: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("stage", "name"),
     [
-        ("train", "../../victim"),
-        ("train", ".."),
-        ("train", "a/b"),
-        ("train", "a/../../../victim"),
+        ("student", "../../victim"),
+        ("student", ".."),
+        ("student", "a/b"),
+        ("student", "a/../../../victim"),
         ("evaluate", "../../victim"),
     ],
 )

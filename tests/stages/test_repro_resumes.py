@@ -45,7 +45,7 @@ def test_dvc_repro_goes_on_with_the_shards_of_a_killed_one(tiny_unet, runtime, t
     finished = call(tmp_path, "dvc", "repro", **OF_THIS_PROJECT)
     assert finished.returncode == 0, finished.stderr
     assert (tmp_path / "shards_made").read_text().split() == ["0", "1", "2"]  # shard 0 once, before the kill
-    config = load_config(tmp_path / "params.yaml").rounds["round1"].couplings
+    config = load_config(tmp_path / "params.yaml").couplings["round1"]
     generate_couplings(
         load_sampler(tmp_path / "models/teacher", runtime), config, tmp_path / "other", tmp_path / "whole"
     )

@@ -48,8 +48,8 @@ def test_a_program_after_an_assignment_is_found() -> None:
     ("override", "message"),
     [
         ("watch.trackers=[tensorboard]", "the package tensorboard, for watch.trackers"),
-        ("rounds.round2.train.loss={name: lpips_huber, c: 0.03}", "the package lpips"),
-        ("distill.loss={name: lpips_huber, c: 0.03}", "the package lpips"),
+        ("students.round2.loss={name: lpips_huber, c: 0.03}", "the package lpips"),
+        ("students.few_step.loss={name: lpips_huber, c: 0.03}", "the package lpips"),
     ],
 )
 def test_a_package_that_is_not_installed_is_named(override: str, message: str) -> None:
@@ -66,8 +66,8 @@ def test_inception_out_of_reach_is_said(tmp_path: Path, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     monkeypatch.setattr(urllib.request, "urlopen", unreachable)
-    inception = ("features.name=inception", "evaluate.num_samples=2048", "rounds.round1.couplings.num_pairs=2048",
-                 "rounds.round2.couplings.num_pairs=2048")  # fmt: skip
+    inception = ("features.name=inception", "evaluate.num_samples=2048", "couplings.round1.num_pairs=2048",
+                 "couplings.round2.num_pairs=2048")  # fmt: skip
     with pytest.raises(StraightflowError, match="network is unreachable"):
         require_surroundings(config(*inception))
     assert len(waited) == 1
@@ -84,7 +84,7 @@ def test_weights_of_lpips_out_of_reach_are_said(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: "installed")
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     monkeypatch.setattr(urllib.request, "urlopen", unreachable)
-    lpips = config("distill.loss={name: lpips_huber, c: 0.03}")
+    lpips = config("students.few_step.loss={name: lpips_huber, c: 0.03}")
     with pytest.raises(StraightflowError, match=r"weights of LPIPS at .*vgg16(.|\n)*network is unreachable"):
         require_surroundings(lpips)
     (tmp_path / "checkpoints").mkdir()

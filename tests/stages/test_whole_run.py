@@ -25,9 +25,9 @@ from pipeline.system.fingerprint import fingerprint_folder
 def assert_the_report_shows_the_cells(folder: Path, rows: list[dict[str, str]]) -> None:
     fid = {(row["model"], row["num_steps"]): float(row["fid"]) for row in rows}
     summary = json.loads(run(folder, "dvc", "metrics", "show", "--json"))[""]["data"]["metrics/summary.json"]["data"]
-    assert summary["distilled_1_fid"] == fid["distilled", "1"]
-    assert summary["distilled_1_over_couplings"] == pytest.approx(
-        fid["distilled", "1"] / fid["couplings@round1", summary_steps(rows)]
+    assert summary["few_step_1_fid"] == fid["few_step", "1"]
+    assert summary["few_step_1_over_couplings"] == pytest.approx(
+        fid["few_step", "1"] / fid["couplings@round1", summary_steps(rows)]
     )
     costs = [json.loads((folder / f"metrics/training/{name}.json").read_text()) for name in ("teacher", "round1")]
     assert all(cost["images_per_second"] > 0 for cost in costs)
@@ -51,9 +51,9 @@ def assert_watching_changes_nothing(folder: Path, params: dict[str, Any]) -> Non
     trained = fingerprint_folder(folder / "models/round1")
     watch = {"trackers": ["tensorboard"], "samples_every_steps": 10, "fid_every_steps": 10, "fid_num_samples": 70}
     (folder / "params.yaml").write_text(yaml.safe_dump(params | {"watch": watch}))
-    run(folder, "stages.train", "round1")
+    run(folder, "stages.student", "round1")
     assert fingerprint_folder(folder / "models/round1") == trained
-    steps = range(10, params["rounds"]["round1"]["train"]["num_steps"] + 1, 10)
+    steps = range(10, params["students"]["round1"]["num_steps"] + 1, 10)
     watched = folder / "watch/round1"
     assert {item.name for item in (watched / "samples").iterdir()} == {f"step-{step:09d}.png" for step in steps}
     events = EventAccumulator(str(watched / "tensorboard")).Reload().Scalars("fid/classifier/train/70_samples/euler_4")
@@ -75,7 +75,7 @@ def test_smoke_runs_from_nothing_to_the_table_and_then_rests(tmp_path: Path) -> 
         rows = list(csv.DictReader(stream))
     assert [row["model"] for row in rows if not row["nfe"]] == ["couplings@round1", "couplings@round2"]
     cells = [(row["model"], row["solver"], int(row["num_steps"])) for row in rows if row["nfe"]]
-    solvers = {"teacher": ("ddim", "unipc"), "round1": ("euler",), "round2": ("euler",), "distilled": ("euler",)}
+    solvers = {"teacher": ("ddim", "unipc"), "round1": ("euler",), "round2": ("euler",), "few_step": ("euler",)}
     assert cells == [(model, solver, n) for model, names in solvers.items() for solver in names for n in (1, 2, 4)]
     for row in rows:
         assert float(row["fid"]) > 0
@@ -84,7 +84,7 @@ def test_smoke_runs_from_nothing_to_the_table_and_then_rests(tmp_path: Path) -> 
     assert_the_report_shows_the_cells(tmp_path, rows)
     assert len(CouplingStore(tmp_path / "couplings/round2/store")) == 500
 
-    pipeline = DiffusionPipeline.from_pretrained(tmp_path / "models/distilled")
+    pipeline = DiffusionPipeline.from_pretrained(tmp_path / "models/few_step")
     image = pipeline(num_inference_steps=1, generator=torch.Generator().manual_seed(0)).images[0]
     assert image.size == (8, 8)
     assert "Data and pipelines are up to date" in run(tmp_path, "dvc", "repro")

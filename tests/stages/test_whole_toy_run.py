@@ -24,10 +24,10 @@ def test_a_toy_runs_from_nothing_to_the_report_and_then_rests(tmp_path: Path) ->
     assert "fid" not in rows[0]
     assert [row["model"] for row in rows if not row["nfe"]] == ["couplings@round1", "couplings@round2"]
     cells = [(row["model"], row["num_steps"], row["nfe"]) for row in rows if row["nfe"]]
-    assert cells == [("flow", "1", "1"), ("flow", "4", "4"), ("distilled", "1", "1"), ("distilled", "4", "4")]
+    assert cells == [("flow", "1", "1"), ("flow", "4", "4"), ("few_step", "1", "1"), ("few_step", "4", "4")]
     assert all(float(row["sliced_wasserstein"]) > 0 for row in rows)
     summary = json.loads((tmp_path / "metrics/summary.json").read_text())
-    assert {"straightness_flow", "velocity_error_flow", "distilled_1_sliced_wasserstein"} <= summary.keys()
+    assert {"straightness_flow", "velocity_error_flow", "few_step_1_sliced_wasserstein"} <= summary.keys()
     page = (tmp_path / "report/index.html").read_text("utf-8")
     for name in ("trajectories", "path_density", "samples", "distance_by_steps", "velocity_field", "exact_velocity"):
         assert np.asarray(Image.open(tmp_path / f"report/figures/{name}.png").convert("L")).std() > 1, name
@@ -49,6 +49,6 @@ def assert_stages_run_again_when_what_their_code_does_changes(folder: Path) -> N
     losses.write_text(changed)
     run(folder, "stages.check")
     status = json.loads(run(folder, "dvc", "status", "--json"))
-    trainings = {"teacher", "flow@flow", "train@round1", "train@round2", "distill"}
+    trainings = {"teacher", "flow@flow", "student@round1", "student@round2", "student@few_step"}
     moved = {name for name, changes in status.items() if "inputs/code/" in json.dumps(changes)}
     assert moved - {"check"} == trainings

@@ -35,7 +35,7 @@ def fid_by_steps_figure(rows: Sequence[ImageRow], theme: Theme = LIGHT) -> Figur
 
     Args:
         rows: Every measured cell, of which those of the first features and fewest samples are drawn.
-            Couplings take the colour of the round trained on them.
+            Couplings take the colour of a model of the same name.
         theme: Colours.
     """
     rows = at_least_samples(by_first_features(rows))

@@ -33,6 +33,7 @@ def render_page(
     results: Results,
     cells: Sequence[SampleCell],
     headline: Headline,
+    of_one_step: Sequence[str],
     pictures: Mapping[str, Picture],
     provenance: Provenance,
     params: Mapping[str, Any],
@@ -43,6 +44,7 @@ def render_page(
         results: A run's measurements.
         cells: Sample images, at least one cell.
         headline: The student in question, and the couplings that it learned.
+        of_one_step: Measured students that were trained at t = 0 only.
         pictures: From :func:`pipeline.report.images.pictures.draw_pictures`.
         provenance: Code, packages and machine.
         params: The whole configuration, shown on the page.
@@ -56,6 +58,7 @@ def render_page(
         equal_quality=_equal_quality(chosen, headline),
         judge=escape(_describe_judge(rows)),
         fid_by_steps=picture(pictures["fid_by_steps"]),
+        of_one_step=escape(_describe_one_step(of_one_step)),
         quality_by_seconds=picture(pictures["quality_by_seconds"]),
         few_step=few_step_table(rows, {"fid": ".3f", "num_samples": ","}),
         viewer=viewer(cells, {row.cell: row.fid for row in at_least_samples(chosen)}),
@@ -104,6 +107,15 @@ def _describe_judge(rows: Sequence[ImageRow]) -> str:
     return text
 
 
+def _describe_one_step(names: Sequence[str]) -> str:
+    if not names:
+        return ""
+    return (
+        f"Trained at t = 0 only: {', '.join(names)}. Such a student is for one step; "
+        "further steps call it at times it was not trained at."
+    )
+
+
 def _couplings(results: Results) -> str:
     head = (
         "couplings",
@@ -131,7 +143,7 @@ def _couplings(results: Results) -> str:
         for name, item in results.couplings.items()
         for row in by_first_features(item.rows)
     ]
-    return table("Quality of the couplings each round is trained on", head, lines, text_columns=3)
+    return table("Quality of the couplings that students are trained on", head, lines, text_columns=3)
 
 
 def _straightness(models: Sequence[ModelResult]) -> str:

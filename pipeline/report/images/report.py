@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.config.graph import Config
+from pipeline.config.graph import Config, headline_of
+from pipeline.config.methods import OneStepConfig
 from pipeline.report.contents import ReportContents
 from pipeline.report.images.page import render_page
 from pipeline.report.images.pictures import draw_pictures
@@ -21,8 +22,20 @@ def compose_report(root: Path, config: Config) -> ReportContents:
         StraightflowError: If an output is missing or not what its stage writes.
     """
     models = config.evaluate.models
-    results, cells = load_results(root, models, tuple(config.rounds)), load_samples(root, models)
+    results = load_results(root, models, tuple(config.couplings), tuple(config.students))
+    cells, headline = load_samples(root, models), headline_of(config)
     require_samples_of(results, cells, root)
     pictures = draw_pictures(results, cells)
-    page = render_page(results, cells, config.headline, pictures, collect_provenance(root), parameters(config))
-    return ReportContents(results.rows, summary(results, config.headline), pictures, page)
+    page = render_page(
+        results, cells, headline, _of_one_step(config), pictures, collect_provenance(root), parameters(config)
+    )
+    return ReportContents(results.rows, summary(results, headline), pictures, page)
+
+
+def _of_one_step(config: Config) -> tuple[str, ...]:
+    """Measured students that are for exactly one step."""
+    return tuple(
+        name
+        for name, student in config.students.items()
+        if isinstance(student.method, OneStepConfig) and name in config.evaluate.models
+    )

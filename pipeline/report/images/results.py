@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from pipeline.config.data import IMAGE_SOURCES
-from pipeline.config.graph import DISTILLED, TEACHER
+from pipeline.config.graph import TEACHER
 from pipeline.config.section import ModelName, NonNegativeFloat, PositiveInt, UnitFloat, one_of
 from pipeline.couplings.check_record import CouplingsCheck
 from pipeline.data.info import Channels, DataInfo
@@ -45,7 +45,7 @@ class ModelResult:
 
 @dataclass(frozen=True, kw_only=True)
 class CouplingsResult(CouplingsCheck):
-    """Content of ``couplings/<round>/quality.json``.
+    """Content of ``couplings/<name>/quality.json``.
 
     Attributes:
         rows: The cell of the couplings, by each kind of features and number of samples.
@@ -91,7 +91,7 @@ class Results:
 
     Attributes:
         models: Measured models, in the configured order.
-        couplings: Measured couplings, by round.
+        couplings: Measured couplings, by name.
         losses: Learning curves by model, only of models that were trained in this run.
         data: The real images.
         classifier: The network behind ``classifier`` features.
@@ -110,21 +110,22 @@ class Results:
         return couplings + tuple(row for model in self.models for row in model.rows)
 
 
-def load_results(root: Path, models: Sequence[str], rounds: Sequence[str]) -> Results:
+def load_results(root: Path, models: Sequence[str], couplings: Sequence[str], students: Sequence[str]) -> Results:
     """Reads the outputs of a run below ``root``.
 
     Args:
         root: The project's folder.
         models: Measured models, in the order of tables and figures.
-        rounds: Names of the rounds.
+        couplings: Names of the couplings.
+        students: Names of the students, whose learning curves are read with the teacher's.
 
     Raises:
         StraightflowError: If a file is missing or does not hold what its stage writes.
     """
-    curves = {name: _load_losses(root / f"metrics/training/{name}.csv") for name in (TEACHER, *rounds, DISTILLED)}
+    curves = {name: _load_losses(root / f"metrics/training/{name}.csv") for name in (TEACHER, *students)}
     results = Results(
         models=tuple(_load_model(root / f"metrics/evaluate/{name}.json", name) for name in models),
-        couplings={name: _load_couplings(root / f"couplings/{name}/quality.json", name) for name in rounds},
+        couplings={name: _load_couplings(root / f"couplings/{name}/quality.json", name) for name in couplings},
         losses={name: curve for name, curve in curves.items() if curve},
         data=load_json(root / "data/images/info.json", DataResult),
         classifier=load_json(root / "metrics/classifier.json", ClassifierResult),

@@ -22,7 +22,7 @@ def compose_report(root: Path, config: Config) -> ReportContents:
     Raises:
         StraightflowError: If an output is missing or not what its stage writes.
     """
-    results, source = load_results(root, config.evaluate.models, tuple(config.rounds)), config.data.source
+    results, source = load_results(root, config.evaluate.models, tuple(config.couplings)), config.data.source
     _require_dim(results, TOYS[source].dim, root)
     flow = _first_flow(config, results)
     pictures = draw_pictures(results.rows, results.arrays, TOYS[source], _noise_of_flows(config, flow), flow)

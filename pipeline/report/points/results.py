@@ -46,7 +46,7 @@ class ModelResult:
 
 @dataclass(frozen=True, kw_only=True)
 class CouplingsResult(CouplingsCheck):
-    """Content of ``couplings/<round>/quality.json``.
+    """Content of ``couplings/<name>/quality.json``.
 
     Attributes:
         row: The cell of the couplings, with their distances.
@@ -62,7 +62,7 @@ class Results:
     """Everything measured in one run.
 
     Attributes:
-        couplings: Cells of the couplings, by round.
+        couplings: Cells of the couplings.
         models: Measured models, in the configured order.
         arrays: By model, content of ``samples/<model>.safetensors``; see
             :meth:`pipeline.evaluation.points.PointMeasure.evaluate`.
@@ -78,13 +78,13 @@ class Results:
         return self.couplings + tuple(row for model in self.models for row in model.rows)
 
 
-def load_results(root: Path, models: Sequence[str], rounds: Sequence[str]) -> Results:
+def load_results(root: Path, models: Sequence[str], couplings: Sequence[str]) -> Results:
     """Reads the outputs of a run below ``root``.
 
     Args:
         root: The project's folder.
         models: Measured models, in the order of tables and figures.
-        rounds: Names of the rounds.
+        couplings: Names of the couplings.
 
     Raises:
         StraightflowError: If one is missing or not what its stage writes.
@@ -92,7 +92,7 @@ def load_results(root: Path, models: Sequence[str], rounds: Sequence[str]) -> Re
     measured = tuple(_load_model(root / f"metrics/evaluate/{name}.json", name) for name in models)
     return Results(
         couplings=tuple(
-            row for name in rounds for row in _load_couplings(root / f"couplings/{name}/quality.json", name).rows
+            row for name in couplings for row in _load_couplings(root / f"couplings/{name}/quality.json", name).rows
         ),
         models=measured,
         arrays={

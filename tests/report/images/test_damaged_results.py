@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers.composition import composed
-from helpers.small_image_results import MODELS, ROUNDS, write_run
+from helpers.small_image_results import COUPLINGS, MODELS, STUDENTS, write_run
 from safetensors.numpy import load_file, save_file
 
 from pipeline.config.graph import Config
@@ -38,7 +38,7 @@ def edit(path: Path, change: dict[str, Any], row: int | None = None) -> None:
 
 def refused(root: Path, *, match: str) -> None:
     with pytest.raises(StraightflowError, match=match):
-        load_results(root, MODELS, ROUNDS)
+        load_results(root, MODELS, COUPLINGS, STUDENTS)
 
 
 ROW_CHANGES: list[tuple[str, Any]] = [
@@ -180,7 +180,7 @@ def test_a_learning_curve_that_cannot_be_is_named(text: str, tmp_path: Path) -> 
 
 def test_only_a_teacher_has_a_curve_without_points(tmp_path: Path) -> None:
     write_run(tmp_path)
-    assert list(load_results(tmp_path, MODELS, ROUNDS).losses) == ["round1", "distilled"]
+    assert list(load_results(tmp_path, MODELS, COUPLINGS, STUDENTS).losses) == ["round1", "few_step"]
     (tmp_path / "metrics/training/teacher.csv").write_text("")
     refused(tmp_path, match=r"teacher\.csv(.|\n)*no column step, loss, learning_rate")
 
@@ -189,7 +189,7 @@ def configured(root: Path) -> Config:
     write_run(root)
     params = composed("preset=smoke")
     params["evaluate"]["models"] = list(MODELS)
-    del params["rounds"]["round2"]
+    del params["couplings"]["round2"], params["students"]["round2"]
     return Config.model_validate(params)
 
 
@@ -210,7 +210,7 @@ GRID = np.zeros((5, 1, 8, 8), np.uint8)
 @pytest.mark.parametrize(
     ("damage", "found"),
     [
-        (arrays(model="distilled"), "samples of distilled"),
+        (arrays(model="few_step"), "samples of few_step"),
         (lambda path: save_file({}, path), "no samples"),
         (lambda path: path.write_bytes((path.parent / "teacher.safetensors").read_bytes()), "no samples of euler/1"),
         (arrays(**{"euler/4": None}), "no samples of euler/4"),
@@ -262,7 +262,7 @@ def test_samples_have_the_size_of_the_data(tmp_path: Path) -> None:
 def test_show_and_compare_refuse_a_table_that_cannot_be(old: str, new: str, found: str, tmp_path: Path) -> None:
     write_run(tmp_path)
     table = tmp_path / FEW_STEP
-    write_few_step_csv(table, load_results(tmp_path, MODELS, ROUNDS).rows)
+    write_few_step_csv(table, load_results(tmp_path, MODELS, COUPLINGS, STUDENTS).rows)
     text = table.read_text()
     assert text.count(old) == 1
     table.write_text(text.replace(old, new))

@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.small_image_results import (
+    COUPLINGS,
     COUPLINGS_FID,
     FID,
     MODELS,
-    ROUNDS,
     SIZE,
     STEPS,
+    STUDENTS,
     row,
     write_run,
 )
@@ -31,13 +32,13 @@ from pipeline.report.images.summary import headline_sentence, summary, text_tabl
 from pipeline.report.images.viewer import viewer
 from pipeline.system.errors import StraightflowError
 
-HEADLINE = Headline("distilled", "round1")
+HEADLINE = Headline("few_step", "round1")
 
 
 @pytest.fixture
 def results(tmp_path: Path) -> Results:
     write_run(tmp_path)
-    return load_results(tmp_path, MODELS, ROUNDS)
+    return load_results(tmp_path, MODELS, COUPLINGS, STUDENTS)
 
 
 def test_the_csv_holds_every_cell_and_leaves_what_is_unknown_empty(results: Results, tmp_path: Path) -> None:
@@ -59,11 +60,11 @@ def test_the_summary_divides_the_cells_it_names(results: Results) -> None:
     reach = np.sqrt(2) * 0.1
     numbers = summary(results, HEADLINE)
     ratios = {"couplings": COUPLINGS_FID, "teacher_16": FID["teacher", "unipc"][2]}
-    for steps, fid in zip((1, 4), FID["distilled", "euler"], strict=False):
-        assert numbers[f"distilled_{steps}_fid"] == fid
-        assert numbers[f"distilled_{steps}_fid_low"] == pytest.approx(0.9 * fid)
+    for steps, fid in zip((1, 4), FID["few_step", "euler"], strict=False):
+        assert numbers[f"few_step_{steps}_fid"] == fid
+        assert numbers[f"few_step_{steps}_fid_low"] == pytest.approx(0.9 * fid)
         for name, other in ratios.items():
-            key = f"distilled_{steps}_over_{name}"
+            key = f"few_step_{steps}_over_{name}"
             assert numbers[key] == pytest.approx(fid / other)
             assert numbers[f"{key}_high"] == pytest.approx(fid / other * np.exp(reach))
             assert numbers[f"{key}_low"] == pytest.approx(fid / other * np.exp(-reach))
@@ -71,7 +72,7 @@ def test_the_summary_divides_the_cells_it_names(results: Results) -> None:
     assert all(numbers[f"straightness_normalised_{model}"] == 0.25 for model in MODELS)
     # The teacher's best: 300 at 1, 60 at 4, 2 at 16 evaluations. 5 is log(60/5) of log(60/2) between the last two.
     expected = 4 * 4 ** (np.log(60 / 5) / np.log(60 / 2))
-    assert numbers["distilled_1_equals_teacher_evaluations"] == pytest.approx(expected)
+    assert numbers["few_step_1_equals_teacher_evaluations"] == pytest.approx(expected)
     sentence = headline_sentence(results.rows, HEADLINE)
     assert "FID 5.00 [4.50, 5.50] with 5,000 samples: 2.00 [1.74, 2.30] times the couplings" in sentence
     assert "about 11 evaluations" in sentence
@@ -85,7 +86,7 @@ def with_reach(rows: Iterable[ImageRow], reach: float | None) -> list[ImageRow]:
 def test_a_difference_inside_the_interval_or_of_unknown_spread_is_never_a_win(results: Results) -> None:
     def verdict(reach: float | None) -> str:
         found = {item.key: item.verdict for item in compare(with_reach(results.rows, reach), HEADLINE)}
-        return found["distilled_1_over_couplings"]
+        return found["few_step_1_over_couplings"]
 
     # log(5 / 2.5) = 0.69, which is sqrt(2) · 0.49.
     assert verdict(0.48) == "2.00 [1.01, 3.94]"
@@ -95,20 +96,20 @@ def test_a_difference_inside_the_interval_or_of_unknown_spread_is_never_a_win(re
 
 def test_cells_compare_at_the_most_samples_that_both_have_and_never_under_another_measure(results: Results) -> None:
     rows = list(results.rows)
-    distilled = next(row for row in rows if row.cell == ("distilled", "euler", 1))
+    few_step = next(row for row in rows if row.cell == ("few_step", "euler", 1))
     store = next(row for row in rows if row.is_couplings)
-    many = [replace(row, num_samples=60_000, fid=row.fid - 1) for row in (distilled, store)]
-    other = [replace(row, num_samples=90_000, fid=9.0) for row in (distilled,)]
+    many = [replace(row, num_samples=60_000, fid=row.fid - 1) for row in (few_step, store)]
+    other = [replace(row, num_samples=90_000, fid=9.0) for row in (few_step,)]
 
     def pairs(rows: list[ImageRow]) -> dict[str, tuple[int, int]]:
         found = compare(rows, HEADLINE)
         return {item.key: (item.numerator.num_samples, item.denominator.num_samples) for item in found}
 
     found = pairs([*rows, *many, *other])
-    assert found["distilled_1_over_couplings"] == (60_000, 60_000)
-    assert found["distilled_1_over_teacher_16"] == (5000, 5000)
+    assert found["few_step_1_over_couplings"] == (60_000, 60_000)
+    assert found["few_step_1_over_teacher_16"] == (5000, 5000)
     elsewhere = [replace(row, measured_by="cd34") if row.is_couplings else row for row in rows]
-    assert "distilled_1_over_couplings" not in pairs(elsewhere)
+    assert "few_step_1_over_couplings" not in pairs(elsewhere)
 
 
 def test_the_judge_ranks_the_same_cells(results: Results) -> None:
@@ -120,7 +121,7 @@ def test_the_judge_ranks_the_same_cells(results: Results) -> None:
 
 
 def test_what_the_teacher_never_reaches_needs_more_than_was_measured(results: Results) -> None:
-    row = next(row for row in results.rows if row.cell == ("distilled", "euler", 1))
+    row = next(row for row in results.rows if row.cell == ("few_step", "euler", 1))
     assert equal_evaluations(results.rows, replace(row, fid=1.0)) == np.inf
     assert equal_evaluations(results.rows, replace(row, fid=500.0)) == 1
     assert equal_evaluations(results.rows, replace(row, measured_by="other")) is None
@@ -128,7 +129,7 @@ def test_what_the_teacher_never_reaches_needs_more_than_was_measured(results: Re
 
 def test_a_ratio_without_its_cell_is_left_out(tmp_path: Path) -> None:
     write_run(tmp_path)
-    results = load_results(tmp_path, ["round1"], ROUNDS)
+    results = load_results(tmp_path, ["round1"], COUPLINGS, STUDENTS)
     numbers = summary(results, HEADLINE)
     assert set(numbers) == {
         "couplings_fid", "couplings_fid_low", "couplings_fid_high", "straightness_normalised_round1",
@@ -155,7 +156,7 @@ def test_an_adaptive_solver_has_its_own_column_place_and_viewer_position(tmp_pat
     samples = tmp_path / "samples/round1.safetensors"
     grids = load_file(samples)
     save_file(grids | {"dopri5-0.001/adaptive": grids["euler/1"]}, samples)
-    results, cells = load_results(tmp_path, MODELS, ROUNDS), load_samples(tmp_path, MODELS)
+    results, cells = load_results(tmp_path, MODELS, COUPLINGS, STUDENTS), load_samples(tmp_path, MODELS)
     lines = [line.split() for line in text_table(results.rows).splitlines()]
     assert ["model", "solver", "1", "4", "16", "adaptive"] in lines
     assert ["round1", "dopri5-0.001", "-", "-", "-", "3.50"] in lines
@@ -177,7 +178,7 @@ def test_a_missing_or_damaged_file_is_named(tmp_path: Path, content: str | None)
     else:
         path.write_text(content)
     with pytest.raises(StraightflowError, match=r"round1\.json"):
-        load_results(tmp_path, MODELS, ROUNDS)
+        load_results(tmp_path, MODELS, COUPLINGS, STUDENTS)
 
 
 def test_samples_keep_the_order_of_models_and_refuse_unequal_grids(tmp_path: Path) -> None:
@@ -186,6 +187,6 @@ def test_samples_keep_the_order_of_models_and_refuse_unequal_grids(tmp_path: Pat
     assert [(cell.model, cell.solver, cell.num_steps) for cell in cells] == [
         (*key, steps) for key in FID for steps in STEPS
     ]
-    save_file({"euler/1": np.zeros((2, 1, SIZE, SIZE), np.uint8)}, tmp_path / "samples/distilled.safetensors")
+    save_file({"euler/1": np.zeros((2, 1, SIZE, SIZE), np.uint8)}, tmp_path / "samples/few_step.safetensors")
     with pytest.raises(StraightflowError, match="one shape"):
         load_samples(tmp_path, MODELS)

@@ -69,7 +69,7 @@ def test_an_edited_preset_is_taken_again_and_again_without_a_backup(composing: C
     text = DIGITS.read_text()
     for before, after in (60000, 50000), (50000, 40000):
         DIGITS.write_text(text.replace("num_pairs: 60000", f"num_pairs: {after}"))
-        assert f"rounds.round1.couplings.num_pairs: {before} -> {after}" in composing()
+        assert f"couplings.round1.num_pairs: {before} -> {after}" in composing()
     assert backups() == {}
 
 

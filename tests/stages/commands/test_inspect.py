@@ -44,11 +44,11 @@ def test_a_store_is_described_and_drawn(sampler: Sampler) -> None:
 def test_unfinished_stores_are_listed_with_the_round_that_goes_on_with_them(sampler: Sampler) -> None:
     params = composed("preset=smoke")
     now = couplings()
-    params["rounds"]["round1"]["couplings"] = now.model_dump(mode="json") | {"source": "teacher"}
-    params["rounds"]["round1"]["couplings"]["solver"] = {"name": "unipc", "num_steps": 2}
+    params["couplings"]["round1"] = now.model_dump(mode="json") | {"source": "teacher"}
+    params["couplings"]["round1"]["solver"] = {"name": "unipc", "num_steps": 2}
     params["features"]["classifier"]["num_features"] = 16  # at most as many as pairs
     Path("params.yaml").write_text(yaml.safe_dump(params))
-    current = parse_config(params, origin="test").rounds["round1"].couplings
+    current = parse_config(params, origin="test").couplings["round1"]
     assert printed("inspect") == "no unfinished couplings or trainings in runs\n"
     for settings, shards in ((current.model_copy(update={"num_pairs": 70}), 4), (now, 1)):
         run = open_run(sampler, settings, Path("runs"))
@@ -57,9 +57,9 @@ def test_unfinished_stores_are_listed_with_the_round_that_goes_on_with_them(samp
     abandoned = run.unfinished.folder
     (abandoned.with_name("couplings-older")).mkdir()
     older, one, four = sorted(printed("inspect").splitlines(), key=lambda line: line.split(": ")[1])
-    assert older == "runs/couplings-older: 0 shards, 0.0 MB, settings unknown; of no round as configured now"
+    assert older == "runs/couplings-older: 0 shards, 0.0 MB, settings unknown; of no couplings as configured now"
     settings = "1 shards, 1.0 MB, from round1 by euler, 2 steps, seed 7"
-    assert one == f"{abandoned}: {settings}; of no round as configured now"
+    assert one == f"{abandoned}: {settings}; of no couplings as configured now"
     # More pairs are added to the same shards.
     assert four.endswith(": 4 shards, 4.0 MB, from teacher by unipc, 2 steps, seed 7; as round1 is configured now")
 
@@ -67,15 +67,15 @@ def test_unfinished_stores_are_listed_with_the_round_that_goes_on_with_them(samp
 @pytest.mark.usefixtures("project")
 def test_unfinished_trainings_are_listed_with_their_newest_step() -> None:
     Path("params.yaml").write_text(yaml.safe_dump(composed("preset=smoke")))
-    for name, steps in (("train-round1-", (40, 80)), ("train-gone-", (5,)), ("train-distilled-", ())):
+    for name, steps in (("train-round1-", (40, 80)), ("train-gone-", (5,)), ("train-few_step-", ())):
         folder = Path("runs") / f"{name}{'0123456789abcdef'}"
         folder.mkdir(parents=True)
         for step in steps:
             (folder / f"step-{step:09d}").mkdir()
             (folder / f"step-{step:09d}/optimizer.bin").write_bytes(bytes(1_000_000))
     Path("runs/train-of-my-own").mkdir()
-    distilled, gone, round1 = printed("inspect").splitlines()
-    assert distilled.startswith("runs/train-distilled-0123456789abcdef: training of distilled, no checkpoint, 0.0 MB; ")
+    few_step, gone, round1 = printed("inspect").splitlines()
+    assert few_step.startswith("runs/train-few_step-0123456789abcdef: training of few_step, no checkpoint, 0.0 MB; ")
     assert gone.endswith("training of gone, step 5 saved, 1 checkpoints, 1.0 MB; of no model as configured now")
     assert round1.endswith(
         "training of round1, step 80 saved, 2 checkpoints, 2.0 MB; goes on if its inputs are as they were"

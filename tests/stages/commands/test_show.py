@@ -6,7 +6,7 @@ import pytest
 import yaml
 from helpers.command_line import printed, refusal
 from helpers.composition import composed
-from helpers.small_image_results import write_run
+from helpers.small_image_results import COUPLINGS, MODELS, STUDENTS, write_run
 from helpers.small_point_results import point_row
 
 from pipeline.report.few_step_csv import write_few_step_csv
@@ -17,7 +17,7 @@ FEW_STEP = Path("metrics/few_step.csv")
 
 def test_images_are_shown_with_the_headline(project: Path) -> None:
     write_run(project)
-    write_few_step_csv(FEW_STEP, load_results(project, ("teacher", "round1", "distilled"), ("round1",)).rows)
+    write_few_step_csv(FEW_STEP, load_results(project, MODELS, COUPLINGS, STUDENTS).rows)
     *_, headline, _, report = printed("show").splitlines()
     assert headline.startswith("One network evaluation reaches FID 5.0")
     assert report == f"report: {project.resolve() / 'report/index.html'}"

@@ -1,4 +1,4 @@
-"""Trains a student on the couplings of a round: ``train round1``, or ``train distilled`` for one step."""
+"""Trains a student on its couplings: ``student NAME``, with a name under ``students``."""
 
 from __future__ import annotations
 
@@ -7,16 +7,13 @@ from pathlib import Path
 from diffusers import ModelMixin
 
 from pipeline.config.couplings import start_problem
-from pipeline.config.graph import DISTILLED, Config
+from pipeline.config.graph import Config
 from pipeline.config.methods import OneStepConfig
 from pipeline.config.solver import SolverConfig
-from pipeline.config.training import DistillConfig, FlowTrainingConfig
 from pipeline.couplings.acceptance import require_acceptance
 from pipeline.couplings.manifest import MANIFEST
 from pipeline.couplings.store import CouplingStore
 from pipeline.methods.build import build_method
-from pipeline.methods.objective import Objective
-from pipeline.methods.reflow import build_reflow
 from pipeline.models.accepted_teacher import open_model
 from pipeline.models.networks import set_noise, starting_network
 from pipeline.models.runtime import open_runtime
@@ -33,30 +30,23 @@ from stages.training import Run, run_training
 
 def main(config: Config, arguments: list[str]) -> None:
     """Writes models/<name> and its training curve."""
-    name = single_argument(arguments, f"a round or {DISTILLED!r}", (*config.rounds, DISTILLED))
+    name = single_argument(arguments, "a student", config.students)
+    settings = config.students[name]
     runtime = open_runtime(config.compute, config.launch)
-    settings: DistillConfig | FlowTrainingConfig
-    objective: Objective
-    if name == DISTILLED:
-        settings, round_name = config.distill, config.distill.couplings
-        objective, num_steps = build_method(OneStepConfig(), settings.loss, runtime.device), 1
-    else:
-        settings, round_name = config.rounds[name].train, name
-        objective, num_steps = build_reflow(settings, settings.loss, runtime.device), 4
-    store = CouplingStore(paths.couplings(round_name))
-    require_acceptance(store.folder, paths.gate(round_name))
+    store = CouplingStore(paths.couplings(settings.couplings))
+    require_acceptance(store.folder, paths.gate(settings.couplings))
     start = paths.model(settings.init)
     trained_on, heldout = heldout_split(len(store), settings.heldout_items, store.manifest.seed)
     student = Run(
-        stage="train",
+        stage="student",
         name=name,
         network=_starting_student(name, start, store, settings.dropout),
         items=Subset(store, trained_on),
         heldout=Subset(store, heldout) if settings.heldout_items else None,
-        objective=objective,
+        objective=build_method(settings.method, settings.loss, runtime.device),
         settings=settings,
         inputs=[fingerprint_folder(start), fingerprint_file(store.folder / MANIFEST)],
-        solver=SolverConfig(name="euler", num_steps=num_steps),
+        solver=SolverConfig(name="euler", num_steps=1 if isinstance(settings.method, OneStepConfig) else 4),
         noise_schedule=None,
         save=save_student,
     )

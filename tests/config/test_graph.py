@@ -1,0 +1,115 @@
+"""Couplings and students as a graph: references, cycles, names, and the student that a run is made for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from helpers.composition import composed
+
+from pipeline.config.feasibility import trainings
+from pipeline.config.graph import Headline, headline_of, losses
+from pipeline.config.loading import parse_config
+from pipeline.system.errors import StraightflowError
+
+Changes = dict[str, object]
+
+
+def changed(changes: Changes) -> dict[str, Any]:
+    """The smoke preset's settings with some, by dotted key, set to others."""
+    content = composed("preset=smoke")
+    for key, value in changes.items():
+        *path, last = key.split(".")
+        section = content
+        for part in path:
+            section = section[part]
+        section[last] = value
+    return content
+
+
+def test_any_number_of_students_learn_the_same_couplings_in_any_order() -> None:
+    content = composed("preset=smoke")
+    content["students"] = {"second": content["students"]["few_step"] | {"init": "round1"}, **content["students"]}
+    config = parse_config(content, origin="test")
+    assert config.models == ("teacher", "second", "round1", "few_step", "round2")
+    assert [name for name, item in config.students.items() if item.couplings == "round1"] == [
+        "second", "round1", "few_step",
+    ]  # fmt: skip
+    assert set(trainings(config)) == {"teacher.train", *(f"students.{name}" for name in config.students)}
+    assert set(losses(config)) == {f"students.{name}.loss" for name in config.students}
+
+
+def test_the_headline_is_a_student_and_what_it_learned() -> None:
+    assert headline_of(parse_config(changed({}), origin="test")) == Headline("few_step", "round1")
+    of_another = changed({"headline": "round2"})
+    assert headline_of(parse_config(of_another, origin="test")) == Headline("round2", "round2")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"couplings.round1.source": "teachr"}, r"couplings\.round1\.source is 'teachr'.*did you mean 'teacher'"),
+        ({"students.few_step.couplings": "raund1"}, r"students\.few_step\.couplings is 'raund1'.*mean 'round1'"),
+        ({"students.few_step.couplings": "few_step"}, r"few_step\.couplings is 'few_step'.*known: round1, round2"),
+        ({"students.few_step.init": "round7"}, r"students\.few_step\.init is 'round7'.*did you mean 'round2'"),
+        ({"headline": "teacher"}, r"headline.* is 'teacher'.*known: round1, few_step, round2"),
+        ({"headline": "fewstep"}, "did you mean 'few_step'"),
+        ({"students": {}}, "students is empty; give at least one"),
+        ({"couplings": {}}, r"students\.round1\.couplings is 'round1', which does not exist \(known: none\)"),
+    ],
+)
+def test_a_reference_to_nothing_is_refused_by_its_key(changes: Changes, message: str) -> None:
+    with pytest.raises(StraightflowError, match=message):
+        parse_config(changed(changes), origin="test")
+
+
+@pytest.mark.parametrize(
+    ("changes", "cycle"),
+    [
+        ({"students.round1.init": "round1"}, ["students.round1"]),
+        ({"students.round1.init": "few_step"}, ["students.round1", "students.few_step"]),
+        ({"couplings.round1.source": "round1"}, ["couplings.round1", "students.round1"]),
+        (
+            {
+                "couplings.round1.source": "round2",
+                "couplings.round2.source": "few_step",
+                **{f"students.{name}.init": "teacher" for name in ("round1", "round2", "few_step")},
+            },
+            ["couplings.round1", "students.round2", "couplings.round2", "students.few_step"],
+        ),
+    ],
+)
+def test_a_cycle_is_shown(changes: Changes, cycle: list[str]) -> None:
+    with pytest.raises(StraightflowError) as error:
+        parse_config(changed(changes), origin="test")
+    # Each is made from the next one; it may start anywhere.
+    turns = [[*cycle[at:], *cycle[:at], cycle[at]] for at in range(len(cycle))]
+    told = [f"{' <- '.join(turn)} is a cycle: each is made from the one after it" for turn in turns]
+    assert any(text in str(error.value) for text in told)
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "message"),
+    [
+        ("students", "teacher", r"students\.teacher: .*a reserved name"),
+        ("students", "Classifier", r"students\.Classifier: .*a reserved name"),
+        ("students", "ROUND1", r"students\.ROUND1: .*the name of students\.round1"),
+        ("students", "plain", r"students\.plain: .*the name of flows\.plain"),
+        ("couplings", "Round2", r"couplings\.Round2: .*the name of couplings\.round2"),
+    ],
+)
+def test_a_name_that_is_taken_is_refused(section: str, name: str, message: str) -> None:
+    content = composed("preset=smoke")
+    flow = composed("preset=toy_smoke")["flows"]["flow"]
+    content["flows"] = {"plain": flow | {"noise": {"mean": None, "std": 1.0}}}
+    parse_config(content, origin="test")
+    content[section][name] = content[section]["round2"]
+    with pytest.raises(StraightflowError, match=message):
+        parse_config(content, origin="test")
+
+
+def test_couplings_may_be_called_as_anything_under_models() -> None:
+    content = composed("preset=smoke")
+    for name in ("teacher", "classifier", "few_step"):
+        content["couplings"][name] = content["couplings"]["round1"]
+    assert len(parse_config(content, origin="test").couplings) == 5
