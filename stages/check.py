@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from pipeline.config.evaluation import classes_needed_by
 from pipeline.config.graph import Config
 from pipeline.data.check import check_data
 from pipeline.models.check import check_teacher
@@ -32,7 +33,7 @@ def main(config: Config, arguments: list[str]) -> None:
     note = note_on(PARAMS)
     if note is not None:
         print(f"note: {note}", file=sys.stderr)
-    needs_classes = "features.name: classifier" if config.features.name == "classifier" else None
+    needs_classes = classes_needed_by(config.features)
     data = check_data(config.data, _previous(paths.DATA_INPUT), classes_needed_by=needs_classes)
     teacher = check_teacher(config.teacher, config.data, _previous(paths.TEACHER_INPUT))
     require_levels(config)

@@ -79,10 +79,19 @@ class LossPoint:
 
 
 @dataclass(frozen=True)
-class ClassifierResult:
-    """Content of ``metrics/classifier.json``; the accuracy is None where no classifier was trained."""
+class TrainedFeatures:
+    """A network that was trained for its features: their name, and the share of held-out images it predicts rightly."""
 
-    accuracy_heldout: float | None = None
+    features: str
+    accuracy_heldout: float
+
+
+@dataclass(frozen=True)
+class ClassifierResult:
+    """Content of ``metrics/classifier.json``; None where no network was trained for that role."""
+
+    first: TrainedFeatures | None = None
+    judge: TrainedFeatures | None = None
 
 
 @dataclass(frozen=True)
@@ -94,7 +103,7 @@ class Results:
         couplings: Measured couplings, by round.
         losses: Learning curves by model, only of models that were trained in this run.
         data: The real images.
-        classifier: The network behind ``classifier`` features.
+        classifier: The networks that were trained for their features.
     """
 
     models: tuple[ModelResult, ...]
