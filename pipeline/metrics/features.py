@@ -106,5 +106,11 @@ def _open(
         mode, weights = config.inception.mode, find_weights(config.inception)
         fingerprint = fingerprint_json([mode, fingerprint_file(weights)])
         return FeatureExtractor(f"inception-{mode}", fingerprint, load_inception(mode, weights, device), is_judge)
+    if name == "dinov2":
+        from pipeline.metrics import dinov2
+
+        weights = dinov2.find_weights(config.dinov2)
+        fingerprint = fingerprint_json([name, dinov2.SIDE, fingerprint_file(weights)])
+        return FeatureExtractor(name, fingerprint, dinov2.load_dinov2(weights, device), is_judge)
     label, fingerprint, extract = open_network(folder, role, name, shape, device)
     return FeatureExtractor(label, fingerprint, extract, is_judge)
