@@ -32,10 +32,12 @@ from pipeline.data.sample_set import SampleSet
 from pipeline.evaluation.reference import num_kept, open_reference
 from pipeline.evaluation.sweep import sweep
 from pipeline.flow.noise import sample_noise, stream_key
-from pipeline.metrics.classifier import ImageClassifier
-from pipeline.metrics.features import FeatureExtractor, open_extractor, save_classifier
+from pipeline.metrics.feature_networks import NetworkDescription
+from pipeline.metrics.feature_training import TrainedNetwork
+from pipeline.metrics.features import FeatureExtractor, open_extractor
 from pipeline.metrics.frechet import frechet_distance
 from pipeline.metrics.moments import Moments, moments_of
+from pipeline.metrics.trained_features import save_networks
 from pipeline.models.networks import build_network
 from pipeline.models.runtime import open_runtime
 from pipeline.models.sampler import Sampler, load_sampler
@@ -62,7 +64,8 @@ def measure_sweep(folder: Path, config: Config) -> None:
     """Times a sweep of a student with random weights, which cost the same as trained ones."""
     runtime, shape = open_runtime(config.compute, ONE_PROCESS), config.data.image_shape
     save_student(build_network(config.teacher.unet, shape, 0), folder / "student")
-    save_classifier(ImageClassifier(shape[0], shape[1], 10, config.features.classifier.num_features), folder / "net")
+    features = NetworkDescription("classifier", "flat", shape, config.features.classifier.num_features, 10)
+    save_networks({"first": TrainedNetwork(features, features.build(), accuracy_heldout=0.1)}, folder / "net")
     sampler = load_sampler(folder / "student", runtime)
     extractor = open_extractor(config.features, folder / "net", shape, runtime.device)
     rng = np.random.default_rng(0)

@@ -180,7 +180,9 @@ def test_a_truth_value_is_no_number(key: str, value: object) -> None:
         parse_config(content, origin="test")
 
 
-@pytest.mark.parametrize("key", ["data.location", "teacher.pretrained", "features.inception.weights"])
+@pytest.mark.parametrize(
+    "key", ["data.location", "teacher.pretrained", "features.inception.weights", "features.dinov2.weights"]
+)
 def test_a_path_with_a_zero_byte_is_refused(key: str) -> None:
     content = composed("preset=smoke")
     *path, last = key.split(".")

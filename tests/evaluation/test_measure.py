@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from helpers.composition import composed
 from helpers.coupling_models import couplings, student_sampler
+from helpers.feature_networks import save_untrained
 from helpers.imports import modules_imported
 from helpers.mixture_field import MixtureField
 from helpers.sweep_setting import EXTRACTOR, config, reference
@@ -23,8 +24,6 @@ from pipeline.evaluation.few_step_fid import open_few_step_fid
 from pipeline.evaluation.folders import MeasuringFolders
 from pipeline.evaluation.images import ImageMeasure
 from pipeline.evaluation.measure import open_measure
-from pipeline.metrics.classifier import ImageClassifier
-from pipeline.metrics.features import save_classifier
 from pipeline.metrics.image_row import ImageRow
 from pipeline.metrics.point_row import PointRow
 from pipeline.models.networks import build_network
@@ -167,4 +166,4 @@ def write_images(folder: Path) -> None:
     for split, count in (("train", 120), ("heldout", 40)):
         np.save(folder / f"data/{split}_images.npy", rng.integers(0, 256, (count, 1, 8, 8), dtype=np.uint8))
     write_json(folder / "data/info.json", {"fingerprint": "random"})
-    save_classifier(ImageClassifier(1, 8, num_classes=10, num_features=16), folder / "net")
+    save_untrained(folder / "net")

@@ -158,11 +158,15 @@ def _straightness(models: Sequence[ModelResult]) -> str:
 
 def _provenance(results: Results, provenance: Provenance) -> list[tuple[str, object]]:
     measured_on = dict.fromkeys(_measured_on(model) for model in results.models)
-    accuracy = results.classifier.accuracy_heldout
+    trained = {"": results.classifier.first, ", the judge": results.classifier.judge}
     return [
         ("git revision", provenance.revision),
         ("data", _describe_data(results.data)),
-        *([("classifier’s held-out accuracy", f"{100 * accuracy:.1f} %")] if accuracy is not None else []),
+        *(
+            (f"held-out accuracy of {item.features} features{role}", f"{100 * item.accuracy_heldout:.1f} %")
+            for role, item in trained.items()
+            if item is not None
+        ),
         ("models measured on", "; ".join(measured_on)),
         ("processor", f"{provenance.cpu}, {provenance.num_cores} logical cores"),
         ("system", provenance.system),
