@@ -31,8 +31,8 @@ class BlockMeasures:
     Attributes:
         start: Index of its first image.
         moments: Moments of its features, in one part or several.
-        features: Features of its images with an index below ``num_kept``, (count, num_features).
-        images: The same images, uint8, (count, C, H, W).
+        features: Features of its images with an index below ``num_features_kept``, (count, num_features).
+        images: Its images with an index below ``num_images_kept``, uint8, (count, C, H, W).
         evaluations: (images, network calls per image) of each batch.
         seconds: Sampling time, without features.
         peak_memory_mib: Peak memory while sampling; None if unknown.
@@ -62,7 +62,8 @@ def measure_block(
     *,
     batch_size: int,
     num_parts: int,
-    num_kept: int,
+    num_features_kept: int,
+    num_images_kept: int,
 ) -> BlockMeasures:
     """Generates the images with these indices, batch by batch, and measures them.
 
@@ -73,7 +74,8 @@ def measure_block(
         device: Device whose peak memory is measured.
         batch_size: Images per call of ``generate``.
         num_parts: Parts into which each batch is divided for its moments, so that there are enough for a jackknife.
-        num_kept: Features and images with an index below it are kept.
+        num_features_kept: Features of images with an index below it are kept.
+        num_images_kept: Images with an index below it are kept.
 
     Raises:
         StraightflowError: If an image is not finite.
@@ -101,10 +103,9 @@ def measure_block(
         moments += [moments_of(part) for part in np.array_split(found, min(num_parts, len(found)))]
         if num_parts == 1 and sum(part.scatter.nbytes for part in moments) > BLOCK_BYTES:
             moments = [merge_moments(moments)]
-        kept = max(0, min(num_kept - batch.start, len(batch)))
         # Copies, as views would keep whole batches alive.
-        features.append(found[:kept].copy())
-        images.append(pixels[:kept].numpy().copy())
+        features.append(found[: max(0, num_features_kept - batch.start)].copy())
+        images.append(pixels[: max(0, num_images_kept - batch.start)].numpy().copy())
         evaluations.append((len(batch), solution.nfe))
     known = [peak for peak in peaks if peak is not None]
     return BlockMeasures(

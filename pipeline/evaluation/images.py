@@ -18,7 +18,7 @@ from pipeline.evaluation.blocks import measure_block, parts_per_block, sample_bl
 from pipeline.evaluation.folders import MeasuringFolders
 from pipeline.evaluation.kept import is_kept, keeping
 from pipeline.evaluation.quality import Quality, measure_quality
-from pipeline.evaluation.reference import Reference, num_kept, open_run_reference
+from pipeline.evaluation.reference import Reference, feature_counts, num_images_kept, open_run_reference
 from pipeline.evaluation.sweep import sweep
 from pipeline.evaluation.trajectories import measure_model_trajectories
 from pipeline.flow.solvers import Solution
@@ -93,7 +93,7 @@ class ImageMeasure:
         """Metrics of the first ``num_samples`` images of a store."""
         config, reference = self.config, self.reference
         reference.check(store.manifest.shape, num_samples, "evaluate.num_samples and the couplings' num_pairs")
-        require_neighbours(num_samples, len(reference.features), config.neighbours.k)
+        require_neighbours(num_samples, reference.num_images, config.neighbours.k)
         blocks = sample_blocks(num_samples, config.batch_size)
         measured = [
             measure_block(
@@ -103,7 +103,8 @@ class ImageMeasure:
                 torch.device("cpu"),
                 batch_size=config.batch_size,
                 num_parts=parts_per_block(blocks),
-                num_kept=num_kept(config),
+                num_features_kept=max(feature_counts(config)),
+                num_images_kept=num_images_kept(config),
             )
             for indices in blocks
         ]

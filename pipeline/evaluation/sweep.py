@@ -14,7 +14,7 @@ from pipeline.config.solver import SolverConfig
 from pipeline.evaluation.blocks import BlockMeasures, measure_block, parts_per_block, sample_blocks
 from pipeline.evaluation.cells import Cell, CellCache, CellResult
 from pipeline.evaluation.quality import measure_quality
-from pipeline.evaluation.reference import Reference, num_kept
+from pipeline.evaluation.reference import Reference, feature_counts, num_images_kept
 from pipeline.flow.noise import stream_key
 from pipeline.flow.solvers import Solution
 from pipeline.metrics.features import FeatureExtractor
@@ -68,7 +68,7 @@ def sweep(
             measured before stay.
     """
     reference.check(sampler.shape, config.num_samples)
-    require_neighbours(config.num_samples, len(reference.features), config.neighbours.k)
+    require_neighbours(config.num_samples, reference.num_images, config.neighbours.k)
     runtime = sampler.runtime
     solvers = config.solvers(teacher=sampler.noise_schedule is not None)
     cells = [Cell(solver, seed) for solver in solvers for seed in config.seeds(solver)]
@@ -131,7 +131,8 @@ def _generate(
                     sampler.runtime.device,
                     batch_size=config.batch_size,
                     num_parts=num_parts,
-                    num_kept=num_kept(config),
+                    num_features_kept=max(feature_counts(config)),
+                    num_images_kept=num_images_kept(config),
                 )
             )
             progress.advance(len(indices), note=f"{cell.solver.label} {cell.solver.num_steps or ''}".strip())

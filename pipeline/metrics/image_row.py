@@ -25,11 +25,17 @@ class ImageRow(Row):
         num_seeds: Number of seeds that ``fid`` averages: ``seed`` and those that follow it.
         fid_infinity: FID extrapolated to infinitely many samples (Chong & Forsyth 2020).
         fid_heldout: FID against the held-out split.
-        kid: Kernel distance (Bińkowski et al. 2018), 0 in expectation for equal distributions.
+        fid_heldout_floor: FID of the training split against the held-out split, at the training split's own size.
+        kid: Kernel distance (Bińkowski et al. 2018) of features divided by the reference's standard deviations, 0 in
+            expectation for equal distributions; below 0 where images are closer to the reference's own images than
+            other images of its distribution would be.
+        kid_std: Its standard error, the reference held fixed.
+        kid_samples: Generated images that it is of.
         precision: In [0, 1] (Kynkäänniemi et al. 2019).
         recall: In [0, 1].
         density: ≥ 0 (Naeem et al. 2020).
         coverage: In [0, 1] (Naeem et al. 2020).
+        neighbour_samples: Generated images, and as many of the reference, that these four are of.
         nearest_train_ratio: Median pixel distance to the nearest training image, divided by that of held-out images;
             well below 1 if training images are memorised; None if held-out images are copies of training images.
     """
@@ -46,9 +52,13 @@ class ImageRow(Row):
     num_seeds: PositiveInt = 1
     fid_infinity: float | None = None
     fid_heldout: float | None = None
+    fid_heldout_floor: float | None = None
     kid: float | None = None
+    kid_std: NonNegativeFloat | None = None
+    kid_samples: PositiveInt | None = None
     precision: float | None = None
     recall: float | None = None
     density: float | None = None
     coverage: float | None = None
+    neighbour_samples: PositiveInt | None = None
     nearest_train_ratio: float | None = None

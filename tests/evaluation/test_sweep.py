@@ -134,9 +134,9 @@ def test_what_does_not_fit_the_reference_is_refused_before_anything_runs(folder:
     forbid_sampling(monkeypatch)
     with pytest.raises(StraightflowError, match=rf"at least as many samples as features \({NUM_FEATURES}\)"):
         run_sweep(folder, runtime, num_samples=NUM_FEATURES - 1, grid_images=2)
-    # The reference keeps the features of fifty images.
-    with pytest.raises(StraightflowError, match=r"more than 50 images(.|\n)*66 generated and 50 of the reference"):
-        run_sweep(folder, runtime, neighbours={"num_samples": 60, "k": 50})
+    # The reference has ninety images.
+    with pytest.raises(StraightflowError, match=r"more than 90 images(.|\n)*66 generated and 90 of the reference"):
+        run_sweep(folder, runtime, neighbours={"num_samples": 91, "k": 90})
     sampler = load_sampler(folder / "student", runtime)
     wider = type(sampler)(**{**vars(sampler), "shape": (3, 8, 8)})
     with pytest.raises(StraightflowError, match=r"\(1, 8, 8\)(.|\n)*\(3, 8, 8\)"):

@@ -44,7 +44,7 @@ def config(**changes: Any) -> EvaluateConfig:
         "student_solvers": ["euler"],
         "extra_seeds": {"count": 1, "max_steps": 1},
         "neighbours": {"num_samples": 20, "k": 3},
-        "kernel_distance": {"num_subsets": 2, "subset_size": 10},
+        "kernel_distance": {"num_samples": 50},
         "straightness": {"num_samples": 4, "num_steps": 4},
         "grid_images": 5,
     }
@@ -71,7 +71,7 @@ def reference(
         "train",
         extractor,
         runtime,
-        num_features_kept=50,
+        feature_counts=(20, 50),
         batch_size=16,
         folder=folder / "references",
         code=code,
