@@ -31,7 +31,8 @@ class FeatureExtractor:
     Attributes:
         name: Name in tables: ``classifier``, or ``inception-<mode>``.
         fingerprint: Hash of the network's weights and mode.
-        extract: uint8 images (batch, C, H, W) on the CPU to float32 features (batch, num_features).
+        extract: uint8 images (num, C, H, W) on the CPU to float32 features (num, num_features), in passes of
+            ``features.batch_size`` images at most.
     """
 
     name: str
@@ -96,14 +97,23 @@ def open_extractor(
                 mend="run `dvc repro classifier`",
             )
         require_unchanged(classifier_folder)
-        return FeatureExtractor(
-            "classifier", fingerprint_file(weights), _load_classifier(weights, shape[0], shape[1], device)
-        )
+        extract = _load_classifier(weights, shape[0], shape[1], device)
+        return FeatureExtractor("classifier", fingerprint_file(weights), in_passes(extract, config.batch_size))
     from pipeline.metrics.inception import find_weights, load_inception  # imports torchvision, which takes a second
 
     mode, weights = config.inception.mode, find_weights(config.inception)
     fingerprint = fingerprint_json([mode, fingerprint_file(weights)])
-    return FeatureExtractor(f"inception-{mode}", fingerprint, load_inception(mode, weights, device))
+    extract = load_inception(mode, weights, device)
+    return FeatureExtractor(f"inception-{mode}", fingerprint, in_passes(extract, config.batch_size))
+
+
+def in_passes(extract: Callable[[torch.Tensor], np.ndarray], batch_size: int) -> Callable[[torch.Tensor], np.ndarray]:
+    """``extract`` of any number of images ≥ 1, called with ``batch_size`` of them at most."""
+
+    def in_parts(images: torch.Tensor) -> np.ndarray:
+        return np.concatenate([extract(part) for part in images.split(batch_size)])
+
+    return in_parts
 
 
 def save_classifier(network: ImageClassifier, folder: Path) -> None:
