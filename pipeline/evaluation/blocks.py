@@ -19,6 +19,7 @@ from pipeline.flow.solvers import Solution
 from pipeline.metrics.features import FeatureExtractor
 from pipeline.metrics.moments import Moments, merge_moments, moments_of
 from pipeline.system.blocks import BLOCK_BYTES
+from pipeline.system.device import wait_for
 from pipeline.system.errors import StraightflowError
 
 NUM_PARTS = 20
@@ -34,7 +35,7 @@ class BlockMeasures:
         features: Features of its images with an index below ``num_features_kept``, (count, num_features).
         images: Its images with an index below ``num_images_kept``, uint8, (count, C, H, W).
         evaluations: (images, network calls per image) of each batch.
-        seconds: Sampling time, without features.
+        seconds: Sampling time: from noise on the device to images on the device.
         peak_memory_mib: Peak memory while sampling; None if unknown.
     """
 
@@ -54,8 +55,13 @@ def sample_blocks(num_samples: int, batch_size: int) -> list[range]:
     return [range(start, min(start + length, num_samples)) for start in range(0, num_samples, length)]
 
 
+def batches_of(indices: range, batch_size: int) -> list[range]:
+    """Consecutive batches of a block; only the last may be smaller than ``batch_size``."""
+    return [range(at, min(at + batch_size, indices.stop)) for at in range(indices.start, indices.stop, batch_size)]
+
+
 def measure_block(
-    generate: Callable[[range], Solution],
+    prepare: Callable[[range], Callable[[], Solution]],
     indices: range,
     extractor: FeatureExtractor,
     device: torch.device,
@@ -68,11 +74,11 @@ def measure_block(
     """Generates the images with these indices, batch by batch, and measures them.
 
     Args:
-        generate: Indices → their images.
+        prepare: Indices → function that makes their images. Only the latter is timed.
         indices: The block.
         extractor: Features.
-        device: Device whose peak memory is measured.
-        batch_size: Images per call of ``generate``.
+        device: Device whose peak memory is measured, and which is waited for.
+        batch_size: Images per call of ``prepare``.
         num_parts: Parts into which each batch is divided for its moments, so that there are enough for a jackknife.
         num_features_kept: Features of images with an index below it are kept.
         num_images_kept: Images with an index below it are kept.
@@ -83,16 +89,15 @@ def measure_block(
     moments: list[Moments] = []
     features, images, evaluations = [], [], []
     seconds, peaks = 0.0, []
-    for start in range(indices.start, indices.stop, batch_size):
-        batch = range(start, min(start + batch_size, indices.stop))
+    for batch in batches_of(indices, batch_size):
+        generate = prepare(batch)
         reset_peak_memory(device)
-        before = time.perf_counter()
-        solution = generate(batch)
+        solution, batch_seconds = _timed(generate, device)
+        seconds += batch_seconds
+        peaks.append(peak_memory_mib(device))
         # A comparison with NaN is false, so this catches NaN as well.
         finite = bool((solution.x.abs() < torch.inf).all())
         pixels = to_uint8(solution.x).cpu()
-        seconds += time.perf_counter() - before
-        peaks.append(peak_memory_mib(device))
         if not finite:
             raise StraightflowError(
                 expected="finite images",
@@ -117,6 +122,15 @@ def measure_block(
         seconds=seconds,
         peak_memory_mib=max(known) if known else None,
     )
+
+
+def _timed(generate: Callable[[], Solution], device: torch.device) -> tuple[Solution, float]:
+    """What it makes, and the seconds from an idle device to an idle device."""
+    wait_for(device)
+    before = time.perf_counter()
+    solution = generate()
+    wait_for(device)
+    return solution, time.perf_counter() - before
 
 
 def parts_per_block(blocks: Sequence[range]) -> int:

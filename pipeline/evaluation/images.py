@@ -97,7 +97,7 @@ class ImageMeasure:
         blocks = sample_blocks(num_samples, config.batch_size)
         measured = [
             measure_block(
-                lambda batch: Solution(store.x_1(np.arange(batch.start, batch.stop)), nfe=0),
+                lambda batch: lambda: Solution(store.x_1(np.arange(batch.start, batch.stop)), nfe=0),
                 indices,
                 self.extractor,
                 torch.device("cpu"),
