@@ -46,7 +46,9 @@ def measure_quality(blocks: Sequence[BlockMeasures], reference: Reference, confi
     images = np.concatenate([block.images for block in blocks])[:MEMORISATION_IMAGES]
     neighbours, num_neighbours = _neighbour_measures(features, reference, config.neighbours)
     num_kid = config.kernel_distance.num_samples
-    kid = kernel_distance(torch.from_numpy(features[:num_kid]), reference.features_of(num_kid))
+    kid = kernel_distance(
+        torch.from_numpy(features[:num_kid]).to(reference.features.device), reference.features_of(num_kid)
+    )
     nearest = float(nearest_distances(images, reference.training).median())
     return Quality(
         fid=reference.frechet.distance(moments),
@@ -72,5 +74,5 @@ def _neighbour_measures(
     """Measures of as many of the first features as of evenly spaced ones of the reference, and how many these are."""
     real = reference.features_of(config.num_samples)
     count = min(config.num_samples, len(features), len(real))
-    generated = torch.from_numpy(features[:count])
+    generated = torch.from_numpy(features[:count]).to(real.device)
     return neighbour_measures(generated, real[evenly_spaced(len(real), count)], config.k), count

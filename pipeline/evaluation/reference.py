@@ -23,6 +23,7 @@ from pipeline.metrics.moments import Moments
 from pipeline.metrics.neighbours import nearest_distances
 from pipeline.models.runtime import Runtime
 from pipeline.system.code import NO_CODE
+from pipeline.system.device import double_device
 from pipeline.system.errors import StraightflowError
 from pipeline.system.fingerprint import fingerprint_json
 
@@ -42,7 +43,8 @@ class Reference:
         heldout: Fréchet distances to the held-out split; None if it has no more images than there are features.
         heldout_floor: The training split's own distance to the held-out split: what as many perfect images would
             score, and what students can hardly fall below; None where ``heldout`` is.
-        features: Features of evenly spaced images of the split, (num, num_features), float64.
+        features: Features of evenly spaced images of the split, (num, num_features), float64, on the device where
+            distances are computed.
         feature_counts: Numbers of images that ``features`` can be had for, see :meth:`features_of`.
         training: All training images, uint8, (num, C, H, W), memory-mapped.
         some_heldout: ``MEMORISATION_IMAGES`` evenly spaced held-out images, uint8: the first ones of a split sorted by
@@ -179,15 +181,16 @@ def open_reference(
     moments, features = _load(paths[split])
     train_moments, heldout_moments = (_load(paths[name])[0] for name in ("train", "heldout"))
     enough = heldout_moments.count > heldout_moments.num_features
-    heldout_reference = FrechetReference(heldout_moments) if enough else None
+    device = double_device(runtime.device)
+    heldout_reference = FrechetReference(heldout_moments, device) if enough else None
     return Reference(
         split=split,
         fingerprint=paths[split].name,
         shape=train.shape,
-        frechet=FrechetReference(moments),
+        frechet=FrechetReference(moments, device),
         heldout=heldout_reference,
         heldout_floor=None if heldout_reference is None else heldout_reference.distance(train_moments),
-        features=torch.from_numpy(features).double(),
+        features=torch.from_numpy(features).double().to(device),
         feature_counts=feature_counts,
         training=train.samples,
         some_heldout=heldout.samples[evenly_spaced(len(heldout), MEMORISATION_IMAGES)],

@@ -11,6 +11,11 @@ def wait_for(device: torch.device) -> None:
         torch.accelerator.synchronize(device)
 
 
+def has_doubles(device: torch.device) -> bool:
+    """Whether ``device`` computes in float64; Apple's does not."""
+    return device.type != "mps"
+
+
 def double_device(device: torch.device) -> torch.device:
-    """``device`` if it computes in float64, else the CPU; Apple's does not."""
-    return torch.device("cpu") if device.type == "mps" else device
+    """``device`` if it computes in float64, else the CPU."""
+    return device if has_doubles(device) else torch.device("cpu")
