@@ -29,7 +29,7 @@ from pipeline.config.loading import load_config
 from pipeline.config.solver import SolverConfig
 from pipeline.data.pixels import to_uint8
 from pipeline.data.sample_set import SampleSet
-from pipeline.evaluation.reference import num_kept, open_reference
+from pipeline.evaluation.reference import feature_counts, open_reference
 from pipeline.evaluation.sweep import sweep
 from pipeline.flow.noise import sample_noise, stream_key
 from pipeline.metrics.feature_networks import NetworkDescription
@@ -78,7 +78,7 @@ def measure_sweep(folder: Path, config: Config) -> None:
         "train",
         extractor,
         runtime,
-        num_features_kept=num_kept(config.evaluate),
+        feature_counts=feature_counts(config.evaluate),
         batch_size=config.features.batch_size,
         folder=folder,
     )

@@ -247,10 +247,14 @@ class NeighboursConfig(Section):
 
 
 class KernelDistanceConfig(Section):
-    """KID: random subsets averaged over, and the features in each."""
+    """KID, from all pairs of features.
 
-    num_subsets: PositiveInt
-    subset_size: Annotated[int, Field(ge=2)]
+    Attributes:
+        num_samples: Generated and reference images to compare, as many of each; at most what there is. Its standard
+            error falls with it.
+    """
+
+    num_samples: Annotated[int, Field(ge=3)]
 
 
 class StraightnessConfig(Section):

@@ -151,13 +151,9 @@ def _measuring_problems(config: Config) -> Iterable[str]:
         if config.watch.fid_every_steps is not None:
             yield "watch.fid_every_steps measures images; set it to null for points"
         return
-    num_samples, subset = config.evaluate.num_samples, config.evaluate.kernel_distance.subset_size
-    for key, wanted in (
-        ("neighbours.num_samples", config.evaluate.neighbours.num_samples),
-        ("kernel_distance.subset_size", subset),
-    ):
-        if wanted > num_samples:
-            yield f"evaluate.{key} is {wanted}, more than evaluate.num_samples ({num_samples})"
+    num_samples, wanted = config.evaluate.num_samples, config.evaluate.neighbours.num_samples
+    if wanted > num_samples:
+        yield f"evaluate.neighbours.num_samples is {wanted}, more than evaluate.num_samples ({num_samples})"
     counts = {"evaluate.num_samples": num_samples}
     for name, item in config.rounds.items():
         measured = min(item.couplings.num_kept_pairs, num_samples)

@@ -17,7 +17,7 @@ from pipeline.evaluation.blocks import BlockMeasures, chunk_blocks, measure_bloc
 from pipeline.evaluation.folders import MeasuringFolders
 from pipeline.evaluation.kept import is_kept, keeping
 from pipeline.evaluation.quality import Quality, measure_quality
-from pipeline.evaluation.reference import Reference, num_kept, open_run_references
+from pipeline.evaluation.reference import Reference, feature_counts, num_images_kept, open_run_references
 from pipeline.evaluation.sweep import sweep
 from pipeline.evaluation.trajectories import measure_model_trajectories
 from pipeline.flow.solvers import Solution
@@ -94,7 +94,7 @@ class ImageMeasure:
         chunk_samples = min(len(store), config.num_samples)
         for reference in self.references:
             reference.check(store.manifest.shape, chunk_samples, "evaluate.num_samples and the couplings' num_pairs")
-            require_neighbours(chunk_samples, len(reference.features), config.neighbours.k)
+            require_neighbours(chunk_samples, reference.num_images, config.neighbours.k)
         num_samples = len(store) - len(store) % chunk_samples
         chunks = chunk_blocks(num_samples, chunk_samples, config.batch_size)
         with Progress("measuring couplings", num_samples, "images") as progress:
@@ -105,13 +105,14 @@ class ImageMeasure:
         self, store: CouplingStore, indices: range, chunk: Sequence[range], progress: Progress
     ) -> BlockMeasures:
         measured = measure_block(
-            lambda batch: Solution(store.x_1(np.arange(batch.start, batch.stop)), nfe=0),
+            lambda batch: lambda: Solution(store.x_1(np.arange(batch.start, batch.stop)), nfe=0),
             indices,
             [reference.extractor for reference in self.references],
             torch.device("cpu"),
             batch_size=self.config.batch_size,
             num_parts=parts_per_block(chunk),
-            num_kept=num_kept(self.config),
+            num_features_kept=max(feature_counts(self.config)),
+            num_images_kept=num_images_kept(self.config),
         )
         progress.advance(len(indices))
         return measured

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -12,10 +12,10 @@ from accelerate.utils import broadcast_object_list, gather_object
 
 from pipeline.config.evaluation import EvaluateConfig
 from pipeline.config.solver import SolverConfig
-from pipeline.evaluation.blocks import BlockMeasures, chunk_blocks, measure_block, parts_per_block
+from pipeline.evaluation.blocks import BlockMeasures, batches_of, chunk_blocks, measure_block, parts_per_block
 from pipeline.evaluation.cells import Cell, CellCache, CellResult
 from pipeline.evaluation.quality import measure_quality
-from pipeline.evaluation.reference import Reference, num_kept
+from pipeline.evaluation.reference import Reference, feature_counts, num_images_kept
 from pipeline.flow.noise import stream_key
 from pipeline.flow.solvers import Solution
 from pipeline.metrics.features import FeatureExtractor
@@ -69,7 +69,7 @@ def sweep(
     cells = [Cell(*item) for item in config.cells(teacher=sampler.noise_schedule is not None)]
     for reference in references:
         reference.check(sampler.shape, config.num_samples)
-        require_neighbours(config.num_samples, len(reference.features), config.neighbours.k)
+        require_neighbours(config.num_samples, reference.num_images, config.neighbours.k)
     runtime = sampler.runtime
     cache = CellCache(
         cache_folder,
@@ -99,9 +99,23 @@ def sweep(
     return Sweep(tuple(rows), images)
 
 
-def _draw(sampler: Sampler, key: int, indices: range, solver: SolverConfig) -> Solution:
+def _prepare(sampler: Sampler, key: int, indices: range, solver: SolverConfig) -> Callable[[], Solution]:
+    """Draws the noise of a batch, which the CPU does, and places it; what it returns samples from it."""
+    device = sampler.runtime.device
     x_0, labels = sampler.draw(key, indices)
-    return sampler.sample(x_0, solver, labels)
+    x_0, labels = x_0.to(device), None if labels is None else labels.to(device)
+    return lambda: sampler.sample(x_0, solver, labels)
+
+
+def _warm_up(sampler: Sampler, key: int, solver: SolverConfig, batches: Iterable[range]) -> None:
+    """Samples once with every size of batch, so that no clock sees what a size costs only the first time.
+
+    A network is compiled for each of them, and a GPU loads its kernels. One step of a solver with fixed steps does.
+    """
+    once = solver.model_copy(update={"num_steps": 1, "grid": "uniform"}) if solver.num_steps is not None else solver
+    of_size = {len(batch): batch for batch in batches}
+    for batch in of_size.values():
+        _prepare(sampler, key, batch, once)()
 
 
 def _blocks_of_process(sampler: Sampler, cell: Cell, config: EvaluateConfig) -> list[range]:
@@ -121,17 +135,20 @@ def _generate(
     key = stream_key("evaluation", config.seed)
     num_parts = parts_per_block(_chunks(cell, config)[0])
     measured = []
+    own = _blocks_of_process(sampler, cell, config)
     try:
-        for indices in _blocks_of_process(sampler, cell, config):
+        _warm_up(sampler, key, cell.solver, (batch for block in own for batch in batches_of(block, config.batch_size)))
+        for indices in own:
             measured.append(
                 measure_block(
-                    lambda batch: _draw(sampler, key, batch, cell.solver),
+                    lambda batch: _prepare(sampler, key, batch, cell.solver),
                     indices,
                     extractors,
                     sampler.runtime.device,
                     batch_size=config.batch_size,
                     num_parts=num_parts,
-                    num_kept=num_kept(config),
+                    num_features_kept=max(feature_counts(config)),
+                    num_images_kept=num_images_kept(config),
                 )
             )
             progress.advance(len(indices), note=f"{cell.solver.label} {cell.solver.num_steps or ''}".strip())

@@ -16,6 +16,8 @@ from pipeline.metrics.trained_features import open_network
 from pipeline.system.blocks import BLOCK_BYTES
 from pipeline.system.fingerprint import fingerprint_file, fingerprint_json
 
+Extract = Callable[[torch.Tensor], np.ndarray]
+
 
 @dataclass(frozen=True)
 class FeatureExtractor:
@@ -25,7 +27,8 @@ class FeatureExtractor:
         name: Name in tables: ``classifier`` or ``rotation`` (with ``-residual``, the judge's architecture, or without),
             ``inception-<mode>``, or ``dinov2``.
         fingerprint: Hash of the network's weights and of what is done with them.
-        extract: uint8 images (batch, C, H, W) on the CPU to float32 features (batch, num_features).
+        extract: uint8 images (num, C, H, W) on the CPU to float32 features (num, num_features), in passes of
+            ``features.batch_size`` images at most.
         is_judge: Whether nothing may be chosen or trained by it.
     """
 
@@ -96,21 +99,36 @@ def open_extractor(
     return _open("first", config.name, config, folder, shape, device)
 
 
+def in_passes(extract: Extract, batch_size: int) -> Extract:
+    """``extract`` of any number of images ≥ 1, called with ``batch_size`` of them at most."""
+
+    def in_parts(images: torch.Tensor) -> np.ndarray:
+        return np.concatenate([extract(part) for part in torch.split(images, batch_size)])
+
+    return in_parts
+
+
 def _open(
     role: Role, name: str, config: FeaturesConfig, folder: Path, shape: tuple[int, ...], device: torch.device
 ) -> FeatureExtractor:
-    is_judge = role == "judge"
+    label, fingerprint, extract = _load(role, name, config, folder, shape, device)
+    return FeatureExtractor(label, fingerprint, in_passes(extract, config.batch_size), is_judge=role == "judge")
+
+
+def _load(
+    role: Role, name: str, config: FeaturesConfig, folder: Path, shape: tuple[int, ...], device: torch.device
+) -> tuple[str, str, Extract]:
+    """Name, fingerprint and function of a network."""
     if name == "inception":
         from pipeline.metrics.inception import find_weights, load_inception  # imports torchvision, which takes a second
 
         mode, weights = config.inception.mode, find_weights(config.inception)
         fingerprint = fingerprint_json([mode, fingerprint_file(weights)])
-        return FeatureExtractor(f"inception-{mode}", fingerprint, load_inception(mode, weights, device), is_judge)
+        return f"inception-{mode}", fingerprint, load_inception(mode, weights, device)
     if name == "dinov2":
         from pipeline.metrics import dinov2
 
         weights = dinov2.find_weights(config.dinov2)
         fingerprint = fingerprint_json([name, dinov2.SIDE, fingerprint_file(weights)])
-        return FeatureExtractor(name, fingerprint, dinov2.load_dinov2(weights, device), is_judge)
-    label, fingerprint, extract = open_network(folder, role, name, shape, device)
-    return FeatureExtractor(label, fingerprint, extract, is_judge)
+        return name, fingerprint, dinov2.load_dinov2(weights, device)
+    return open_network(folder, role, name, shape, device)

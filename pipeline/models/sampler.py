@@ -98,6 +98,14 @@ class Sampler:
             )
         return None if labels is None else labels.to(self.runtime.device)
 
+    def trajectory_start(self, x_0: torch.Tensor) -> torch.Tensor:
+        """The state of :meth:`velocity_field`'s trajectory from noise ``x_0`` at the start of :meth:`time_range`.
+
+        A student's is the noise itself. A teacher starts from noise of its schedule's scale, which straight-line time
+        divides by alpha + sigma of the noisiest level: above 1 where that level still holds some of the image.
+        """
+        return x_0 if self.noise_schedule is None else self.noise_schedule.initial_straight_scale * x_0
+
     def time_range(self) -> tuple[float, float]:
         """Times between which :meth:`velocity_field` is defined."""
         if self.noise_schedule is not None:

@@ -23,6 +23,7 @@ from helpers.sweep_setting import (
 
 from pipeline.config.solver import SolverConfig
 from pipeline.data.pixels import to_uint8
+from pipeline.evaluation import blocks
 from pipeline.evaluation.blocks import sample_blocks
 from pipeline.evaluation.sweep import sweep
 from pipeline.flow.noise import sample_noise, stream_key
@@ -117,18 +118,52 @@ def test_a_finished_sweep_rests_and_a_new_step_count_is_measured_alone(folder: P
     sample = Sampler.sample
 
     def noted(self: Sampler, x_0: torch.Tensor, solver: SolverConfig, labels: torch.Tensor | None = None) -> Solution:
-        solved.append(solver)
+        solved.append((solver.num_steps, len(x_0)))
         return sample(self, x_0, solver, labels)
 
     monkeypatch.setattr(Sampler, "sample", noted)
     more = run_sweep(folder, runtime, num_steps=[1, 2, 3])
-    assert {solver.num_steps for solver in solved} == {3}
+    # One step warms up each of two sizes of batch; then three steps of 66 images, which 8 and 2 images divide into.
+    assert solved == [(1, 8), (1, 2)] + [(3, 8)] * 8 + [(3, 2)]
     assert comparable(more)[:2] == comparable(first)
     forbid_sampling(monkeypatch)
     assert comparable(run_sweep(folder, runtime)) == comparable(first)
     # Other seeds, models and settings make other cells.
     with pytest.raises(AssertionError, match="measured again"):
         run_sweep(folder, runtime, seed=5)
+
+
+def test_seconds_are_those_of_sampling_alone(folder: Path, runtime, monkeypatch) -> None:
+    now, known, events = [0.0], set(), []
+    sample, draw = Sampler.sample, Sampler.draw
+
+    def sampled(self: Sampler, x_0: torch.Tensor, solver: SolverConfig, labels: torch.Tensor | None = None) -> Solution:
+        # A second an image and step; what is new about a size of batch takes long.
+        now[0] += len(x_0) * solver.steps + (1000 if len(x_0) not in known else 0)
+        known.add(len(x_0))
+        events.append("sample")
+        return sample(self, x_0, solver, labels)
+
+    def drawn(self: Sampler, key: int, indices: range) -> tuple[torch.Tensor, torch.Tensor | None]:
+        now[0] += 50
+        return draw(self, key, indices)
+
+    def extracted(images: torch.Tensor) -> np.ndarray:
+        now[0] += 70
+        events.append("features")
+        return extract(images)
+
+    monkeypatch.setattr(Sampler, "sample", sampled)
+    monkeypatch.setattr(Sampler, "draw", drawn)
+    monkeypatch.setattr(blocks.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(blocks, "wait_for", lambda _device: events.append("wait"))
+    extractor = type(EXTRACTOR)(EXTRACTOR.name, EXTRACTOR.fingerprint, extracted)
+    sampler, real = load_sampler(folder / "student", runtime), reference(folder, runtime)
+    found = sweep(sampler, "student", config(), extractor, real, folder / "cells")
+    assert [row.seconds_per_1000 for row in found.rows] == [1000, 2000]
+    # The device is idle before and after, and done with features too.
+    cell = ["wait", "sample", "wait", "features"] * 9
+    assert events[: 2 + len(cell)] == ["sample", "sample", *cell]
 
 
 def test_an_adaptive_solver_reports_the_mean_of_what_it_took(folder: Path, runtime) -> None:
@@ -176,9 +211,9 @@ def test_what_does_not_fit_the_reference_is_refused_before_anything_runs(folder:
     forbid_sampling(monkeypatch)
     with pytest.raises(StraightflowError, match=rf"at least as many samples as features \({NUM_FEATURES}\)"):
         run_sweep(folder, runtime, num_samples=NUM_FEATURES - 1, grid_images=2)
-    # The reference keeps the features of fifty images.
-    with pytest.raises(StraightflowError, match=r"more than 50 images(.|\n)*66 generated and 50 of the reference"):
-        run_sweep(folder, runtime, neighbours={"num_samples": 60, "k": 50})
+    # The reference has ninety images.
+    with pytest.raises(StraightflowError, match=r"more than 90 images(.|\n)*66 generated and 90 of the reference"):
+        run_sweep(folder, runtime, neighbours={"num_samples": 91, "k": 90})
     sampler = load_sampler(folder / "student", runtime)
     wider = type(sampler)(**{**vars(sampler), "shape": (3, 8, 8)})
     with pytest.raises(StraightflowError, match=r"\(1, 8, 8\)(.|\n)*\(3, 8, 8\)"):

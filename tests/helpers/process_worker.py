@@ -140,7 +140,7 @@ def watcher_of(unet: ModelMixin, folder: Path, run: str, runtime: Runtime, fids:
     extractor = FeatureExtractor("rows", "0", lambda images: images.float().mean(dim=(1, 3)).numpy())
     train, heldout = (SampleSet(to_uint8(part).numpy(), None, name) for part, name in PARTS)
     reference = open_reference(
-        train, heldout, "train", extractor, runtime, num_features_kept=4, batch_size=9, folder=folder / "references"
+        train, heldout, "train", extractor, runtime, feature_counts=(4,), batch_size=9, folder=folder / "references"
     )
     fid_of = FewStepFid(extractor, reference, stream_key("training", 0), num_samples=20, batch_size=3)
     solver = SolverConfig(name="euler", num_steps=2)

@@ -43,7 +43,7 @@ def config(**changes: Any) -> EvaluateConfig:
         "teacher_solvers": ["ddim"],
         "student_solvers": ["euler"],
         "neighbours": {"num_samples": 20, "k": 3},
-        "kernel_distance": {"num_subsets": 2, "subset_size": 10},
+        "kernel_distance": {"num_samples": 50},
         "straightness": {"num_samples": 4, "num_steps": 4},
         "grid_images": 5,
     }
@@ -70,7 +70,7 @@ def reference(
         "train",
         extractor,
         runtime,
-        num_features_kept=50,
+        feature_counts=(20, 50),
         batch_size=16,
         folder=folder / "references",
         code=code,

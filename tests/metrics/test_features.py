@@ -10,6 +10,7 @@ from helpers.project_folders import ROOT
 
 from pipeline.config.evaluation import FeaturesConfig
 from pipeline.config.loading import load_config
+from pipeline.metrics.feature_networks import FeatureNetwork
 from pipeline.metrics.features import FeatureExtractor, open_extractor, open_extractors
 from pipeline.metrics.moments import moments_of
 from pipeline.system.errors import StraightflowError
@@ -93,3 +94,22 @@ def test_moments_and_chosen_features_are_those_of_all_images(block_bytes: int) -
     if block_bytes == 2**28:
         assert np.array_equal(moments.mean, whole.mean)
         assert np.array_equal(moments.scatter, whole.scatter)
+
+
+def test_no_pass_is_larger_than_configured(tmp_path: Path, monkeypatch) -> None:
+    save_untrained(tmp_path / "net", num_features=6)
+    sizes: list[int] = []
+    features = FeatureNetwork.features
+
+    def noted(self: FeatureNetwork, x_1: torch.Tensor) -> torch.Tensor:
+        sizes.append(len(x_1))
+        return features(self, x_1)
+
+    monkeypatch.setattr(FeatureNetwork, "features", noted)
+    extractor = open_extractor(CONFIG.model_copy(update={"batch_size": 3}), tmp_path / "net", (1, 8, 8), CPU)
+    images = torch.randint(0, 256, (7, 1, 8, 8), dtype=torch.uint8)
+    assert extractor.extract(images).shape == (7, 6)
+    assert sizes == [3, 3, 1]
+    sizes.clear()
+    assert extractor.all(images.numpy(), 7).shape == (7, 6)
+    assert sizes == [3, 3, 1]

@@ -31,7 +31,7 @@ SMALL = (
     "evaluate.teacher_solvers=[ddim]",
     "evaluate.num_samples=40",
     "evaluate.neighbours={num_samples: 20, k: 3}",
-    "evaluate.kernel_distance={num_subsets: 2, subset_size: 20}",
+    "evaluate.kernel_distance.num_samples=20",
     "evaluate.straightness.num_samples=4",
 )
 
