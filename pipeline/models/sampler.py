@@ -20,7 +20,7 @@ from pipeline.models.diffusers_layout import locate, read_scheduler_config
 from pipeline.models.inversion import invert_student, invert_teacher
 from pipeline.models.networks import load_network, noise_of, num_classes, sample_shape
 from pipeline.models.runtime import Runtime
-from pipeline.models.student import FLOW_SCHEDULER, predict_velocity
+from pipeline.models.student import is_flow_scheduler, predict_velocity
 from pipeline.system.errors import StraightflowError
 from pipeline.system.fingerprint import fingerprint_folder
 
@@ -114,7 +114,7 @@ def load_sampler(folder: Path, runtime: Runtime) -> Sampler:
             :func:`pipeline.models.networks.load_network`.
     """
     locate(folder, "unet", "config.json")  # of a folder of something else this is what to say
-    is_student = read_scheduler_config(folder).get("_class_name") == FLOW_SCHEDULER
+    is_student = is_flow_scheduler(read_scheduler_config(folder))
     noise_schedule = None if is_student else read_teacher(folder).noise_schedule
     network = load_network(folder)
     return Sampler(
