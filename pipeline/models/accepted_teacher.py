@@ -13,7 +13,7 @@ from diffusers import ModelMixin
 from pipeline.diffusion.noise_schedule import NoiseSchedule, read_noise_schedule
 from pipeline.models.diffusers_layout import locate, read_json, read_scheduler_config
 from pipeline.models.networks import KINDS, class_count, load_network, network_class, require_known_settings
-from pipeline.models.student import FLOW_SCHEDULER, require_flow_scheduler
+from pipeline.models.student import is_flow_scheduler, require_flow_scheduler
 from pipeline.system.errors import StraightflowError, one_line
 
 
@@ -99,7 +99,7 @@ def read_model(folder: Path) -> AcceptedTeacher | AcceptedFlow:
     """
     location = locate(folder, "unet", "config.json")  # of a folder of something else this is what to say
     scheduler = read_scheduler_config(folder)
-    if scheduler.get("_class_name") != FLOW_SCHEDULER:
+    if not is_flow_scheduler(scheduler):
         return read_teacher(folder)
     return accept_flow(read_json(location / "config.json"), scheduler, str(location))
 
