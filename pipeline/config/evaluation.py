@@ -193,9 +193,6 @@ class SweepSolverConfig(Section):
         rtol: Relative tolerance of ``dopri5``.
         atol: Absolute tolerance of ``dopri5``.
         num_steps: Step counts; null takes ``evaluate.num_steps``.
-        num_samples: Generated images per cell, a multiple of ``evaluate.num_samples``, which null takes. More are
-            measured in two ways: as the mean over chunks of ``evaluate.num_samples``, to compare with other cells, and
-            all at once.
     """
 
     name: str
@@ -203,7 +200,6 @@ class SweepSolverConfig(Section):
     rtol: Tolerance | None = None
     atol: Tolerance | None = None
     num_steps: Annotated[tuple[NumSteps, ...], Field(min_length=1)] | None = None
-    num_samples: PositiveInt | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -264,13 +260,29 @@ class StraightnessConfig(Section):
     num_steps: NumSteps
 
 
+class HeadlineCellsConfig(Section):
+    """The cells that the headline compares, measured on more samples than others.
+
+    These are the headline's student, and the source of its couplings by the solver that made them. They are measured in
+    two ways: as the mean over chunks of ``evaluate.num_samples``, to compare with other cells, and all at once.
+
+    Attributes:
+        num_steps: Step counts of the student.
+        num_samples: Generated images, a multiple of ``evaluate.num_samples``.
+    """
+
+    num_steps: Annotated[tuple[NumSteps, ...], Field(min_length=1)]
+    num_samples: PositiveInt
+
+
 class EvaluateConfig(Section):
     """The few-step sweep.
 
     Attributes:
         models: Models measured, in the order of tables and figures.
         num_steps: Step counts.
-        num_samples: Generated images per cell, except where a solver says more.
+        num_samples: Generated images per cell.
+        headline: The cells that are measured on more.
         seed: Sample i's noise is a function of it and i; every cell shares the noise.
         batch_size: Images per network call, per process.
         teacher_solvers: Solvers the teacher is measured with.
@@ -284,6 +296,7 @@ class EvaluateConfig(Section):
     models: tuple[ModelName, ...]
     num_steps: tuple[NumSteps, ...]
     num_samples: PositiveInt
+    headline: HeadlineCellsConfig
     seed: Seed
     batch_size: PositiveInt
     teacher_solvers: tuple[SweepSolverConfig, ...]
@@ -297,22 +310,13 @@ class EvaluateConfig(Section):
     def _samples_suffice(self) -> EvaluateConfig:
         if self.grid_images > self.num_samples:
             raise ValueError(f"grid_images is {self.grid_images}, more than num_samples ({self.num_samples})")
-        for key, items in (("teacher_solvers", self.teacher_solvers), ("student_solvers", self.student_solvers)):
-            for item in items:
-                if item.num_samples is not None and item.num_samples % self.num_samples:
-                    raise ValueError(
-                        f"{key} {item.name} has num_samples {item.num_samples}, which is no multiple of "
-                        f"evaluate.num_samples ({self.num_samples})"
-                    )
+        if self.headline.num_samples % self.num_samples:
+            raise ValueError(
+                f"headline.num_samples is {self.headline.num_samples}, no multiple of num_samples ({self.num_samples})"
+            )
         return self
-
-    def cells(self, *, teacher: bool) -> tuple[tuple[SolverConfig, int], ...]:
-        """Every cell's solver and number of samples, for the teacher or for a student."""
-        chosen = self.teacher_solvers if teacher else self.student_solvers
-        return tuple(
-            (solver, item.num_samples or self.num_samples) for item in chosen for solver in item.solvers(self.num_steps)
-        )
 
     def solvers(self, *, teacher: bool) -> tuple[SolverConfig, ...]:
         """Every cell's solver, for the teacher or for a student."""
-        return tuple(solver for solver, _ in self.cells(teacher=teacher))
+        chosen = self.teacher_solvers if teacher else self.student_solvers
+        return tuple(solver for item in chosen for solver in item.solvers(self.num_steps))

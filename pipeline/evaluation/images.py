@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import torch
 
 from pipeline.config.evaluation import EvaluateConfig
 from pipeline.config.graph import Config
+from pipeline.config.solver import SolverConfig
 from pipeline.couplings.store import CouplingStore
 from pipeline.evaluation.blocks import BlockMeasures, chunk_blocks, measure_block, parts_per_block
 from pipeline.evaluation.folders import MeasuringFolders
@@ -33,6 +34,7 @@ from pipeline.system.progress import Progress
 from pipeline.system.typed_content import read_typed, require_possible
 
 TRAJECTORIES = "trajectories.json"
+CellsOf = Callable[[str], tuple[tuple[SolverConfig, int], ...]]
 
 
 @dataclass(frozen=True)
@@ -41,12 +43,14 @@ class ImageMeasure:
 
     Attributes:
         config: Settings of the evaluation.
+        cells_of: Name of a model → solver and number of samples of each of its cells.
         references: Statistics of the real images by each kind of features, the first for what is chosen.
         cells: Folder of cached cells.
         code: Hashes of the code that measures, from :func:`pipeline.system.code.reached_code`.
     """
 
     config: EvaluateConfig
+    cells_of: CellsOf
     references: tuple[Reference, ...]
     cells: Path
     code: Mapping[str, str]
@@ -71,7 +75,7 @@ class ImageMeasure:
 
     def evaluate(self, sampler: Sampler, model: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Rows and trajectories, and the first images of each cell, uint8, (num, C, H, W)."""
-        found = sweep(sampler, model, self.config, self.references, self.cells, code=self.code)
+        found = sweep(sampler, model, self.cells_of(model), self.config, self.references, self.cells, code=self.code)
         trajectories = self._trajectories(sampler)
         rows = [asdict(require_possible(row, f"the measures of {model}")) for row in found.rows]
         return {"model": model, "rows": rows, "trajectories": asdict(trajectories)}, found.images
@@ -130,4 +134,5 @@ def open_image_measure(
     Raises:
         StraightflowError: If the features' network or the data set is missing or cannot be downloaded.
     """
-    return ImageMeasure(config.evaluate, open_run_references(config, runtime, folders), folders.cells, code)
+    references = open_run_references(config, runtime, folders)
+    return ImageMeasure(config.evaluate, config.cells_of, references, folders.cells, code)

@@ -44,6 +44,7 @@ class Sweep:
 def sweep(
     sampler: Sampler,
     model: str,
+    cells: Sequence[tuple[SolverConfig, int]],
     config: EvaluateConfig,
     references: Sequence[Reference],
     cache_folder: Path,
@@ -57,6 +58,7 @@ def sweep(
     Args:
         sampler: The model.
         model: Its name in the rows.
+        cells: Solver and number of samples of each cell.
         config: Settings of the evaluation.
         references: Statistics of the real images by each kind of features, the first for what is chosen.
         cache_folder: Folder of cached cells.
@@ -66,7 +68,7 @@ def sweep(
         StraightflowError: If the model does not fit the reference or makes images that are not finite. Cells
             measured before stay.
     """
-    cells = [Cell(*item) for item in config.cells(teacher=sampler.noise_schedule is not None)]
+    wanted = [Cell(*item) for item in cells]
     for reference in references:
         reference.check(sampler.shape, config.num_samples)
         require_neighbours(config.num_samples, reference.num_images, config.neighbours.k)
@@ -84,7 +86,7 @@ def sweep(
         ],
     )
     # All processes must agree on what is missing, so the main one decides.
-    missing: list[Cell] = broadcast_object_list([[cell for cell in cells if not cache.has(cell)]])[0]
+    missing: list[Cell] = broadcast_object_list([[cell for cell in wanted if not cache.has(cell)]])[0]
     total = sum(len(block) for cell in missing for block in _blocks_of_process(sampler, cell, config))
     with Progress(f"evaluating {model}", total, "images", enabled=runtime.is_main and bool(missing)) as progress:
         for cell in missing:
@@ -92,10 +94,10 @@ def sweep(
             if runtime.is_main:
                 cache.save(cell, *_result(blocks, references, config))
     runtime.accelerator.wait_for_everyone()
-    found = {cell: cache.load(cell) for cell in cells}
+    found = {cell: cache.load(cell) for cell in wanted}
     measured = {cell: item for cell, item in found.items() if item is not None}
-    rows = [row for cell in cells for row in _rows(model, cell, measured[cell][0], config.seed, references)]
-    images = {samples_key(cell.solver.label, cell.solver.num_steps): measured[cell][1] for cell in cells}
+    rows = [row for cell in wanted for row in _rows(model, cell, measured[cell][0], config.seed, references)]
+    images = {samples_key(cell.solver.label, cell.solver.num_steps): measured[cell][1] for cell in wanted}
     return Sweep(tuple(rows), images)
 
 

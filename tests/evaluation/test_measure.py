@@ -13,7 +13,7 @@ from helpers.coupling_models import couplings, student_sampler
 from helpers.feature_networks import save_untrained
 from helpers.imports import modules_imported
 from helpers.mixture_field import MixtureField
-from helpers.sweep_setting import EXTRACTOR, config, reference
+from helpers.sweep_setting import EXTRACTOR, cells, config, reference
 from pydantic import TypeAdapter
 
 from pipeline.config.graph import Config
@@ -89,7 +89,9 @@ def test_couplings_of_images_are_measured_as_models_are(sampler_of_images: Sampl
     runtime = sampler_of_images.runtime
     generate_couplings(sampler_of_images, couplings(), tmp_path / "runs", tmp_path / "store")
     store = CouplingStore(tmp_path / "store")
-    measure = ImageMeasure(config(num_samples=40), (reference(tmp_path, runtime),), tmp_path / "cells", NO_CODE)
+    measure = ImageMeasure(
+        config(num_samples=40), lambda _: tuple(cells()), (reference(tmp_path, runtime),), tmp_path / "cells", NO_CODE
+    )
     row, *_ = measure.couplings_rows("round1", store)
     assert (row.model, row.nfe, row.num_samples, row.features) == ("couplings@round1", None, 40, "projection")
     features = EXTRACTOR.extract(store.images(np.arange(40))).astype(np.float64)

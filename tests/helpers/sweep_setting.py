@@ -47,7 +47,15 @@ def config(**changes: Any) -> EvaluateConfig:
         "straightness": {"num_samples": 4, "num_steps": 4},
         "grid_images": 5,
     }
-    return EvaluateConfig.model_validate(content | changes)
+    content |= changes
+    content["headline"] = {"num_steps": [1], "num_samples": content["num_samples"]}
+    return EvaluateConfig.model_validate(content)
+
+
+def cells(**changes: Any) -> list[tuple[SolverConfig, int]]:
+    """Those of a student."""
+    settings = config(**changes)
+    return [(solver, settings.num_samples) for solver in settings.solvers(teacher=False)]
 
 
 def extract(images: torch.Tensor) -> np.ndarray:
@@ -79,7 +87,9 @@ def reference(
 
 def run_sweep(folder: Path, runtime: Runtime, **changes: Any) -> Sweep:
     sampler = load_sampler(folder / "student", runtime)
-    return sweep(sampler, "student", config(**changes), [reference(folder, runtime)], folder / "cells")
+    return sweep(
+        sampler, "student", cells(**changes), config(**changes), [reference(folder, runtime)], folder / "cells"
+    )
 
 
 def few_step_fid(folder: Path, runtime: Runtime) -> float:
