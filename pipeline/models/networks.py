@@ -13,6 +13,7 @@ from diffusers import ModelMixin
 from pipeline.config.network import MLPConfig, UNetConfig
 from pipeline.config.noise import NoiseConfig
 from pipeline.models.diffusers_layout import locate, read_json
+from pipeline.models.network_settings import require_settings_in_range
 from pipeline.models.weights_files import require_whole_weights
 from pipeline.system.errors import StraightflowError, nearest, one_line
 from pipeline.system.file_hashes import require_unchanged
@@ -71,10 +72,11 @@ def load_network(folder: Path) -> ModelMixin:
 
 
 def require_known_settings(config: Mapping[str, Any], kind: str, origin: str) -> None:
-    """Refuses settings that diffusers would leave out with a warning, making another network.
+    """Refuses settings that diffusers would leave out with a warning, or take for others, making another network.
 
     Raises:
-        StraightflowError: If ``config``, the content of a config.json, has a setting that ``kind`` has not.
+        StraightflowError: If ``config``, the content of a config.json, has a setting that ``kind`` has not, or one of
+            a value that :func:`pipeline.models.network_settings.require_settings_in_range` refuses.
     """
     known = tuple(inspect.signature(network_class(kind).__init__).parameters)[1:]
     for name, value in config.items():
@@ -84,6 +86,7 @@ def require_known_settings(config: Mapping[str, Any], kind: str, origin: str) ->
                 found=f"{name}: {str(value)[:80]}{nearest(name, known)}",
                 mend="correct config.json, or name another checkpoint",
             )
+    require_settings_in_range(config, kind, origin)
 
 
 def _require_own_weights(location: Path, missing: Collection[str], unexpected: Collection[str]) -> None:
