@@ -14,7 +14,7 @@ from pipeline.config.network import MLPConfig, UNetConfig
 from pipeline.config.noise import NoiseConfig
 from pipeline.models.diffusers_layout import locate, read_json
 from pipeline.models.network_settings import require_settings_in_range
-from pipeline.models.weights_files import require_whole_weights
+from pipeline.models.weights_files import has_safetensors, require_whole_weights
 from pipeline.system.errors import StraightflowError, nearest, one_line
 from pipeline.system.file_hashes import require_unchanged
 from pipeline.system.random_state import seeded
@@ -58,7 +58,12 @@ def load_network(folder: Path) -> ModelMixin:
     require_whole_weights(location)
     try:
         network: ModelMixin
-        network, loaded = network_class(kind).from_pretrained(location, local_files_only=True, output_loading_info=True)
+        network, loaded = network_class(kind).from_pretrained(
+            location,
+            local_files_only=True,
+            output_loading_info=True,
+            use_safetensors=has_safetensors(location),  # left open, diffusers says on the way that it finds none
+        )
     except Exception as error:  # files of any content reach libraries that do not check them
         raise StraightflowError(
             expected=f"a readable {kind} in {location}",
