@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -243,7 +244,8 @@ def test_shards_of_one_saving_are_a_teacher(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("old_format", [False, True])
-def test_an_archive_of_tensors_is_a_teacher(tmp_path: Path, old_format: bool, caplog) -> None:
+def test_an_archive_of_tensors_is_a_teacher(tmp_path: Path, old_format: bool, caplog, monkeypatch) -> None:
+    monkeypatch.setattr(logging.getLogger("diffusers"), "propagate", True)
     folder = saved(tmp_path / "theirs")
     weights = load_file(folder / WEIGHTS)
     archive(each(torch.Tensor.half), old_format=old_format)(folder)
