@@ -206,7 +206,7 @@ def _require_time_embedding(config: Mapping[str, Any], allowed: Sequence[str], o
 
 def _image_shape(config: Mapping[str, Any], origin: str) -> tuple[int, int, int]:
     channels, out_channels = config.get("in_channels", 3), config.get("out_channels", 3)
-    if not _is_count(channels) or out_channels not in (channels, 2 * channels):
+    if not _is_count(channels) or not _is_count(out_channels) or out_channels not in (channels, 2 * channels):
         raise StraightflowError(
             expected=f"as many output channels as input channels ({channels!r}) in {origin}, or twice as many if it "
             "also predicts the variance",
@@ -215,7 +215,7 @@ def _image_shape(config: Mapping[str, Any], origin: str) -> tuple[int, int, int]
         )
     size = config.get("sample_size")
     height, width = size if isinstance(size, list | tuple) and len(size) == 2 else (size, size)
-    if not _is_count(height) or height != width:
+    if not _is_count(height) or not _is_count(width) or height != width:
         raise StraightflowError(
             expected=f"the side of square images as sample_size in {origin}",
             found=str(size),

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from pipeline.config.noise import STANDARD_NOISE, NoiseConfig
-from pipeline.config.solver import SolverConfig
+from pipeline.config.solver import STUDENT_SOLVERS, TEACHER_SOLVERS, SolverConfig
 from pipeline.data.space import Space, space_of_shape
 from pipeline.diffusion.noise_schedule import NoiseSchedule
 from pipeline.diffusion.teacher import Teacher, generate
@@ -53,7 +53,12 @@ class Sampler:
 
     @torch.inference_mode()
     def sample(self, x_0: torch.Tensor, solver: SolverConfig, labels: torch.Tensor | None = None) -> Solution:
-        """Solves the model's ODE from ``x_0``, for ``labels`` if it is class-conditional; images are not clipped."""
+        """Solves the model's ODE from ``x_0``, for ``labels`` if it is class-conditional; images are not clipped.
+
+        Raises:
+            StraightflowError: If the solver is for models of the other kind, or labels are missing or too many.
+        """
+        self._require_solver(solver)
         # Copied in inference mode, as all later states are: other tensors would make a compiled network compile again.
         x_0, labels = x_0.to(self.runtime.device, copy=True), self._placed(labels)
         with self.runtime.autocast():
@@ -65,7 +70,12 @@ class Sampler:
     def invert(
         self, x_1: torch.Tensor, image_noise: torch.Tensor, solver: SolverConfig, labels: torch.Tensor | None = None
     ) -> Solution:
-        """Solves the model's ODE from images ``x_1`` to noise; see :mod:`pipeline.models.inversion`."""
+        """Solves the model's ODE from images ``x_1`` to noise; see :mod:`pipeline.models.inversion`.
+
+        Raises:
+            StraightflowError: As :meth:`sample`.
+        """
+        self._require_solver(solver)
         x_1, image_noise = (tensor.to(self.runtime.device, copy=True) for tensor in (x_1, image_noise))
         labels = self._placed(labels)
         with self.runtime.autocast():
@@ -88,6 +98,17 @@ class Sampler:
         if self.noise_schedule is not None:
             return Teacher(self.network, self.noise_schedule, labels).velocity
         return lambda x_t, t: predict_velocity(self.network, x_t, t, labels)
+
+    def _require_solver(self, solver: SolverConfig) -> None:
+        """The configuration says what a model is, but a folder may hold another."""
+        is_flow = self.noise_schedule is None
+        if not (solver.solves_flows if is_flow else solver.solves_diffusion_models):
+            raise StraightflowError(
+                expected=f"one of {', '.join(STUDENT_SOLVERS if is_flow else TEACHER_SOLVERS)} on a grid of theirs, as "
+                f"the model is a {'flow' if is_flow else 'diffusion model'} by its scheduler_config.json",
+                found=f"{solver.name} on grid {solver.grid}",
+                mend="configure one of them, or put the model there that the configuration describes",
+            )
 
     def _placed(self, labels: torch.Tensor | None) -> torch.Tensor | None:
         if (labels is None) != (self.num_classes is None):

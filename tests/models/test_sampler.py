@@ -15,7 +15,8 @@ from pipeline.diffusion.noise_schedule import read_noise_schedule
 from pipeline.evaluation.trajectories import measure_model_trajectories
 from pipeline.flow.noise import stream_key
 from pipeline.models.networks import load_network
-from pipeline.models.sampler import Sampler
+from pipeline.models.pretrained import save_teacher, training_scheduler
+from pipeline.models.sampler import Sampler, load_sampler
 from pipeline.models.sampling import sample_trajectories
 from pipeline.models.student import save_student
 from pipeline.system.errors import StraightflowError
@@ -78,3 +79,16 @@ def test_a_teachers_trajectories_start_where_its_sampling_does(schedule: dict, r
     states = sample_trajectories(teacher, SolverConfig(name="euler", num_steps=2), 5, 6)
     assert states[0][0] == pytest.approx(first_t)
     assert np.array_equal(states[0][1], to_uint8(noise * start).numpy())
+
+
+def test_a_model_of_the_other_kind_than_configured_is_told_by_its_solver(tiny_unet, runtime, tmp_path: Path) -> None:
+    save_student(tiny_unet, tmp_path / "flow")
+    save_teacher(tiny_unet, tmp_path / "diffusion", training_scheduler())
+    euler, ddim = SolverConfig(name="euler", num_steps=1), SolverConfig(name="ddim", num_steps=1)
+    noise = torch.zeros(1, 1, 8, 8)
+    for folder, fitting, other in (("flow", euler, ddim), ("diffusion", ddim, euler)):
+        sampler = load_sampler(tmp_path / folder, runtime)
+        assert sampler.sample(noise, fitting).nfe == 1
+        for call in (lambda: sampler.sample(noise, other), lambda: sampler.invert(noise, noise, other)):  # noqa: B023
+            with pytest.raises(StraightflowError, match=f"found: {other.name} on grid"):
+                call()
