@@ -111,7 +111,7 @@ def in_passes(extract: Callable[[torch.Tensor], np.ndarray], batch_size: int) ->
     """``extract`` of any number of images ≥ 1, called with ``batch_size`` of them at most."""
 
     def in_parts(images: torch.Tensor) -> np.ndarray:
-        return np.concatenate([extract(part) for part in images.split(batch_size)])
+        return np.concatenate([extract(part) for part in torch.split(images, batch_size)])
 
     return in_parts
 
