@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from types import SimpleNamespace
 
 import pytest
 import torch
 
+from benchmarks import distances
 from benchmarks.kills import content_of
 from benchmarks.training import contenders, open_benchmark, ours
 from pipeline.system.errors import StraightflowError
@@ -51,3 +53,25 @@ def test_what_a_clock_measured_is_left_out_of_a_comparison_and_nothing_else(tmp_
     weights = tmp_path / "weights.safetensors"
     weights.write_bytes(b"\x00\x01")
     assert content_of(weights) == b"\x00\x01"
+
+
+def test_the_benchmark_of_distances_agrees_with_clean_fid_and_names_what_is_missing(monkeypatch, capsys) -> None:
+    for package in ("torch_fidelity", "pytorch_fid"):
+        monkeypatch.setitem(sys.modules, package, None)  # as if it were not installed
+    monkeypatch.setattr("sys.argv", ["distances", "--samples", "200", "--features", "12"])
+    distances.main()
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines] == [
+        "Fréchet distance of clean-fid",
+        "KID of clean-fid",
+        "largest relative difference",
+        "torch-fidelity is not installed",
+        "pytorch-fid is not installed",
+    ]
+    assert float(lines[2].split()[3].rstrip(",")) < distances.LIMIT
+    assert all("--target aside" in line for line in lines[3:])
+
+
+def test_the_benchmark_of_distances_reports_a_disagreement() -> None:
+    found = [distances.Comparison("KID", "theirs", 1.02, 1.0), distances.Comparison("KID", "others", 1.0, 1.0)]
+    assert "largest relative difference: 2.0e-02" in distances.report(found, [])
