@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from types import SimpleNamespace
 
 import pytest
 import torch
 
-from benchmarks import selection, solver_error
+from benchmarks import distances, selection, solver_error
 from benchmarks.kills import content_of
 from benchmarks.training import contenders, open_benchmark, ours
 from pipeline.config.solver import SolverConfig
@@ -99,3 +100,25 @@ def test_the_teachers_baselines_have_one_fid_for_each_solver_grid_and_count(tiny
     rows = [f"{name}, {grid}" for name in ("unipc", "dpmpp_2m", "ddim") for grid in ("quadratic", "uniform")]
     assert lines[2] == "| solver | 8 NFE | 10 NFE | 16 NFE |"
     assert lines[4:] == [f"| {row} | 8.00 | 10.00 | 16.00 |" for row in rows]
+
+
+def test_the_benchmark_of_distances_agrees_with_clean_fid_and_names_what_is_missing(monkeypatch, capsys) -> None:
+    for package in ("torch_fidelity", "pytorch_fid"):
+        monkeypatch.setitem(sys.modules, package, None)  # as if it were not installed
+    monkeypatch.setattr("sys.argv", ["distances", "--samples", "200", "--features", "12"])
+    distances.main()
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines] == [
+        "Fréchet distance of clean-fid",
+        "KID of clean-fid",
+        "largest relative difference",
+        "torch-fidelity is not installed",
+        "pytorch-fid is not installed",
+    ]
+    assert float(lines[2].split()[3].rstrip(",")) < distances.LIMIT
+    assert all("--target aside" in line for line in lines[3:])
+
+
+def test_the_benchmark_of_distances_reports_a_disagreement() -> None:
+    found = [distances.Comparison("KID", "theirs", 1.02, 1.0), distances.Comparison("KID", "others", 1.0, 1.0)]
+    assert "largest relative difference: 2.0e-02" in distances.report(found, [])
