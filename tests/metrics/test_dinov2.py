@@ -135,7 +135,7 @@ def test_a_folder_is_opened_with_its_hash_alone(tmp_path: Path) -> None:
 
 def test_weights_are_pinned_and_whole_hashes() -> None:
     for changes in ({"revision": None}, {"revision": "main"}, {"sha256": "399fba97"}):
-        with pytest.raises(ValidationError, match="revision|sha256"):
+        with pytest.raises(ValidationError, match=r"revision|sha256"):
             config(**changes)
 
 
