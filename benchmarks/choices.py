@@ -132,7 +132,7 @@ def result_file(setting: Setting, name: str, settings: FlowTrainingConfig, cache
     inputs = [
         [fingerprint_folder(teacher), fingerprint_file(manifest), len(setting.store), CHOICES[name].warm_start],
         [settings.model_dump(mode="json"), setting.runtime.precision],
-        [setting.fid_of.extractor.fingerprint, setting.fid_of.reference.fingerprint],
+        [setting.fid_of.reference.extractor.fingerprint, setting.fid_of.reference.fingerprint],
         [setting.fid_of.num_samples, setting.fid_of.key],
     ]
     return cache / f"{name}-{settings.seed}-{fingerprint_json(inputs)[:16]}.json"
@@ -192,7 +192,8 @@ def page(found: Sequence[Student], setting: Setting, settings: FlowTrainingConfi
     lines = [
         f"Every student: {settings.num_steps:,} steps at batch size {settings.batch_size} on the couplings of "
         f"{setting.round_name} ({len(setting.store):,} pairs, {settings.heldout_items:,} of them held out), "
-        f"{setting.runtime.precision}. FID: {fid_of.extractor.name} features, {fid_of.num_samples:,} Euler samples "
+        f"{setting.runtime.precision}. FID: {fid_of.reference.extractor.name} features, "
+        f"{fid_of.num_samples:,} Euler samples "
         f"from the noise of selection seed {SELECTION_SEED}, {fid_of.reference.split} split as reference. Mean over "
         "training seeds, with the smallest and largest in brackets.",
         "",

@@ -26,7 +26,7 @@ import torch
 from sklearn.datasets import load_digits
 
 from pipeline.data.pixels import to_float
-from pipeline.metrics.classifier import ImageClassifier
+from pipeline.metrics.feature_networks import NetworkDescription
 from pipeline.metrics.frechet import frechet_distance
 from pipeline.metrics.kernel_distance import kernel_distance
 from pipeline.metrics.moments import moments_of
@@ -83,7 +83,7 @@ def features_of_digits(num_samples: int, num_features: int) -> Features:
     noise = np.random.default_rng(0).normal(0, 51, images.shape)
     noised = (images + noise).round().clip(0, 255).astype(np.uint8)
     with seeded(0), torch.inference_mode():
-        network = ImageClassifier(1, 8, 10, num_features).eval()
+        network = NetworkDescription("classifier", "flat", (1, 8, 8), num_features, 10).build().eval()
         generated, reference = (
             network.features(to_float(torch.from_numpy(part))).double().numpy() for part in (noised, images)
         )

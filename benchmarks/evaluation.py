@@ -83,13 +83,15 @@ def measure_sweep(folder: Path, config: Config) -> None:
         folder=folder,
     )
 
+    solvers = config.evaluate.solvers(teacher=False)
+
     def run() -> object:
-        return sweep(sampler, "student", config.evaluate, extractor, reference, folder / "cells")
+        cells = [(solver, config.evaluate.num_samples) for solver in solvers]
+        return sweep(sampler, "student", cells, config.evaluate, [reference], folder / "cells")
 
     def bare() -> None:
-        for solver in config.evaluate.solvers(teacher=False):
-            for seed in config.evaluate.seeds(solver):
-                bare_cell(sampler, extractor, solver, seed, config)
+        for solver in solvers:
+            bare_cell(sampler, extractor, solver, config)
 
     before, whole, again, after = (seconds(action) for action in (bare, run, run, bare))
     limit = (before + after) / 2
@@ -98,12 +100,14 @@ def measure_sweep(folder: Path, config: Config) -> None:
 
 
 @torch.inference_mode()
-def bare_cell(sampler: Sampler, extractor: FeatureExtractor, solver: SolverConfig, seed: int, config: Config) -> None:
+def bare_cell(sampler: Sampler, extractor: FeatureExtractor, solver: SolverConfig, config: Config) -> None:
     """The network calls of one cell, called directly, and features of the result."""
     total, batch_size = config.evaluate.num_samples, config.evaluate.batch_size
     for start in range(0, total, batch_size):
         indices = range(start, min(start + batch_size, total))
-        x = sample_noise(stream_key("evaluation", seed), indices, sampler.shape).to(sampler.runtime.device)
+        x = sample_noise(stream_key("evaluation", config.evaluate.seed), indices, sampler.shape).to(
+            sampler.runtime.device
+        )
         with sampler.runtime.autocast():
             for _ in range(solver.num_steps or 1):
                 output = sampler.network(x, x.new_zeros(len(x))).sample

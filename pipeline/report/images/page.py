@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from html import escape
 from string import Template
 from typing import Any
 
-from pipeline.config.graph import TEACHER, Headline
+from pipeline.config.graph import Headline
 from pipeline.metrics.image_row import ImageRow
 from pipeline.report.html import Picture, packaged_text, picture, table
 from pipeline.report.images.comparisons import (
@@ -18,6 +17,7 @@ from pipeline.report.images.comparisons import (
     by_judge,
     compare,
     equal_evaluations,
+    evaluations_in_words,
     rank_correlation,
 )
 from pipeline.report.images.results import DataResult, ModelResult, Results
@@ -86,9 +86,7 @@ def _equal_quality(rows: Sequence[ImageRow], headline: Headline) -> str:
     for row in at_least_samples(rows):
         count = equal_evaluations(rows, row) if row.model == headline.student else None
         if count is not None and row.num_steps is not None:
-            most = max(item.nfe or 0 for item in rows if item.model == TEACHER)
-            words = f"more than {most:g}" if math.isinf(count) else f"{count:.1f}"
-            lines.append((steps_in_words(row.num_steps), fid_in_words(row), words))
+            lines.append((steps_in_words(row.num_steps), fid_in_words(row), evaluations_in_words(count, rows)))
     head = ("student", "FID", "evaluations of the teacher’s best solvers for that")
     return table("Step counts of equal quality, interpolated", head, lines) if lines else ""
 
