@@ -145,10 +145,15 @@ class FeaturesConfig(Section):
 
     @property
     def num_features(self) -> int | None:
-        """Largest length of the vectors of features; None where samples are compared as they are."""
-        if self.name == "points":
-            return None
-        return max(_width(item) for item in (self, self.judge) if item is not None)
+        """Largest length of the vectors of features, the judge's too; None where samples are compared as they are."""
+        if self.num_first_features is None or self.judge is None:
+            return self.num_first_features
+        return max(self.num_first_features, _width(self.judge))
+
+    @property
+    def num_first_features(self) -> int | None:
+        """The same without the judge."""
+        return None if self.name == "points" else _width(self)
 
 
 def classes_needed_by(config: FeaturesConfig) -> str | None:

@@ -160,11 +160,13 @@ def _measuring_problems(config: Config) -> Iterable[str]:
         counts[f"rounds.{name}.couplings, of which evaluate measures {measured} pairs,"] = measured
     if config.watch.fid_every_steps is not None:
         counts["watch.fid_num_samples"] = config.watch.fid_num_samples
-    num_features, k = config.features.num_features, config.evaluate.neighbours.k
+    k = config.evaluate.neighbours.k
     for key, count in counts.items():
+        watched = key == "watch.fid_num_samples"  # never by the judge
+        num_features = config.features.num_first_features if watched else config.features.num_features
         if num_features is not None and count < num_features:
             yield f"{key} must be at least the number of features ({num_features}), found {count}"
-        if count <= k and key != "watch.fid_num_samples":
+        if count <= k and not watched:
             yield f"{key} must be more than evaluate.neighbours.k ({k}), found {count}"
 
 

@@ -58,6 +58,13 @@ def test_samples_must_suffice_for_the_wider_network(overrides, names, num_featur
     assert (found.names, found.num_features) == (names, num_features)
 
 
+def test_watching_needs_samples_for_the_first_network_alone() -> None:
+    watched = ("features.judge.name=dinov2", *ENOUGH, "watch.fid_every_steps=10", "watch.trackers=[dvclive]")
+    assert features(*watched, "watch.fid_num_samples=64").num_features == 1024
+    with pytest.raises(StraightflowError, match=r"watch\.fid_num_samples .*number of features \(64\), found 63"):
+        features(*watched, "watch.fid_num_samples=63")
+
+
 def test_classes_are_needed_only_by_a_classifier_that_is_named() -> None:
     assert classes_needed_by(features()) is None
     assert classes_needed_by(features("features.name=rotation")) is None
