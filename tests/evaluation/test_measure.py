@@ -108,7 +108,8 @@ def test_an_evaluation_of_images_has_rows_trajectories_and_leading_images(
     sampler_of_images: Sampler, tmp_path: Path
 ) -> None:
     settings = config()
-    measured = ImageMeasure(settings, (reference(tmp_path, sampler_of_images.runtime),), tmp_path / "cells", NO_CODE)
+    references = (reference(tmp_path, sampler_of_images.runtime),)
+    measured = ImageMeasure(settings, lambda _: tuple(cells()), references, tmp_path / "cells", NO_CODE)
     content, images = measured.evaluate(sampler_of_images, "student")
     assert content.keys() == {"model", "rows", "trajectories"}
     assert images.keys() == {"euler/1", "euler/2"}
@@ -119,7 +120,8 @@ def test_an_evaluation_of_images_has_rows_trajectories_and_leading_images(
 
 def test_changed_trajectories_are_measured_anew_and_said(sampler_of_images: Sampler, tmp_path: Path, capsys) -> None:
     settings = config()
-    measured = ImageMeasure(settings, (reference(tmp_path, sampler_of_images.runtime),), tmp_path / "cells", NO_CODE)
+    references = (reference(tmp_path, sampler_of_images.runtime),)
+    measured = ImageMeasure(settings, lambda _: tuple(cells()), references, tmp_path / "cells", NO_CODE)
     content = measured.evaluate(sampler_of_images, "student")[0]["trajectories"]
     (file,) = tmp_path.glob("cells/trajectories-*/trajectories.json")
     file.write_text(file.read_text().replace("1", "2"))

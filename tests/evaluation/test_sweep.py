@@ -158,8 +158,9 @@ def test_seconds_are_those_of_sampling_alone(folder: Path, runtime, monkeypatch)
     monkeypatch.setattr(blocks.time, "perf_counter", lambda: now[0])
     monkeypatch.setattr(blocks, "wait_for", lambda _device: events.append("wait"))
     extractor = type(EXTRACTOR)(EXTRACTOR.name, EXTRACTOR.fingerprint, extracted)
-    sampler, real = load_sampler(folder / "student", runtime), reference(folder, runtime)
-    found = sweep(sampler, "student", config(), extractor, real, folder / "cells")
+    sampler, real = load_sampler(folder / "student", runtime), reference(folder, runtime, extractor)
+    events.clear()
+    found = sweep(sampler, "student", cells(), config(), [real], folder / "cells")
     assert [row.seconds_per_1000 for row in found.rows] == [1000, 2000]
     # The device is idle before and after, and done with features too.
     cell = ["wait", "sample", "wait", "features"] * 9
