@@ -240,7 +240,7 @@ def _make_shard(run: CouplingRun, shard: int, progress: Progress) -> None:
 def _compute(sampler: Sampler, finished: list[FinishedShard]) -> Compute:
     """Of all shards, whenever and by whichever worker they were made."""
     calls = NetworkCalls(forward=sum(shard.samples_forward for shard in finished))
-    return sampler.flops_per_sample().compute(calls, sum(shard.seconds for shard in finished))
+    return sampler.flops_per_sample.compute(calls, sum(shard.seconds for shard in finished))
 
 
 def _require_finite(pairs: Pairs, config: CouplingsConfig, shard: int, chunk: range) -> None:

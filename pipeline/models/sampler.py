@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -22,6 +23,7 @@ from pipeline.models.inversion import invert_student, invert_teacher
 from pipeline.models.networks import noise_of
 from pipeline.models.runtime import Runtime
 from pipeline.models.student import predict_velocity
+from pipeline.system.compute import Compute
 from pipeline.system.errors import StraightflowError
 from pipeline.system.fingerprint import fingerprint_folder
 
@@ -136,9 +138,14 @@ class Sampler:
     def _counted(self) -> CountedNetwork:
         return CountedNetwork(self.network, self.calls)
 
+    @cached_property
     def flops_per_sample(self) -> FlopsPerSample:
-        """FLOPs of the network, counted anew in every call."""
+        """FLOPs of the network."""
         return flops_per_sample(self.network, self.shape, self.num_classes)
+
+    def compute(self, since: NetworkCalls, seconds: float) -> Compute:
+        """What this process computed since a copy of ``calls`` was taken, in this time."""
+        return self.flops_per_sample.compute(self.calls - since, seconds)
 
     def time_range(self) -> tuple[float, float]:
         """Times between which :meth:`velocity_field` is defined."""
