@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,7 @@ from pipeline.metrics.features import FeatureExtractor
 from pipeline.metrics.image_row import ImageRow
 from pipeline.metrics.neighbours import require_neighbours
 from pipeline.metrics.row import samples_key
+from pipeline.models.counted import NetworkCalls
 from pipeline.models.sampler import Sampler
 from pipeline.system.code import NO_CODE
 from pipeline.system.compute import Compute, total
@@ -119,7 +120,9 @@ def _warm_up(sampler: Sampler, key: int, solver: SolverConfig, batches: Iterable
     """Samples once with every size of batch, so that no clock sees what a size costs only the first time.
 
     A network is compiled for each of them, and a GPU loads its kernels. One step of a solver with fixed steps does.
+    These calls measure nothing and are not counted.
     """
+    sampler = replace(sampler, calls=NetworkCalls())
     once = solver.model_copy(update={"num_steps": 1, "grid": "uniform"}) if solver.num_steps is not None else solver
     of_size = {len(batch): batch for batch in batches}
     for batch in of_size.values():
