@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,11 +30,12 @@ from pipeline.metrics.trajectory_measures import TrajectoryRecord
 from pipeline.models.runtime import Runtime
 from pipeline.models.sampler import Sampler
 from pipeline.system.atomic import write_json
+from pipeline.system.compute import Compute
 from pipeline.system.fingerprint import fingerprint_json
 from pipeline.system.progress import Progress
 from pipeline.system.typed_content import read_typed, require_possible
 
-TRAJECTORIES = "trajectories.json"
+TRAJECTORIES, COMPUTE = "trajectories.json", "compute.json"
 CellsOf = Callable[[str], tuple[tuple[SolverConfig, int], ...]]
 
 
@@ -76,19 +78,23 @@ class ImageMeasure:
     def evaluate(self, sampler: Sampler, model: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Rows and trajectories, and the first images of each cell, uint8, (num, C, H, W)."""
         found = sweep(sampler, model, self.cells_of(model), self.config, self.references, self.cells, code=self.code)
-        trajectories = self._trajectories(sampler)
+        trajectories, compute = self._trajectories(sampler)
         rows = [asdict(require_possible(row, f"the measures of {model}")) for row in found.rows]
-        return {"model": model, "rows": rows, "trajectories": asdict(trajectories)}, found.images
+        content = {"model": model, "rows": rows, "trajectories": asdict(trajectories)}
+        return content | {"compute": asdict(found.compute + compute)}, found.images
 
-    def _trajectories(self, sampler: Sampler) -> TrajectoryRecord:
-        """Measured by the main process and read by all; cached, and measured again when an input changes."""
+    def _trajectories(self, sampler: Sampler) -> tuple[TrajectoryRecord, Compute]:
+        """Measures, and what they took; measured by the main process, read by all, and again when an input changes."""
         settings, runtime = self.config.straightness.model_dump(mode="json"), sampler.runtime
         inputs = [sampler.fingerprint, runtime.precision, str(runtime.device.type), self.config.seed, settings]
         place = self.cells / f"trajectories-{fingerprint_json([inputs, dict(self.code)])[:16]}"
         if runtime.is_main and not is_kept(place, _read_trajectories):
+            calls_before, began = sampler.calls.copy(), time.monotonic()
             record = measure_model_trajectories(sampler, self.config)
+            compute = sampler.compute(calls_before, time.monotonic() - began)
             with keeping(place) as temporary:
                 write_json(temporary / TRAJECTORIES, asdict(record))
+                write_json(temporary / COMPUTE, asdict(compute))
         runtime.accelerator.wait_for_everyone()
         return _read_trajectories(place)
 
@@ -122,8 +128,8 @@ class ImageMeasure:
         return measured
 
 
-def _read_trajectories(place: Path) -> TrajectoryRecord:
-    return read_typed(place / TRAJECTORIES, TrajectoryRecord)
+def _read_trajectories(place: Path) -> tuple[TrajectoryRecord, Compute]:
+    return read_typed(place / TRAJECTORIES, TrajectoryRecord), read_typed(place / COMPUTE, Compute)
 
 
 def open_image_measure(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +22,10 @@ from pipeline.metrics.features import FeatureExtractor
 from pipeline.metrics.image_row import ImageRow
 from pipeline.metrics.neighbours import require_neighbours
 from pipeline.metrics.row import samples_key
+from pipeline.models.counted import NetworkCalls
 from pipeline.models.sampler import Sampler
 from pipeline.system.code import NO_CODE
+from pipeline.system.compute import Compute, total
 from pipeline.system.errors import StraightflowError
 from pipeline.system.progress import Progress
 
@@ -35,10 +37,12 @@ class Sweep:
     Attributes:
         rows: For each solver and step count one by each kind of features and number of samples.
         images: The first images of each, uint8, (num, C, H, W), by :func:`pipeline.metrics.row.samples_key`.
+        compute: Of the sampling of all cells, also of those measured before.
     """
 
     rows: tuple[ImageRow, ...]
     images: dict[str, np.ndarray]
+    compute: Compute
 
 
 def sweep(
@@ -87,18 +91,21 @@ def sweep(
     )
     # All processes must agree on what is missing, so the main one decides.
     missing: list[Cell] = broadcast_object_list([[cell for cell in wanted if not cache.has(cell)]])[0]
-    total = sum(len(block) for cell in missing for block in _blocks_of_process(sampler, cell, config))
-    with Progress(f"evaluating {model}", total, "images", enabled=runtime.is_main and bool(missing)) as progress:
+    num_images = sum(len(block) for cell in missing for block in _blocks_of_process(sampler, cell, config))
+    with Progress(f"evaluating {model}", num_images, "images", enabled=runtime.is_main and bool(missing)) as progress:
         for cell in missing:
+            calls_before = sampler.calls.copy()
             blocks = _generate(sampler, cell, config, [item.extractor for item in references], progress)
+            own_compute = sampler.compute(calls_before, seconds=0.0)  # blocks hold the time, of all processes
+            compute = total([*gather_object([own_compute]), Compute(0, 0, 0, sum(block.seconds for block in blocks))])
             if runtime.is_main:
-                cache.save(cell, *_result(blocks, references, config))
+                cache.save(cell, *_result(blocks, references, config, compute))
     runtime.accelerator.wait_for_everyone()
     found = {cell: cache.load(cell) for cell in wanted}
     measured = {cell: item for cell, item in found.items() if item is not None}
     rows = [row for cell in wanted for row in _rows(model, cell, measured[cell][0], config.seed, references)]
     images = {samples_key(cell.solver.label, cell.solver.num_steps): measured[cell][1] for cell in wanted}
-    return Sweep(tuple(rows), images)
+    return Sweep(tuple(rows), images, total(result.compute for result, _ in measured.values()))
 
 
 def _prepare(sampler: Sampler, key: int, indices: range, solver: SolverConfig) -> Callable[[], Solution]:
@@ -113,7 +120,9 @@ def _warm_up(sampler: Sampler, key: int, solver: SolverConfig, batches: Iterable
     """Samples once with every size of batch, so that no clock sees what a size costs only the first time.
 
     A network is compiled for each of them, and a GPU loads its kernels. One step of a solver with fixed steps does.
+    These calls measure nothing and are not counted.
     """
+    sampler = replace(sampler, calls=NetworkCalls())
     once = solver.model_copy(update={"num_steps": 1, "grid": "uniform"}) if solver.num_steps is not None else solver
     of_size = {len(batch): batch for batch in batches}
     for batch in of_size.values():
@@ -164,7 +173,7 @@ def _generate(
 
 
 def _result(
-    blocks: Sequence[BlockMeasures], references: Sequence[Reference], config: EvaluateConfig
+    blocks: Sequence[BlockMeasures], references: Sequence[Reference], config: EvaluateConfig, compute: Compute
 ) -> tuple[CellResult, np.ndarray]:
     counts, evaluations = np.array([batch for block in blocks for batch in block.evaluations], float).T
     nfe = float(np.average(evaluations, weights=counts))
@@ -176,6 +185,7 @@ def _result(
         nfe_std=float(np.sqrt(np.average(np.square(evaluations - nfe), weights=counts))),
         seconds_per_1000=1000 * sum(block.seconds for block in blocks) / float(counts.sum()),
         peak_memory_mib=max(peaks) if peaks else None,
+        compute=compute,
     )
     images = np.concatenate([block.images for block in blocks])[: config.grid_images]
     return result, images

@@ -111,7 +111,7 @@ def test_an_evaluation_of_images_has_rows_trajectories_and_leading_images(
     references = (reference(tmp_path, sampler_of_images.runtime),)
     measured = ImageMeasure(settings, lambda _: tuple(cells()), references, tmp_path / "cells", NO_CODE)
     content, images = measured.evaluate(sampler_of_images, "student")
-    assert content.keys() == {"model", "rows", "trajectories"}
+    assert content.keys() == {"model", "rows", "trajectories", "compute"}
     assert images.keys() == {"euler/1", "euler/2"}
     assert {item.shape for item in images.values()} == {(settings.grid_images, 1, 8, 8)}
     kept = measured.evaluate(sampler_of_images, "student")[0]

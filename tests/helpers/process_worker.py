@@ -114,6 +114,7 @@ def train_once(
     Resumes from ``checkpoints`` if they are given.
 
     Files are named by :func:`run_name`. The last entry of the JSON is the FID measured in training, after step 6.
+    The file that ends in ``-calls`` has the samples that went forward and backward, as JSON.
     """
     run = run_name(name, runtime)
     unet = load_network(folder / "student")
@@ -126,6 +127,8 @@ def train_once(
     watcher.finish()
     if runtime.is_main:
         save_file(unet.cpu().state_dict(), folder / f"{run}.safetensors")
+        calls = (result.compute.samples_forward, result.compute.samples_backward)
+        (folder / f"{run}-calls").write_text(json.dumps(calls))
         (folder / f"{run}.json").write_text(
             json.dumps(
                 [(row.step, row.loss, row.heldout_loss) for row in result.history]

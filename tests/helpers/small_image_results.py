@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from safetensors.numpy import save_file
 
+from helpers.composition import composed
+from pipeline.config.graph import Config
 from pipeline.metrics.image_row import ImageRow
+from pipeline.system.compute import Compute
 
 MODELS = ("teacher", "round1", "distilled")
 ROUNDS = ("round1",)
@@ -36,6 +40,26 @@ def row(model: str, solver: str, steps: int, fid: float, **other: Any) -> dict[s
 def image_row(**changes: Any) -> ImageRow:
     """One cell of the distilled model."""
     return ImageRow(**(row("distilled", "euler", 1, 5.0) | changes))
+
+
+def run_config() -> Config:
+    """The configuration of such a run: one round, and a student distilled from its couplings and its model."""
+    params = composed("preset=smoke")
+    params["evaluate"]["models"] = list(MODELS)
+    del params["rounds"]["round2"]
+    return Config.model_validate(params)
+
+
+def write_compute(root: Path, costs: dict[str, Compute]) -> None:
+    """Records of what stages computed, by file below ``root``; other content of a file is kept."""
+    for path, compute in costs.items():
+        place = root / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if path.endswith("cost.json"):
+            place.write_text(json.dumps(asdict(compute)))
+        else:
+            content = json.loads(place.read_text()) if place.is_file() else {}
+            place.write_text(json.dumps(content | {"compute": asdict(compute)}))
 
 
 def grey_level(series: int, steps: int, noise: int) -> int:

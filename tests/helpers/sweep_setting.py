@@ -108,6 +108,7 @@ def main(folder: Path, num_processes: int) -> None:
     runtime = open_runtime(compute, LaunchConfig(command="torchrun", num_processes=num_processes))
     found = run_sweep(folder, runtime)
     content = {"rows": comparable(found), "few_step_fid": few_step_fid(folder, runtime)}
+    content["samples_forward"] = found.compute.samples_forward
     (folder / f"found-{runtime.accelerator.process_index}.json").write_text(json.dumps(content))
     runtime.accelerator.end_training()
 

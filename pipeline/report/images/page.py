@@ -20,10 +20,12 @@ from pipeline.report.images.comparisons import (
     evaluations_in_words,
     rank_correlation,
 )
+from pipeline.report.images.ledger import ledger_section
 from pipeline.report.images.results import DataResult, ModelResult, Results
 from pipeline.report.images.samples import SampleCell
 from pipeline.report.images.summary import describe_measure, describe_solver, fid_in_words, headline_sentence
 from pipeline.report.images.viewer import viewer, viewer_script
+from pipeline.report.ledger import Ledger
 from pipeline.report.page import few_step_table, frame_page
 from pipeline.report.provenance import Provenance
 from pipeline.report.step_table import steps_in_words
@@ -33,6 +35,7 @@ def render_page(
     results: Results,
     cells: Sequence[SampleCell],
     headline: Headline,
+    ledger: Ledger,
     pictures: Mapping[str, Picture],
     provenance: Provenance,
     params: Mapping[str, Any],
@@ -43,7 +46,8 @@ def render_page(
         results: A run's measurements.
         cells: Sample images, at least one cell.
         headline: The student in question, and the couplings that it learned.
-        pictures: From :func:`pipeline.report.images.pictures.draw_pictures`.
+        ledger: What the run computed.
+        pictures: From :func:`pipeline.report.images.pictures.draw_pictures`, and ``quality_by_compute``.
         provenance: Code, packages and machine.
         params: The whole configuration, shown on the page.
     """
@@ -65,6 +69,7 @@ def render_page(
         straightness=picture(pictures["straightness"]),
         straightness_table=_straightness(results.models),
         losses=picture(pictures["losses"]),
+        ledger=ledger_section(ledger, pictures["quality_by_compute"]),
     )
     title = "Few-step generation: what each step count costs"
     return frame_page(title, content, _provenance(results, provenance), params, script=viewer_script())

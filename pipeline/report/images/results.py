@@ -20,6 +20,7 @@ from pipeline.metrics.image_row import FeaturesName, ImageRow
 from pipeline.metrics.trajectory_measures import TrajectoryRecord
 from pipeline.report.owners import require_couplings, require_model
 from pipeline.report.reading import load_csv, load_json, unreadable
+from pipeline.system.compute import Compute
 from pipeline.system.typed_content import NO_OTHER_KEYS
 
 
@@ -33,6 +34,7 @@ class ModelResult:
         trajectories: Measures of its trajectories.
         device: Where it was measured.
         precision: Autocast type of network calls.
+        compute: What measuring took; None in results of older versions. The report's ledger reads it.
     """
 
     __pydantic_config__ = NO_OTHER_KEYS
@@ -42,6 +44,7 @@ class ModelResult:
     trajectories: TrajectoryRecord
     device: Annotated[str, Field(min_length=1)]
     precision: Literal["fp32", "bf16"]
+    compute: Compute | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
