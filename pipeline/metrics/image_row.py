@@ -14,6 +14,9 @@ from pipeline.metrics.uncertainty import NUM_PARTS, Estimate, independent_ratio,
 COMPARED = ("features", "reference", "measured_by", "num_samples")
 """Columns that must be equal where two FIDs are compared."""
 
+TRAINED_HERE = ("classifier", "rotation")
+"""What names of features begin with whose network was trained in the run."""
+
 SplitName = Annotated[str, one_of(("train", "heldout"))]
 HashStart = Annotated[str, Field(pattern=r"^[0-9a-f]+$")]
 FeaturesName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]

@@ -145,7 +145,7 @@ def watcher_of(unet: ModelMixin, folder: Path, run: str, runtime: Runtime, fids:
     reference = open_reference(
         train, heldout, "train", extractor, runtime, feature_counts=(4,), batch_size=9, folder=folder / "references"
     )
-    fid_of = FewStepFid(extractor, reference, stream_key("training", 0), num_samples=20, batch_size=3)
+    fid_of = FewStepFid(reference, stream_key("training", 0), num_samples=20, batch_size=3)
     solver = SolverConfig(name="euler", num_steps=2)
     sampler = as_wrapped(unet, None, runtime)
 

@@ -11,12 +11,11 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from pipeline.config.data import IMAGE_SOURCES
-from pipeline.config.evaluation import trained_tasks
 from pipeline.config.graph import DISTILLED, TEACHER
 from pipeline.config.section import ModelName, NonNegativeFloat, PositiveInt, UnitFloat, one_of
 from pipeline.couplings.check_record import CouplingsCheck
 from pipeline.data.info import Channels, DataInfo
-from pipeline.metrics.image_row import FeaturesName, ImageRow
+from pipeline.metrics.image_row import TRAINED_HERE, FeaturesName, ImageRow
 from pipeline.metrics.trajectory_measures import TrajectoryRecord
 from pipeline.report.owners import require_couplings, require_model
 from pipeline.report.reading import load_csv, load_json, unreadable
@@ -151,7 +150,8 @@ def load_results(root: Path, models: Sequence[str], rounds: Sequence[str]) -> Re
 def _require_networks_of(results: Results, path: Path) -> None:
     """Checks that networks are recorded for the features, trained here, that rows were measured with."""
     recorded = {item.features for item in (results.classifier.first, results.classifier.judge) if item is not None}
-    unknown = sorted({row.features for row in results.rows if trained_tasks(row.features.partition("-")[0])} - recorded)
+    trained = {row.features for row in results.rows if row.features.partition("-")[0] in TRAINED_HERE}
+    unknown = sorted(trained - recorded)
     if unknown:
         raise unreadable(path, ValueError(f"features: no {unknown[0]}, which rows were measured with"))
 

@@ -251,7 +251,8 @@ def test_samples_have_the_size_of_the_data(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "found"),
     [
-        (",4.0,classifier", ",-4.0,classifier", "fid"),
+        ("5000,1,4.0,3.6,4.4", "5000,1,-4.0,3.6,4.4", "fid"),
+        ("5000,1,4.0,3.6,4.4", "5000,1,4.0,4.2,4.4", "fid_low"),
         ("round1,euler,4,4,", "round1,euler,4,3,", "nfe: 3"),
         ("round1,euler,4,4,", "round1,euler,4,,", "nfe: None"),
         ("round1,euler,4,4,", "round1,,4,4,", "solver"),
