@@ -37,6 +37,7 @@ from pipeline.config.solver import SolverConfig
 from pipeline.config.training import FlowTrainingConfig
 from pipeline.couplings.store import CouplingStore
 from pipeline.evaluation.few_step_fid import FewStepFid
+from pipeline.methods.reflow import build_reflow
 from pipeline.models.networks import build_network, load_network, num_classes, sample_shape, starting_network
 from pipeline.models.runtime import Runtime, open_runtime
 from pipeline.models.sampler import Sampler
@@ -47,7 +48,6 @@ from pipeline.system.progress import Progress
 from pipeline.training.dropout import set_dropout
 from pipeline.training.heldout import heldout_split
 from pipeline.training.loop import train
-from pipeline.training.objectives import build_velocity_regression
 from pipeline.training.samples import Subset
 from stages import paths
 
@@ -149,7 +149,7 @@ def measure(setting: Setting, name: str, settings: FlowTrainingConfig, run: Path
     result = train(
         network,
         Subset(setting.store, trained_on),
-        build_velocity_regression(settings, setting.runtime.device),
+        build_reflow(settings, settings.loss, setting.runtime.device),
         settings,
         setting.runtime,
         run,

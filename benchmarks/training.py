@@ -35,15 +35,15 @@ from pipeline.config.compute import ComputeConfig, LaunchConfig
 from pipeline.config.network import UNetConfig
 from pipeline.config.training import TrainingConfig
 from pipeline.data.pixels import to_float
-from pipeline.flow.losses import l2
+from pipeline.flow.losses import VelocityLoss, l2
 from pipeline.flow.noise import sample_noise, stream_key
 from pipeline.flow.timesteps import uniform
+from pipeline.methods.reflow import Reflow
 from pipeline.models.networks import build_network
 from pipeline.models.runtime import Runtime, open_runtime
 from pipeline.system.errors import StraightflowError
 from pipeline.training.loop import train
 from pipeline.training.meter import LossRecord
-from pipeline.training.objectives import VelocityRegression
 from stages.entry import one_message
 
 NUM_IMAGES = 10_000
@@ -120,7 +120,7 @@ def ours(unet: UNet2DModel, images: torch.Tensor, batch_size: int, runtime: Runt
         train(
             unet,
             SeededPairs(images),
-            VelocityRegression(uniform, l2),
+            Reflow(uniform, VelocityLoss(l2)),
             config,
             runtime,
             Path(folder),

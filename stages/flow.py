@@ -5,10 +5,10 @@ from __future__ import annotations
 from pipeline.config.graph import Config
 from pipeline.config.solver import SolverConfig
 from pipeline.data.sample_set import open_samples
+from pipeline.methods.flow_matching import build_flow_matching
 from pipeline.models.networks import build_network, set_noise
 from pipeline.models.runtime import open_runtime
 from pipeline.models.student import save_student
-from pipeline.training.objectives import build_flow_matching
 from stages import paths
 from stages.entry import run, single_argument
 from stages.training import Run, heldout_data, run_training

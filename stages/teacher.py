@@ -9,11 +9,12 @@ from pipeline.config.solver import SolverConfig
 from pipeline.config.teacher import TeacherConfig
 from pipeline.data.sample_set import SampleSet, open_samples
 from pipeline.diffusion.noise_schedule import noise_schedule_of
+from pipeline.methods.flow_matching import build_flow_matching
+from pipeline.methods.noise_prediction import NoisePrediction
 from pipeline.models.networks import build_network, set_noise
 from pipeline.models.pretrained import adopt_pretrained, is_local, save_teacher, training_scheduler
 from pipeline.models.runtime import Runtime, open_runtime
 from pipeline.models.student import save_student
-from pipeline.training.objectives import NoisePrediction, build_flow_matching
 from stages import paths
 from stages.entry import run
 from stages.recorded import recorded_commit

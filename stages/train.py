@@ -8,11 +8,15 @@ from diffusers import ModelMixin
 
 from pipeline.config.couplings import start_problem
 from pipeline.config.graph import DISTILLED, Config
+from pipeline.config.methods import OneStepConfig
 from pipeline.config.solver import SolverConfig
 from pipeline.config.training import DistillConfig, FlowTrainingConfig
 from pipeline.couplings.acceptance import require_acceptance
 from pipeline.couplings.manifest import MANIFEST
 from pipeline.couplings.store import CouplingStore
+from pipeline.methods.build import build_method
+from pipeline.methods.objective import Objective
+from pipeline.methods.reflow import build_reflow
 from pipeline.models.accepted_teacher import open_model
 from pipeline.models.networks import set_noise, starting_network
 from pipeline.models.runtime import open_runtime
@@ -21,7 +25,6 @@ from pipeline.system.errors import StraightflowError
 from pipeline.system.fingerprint import fingerprint_file, fingerprint_folder
 from pipeline.training.dropout import set_dropout
 from pipeline.training.heldout import heldout_split
-from pipeline.training.objectives import build_distillation, build_velocity_regression
 from pipeline.training.samples import Subset
 from stages import paths
 from stages.entry import run, single_argument
@@ -33,12 +36,13 @@ def main(config: Config, arguments: list[str]) -> None:
     name = single_argument(arguments, f"a round or {DISTILLED!r}", (*config.rounds, DISTILLED))
     runtime = open_runtime(config.compute, config.launch)
     settings: DistillConfig | FlowTrainingConfig
+    objective: Objective
     if name == DISTILLED:
         settings, round_name = config.distill, config.distill.couplings
-        objective, num_steps = build_distillation(settings.loss, runtime.device), 1
+        objective, num_steps = build_method(OneStepConfig(), settings.loss, runtime.device), 1
     else:
         settings, round_name = config.rounds[name].train, name
-        objective, num_steps = build_velocity_regression(settings, runtime.device), 4
+        objective, num_steps = build_reflow(settings, settings.loss, runtime.device), 4
     store = CouplingStore(paths.couplings(round_name))
     require_acceptance(store.folder, paths.gate(round_name))
     start = paths.model(settings.init)

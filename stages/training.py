@@ -16,6 +16,7 @@ from pipeline.config.solver import SolverConfig
 from pipeline.config.training import TrainingConfig
 from pipeline.data.sample_set import open_samples
 from pipeline.diffusion.noise_schedule import NoiseSchedule
+from pipeline.methods.objective import Objective
 from pipeline.models.runtime import Runtime
 from pipeline.models.student import is_saved_pipeline
 from pipeline.system.atomic import atomic_file, write_json
@@ -26,7 +27,6 @@ from pipeline.training.heldout import heldout_split
 from pipeline.training.inventory import run_name
 from pipeline.training.loop import TrainingResult, train
 from pipeline.training.meter import TIME_BUCKETS
-from pipeline.training.objectives import Objective
 from pipeline.training.samples import Subset, TrainingSet
 from stages import paths
 from stages.code import code_of

@@ -6,7 +6,6 @@
 
 # %% Settings
 import itertools
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -21,11 +20,13 @@ from pipeline.config.solver import SolverConfig
 from pipeline.config.training import FlowConfig
 from pipeline.couplings.generation import generate_couplings
 from pipeline.couplings.store import CouplingStore
-from pipeline.flow.losses import l2
+from pipeline.flow.losses import VelocityLoss, l2
 from pipeline.flow.noise import sample_noise, stream_key
 from pipeline.flow.paths import linear_path, linear_velocity
 from pipeline.flow.solvers import uniform_grid
-from pipeline.flow.timesteps import fixed
+from pipeline.methods.flow_matching import build_flow_matching
+from pipeline.methods.one_step import OneStep
+from pipeline.methods.reflow import build_reflow
 from pipeline.metrics.points import sliced_wasserstein
 from pipeline.metrics.trajectories import measure_trajectories
 from pipeline.models.networks import build_network
@@ -37,7 +38,6 @@ from pipeline.report.points.conditional_paths import conditional_paths_figure, p
 from pipeline.report.points.figures import trajectories_figure
 from pipeline.toys.distributions import TOYS
 from pipeline.training.loop import train
-from pipeline.training.objectives import VelocityRegression, build_flow_matching, build_velocity_regression
 
 NUM_STEPS = 3000
 NUM_PAIRS = 20000
@@ -135,7 +135,7 @@ couplings = CouplingsConfig(
 )  # fmt: skip
 generate_couplings(flow, couplings, folder / "runs", folder / "store")
 pairs = CouplingStore(folder / "store")
-round1 = fit("round1", network, pairs, build_velocity_regression(settings, runtime.device))
+round1 = fit("round1", network, pairs, build_reflow(settings, settings.loss, runtime.device))
 
 # %% [markdown]
 # ## 4. Distil: one step
@@ -143,7 +143,7 @@ round1 = fit("round1", network, pairs, build_velocity_regression(settings, runti
 # At t = 0 the network's input is noise alone. Regression on `x_1 - x_0` at t = 0 only gives a one-step sampler.
 
 # %%
-distilled = fit("distilled", network, pairs, VelocityRegression(partial(fixed, t=0.0), l2))
+distilled = fit("distilled", network, pairs, OneStep(VelocityLoss(l2)))
 
 # %% [markdown]
 # ## 5. Distance to the data at 1, 4 and 50 steps

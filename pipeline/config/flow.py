@@ -135,20 +135,28 @@ class PathConfig(Choice):
     sigma_min: Probability | None = None
 
 
-class VelocityConfig(Section):
-    """Regression of a velocity.
+class RegressionConfig(Section):
+    """Where a velocity is regressed.
 
     Attributes:
-        loss: Regression loss.
         timesteps: Distribution of t.
         weighting: Weight of the loss by t, see :mod:`pipeline.flow.losses`.
         path: Path between noise and image.
     """
 
-    loss: LossConfig
     timesteps: TimestepsConfig
     weighting: Annotated[str, one_of(WEIGHTINGS)] = "uniform"
     path: PathConfig = PathConfig(name="linear")
+
+
+class VelocityConfig(RegressionConfig):
+    """Regression of a velocity.
+
+    Attributes:
+        loss: Regression loss.
+    """
+
+    loss: LossConfig
 
 
 class FlowMatchingConfig(VelocityConfig):

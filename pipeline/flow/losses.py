@@ -1,4 +1,4 @@
-"""Regression losses with one value per sample, their weights as functions of t, and optional LPIPS."""
+"""Losses of velocities with one value per sample, their weights as functions of t, and optional LPIPS."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import importlib
 import math
 import urllib.request
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from http.client import HTTPException
 from pathlib import Path
@@ -14,6 +15,7 @@ import torch
 from torch.nn.functional import interpolate
 
 from pipeline.config.flow import LossConfig, require_lpips
+from pipeline.flow.paths import per_sample
 from pipeline.system.errors import StraightflowError, one_line
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -57,7 +59,7 @@ def lpips_huber(prediction: torch.Tensor, target: torch.Tensor, *, c: float) -> 
     """(sqrt(‖p - y‖² + c'²) - c') / d with c' = c sqrt(d): the part of LPIPS-Huber-1/t that compares velocities.
 
     The published code of Lee et al. 2024 divides pseudo-Huber by d, not by sqrt(d); its weight and the part that
-    compares images are added by the objective, which knows the images. Arguments and result as for
+    compares images are added by :class:`VelocityLoss`, which knows the images. Arguments and result as for
     :func:`pseudo_huber`.
     """
     return pseudo_huber(prediction, target, c=c) / math.sqrt(prediction[0].numel())
@@ -162,3 +164,48 @@ def load_lpips(device: torch.device) -> Perceptual:
         return distances.flatten()
 
     return distance
+
+
+SMALLEST_TIME_LEFT = 1e-3
+"""Least 1 - t that a perceptual distance is divided by; at t = 1 it compares an image with itself."""
+
+
+@dataclass(frozen=True)
+class VelocityLoss:
+    """Loss between a predicted and a true velocity at x_t.
+
+    Attributes:
+        regression: Loss between the velocities.
+        perceptual: Distance between the images that they lead to. The loss then is t · regression +
+            distance / (1 - t), LPIPS-Huber-1/t as the published code of Lee et al. 2024 has it (``lpips-huber`` with
+            ``--lpips_divt``; its t is 1 - t here). None leaves the regression alone.
+    """
+
+    regression: Loss
+    perceptual: Perceptual | None = None
+
+    def __call__(
+        self, velocity: torch.Tensor, target: torch.Tensor, x_t: torch.Tensor, t: torch.Tensor
+    ) -> torch.Tensor:
+        """Loss of each sample.
+
+        Args:
+            velocity: Predicted, (batch, …).
+            target: True, same shape.
+            x_t: Where, same shape.
+            t: When, (batch,) in [0, 1].
+
+        Returns:
+            (batch,).
+        """
+        loss = self.regression(velocity, target)
+        if self.perceptual is None:
+            return loss
+        left = per_sample(1 - t, x_t)
+        distance = self.perceptual(x_t + left * velocity, x_t + left * target)
+        return t * loss + distance / (1 - t).clamp(min=SMALLEST_TIME_LEFT)
+
+
+def build_velocity_loss(config: LossConfig, device: torch.device) -> VelocityLoss:
+    """The configured loss of velocities; its network, if it has one, goes on ``device``."""
+    return VelocityLoss(build_loss(config), load_lpips(device) if config.name == "lpips_huber" else None)

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 
 from pipeline.flow.noise import step_generator, stream_key
+from pipeline.methods.objective import Objective
 from pipeline.models.runtime import Runtime
-from pipeline.training.objectives import Objective
 from pipeline.training.samples import TrainingSet
 
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
+from pipeline.methods.objective import Batch
 from pipeline.models.runtime import Runtime
 from pipeline.system.errors import StraightflowError, one_line
-from pipeline.training.objectives import Batch
 from pipeline.training.samples import StepBatches
 from pipeline.training.shared_memory import (
     BATCHES_AHEAD,

@@ -1,9 +1,9 @@
 """The one training loop: teacher, reflow student and one-step distillation alike.
 
 The code of a step is in eight files: this one; :mod:`pipeline.training.samples`, what its batch is;
-:mod:`pipeline.training.objectives`, what it minimises, by :mod:`pipeline.flow.timesteps`, :mod:`pipeline.flow.paths`,
-:mod:`pipeline.models.student` and :mod:`pipeline.flow.losses`; and :mod:`pipeline.training.ema`, the average of the
-weights.
+a method, such as :mod:`pipeline.methods.reflow`, what it minimises, by :mod:`pipeline.flow.timesteps`,
+:mod:`pipeline.flow.paths`, :mod:`pipeline.models.student` and :mod:`pipeline.flow.losses`; and
+:mod:`pipeline.training.ema`, the average of the weights.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from accelerate import Accelerator
 from diffusers import ModelMixin
 
 from pipeline.config.training import TrainingConfig
+from pipeline.methods.objective import Batch, Objective
 from pipeline.models.counted import CountedNetwork
 from pipeline.models.flops import flops_per_sample
 from pipeline.models.networks import num_classes, sample_shape
@@ -36,7 +37,6 @@ from pipeline.training.interruption import StopRequest
 from pipeline.training.loader import batches_from, lost_workers_named, num_workers_for
 from pipeline.training.meter import LossRecord, Meter
 from pipeline.training.nonfinite import require_finite
-from pipeline.training.objectives import Batch, Objective
 from pipeline.training.preflight import (
     require_divisible_batch,
     require_gradient_checkpointing,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from accelerate.utils import gather_object
 
+from pipeline.methods.objective import Objective
 from pipeline.system.errors import StraightflowError
 from pipeline.training.meter import TIME_BUCKETS, Meter, time_bucket
-from pipeline.training.objectives import Objective
 from pipeline.training.samples import StepBatches, TrainingSet
 
 _NAMED_SAMPLES = 5

@@ -15,11 +15,11 @@ from diffusers import ModelMixin
 
 from pipeline.config.training import TrainingConfig
 from pipeline.flow.noise import step_generator
+from pipeline.methods.objective import Batch, Objective
 from pipeline.models.networks import sample_shape
 from pipeline.models.runtime import Runtime
 from pipeline.system.errors import StraightflowError
 from pipeline.training.live_memory import Visited, peak_bytes
-from pipeline.training.objectives import Batch, Objective
 from pipeline.training.samples import TrainingSet
 from pipeline.training.sharding import largest_block
 

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 from pipeline.config.training import TrainingConfig
 from pipeline.data.order import BatchOrder
 from pipeline.flow.noise import step_generator
-from pipeline.training.objectives import Batch, Objective
+from pipeline.methods.objective import Batch, Objective
 
 
 class TrainingSet(Protocol):

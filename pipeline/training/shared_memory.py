@@ -6,8 +6,8 @@ import mmap
 import os
 from pathlib import Path
 
+from pipeline.methods.objective import Batch
 from pipeline.system.errors import StraightflowError
-from pipeline.training.objectives import Batch
 
 SHARED_MEMORY = Path("/dev/shm")
 GPU_WORKERS = 4

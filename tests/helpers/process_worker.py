@@ -28,7 +28,10 @@ from pipeline.data.pixels import to_uint8
 from pipeline.data.sample_set import SampleSet
 from pipeline.evaluation.few_step_fid import FewStepFid
 from pipeline.evaluation.reference import open_reference
+from pipeline.flow.losses import VelocityLoss, l2
 from pipeline.flow.noise import stream_key
+from pipeline.methods.any_step import AnyStep
+from pipeline.methods.objective import Objective
 from pipeline.metrics.features import FeatureExtractor
 from pipeline.models.networks import load_network
 from pipeline.models.runtime import Runtime, open_runtime
@@ -45,6 +48,7 @@ COUPLINGS = CouplingsConfig(
     dtype="uint8",
     seed=7,
 )
+ANY_STEP = AnyStep(VelocityLoss(l2), share_at_noise=0.5, latest_time=0.95)
 PARTS = ((Pairs().x_1, "train"), (Pairs().x_0, "heldout"))
 TRAINING = training_config(
     num_steps=8,
@@ -59,10 +63,10 @@ TRAINING = training_config(
 
 
 def work(folder: Path, runtime: Runtime) -> None:
-    """With N processes, writes ``store-N`` and the files of :func:`train_once` for three trainings.
+    """With N processes, writes ``store-N`` and the files of :func:`train_once` for five trainings.
 
     ``whole`` starts from scratch; ``accumulated`` accumulates gradients; ``continued`` resumes from the checkpoints in
-    ``interrupted``.
+    ``interrupted``; ``any-step`` and ``any-step-accumulated`` call the network twice a step.
     """
     count = runtime.accelerator.num_processes
     student = folder / "student"
@@ -71,19 +75,22 @@ def work(folder: Path, runtime: Runtime) -> None:
     if count < 3:
         accumulated = TRAINING.model_copy(update={"gradient_accumulation_steps": 3})
         train_once("accumulated", accumulated, folder, runtime)
+        train_once("any-step-accumulated", accumulated, folder, runtime, objective=ANY_STEP)
+    train_once("any-step", TRAINING, folder, runtime, objective=ANY_STEP)
     train_once("continued", TRAINING, folder, runtime, copied(folder / "interrupted", folder / "continued", runtime))
 
 
 def work_sharded(folder: Path, runtime: Runtime) -> None:
-    """Writes the files of :func:`train_once` for five trainings.
+    """Writes the files of :func:`train_once` for six trainings.
 
-    ``whole``, ``accumulated`` and ``continued`` are as in :func:`work`; ``reformatted`` resumes from
+    ``whole``, ``accumulated``, ``any-step`` and ``continued`` are as in :func:`work`; ``reformatted`` resumes from
     ``interrupted-channels-last``; ``killed`` dies in its sixth step, its checkpoints are copied to ``left``, and it is
     started again.
     """
     train_once("whole", TRAINING, folder, runtime)
     one_by_one = {"gradient_accumulation_steps": TRAINING.batch_size // runtime.accelerator.num_processes}
     train_once("accumulated", TRAINING.model_copy(update=one_by_one), folder, runtime)
+    train_once("any-step", TRAINING, folder, runtime, objective=ANY_STEP)
     for name, start in (("continued", "interrupted"), ("reformatted", "interrupted-channels-last")):
         train_once(name, TRAINING, folder, runtime, copied(folder / start, folder / name, runtime))
     with at_step(5, die), contextlib.suppress(Killed):
@@ -107,7 +114,12 @@ def copied(run: Path, place: Path, runtime: Runtime) -> Path:
 
 
 def train_once(
-    name: str, config: TrainingConfig, folder: Path, runtime: Runtime, checkpoints: Path | None = None
+    name: str,
+    config: TrainingConfig,
+    folder: Path,
+    runtime: Runtime,
+    checkpoints: Path | None = None,
+    objective: Objective = OBJECTIVE,
 ) -> None:
     """Trains, and writes the weights as safetensors and each row's and each average's losses as JSON.
 
@@ -122,7 +134,7 @@ def train_once(
     watcher = watcher_of(unet, folder, run, runtime, fids)
     run_folder = checkpoints or folder / run
     result = training.train(
-        unet, Pairs(), OBJECTIVE, config, runtime, run_folder, name, heldout=Pairs(), watcher=watcher
+        unet, Pairs(), objective, config, runtime, run_folder, name, heldout=Pairs(), watcher=watcher
     )
     watcher.finish()
     if runtime.is_main:

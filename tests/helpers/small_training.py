@@ -6,11 +6,11 @@ import numpy as np
 import torch
 
 from pipeline.config.training import TrainingConfig
-from pipeline.flow.losses import l2
+from pipeline.flow.losses import VelocityLoss, l2
 from pipeline.flow.timesteps import uniform
-from pipeline.training.objectives import VelocityRegression
+from pipeline.methods.reflow import Reflow
 
-OBJECTIVE = VelocityRegression(uniform, l2)
+OBJECTIVE = Reflow(uniform, VelocityLoss(l2))
 
 
 def training_config(**changes: object) -> TrainingConfig:

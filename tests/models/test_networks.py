@@ -19,6 +19,7 @@ from pipeline.couplings.generation import generate_couplings
 from pipeline.couplings.store import CouplingStore
 from pipeline.data.points import prepare_points
 from pipeline.data.sample_set import open_samples
+from pipeline.methods.flow_matching import build_flow_matching
 from pipeline.models.networks import build_network, load_network, noise_of, sample_shape, set_noise
 from pipeline.models.runtime import Runtime
 from pipeline.models.sampler import load_sampler
@@ -27,7 +28,6 @@ from pipeline.system.errors import StraightflowError
 from pipeline.system.file_hashes import HASHES
 from pipeline.toys.distributions import TOYS
 from pipeline.training.loop import train
-from pipeline.training.objectives import build_flow_matching
 from stages.commands.inspect import inspect_store
 
 MLP = MLPConfig(width=32, num_layers=2, fourier_octaves=2, longest_wavelength=8.0)

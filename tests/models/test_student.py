@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,9 +12,9 @@ from helpers.small_unet import small_unet
 
 from pipeline.config.solver import SolverConfig
 from pipeline.config.teacher import MLPConfig
-from pipeline.flow.losses import l2
+from pipeline.flow.losses import VelocityLoss, l2
 from pipeline.flow.noise import sample_noise, stream_key
-from pipeline.flow.timesteps import fixed
+from pipeline.methods.one_step import OneStep
 from pipeline.models.accepted_teacher import read_teacher
 from pipeline.models.networks import build_network, starting_network
 from pipeline.models.pretrained import save_teacher, training_scheduler
@@ -23,7 +22,6 @@ from pipeline.models.sampler import load_sampler
 from pipeline.models.student import flow_scheduler, is_saved_student, predict_velocity, save_student
 from pipeline.system.errors import StraightflowError
 from pipeline.training.loop import train
-from pipeline.training.objectives import VelocityRegression
 
 
 def test_stock_diffusers_at_one_step_equals_one_euler_step_to_the_bit(tiny_unet, runtime, tmp_path: Path) -> None:
@@ -146,7 +144,7 @@ def test_training_conditions_on_the_pairs_classes(runtime, tmp_path: Path) -> No
         log_every_steps=100,
         checkpoint_every_steps=1000,
     )
-    objective = VelocityRegression(partial(fixed, t=0.0), l2)
+    objective = OneStep(VelocityLoss(l2))
     train(unet, TwoClasses(), objective, config, runtime, tmp_path / "run", "conditional")
     save_student(unet, tmp_path / "student")
     sampler = load_sampler(tmp_path / "student", runtime)

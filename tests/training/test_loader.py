@@ -13,10 +13,10 @@ import pytest
 import torch
 from helpers.small_training import OBJECTIVE, Pairs, training_config
 
+from pipeline.methods.flow_matching import FlowMatching
 from pipeline.system.errors import StraightflowError
 from pipeline.training import loader
 from pipeline.training.loader import batches_from, lost_workers_named, num_workers_for
-from pipeline.training.objectives import FlowMatching
 from pipeline.training.samples import Mirrored, StepBatches, Subset
 
 CPU = torch.device("cpu")

@@ -22,9 +22,10 @@ import pipeline.training.loop as training
 from pipeline.config.compute import ONE_PROCESS, ComputeConfig
 from pipeline.config.watch import WatchConfig
 from pipeline.data.order import BatchOrder
-from pipeline.flow.losses import l2
+from pipeline.flow.losses import VelocityLoss, l2
 from pipeline.flow.noise import step_generator
 from pipeline.flow.timesteps import fixed
+from pipeline.methods.reflow import Reflow
 from pipeline.models.runtime import open_runtime
 from pipeline.models.velocity_mlp import VelocityMLP
 from pipeline.system.errors import InterruptedRunError, StraightflowError
@@ -32,7 +33,6 @@ from pipeline.training.dropout import set_dropout
 from pipeline.training.ema import Ema
 from pipeline.training.heldout import heldout_loss, heldout_split
 from pipeline.training.loop import learning_rate_at
-from pipeline.training.objectives import VelocityRegression
 from pipeline.training.preflight import TrainingNeeds, require_room, require_whole_parameters, training_needs
 from pipeline.training.samples import StepBatches, Subset
 from pipeline.training.setup import prepared
@@ -173,7 +173,7 @@ def test_of_several_averages_the_one_of_lowest_heldout_loss_becomes_the_model(
 
 
 def test_recorded_losses_by_time_average_to_the_loss(tiny_unet, runtime, tmp_path: Path) -> None:
-    objective = VelocityRegression(partial(fixed, t=0.35), l2)
+    objective = Reflow(partial(fixed, t=0.35), VelocityLoss(l2))
     history = training.train(tiny_unet, Pairs(), objective, training_config(), runtime, tmp_path, "x").history
     for row in history:
         assert row.loss_by_time[3] == pytest.approx(row.loss)
@@ -325,7 +325,7 @@ def test_memory_counts_what_a_perceptual_distance_keeps(tiny_unet, runtime) -> N
         return seen.exp().flatten(1).sum(1)  # the backward pass needs the exponentials, and gives each its gradient
 
     alone = needs_of(tiny_unet, runtime, batch_size=80).activation_bytes
-    objective = dataclasses.replace(OBJECTIVE, perceptual=perceptual)
+    objective = dataclasses.replace(OBJECTIVE, velocity_loss=VelocityLoss(l2, perceptual))
     found = needs_of(tiny_unet, runtime, objective=objective, batch_size=80).activation_bytes
     # By how much the network keeps more or less while it is computed is small beside it.
     assert found - alone == pytest.approx(2 * 80 * kept_copies * 64 * 4, rel=0.02)

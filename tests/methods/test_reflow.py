@@ -8,8 +8,10 @@ from functools import partial
 import pytest
 import torch
 
-from pipeline.config.flow import FlowMatchingConfig, LossConfig, PathConfig, TimestepsConfig, VelocityConfig
-from pipeline.flow.losses import image_error, l2, load_lpips
+from pipeline.config.flow import LossConfig, PathConfig, TimestepsConfig
+from pipeline.config.methods import OneStepConfig, ReflowConfig
+from pipeline.flow import losses
+from pipeline.flow.losses import VelocityLoss, image_error, l2, load_lpips
 from pipeline.flow.noise import step_generator
 from pipeline.flow.optimal_transport import pair_by_optimal_transport
 from pipeline.flow.paths import (
@@ -21,15 +23,9 @@ from pipeline.flow.paths import (
     linear_velocity,
 )
 from pipeline.flow.timesteps import fixed
+from pipeline.methods.build import build_method
+from pipeline.methods.reflow import Reflow
 from pipeline.system.errors import StraightflowError
-from pipeline.training import objectives
-from pipeline.training.objectives import (
-    FlowMatching,
-    VelocityRegression,
-    build_distillation,
-    build_flow_matching,
-    build_velocity_regression,
-)
 
 
 def pairs(count: int = 4) -> tuple[torch.Tensor, torch.Tensor]:
@@ -70,23 +66,6 @@ def test_optimal_transport_finds_the_cheapest_of_all_permutations() -> None:
     assert {tuple(row.flatten().tolist()) for row in ordered} == rows
 
 
-def flow(coupling: str) -> FlowMatching:
-    return build_flow_matching(
-        FlowMatchingConfig(loss=LossConfig(name="l2"), timesteps=TimestepsConfig(name="uniform"), coupling=coupling),
-        torch.device("cpu"),
-    )
-
-
-def test_flow_matching_pairs_images_with_fresh_noise_and_ot_only_reorders_it() -> None:
-    x_1 = pairs(8)[1].float()
-    independent = flow("independent").draw(x_1, step_generator(3, 1))
-    transported = flow("minibatch_ot").draw(x_1, step_generator(3, 1))
-    assert torch.equal(independent["t"], transported["t"])
-    assert torch.equal(transported["x_0"], pair_by_optimal_transport(independent["x_0"], x_1))
-    assert not torch.equal(independent["x_0"], flow("independent").draw(x_1, step_generator(3, 2))["x_0"])
-    assert (flow("independent").needs_images, flow("minibatch_ot").needs_images) == (False, True)
-
-
 class Still(torch.nn.Module):
     """Predicts no motion, and keeps what it was asked."""
 
@@ -98,7 +77,7 @@ class Still(torch.nn.Module):
 def test_the_loss_is_that_of_the_paths_velocity_weighted_by_t() -> None:
     x_0, x_1 = pairs()
     path = build_path(PathConfig(name="conditional_ot", sigma_min=0.2))
-    objective = VelocityRegression(partial(fixed, t=0.25), l2, image_error, path)
+    objective = Reflow(partial(fixed, t=0.25), VelocityLoss(l2), image_error, path)
     batch = {"x_0": x_0, "x_1": x_1, **objective.draw(x_1, step_generator(0, 0))}
     network = Still()
     expected = 0.75**2 * (x_1 - 0.8 * x_0).square().flatten(1).mean(dim=1)
@@ -111,7 +90,9 @@ def test_the_loss_is_that_of_the_paths_velocity_weighted_by_t() -> None:
 @pytest.mark.parametrize("t", [0.0, 0.25, 1.0])
 def test_a_perceptual_distance_compares_the_images_led_to_and_is_divided_by_the_time_left(t: float) -> None:
     x_0, x_1 = (values.float() for values in pairs())
-    objective = VelocityRegression(partial(fixed, t=t), l2, perceptual=lambda a, b: (a - b).abs().flatten(1).sum(dim=1))
+    objective = Reflow(
+        partial(fixed, t=t), VelocityLoss(l2, perceptual=lambda a, b: (a - b).abs().flatten(1).sum(dim=1))
+    )
     batch = {"x_0": x_0, "x_1": x_1, **objective.draw(x_1, step_generator(0, 0))}
     # Without motion x_t is where one ends, (1 - t)(x_1 - x_0) away from the image; dividing by 1 - t leaves x_1 - x_0.
     regression = (x_1 - x_0).square().flatten(1).mean(dim=1)
@@ -124,13 +105,11 @@ def test_lpips_huber_is_the_loss_of_the_published_code(monkeypatch, t: float) ->
     def distance(images: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
         return (images - others).abs().flatten(1).mean(dim=1)
 
-    monkeypatch.setattr(objectives, "load_lpips", lambda _: distance)
+    monkeypatch.setattr(losses, "load_lpips", lambda _: distance)
     x_0, x_1 = (values.float() for values in pairs())
     d = x_1[0].numel()
-    config = VelocityConfig(
-        loss=LossConfig(name="lpips_huber", c=0.00054 * d**0.5), timesteps=TimestepsConfig(name="fixed", t=t)
-    )
-    objective = build_velocity_regression(config, torch.device("cpu"))
+    config = ReflowConfig(timesteps=TimestepsConfig(name="fixed", t=t))
+    objective = build_method(config, LossConfig(name="lpips_huber", c=0.00054 * d**0.5), torch.device("cpu"))
     batch = {"x_0": x_0, "x_1": x_1, **objective.draw(x_1, step_generator(0, 0))}
     # sangyun884/rfpp, train.py: time runs from image (0) to noise (1), velocity is noise - image, c' = 0.00054 d.
     noise_time, velocity, target = 1 - t, torch.zeros_like(x_1), x_0 - x_1
@@ -143,7 +122,7 @@ def test_lpips_huber_is_the_loss_of_the_published_code(monkeypatch, t: float) ->
 def test_lpips_without_its_package_says_what_to_install(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "lpips", None)
     with pytest.raises(StraightflowError, match=r"pip install -e '.\[lpips\]'"):
-        build_distillation(LossConfig(name="lpips_huber", c=0.03), torch.device("cpu"))
+        build_method(OneStepConfig(), LossConfig(name="lpips_huber", c=0.03), torch.device("cpu"))
 
 
 def test_lpips_sees_enlarged_images_and_grey_ones_as_colour(monkeypatch) -> None:

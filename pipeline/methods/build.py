@@ -1,0 +1,30 @@
+"""From the configuration to the method that it names."""
+
+from __future__ import annotations
+
+import torch
+
+from pipeline.config.flow import LossConfig
+from pipeline.config.methods import AnyStepConfig, MethodConfig, OneStepConfig, ReflowConfig
+from pipeline.flow.losses import build_velocity_loss
+from pipeline.methods.any_step import AnyStep
+from pipeline.methods.objective import Objective
+from pipeline.methods.one_step import OneStep
+from pipeline.methods.reflow import build_reflow
+
+
+def build_method(method: MethodConfig, loss: LossConfig, device: torch.device) -> Objective:
+    """The configured method of a student of couplings.
+
+    Args:
+        method: Its name and parameters.
+        loss: Between velocities.
+        device: Where networks of the loss go.
+    """
+    match method:
+        case ReflowConfig():
+            return build_reflow(method, loss, device)
+        case OneStepConfig():
+            return OneStep(build_velocity_loss(loss, device))
+        case AnyStepConfig():
+            return AnyStep(build_velocity_loss(loss, device), method.share_at_noise, method.latest_time)
