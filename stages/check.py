@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from pipeline.config.evaluation import classes_needed_by
 from pipeline.config.graph import Config
 from pipeline.data.check import DataFacts, check_data
 from pipeline.models.accepted_teacher import AcceptedTeacher
@@ -35,7 +36,7 @@ def main(config: Config, arguments: list[str]) -> None:
     note = note_on(PARAMS)
     if note is not None:
         print(f"note: {note}", file=sys.stderr)
-    needs_classes = "features.name: classifier" if config.features.name == "classifier" else None
+    needs_classes = classes_needed_by(config.features)
     facts: list[DataFacts] = []
     teachers: list[AcceptedTeacher] = []
     data = check_data(config.data, _previous(paths.DATA_INPUT), classes_needed_by=needs_classes, tell=facts.append)

@@ -23,7 +23,7 @@ from stages.entry import known_name, run
 
 
 def main(config: Config, arguments: list[str]) -> None:
-    """Writes couplings/<name>/store, or a worker's shards of it."""
+    """Writes couplings/<name>/store and cost.json beside it, or a worker's shards of it."""
     chosen = _parse(arguments)
     name = known_name(chosen.name, "couplings", config.couplings)
     couplings = config.couplings[name]
@@ -31,7 +31,15 @@ def main(config: Config, arguments: list[str]) -> None:
     sampler = load_sampler(paths.model(couplings.source), runtime)
     images = open_samples(paths.IMAGES, "train") if couplings.image_to_noise is not None else None
     if chosen.workers is None:
-        generate_couplings(sampler, couplings, paths.RUNS, paths.couplings(name), images, code=code_of("couplings"))
+        generate_couplings(
+            sampler,
+            couplings,
+            paths.RUNS,
+            paths.couplings(name),
+            images,
+            code=code_of("couplings"),
+            cost=paths.couplings_cost(name),
+        )
         left = unfinished_stores(paths.RUNS)
         if left and runtime.is_main:
             size = f"{sum(found.num_bytes for found in left) / 1e6:,.1f} MB"

@@ -46,6 +46,11 @@ def couplings(name: str) -> Path:
     return Path("couplings") / name / "store"
 
 
+def couplings_cost(name: str) -> Path:
+    """What drawing couplings computed."""
+    return Path("couplings") / name / "cost.json"
+
+
 def gate(name: str) -> Path:
     """Record of the store of couplings that may be trained on."""
     return Path("couplings") / name / "gate.json"

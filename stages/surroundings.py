@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import shutil
 
+from pipeline.config.evaluation import FeaturesConfig
 from pipeline.config.flow import require_lpips
 from pipeline.config.graph import Config, losses
 from pipeline.config.watch import require_tracker
@@ -26,10 +27,19 @@ def require_surroundings(config: Config) -> None:
         from pipeline.flow.losses import require_lpips_weights  # with torch
 
         require_lpips_weights()
-    if config.features.name == "inception":
-        from pipeline.metrics.inception import find_weights  # with torch and torchvision, which take seconds
+    _require_published_networks(config.features)
 
-        find_weights(config.features.inception)
+
+def _require_published_networks(features: FeaturesConfig) -> None:
+    # Imported here, with torch and torchvision, which take seconds.
+    if "inception" in features.names:
+        from pipeline.metrics import inception
+
+        inception.find_weights(features.inception)
+    if "dinov2" in features.names:
+        from pipeline.metrics import dinov2
+
+        dinov2.find_weights(features.dinov2)
 
 
 def require_networks_fit(config: Config) -> None:

@@ -143,24 +143,22 @@ def _measuring_problems(config: Config) -> Iterable[str]:
         if config.watch.fid_every_steps is not None:
             yield "watch.fid_every_steps measures images; set it to null for points"
         return
-    num_samples, subset = config.evaluate.num_samples, config.evaluate.kernel_distance.subset_size
-    for key, wanted in (
-        ("neighbours.num_samples", config.evaluate.neighbours.num_samples),
-        ("kernel_distance.subset_size", subset),
-    ):
-        if wanted > num_samples:
-            yield f"evaluate.{key} is {wanted}, more than evaluate.num_samples ({num_samples})"
+    num_samples, wanted = config.evaluate.num_samples, config.evaluate.neighbours.num_samples
+    if wanted > num_samples:
+        yield f"evaluate.neighbours.num_samples is {wanted}, more than evaluate.num_samples ({num_samples})"
     counts = {"evaluate.num_samples": num_samples}
     for name, couplings in config.couplings.items():
         measured = min(couplings.num_kept_pairs, num_samples)
         counts[f"couplings.{name}, of which evaluate measures {measured} pairs,"] = measured
     if config.watch.fid_every_steps is not None:
         counts["watch.fid_num_samples"] = config.watch.fid_num_samples
-    num_features, k = config.features.num_features, config.evaluate.neighbours.k
+    k = config.evaluate.neighbours.k
     for key, count in counts.items():
+        watched = key == "watch.fid_num_samples"  # never by the judge
+        num_features = config.features.num_first_features if watched else config.features.num_features
         if num_features is not None and count < num_features:
             yield f"{key} must be at least the number of features ({num_features}), found {count}"
-        if count <= k and key != "watch.fid_num_samples":
+        if count <= k and not watched:
             yield f"{key} must be more than evaluate.neighbours.k ({k}), found {count}"
 
 

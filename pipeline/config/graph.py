@@ -16,7 +16,7 @@ from pipeline.config.feasibility import feasibility_problems
 from pipeline.config.flow import LossConfig
 from pipeline.config.noise import STANDARD_NOISE
 from pipeline.config.section import ModelName, Section
-from pipeline.config.solver import STUDENT_SOLVERS, TEACHER_SOLVERS
+from pipeline.config.solver import STUDENT_SOLVERS, TEACHER_SOLVERS, SolverConfig
 from pipeline.config.students import StudentConfig
 from pipeline.config.teacher import TeacherConfig
 from pipeline.config.training import FlowConfig, TrainingConfig
@@ -70,6 +70,21 @@ class Config(Section):
     def models(self) -> tuple[str, ...]:
         """Names of all models of the run."""
         return (TEACHER, *self.flows, *self.students)
+
+    def cells_of(self, model: str) -> tuple[tuple[SolverConfig, int], ...]:
+        """Solver and number of samples of every cell that ``model`` is measured at.
+
+        Of the headline's student the steps that the headline compares have more samples, and so have the ODEs of a
+        model that couplings were made by, which are measured whether they are among the configured solvers or not.
+        """
+        evaluate = self.evaluate
+        cells = dict.fromkeys(evaluate.solvers(teacher=self.solvers_of(model) == TEACHER_SOLVERS), evaluate.num_samples)
+        if model == self.headline:
+            steps = evaluate.headline.num_steps
+            many = [SolverConfig(name="euler", num_steps=count) for count in steps]
+        else:
+            many = [item.solver for item in self.couplings.values() if item.source == model]
+        return tuple((cells | dict.fromkeys(many, evaluate.headline.num_samples)).items())
 
     def solvers_of(self, model: str) -> tuple[str, ...]:
         """Names of the solvers that can sample ``model``: those of diffusion models, or those of flows."""

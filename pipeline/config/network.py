@@ -7,14 +7,15 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from pipeline.config.section import NonNegativeInt, PositiveFloat, PositiveInt, Section
+from pipeline.config.section import PositiveFloat, PositiveInt, Section
+
+LayerCount = Annotated[int, Field(gt=0, le=100)]
+"""Layers are built one by one, so that a number without a bound could take hours and all memory."""
+OctaveCount = Annotated[int, Field(ge=0, le=64)]
+"""Float32 resolves no frequency far above 2^24 of the lowest."""
 
 MOST_LEVELS = 16
 """Most resolutions of a UNet; each halves the side of images."""
-MOST_LAYERS = 100
-"""Most layers in a row; residual blocks of a resolution, or hidden layers."""
-MOST_OCTAVES = 64
-"""Most octaves of Fourier features; float32 holds their frequencies, and each beyond 24 is noise to it."""
 
 
 class UNetConfig(Section):
@@ -31,7 +32,7 @@ class UNetConfig(Section):
     """
 
     block_out_channels: Annotated[tuple[PositiveInt, ...], Field(min_length=1, max_length=MOST_LEVELS)]
-    layers_per_block: Annotated[PositiveInt, Field(le=MOST_LAYERS)]
+    layers_per_block: LayerCount
     attention: tuple[bool, ...]
     norm_num_groups: PositiveInt
     attention_head_dim: PositiveInt
@@ -76,6 +77,6 @@ class MLPConfig(Section):
     """
 
     width: PositiveInt
-    num_layers: Annotated[PositiveInt, Field(le=MOST_LAYERS)]
-    fourier_octaves: Annotated[NonNegativeInt, Field(le=MOST_OCTAVES)]
+    num_layers: LayerCount
+    fourier_octaves: OctaveCount
     longest_wavelength: PositiveFloat

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import shutil
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -31,9 +32,11 @@ from pipeline.couplings.unfinished import PREFIX, FinishedShard, UnfinishedStore
 from pipeline.data.pixels import from_stored, to_stored
 from pipeline.data.sample_set import SampleSet
 from pipeline.flow.noise import noise_check, stream_key
+from pipeline.models.counted import NetworkCalls
 from pipeline.models.sampler import Sampler
 from pipeline.system.atomic import atomic_folder, write_json
 from pipeline.system.code import NO_CODE
+from pipeline.system.compute import Compute
 from pipeline.system.errors import StraightflowError, one_line
 from pipeline.system.file_errors import advice
 from pipeline.system.fingerprint import fingerprint_json
@@ -118,10 +121,12 @@ def generate_couplings(
     images: SampleSet | None = None,
     *,
     code: Mapping[str, str] = NO_CODE,
+    cost: Path | None = None,
 ) -> None:
     """Draws ``config.num_pairs`` pairs from ``sampler`` into a store at ``destination``.
 
-    An interrupted call continues after its finished shards; the processes of a launch divide the shards.
+    An interrupted call continues after its finished shards; the processes of a launch divide the shards. What all of
+    them computed is written to ``cost``, as JSON: not into the store, whose hashes must not depend on time.
 
     Raises:
         StraightflowError: If the sampler returns non-finite images, or a shard cannot be written; names the shard.
@@ -133,7 +138,7 @@ def generate_couplings(
     make_shards(run, Worker(accelerator.process_index, accelerator.num_processes))
     accelerator.wait_for_everyone()
     if sampler.runtime.is_main:
-        publish(run, destination)
+        publish(run, destination, cost)
     accelerator.wait_for_everyone()
 
 
@@ -149,8 +154,8 @@ def make_shards(run: CouplingRun, worker: Worker) -> None:
                 _make_shard(run, shard, progress)
 
 
-def publish(run: CouplingRun, destination: Path) -> None:
-    """Writes the manifest and puts the finished store into place.
+def publish(run: CouplingRun, destination: Path, cost: Path | None = None) -> None:
+    """Writes the manifest and puts the finished store into place, and its :class:`Compute` into ``cost``.
 
     Raises:
         StraightflowError: If shards are still missing.
@@ -173,6 +178,8 @@ def publish(run: CouplingRun, destination: Path) -> None:
             pair_filter = write_pair_filter(staging, costs, run.config.drop_farthest_share)
             manifest = _manifest(run, finished).model_copy(update={"pair_filter": pair_filter})
             write_json(staging / MANIFEST, manifest.model_dump(mode="json"))
+        if cost is not None:
+            write_json(cost, asdict(_compute(run.sampler, finished)))
     except OSError as error:
         raise StraightflowError(
             expected=f"to publish the couplings at {destination}",
@@ -188,9 +195,12 @@ def _make_shard(run: CouplingRun, shard: int, progress: Progress) -> None:
     indices = run.indices(shard)
     stored: dict[str, torch.Tensor] = {}
     costs, squared_errors, evaluations, clipped = [], [], 0, 0
+    calls_before, seconds = run.sampler.calls.copy(), 0.0
     chunks = [indices[start : start + config.batch_size] for start in range(0, len(indices), config.batch_size)]
     for chunk, initial in zip(chunks, drawn_ahead(source, chunks), strict=True):
+        began = time.monotonic()
         pairs = source.solve(initial)
+        seconds += time.monotonic() - began
         _require_finite(pairs, config, shard, chunk)
         images = to_stored(pairs.x_1, config.dtype)
         x_0, x_1 = pairs.x_0, from_stored(images)
@@ -222,7 +232,15 @@ def _make_shard(run: CouplingRun, shard: int, progress: Progress) -> None:
         transport_costs=np.concatenate(costs),
         direction=source.direction,
         noise=noise,
+        samples_forward=(run.sampler.calls - calls_before).forward,
+        seconds=seconds,
     )
+
+
+def _compute(sampler: Sampler, finished: list[FinishedShard]) -> Compute:
+    """Of all shards, whenever and by whichever worker they were made."""
+    calls = NetworkCalls(forward=sum(shard.samples_forward for shard in finished))
+    return sampler.flops_per_sample.compute(calls, sum(shard.seconds for shard in finished))
 
 
 def _require_finite(pairs: Pairs, config: CouplingsConfig, shard: int, chunk: range) -> None:

@@ -16,6 +16,7 @@ from pipeline.evaluation.quality import Quality
 from pipeline.metrics.row import ADAPTIVE
 from pipeline.system.array_files import read_arrays
 from pipeline.system.atomic import write_json
+from pipeline.system.compute import Compute
 from pipeline.system.fingerprint import fingerprint_json
 from pipeline.system.typed_content import NO_OTHER_KEYS, read_typed, require_possible
 
@@ -35,6 +36,7 @@ class CellResult:
     """A measured cell; time, network calls and memory as in :class:`pipeline.metrics.image_row.ImageRow`.
 
     Attributes:
+        compute: Of its sampling, over all processes.
         qualities: Metrics by each reference, in order; of chunks, and of all samples at once where these are several.
     """
 
@@ -45,6 +47,7 @@ class CellResult:
     nfe_std: NonNegativeFloat
     seconds_per_1000: NonNegativeFloat
     peak_memory_mib: NonNegativeFloat | None
+    compute: Compute
 
 
 class CellCache:

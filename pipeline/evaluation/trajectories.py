@@ -26,8 +26,9 @@ def measure_model_trajectories(sampler: Sampler, config: EvaluateConfig) -> Traj
     noise, labels = sampler.draw(stream_key("evaluation", config.seed), range(settings.num_samples))
     start, end = sampler.time_range()
     times = tuple(float(time) for time in np.linspace(start, end, settings.num_steps + 1))
+    first_states = sampler.trajectory_start(noise.to(sampler.runtime.device))
     with sampler.runtime.autocast():
-        measures = measure_trajectories(sampler.velocity_field(labels), noise.to(sampler.runtime.device), times)
+        measures = measure_trajectories(sampler.velocity_field(labels), first_states, times)
     record = TrajectoryRecord(
         **asdict(measures), num_samples=settings.num_samples, num_steps=settings.num_steps, seed=config.seed
     )

@@ -14,6 +14,9 @@ from pipeline.metrics.uncertainty import NUM_PARTS, Estimate, independent_ratio,
 COMPARED = ("features", "reference", "measured_by", "num_samples")
 """Columns that must be equal where two FIDs are compared."""
 
+TRAINED_HERE = ("classifier", "rotation")
+"""What names of features begin with whose network was trained in the run."""
+
 SplitName = Annotated[str, one_of(("train", "heldout"))]
 HashStart = Annotated[str, Field(pattern=r"^[0-9a-f]+$")]
 FeaturesName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
@@ -38,15 +41,17 @@ class ImageRow(Row):
         fid_infinity_low: Lower end of its 95 % interval.
         fid_infinity_high: Upper end.
         fid_heldout: FID against the held-out split.
-        fid_heldout_floor: FID of the training split against the held-out split: what perfect images would score.
-        kid: Kernel distance (Bińkowski et al. 2018) on features in units of the reference's standard deviations.
-        kid_std: Its standard error.
+        fid_heldout_floor: FID of the training split against the held-out split, at the training split's own size.
+        kid: Kernel distance (Bińkowski et al. 2018) of features divided by the reference's standard deviations, 0 in
+            expectation for equal distributions; below 0 where images are closer to the reference's own images than
+            other images of its distribution would be.
+        kid_std: Its standard error, the reference held fixed.
         kid_samples: Generated images that it is of.
         precision: In [0, 1] (Kynkäänniemi et al. 2019).
         recall: In [0, 1].
         density: ≥ 0 (Naeem et al. 2020).
         coverage: In [0, 1] (Naeem et al. 2020).
-        neighbour_samples: Images on either side that the four before are of.
+        neighbour_samples: Generated images, and as many of the reference, that these four are of.
         nearest_train_ratio: Median pixel distance to the nearest training image, divided by that of held-out images;
             well below 1 if training images are memorised; None if held-out images are copies of training images.
         seconds_per_1000: Seconds of sampling per 1,000 images, added up over processes; None for couplings.

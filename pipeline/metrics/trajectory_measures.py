@@ -14,8 +14,9 @@ class TrajectoryMeasures:
 
     Attributes:
         straightness: S of Liu et al. 2022 (sec. 2.2): ∫ E‖(x_1 - x_0) - v(x_t, t)‖² dt.
-        straightness_normalised: S divided by E‖mean velocity‖²; comparable between models.
-        turning_radians: Total curvature ∫ κ ds of a trajectory: the angles between consecutive velocities, summed.
+        straightness_normalised: S divided by E‖mean velocity‖²; comparable between models. 0 where nothing moves.
+        turning_radians: Total curvature ∫ κ ds of a trajectory: the angles between consecutive velocities, summed from
+            start to end and extrapolated to infinitely many steps.
         transport_cost_per_dim: Mean of (x_1 - x_0)² over samples and dimensions.
         inversion_rmse: Root mean square difference of x_0 and the noise solved back from x_1 on the same grid.
         one_step_rmse: Root mean square difference of the images of one Euler step and of the whole grid, same noise.

@@ -13,7 +13,7 @@ from diffusers import ModelMixin
 from pipeline.diffusion.noise_schedule import NoiseSchedule, read_noise_schedule
 from pipeline.models.diffusers_layout import locate, read_json, read_scheduler_config
 from pipeline.models.networks import KINDS, class_count, load_network, network_class, require_known_settings
-from pipeline.models.student import FLOW_SCHEDULER, require_flow_scheduler
+from pipeline.models.student import is_flow_scheduler, require_flow_scheduler
 from pipeline.system.errors import StraightflowError, one_line
 
 
@@ -99,7 +99,7 @@ def read_model(folder: Path) -> AcceptedTeacher | AcceptedFlow:
     """
     location = locate(folder, "unet", "config.json")  # of a folder of something else this is what to say
     scheduler = read_scheduler_config(folder)
-    if scheduler.get("_class_name") != FLOW_SCHEDULER:
+    if not is_flow_scheduler(scheduler):
         return read_teacher(folder)
     return accept_flow(read_json(location / "config.json"), scheduler, str(location))
 
@@ -206,7 +206,7 @@ def _require_time_embedding(config: Mapping[str, Any], allowed: Sequence[str], o
 
 def _image_shape(config: Mapping[str, Any], origin: str) -> tuple[int, int, int]:
     channels, out_channels = config.get("in_channels", 3), config.get("out_channels", 3)
-    if not _is_count(channels) or out_channels not in (channels, 2 * channels):
+    if not _is_count(channels) or not _is_count(out_channels) or out_channels not in (channels, 2 * channels):
         raise StraightflowError(
             expected=f"as many output channels as input channels ({channels!r}) in {origin}, or twice as many if it "
             "also predicts the variance",
@@ -215,7 +215,7 @@ def _image_shape(config: Mapping[str, Any], origin: str) -> tuple[int, int, int]
         )
     size = config.get("sample_size")
     height, width = size if isinstance(size, list | tuple) and len(size) == 2 else (size, size)
-    if not _is_count(height) or height != width:
+    if not _is_count(height) or not _is_count(width) or height != width:
         raise StraightflowError(
             expected=f"the side of square images as sample_size in {origin}",
             found=str(size),

@@ -15,8 +15,9 @@ from pipeline.config.network import MLPConfig, UNetConfig
 from pipeline.config.noise import NoiseConfig
 from pipeline.models.architecture import fresh_network
 from pipeline.models.diffusers_layout import locate, read_json
+from pipeline.models.network_settings import require_settings_in_range
 from pipeline.models.size import WEIGHTS_BYTES, require_network_fits
-from pipeline.models.weights_files import require_whole_weights
+from pipeline.models.weights_files import has_safetensors, require_whole_weights
 from pipeline.system.errors import StraightflowError, nearest, one_line
 from pipeline.system.file_hashes import require_unchanged
 from pipeline.system.random_state import seeded
@@ -60,7 +61,12 @@ def load_network(folder: Path) -> ModelMixin:
     require_whole_weights(location)
     try:
         network: ModelMixin
-        network, loaded = network_class(kind).from_pretrained(location, local_files_only=True, output_loading_info=True)
+        network, loaded = network_class(kind).from_pretrained(
+            location,
+            local_files_only=True,
+            output_loading_info=True,
+            use_safetensors=has_safetensors(location),  # left open, diffusers says on the way that it finds none
+        )
     except Exception as error:  # files of any content reach libraries that do not check them
         raise StraightflowError(
             expected=f"a readable {kind} in {location}",
@@ -74,10 +80,11 @@ def load_network(folder: Path) -> ModelMixin:
 
 
 def require_known_settings(config: Mapping[str, Any], kind: str, origin: str) -> None:
-    """Refuses settings that diffusers would leave out with a warning, making another network.
+    """Refuses settings that diffusers would leave out with a warning, or take for others, making another network.
 
     Raises:
-        StraightflowError: If ``config``, the content of a config.json, has a setting that ``kind`` has not.
+        StraightflowError: If ``config``, the content of a config.json, has a setting that ``kind`` has not, or one of
+            a value that :func:`pipeline.models.network_settings.require_settings_in_range` refuses.
     """
     known = tuple(inspect.signature(network_class(kind).__init__).parameters)[1:]
     for name, value in config.items():
@@ -87,6 +94,7 @@ def require_known_settings(config: Mapping[str, Any], kind: str, origin: str) ->
                 found=f"{name}: {str(value)[:80]}{nearest(name, known)}",
                 mend="correct config.json, or name another checkpoint",
             )
+    require_settings_in_range(config, kind, origin)
 
 
 def require_own_weights(

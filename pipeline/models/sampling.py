@@ -68,7 +68,7 @@ def sample_trajectories(
     first, last = sampler.time_range()
     times = [first + (last - first) * t for t in time_grid(solver)]
     noise, labels = sampler.draw(stream_key("evaluation", seed), range(num_images))
-    x, step = noise.to(sampler.runtime.device), FIXED_STEP_SOLVERS[solver.name]
+    x, step = sampler.trajectory_start(noise.to(sampler.runtime.device)), FIXED_STEP_SOLVERS[solver.name]
     states = [(times[0], _pixels(x))]
     with sampler.runtime.autocast():
         field = sampler.velocity_field(labels)

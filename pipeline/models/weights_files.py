@@ -6,6 +6,8 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
+
 from pipeline.models.diffusers_layout import read_json
 from pipeline.system.errors import StraightflowError, one_line
 from pipeline.system.safetensors_header import TensorEntry, read_header
@@ -39,6 +41,11 @@ def require_whole_weights(folder: Path) -> None:
 def has_weights(folder: Path) -> bool:
     """Whether weights lie in a folder or one below it, whole or not; a copy of the hub may be of its settings alone."""
     return any(path.name in (*WEIGHTS, SHARDED_WEIGHTS) for path in folder.rglob("diffusion_pytorch_model*"))
+
+
+def has_safetensors(folder: Path) -> bool:
+    """Whether the weights are read from safetensors, which go before archives of torch's."""
+    return any((folder / name).is_file() for name in (WEIGHTS[0], SHARDED_WEIGHTS))
 
 
 def tensors_in(path: Path) -> dict[str, TensorEntry]:
@@ -124,6 +131,25 @@ def _require_whole_archive(path: Path) -> None:
         raise _broken(path, "no bytes")
     if cut_off:
         raise _broken(path, "a truncated archive")
+    for name, values in _archived(path, in_place=start == b"PK").items():
+        if not isinstance(values, torch.Tensor) or not values.is_floating_point() or values.layout != torch.strided:
+            kind = f"{values.layout} {values.dtype}" if isinstance(values, torch.Tensor) else type(values).__name__
+            raise StraightflowError(
+                expected=f"tensors of real numbers by their names in {path}",
+                found=f"{kind} in {name!s:.80}",
+                mend="save the network's state_dict alone, without quantisation, or name another checkpoint",
+            )
+
+
+def _archived(path: Path, *, in_place: bool) -> dict[object, object]:
+    """What an archive of torch's holds by name, with the values left in the file if they can be; no code of it runs."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=in_place)
+    except Exception as error:  # files of any content reach torch
+        raise _broken(path, one_line(error)) from error
+    if not isinstance(content, dict):
+        raise _broken(path, f"{type(content).__name__} instead of tensors by name")
+    return content
 
 
 def _is_plain_name(name: object) -> bool:

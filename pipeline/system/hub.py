@@ -109,6 +109,22 @@ def read_tensors(name: str, revision: str, file: str) -> dict[str, TensorEntry]:
         raise _broken_download(name, error) from error
 
 
+def download_file(name: str, file: str, revision: str) -> Path:
+    """A file of a model at a commit of the hub, from there or from an earlier download.
+
+    Raises:
+        StraightflowError: If neither has it, or the download breaks.
+    """
+    try:
+        return Path(hf_hub_download(name, file, revision=revision, local_files_only=True))
+    except (LocalEntryNotFoundError, ValueError):  # the second for what is no id
+        hub_revision("model", name)  # asks once, where a download asks again and again
+    try:
+        return Path(hf_hub_download(name, file, revision=revision, etag_timeout=TIMEOUT_SECONDS))
+    except Exception as error:  # as above
+        raise _broken_download(name, error) from error
+
+
 def _broken_download(name: str, error: Exception) -> StraightflowError:
     return StraightflowError(
         expected=f"the model {name!r} from the hub",

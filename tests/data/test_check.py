@@ -270,5 +270,8 @@ def test_the_stage_says_what_it_found_and_that_features_need_classes(tmp_path: P
             assert written["content"] == "36 images to train on, 4 held out, 2 classes (a, b)"
             assert f"images: classes ({written['content']})" in capsys.readouterr().out
         else:
-            with pytest.raises(StraightflowError, match=r"features\.name: classifier"):
-                check_stage(load_config(tmp_path / "params.yaml"), [])
+            check_stage(load_config(tmp_path / "params.yaml"), [])  # `auto` takes features that need no labels
+            for key in ("features.name", "features.judge.name"):
+                (tmp_path / "params.yaml").write_text(yaml.safe_dump(composed(*source, f"{key}=classifier")))
+                with pytest.raises(StraightflowError, match=f"as {key}: classifier needs"):
+                    check_stage(load_config(tmp_path / "params.yaml"), [])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -31,6 +32,7 @@ SHAPE = (1, 8, 8)
 UNET = "unet/config.json"
 SCHEDULER = "scheduler/scheduler_config.json"
 WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
+ARCHIVE = "unet/diffusion_pytorch_model.bin"
 INDEX = f"{WEIGHTS}.index.json"
 
 
@@ -78,6 +80,23 @@ def shard_beside_the_whole(folder: Path) -> None:
     (folder / WEIGHTS).write_bytes(whole)
 
 
+def archive(
+    change: Callable[[dict[str, torch.Tensor]], object] = dict, *, old_format: bool = False
+) -> Callable[[Path], None]:
+    """The weights in torch's own format, changed."""
+
+    def convert(folder: Path) -> None:
+        content = change(load_file(folder / WEIGHTS))
+        (folder / WEIGHTS).unlink()
+        torch.save(content, folder / ARCHIVE, _use_new_zipfile_serialization=not old_format)
+
+    return convert
+
+
+def each(change: Callable[[torch.Tensor], object]) -> Callable[[dict[str, torch.Tensor]], object]:
+    return lambda weights: {name: change(values) for name, values in weights.items()}
+
+
 def with_nan(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     weights["conv_in.weight"][0, 0, 0, 0] = math.nan
     return weights
@@ -99,6 +118,24 @@ REFUSED: dict[str, tuple[Callable[[Path], None], str]] = {
         "ZeroDivisionError",
     ),
     "channels as text": (edit(UNET, block_out_channels=["8", "16"]), "block_out_channels"),
+    "output channels as a fraction": (edit(UNET, out_channels=1.0), "output channels"),
+    "true output channels": (edit(UNET, out_channels=True), "output channels"),
+    "a side as a fraction": (edit(UNET, sample_size=[8, 8.0]), "sample_size"),
+    "truth as text": (edit(UNET, add_attention="no"), "add_attention: Input should be a valid boolean"),
+    "truth as a number": (edit(UNET, flip_sin_to_cos=1), "flip_sin_to_cos: Input should be a valid boolean"),
+    "a scale of nothing": (edit(UNET, mid_block_scale_factor=0), "mid_block_scale_factor"),
+    "a scale that is no number": (edit(UNET, norm_eps=math.nan), "norm_eps: Input should be a finite number"),
+    "a shift that divides by zero": (edit(UNET, freq_shift=4), "freq_shift"),  # half of the 8 channels
+    "a middle of another kind": (edit(UNET, mid_block_type="UNetMidBlock2DCrossAttn"), "mid_block_type"),
+    "a sampler of another kind": (edit(UNET, downsample_type="pool"), "downsample_type"),
+    "drops everything": (edit(UNET, dropout=1.0), "dropout"),
+    "layers without end": (edit(UNET, layers_per_block=10**9), "layers_per_block"),
+    "true layers": (edit(UNET, layers_per_block=True), "layers_per_block"),
+    "heads as text": (edit(UNET, attention_head_dim="8"), "attention_head_dim"),
+    "a setting twice": (
+        lambda folder: (folder / UNET).write_text((folder / UNET).read_text().replace("{", '{"norm_eps": 1,', 1)),
+        "the key 'norm_eps' twice",
+    ),
     "no channels": (edit(UNET, in_channels=None), "output channels"),
     "deep json": (lambda folder: (folder / UNET).write_text("[" * 100_000), "JSON in"),
     "exp betas": (edit(SCHEDULER, beta_schedule="exp"), "found: 'exp'"),
@@ -106,6 +143,8 @@ REFUSED: dict[str, tuple[Callable[[Path], None], str]] = {
     "betas left to a class's defaults": (edit(SCHEDULER, "beta_end"), "a number for beta_end"),
     "levels left to a class's defaults": (edit(SCHEDULER, "num_train_timesteps"), "num_train_timesteps from 3"),
     "betas as text": (edit(SCHEDULER, beta_start="0.0001"), "a number for beta_start"),
+    "betas beyond floats": (edit(SCHEDULER, beta_end=10**400), "a number for beta_end"),
+    "trained betas beyond floats": (edit(SCHEDULER, trained_betas=[10**400] * 1000), "a list of numbers"),
     "no noise at first": (edit(SCHEDULER, beta_start=0.0), "0 < beta_start"),
     "betas above one": (edit(SCHEDULER, beta_end=1.5), "beta_end < 1"),
     "noise too small to count": (edit(SCHEDULER, beta_start=1e-12, beta_end=1e-12), "noise rises"),
@@ -161,6 +200,14 @@ REFUSED: dict[str, tuple[Callable[[Path], None], str]] = {
     ),
     "index of nothing": (lambda folder: shard(folder, lambda _: []), "weight_map"),
     "weights twice": (shard_beside_the_whole, "older or newer"),
+    "archive of whole numbers": (archive(each(torch.Tensor.int)), r"torch\.int32 in"),
+    "old archive of whole numbers": (archive(each(torch.Tensor.int), old_format=True), r"torch\.int32 in"),
+    "archive of complex numbers": (archive(each(lambda values: values + 0j)), r"torch\.complex64 in"),
+    "archive of few numbers": (archive(each(torch.Tensor.to_sparse)), "sparse_coo"),
+    "archive of no tensors": (archive(each(torch.Tensor.tolist)), "found: list in"),
+    "archive in an archive": (archive(lambda weights: {"state_dict": weights}), "found: dict in state_dict"),
+    "archive without names": (archive(lambda weights: list(weights.values())), "list instead of tensors by name"),
+    "archive of code": (archive(lambda _: torch.nn.Linear), "whole weights in"),
     "weights that are a folder": (
         lambda folder: ((folder / WEIGHTS).unlink(), (folder / WEIGHTS).mkdir()), "found: neither"
     ),
@@ -196,6 +243,19 @@ def test_shards_of_one_saving_are_a_teacher(tmp_path: Path) -> None:
     assert all(torch.equal(adopted[name], whole[name]) for name in whole)
 
 
+@pytest.mark.parametrize("old_format", [False, True])
+def test_an_archive_of_tensors_is_a_teacher(tmp_path: Path, old_format: bool, caplog, monkeypatch) -> None:
+    monkeypatch.setattr(logging.getLogger("diffusers"), "propagate", True)
+    folder = saved(tmp_path / "theirs")
+    weights = load_file(folder / WEIGHTS)
+    archive(each(torch.Tensor.half), old_format=old_format)(folder)
+    check(folder)
+    adopt_pretrained(str(folder), SHAPE, tmp_path / "teacher")
+    adopted = load_file(tmp_path / "teacher" / WEIGHTS)
+    assert all(torch.equal(adopted[name], weights[name].half().float()) for name in weights)
+    assert not caplog.records
+
+
 @pytest.mark.parametrize("scheduler_class", [EulerDiscreteScheduler, HeunDiscreteScheduler])
 def test_the_betas_are_those_of_the_file_whatever_samples_them(scheduler_class) -> None:
     betas = np.linspace(0.001, 0.01, 500)  # as written down, with no default of any class
@@ -204,7 +264,14 @@ def test_the_betas_are_those_of_the_file_whatever_samples_them(scheduler_class) 
     assert np.allclose(alpha, np.sqrt(np.cumprod(1 - betas)), rtol=1e-5)
 
 
-@pytest.mark.parametrize("changes", [{"sigma_min": 0}, {"sigma_min": 60}, {"sigma_max": "50"}, {"sigma_max": None}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"sigma_min": 0}, {"sigma_min": 60}, {"sigma_max": "50"}, {"sigma_max": None},
+        # Twice 1e308 is infinite, float32 has no 1e-300, and scales within a factor of two leave most of the image.
+        {"sigma_max": 1e308}, {"sigma_max": 10**400}, {"sigma_min": 1e-300}, {"sigma_min": 49.999},
+    ],
+)  # fmt: skip
 def test_scales_of_noise_that_do_not_rise_are_refused(changes: dict[str, object]) -> None:
     config = json.loads(ScoreSdeVeScheduler(sigma_max=50.0).to_json_string())
     assert read_noise_schedule(config).initial_scale == pytest.approx(100.0)

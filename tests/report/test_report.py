@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from helpers.composition import composed
 from helpers.imports import modules_imported
-from helpers.small_image_results import MODELS, write_run
+from helpers.small_image_results import run_config, write_run
 from helpers.small_point_results import point_model, point_row
 from PIL import Image
 from safetensors.numpy import save_file
@@ -29,10 +29,7 @@ from pipeline.toys.distributions import TOYS
 
 def run_on_images(root: Path) -> Config:
     write_run(root)
-    params = composed("preset=smoke")
-    params["evaluate"]["models"] = list(MODELS)
-    del params["couplings"]["round2"], params["students"]["round2"]
-    return Config.model_validate(params)
+    return run_config()
 
 
 def run_on_points(root: Path) -> Config:

@@ -19,7 +19,7 @@ with atomic_file(Path(sys.argv[1])) as temporary:
 """
 WRITTEN = (
     "inputs/data.json",
-    "inputs/code/train.json",
+    "inputs/code/student.json",
     "metrics/summary.json",
     "metrics/training/round1.csv",
     "couplings/round1/gate.json",

@@ -17,6 +17,7 @@ KEYS = {
     "data.location": "data={source: folder, location: %s}",
     "teacher.pretrained": "teacher.pretrained=%s",
     "features.inception.weights": "features.inception.weights=%s",
+    "features.dinov2.weights": "features.dinov2.weights=%s",
 }
 
 

@@ -57,6 +57,14 @@ def test_a_package_that_is_not_installed_is_named(override: str, message: str) -
         require_surroundings(config(override))
 
 
+@pytest.mark.usefixtures("without_packages")
+@pytest.mark.parametrize("key", ["features.name", "features.judge.name"])
+def test_dinov2_without_its_package_is_said(key: str) -> None:
+    enough = ("evaluate.num_samples=1024", *(f"couplings.round{n}.num_pairs=1024" for n in (1, 2)))
+    with pytest.raises(StraightflowError, match=r"the package transformers, for dinov2(.|\n)*\[dinov2\]"):
+        require_surroundings(config(f"{key}=dinov2", *enough))
+
+
 def test_inception_out_of_reach_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     waited: list[float] = []
 

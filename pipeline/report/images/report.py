@@ -7,11 +7,13 @@ from pathlib import Path
 from pipeline.config.graph import Config, headline_of
 from pipeline.config.methods import OneStepConfig
 from pipeline.report.contents import ReportContents
+from pipeline.report.images.ledger import draw_quality_by_compute
 from pipeline.report.images.page import render_page
 from pipeline.report.images.pictures import draw_pictures
 from pipeline.report.images.results import load_results
 from pipeline.report.images.samples import load_samples, require_samples_of
 from pipeline.report.images.summary import summary
+from pipeline.report.ledger import load_ledger
 from pipeline.report.provenance import collect_provenance, parameters
 
 
@@ -25,11 +27,12 @@ def compose_report(root: Path, config: Config) -> ReportContents:
     results = load_results(root, models, tuple(config.couplings), tuple(config.students))
     cells, headline = load_samples(root, models), headline_of(config)
     require_samples_of(results, cells, root)
-    pictures = draw_pictures(results, cells)
+    ledger = load_ledger(root, config)
+    pictures = draw_pictures(results, cells) | {"quality_by_compute": draw_quality_by_compute(results.rows, ledger)}
     page = render_page(
-        results, cells, headline, _of_one_step(config), pictures, collect_provenance(root), parameters(config)
+        results, cells, headline, _of_one_step(config), ledger, pictures, collect_provenance(root), parameters(config)
     )
-    return ReportContents(results.rows, summary(results, headline), pictures, page)
+    return ReportContents(results.rows, summary(results, headline) | ledger.summary(), pictures, page)
 
 
 def _of_one_step(config: Config) -> tuple[str, ...]:

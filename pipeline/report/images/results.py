@@ -15,10 +15,11 @@ from pipeline.config.graph import TEACHER
 from pipeline.config.section import ModelName, NonNegativeFloat, PositiveInt, UnitFloat, one_of
 from pipeline.couplings.check_record import CouplingsCheck
 from pipeline.data.info import Channels, DataInfo
-from pipeline.metrics.image_row import ImageRow
+from pipeline.metrics.image_row import TRAINED_HERE, FeaturesName, ImageRow
 from pipeline.metrics.trajectory_measures import TrajectoryRecord
 from pipeline.report.owners import require_couplings, require_model
 from pipeline.report.reading import load_csv, load_json, unreadable
+from pipeline.system.compute import Compute
 from pipeline.system.typed_content import NO_OTHER_KEYS
 
 
@@ -32,6 +33,7 @@ class ModelResult:
         trajectories: Measures of its trajectories.
         device: Where it was measured.
         precision: Autocast type of network calls.
+        compute: What measuring took; None in results of older versions. The report's ledger reads it.
     """
 
     __pydantic_config__ = NO_OTHER_KEYS
@@ -41,6 +43,7 @@ class ModelResult:
     trajectories: TrajectoryRecord
     device: Annotated[str, Field(min_length=1)]
     precision: Literal["fp32", "bf16"]
+    compute: Compute | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,12 +80,23 @@ class LossPoint:
 
 
 @dataclass(frozen=True)
-class ClassifierResult:
-    """Content of ``metrics/classifier.json``; the accuracy is None where no classifier was trained."""
+class TrainedFeatures:
+    """A network that was trained for its features: their name, and the share of held-out images it predicts rightly."""
 
     __pydantic_config__ = NO_OTHER_KEYS
 
-    accuracy_heldout: UnitFloat | None
+    features: FeaturesName
+    accuracy_heldout: UnitFloat
+
+
+@dataclass(frozen=True)
+class ClassifierResult:
+    """Content of ``metrics/classifier.json``; None where no network was trained for that role."""
+
+    __pydantic_config__ = NO_OTHER_KEYS
+
+    first: TrainedFeatures | None = None
+    judge: TrainedFeatures | None = None
 
 
 @dataclass(frozen=True)
@@ -94,7 +108,7 @@ class Results:
         couplings: Measured couplings, by name.
         losses: Learning curves by model, only of models that were trained in this run.
         data: The real images.
-        classifier: The network behind ``classifier`` features.
+        classifier: The networks that were trained for their features.
     """
 
     models: tuple[ModelResult, ...]
@@ -130,10 +144,17 @@ def load_results(root: Path, models: Sequence[str], couplings: Sequence[str], st
         data=load_json(root / "data/images/info.json", DataResult),
         classifier=load_json(root / "metrics/classifier.json", ClassifierResult),
     )
-    if results.classifier.accuracy_heldout is None and any(row.features == "classifier" for row in results.rows):
-        problem = ValueError("accuracy_heldout: None, where rows were measured with classifier features")
-        raise unreadable(root / "metrics/classifier.json", problem)
+    _require_networks_of(results, root / "metrics/classifier.json")
     return results
+
+
+def _require_networks_of(results: Results, path: Path) -> None:
+    """Checks that networks are recorded for the features, trained here, that rows were measured with."""
+    recorded = {item.features for item in (results.classifier.first, results.classifier.judge) if item is not None}
+    trained = {row.features for row in results.rows if row.features.partition("-")[0] in TRAINED_HERE}
+    unknown = sorted(trained - recorded)
+    if unknown:
+        raise unreadable(path, ValueError(f"features: no {unknown[0]}, which rows were measured with"))
 
 
 def _load_model(path: Path, name: str) -> ModelResult:

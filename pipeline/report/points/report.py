@@ -7,6 +7,7 @@ from pathlib import Path
 from pipeline.config.graph import Config, learns_mean_velocity
 from pipeline.config.noise import STANDARD_NOISE, NoiseConfig
 from pipeline.report.contents import ReportContents
+from pipeline.report.ledger import load_ledger
 from pipeline.report.points.page import render_page
 from pipeline.report.points.pictures import draw_pictures
 from pipeline.report.points.results import Results, load_results
@@ -27,7 +28,7 @@ def compose_report(root: Path, config: Config) -> ReportContents:
     flow = _first_flow(config, results)
     pictures = draw_pictures(results.rows, results.arrays, TOYS[source], _noise_of_flows(config, flow), flow)
     page = render_page(results, source, pictures, collect_provenance(root), parameters(config))
-    return ReportContents(results.rows, summary(results), pictures, page)
+    return ReportContents(results.rows, summary(results) | load_ledger(root, config).summary(), pictures, page)
 
 
 def _require_dim(results: Results, dim: int, root: Path) -> None:

@@ -18,6 +18,7 @@ from pipeline.metrics.trajectory_measures import TrajectoryRecord
 from pipeline.report.owners import require_couplings, require_model
 from pipeline.report.points.arrays import load_point_arrays
 from pipeline.report.reading import load_json
+from pipeline.system.compute import Compute
 from pipeline.system.typed_content import NO_OTHER_KEYS
 
 
@@ -32,6 +33,7 @@ class ModelResult:
         field_error: Error against the closed form; None if the model's target has none.
         device: Where it was measured.
         precision: Autocast type of network calls.
+        compute: What measuring took; None in results of older versions. The report's ledger reads it.
     """
 
     __pydantic_config__ = NO_OTHER_KEYS
@@ -42,6 +44,7 @@ class ModelResult:
     field_error: FieldMeasures | None
     device: Annotated[str, Field(min_length=1)]
     precision: Literal["fp32", "bf16"]
+    compute: Compute | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -43,7 +43,8 @@ def refused(root: Path, *, match: str) -> None:
 
 ROW_CHANGES: list[tuple[str, Any]] = [
     ("fid", -5.0), ("fid", NAN), ("fid", None), ("fid", "5"), ("fid", True),
-    ("fid_low", 6.0), ("fid_low", None), ("kid_std", -1.0), ("fid_deviations", [0.1]), ("measured_by", "x y"), ("is_judge", "perhaps"),
+    ("fid_low", 6.0), ("fid_low", None), ("kid_std", -1.0), ("fid_deviations", [0.1]), ("measured_by", "x y"),
+    ("is_judge", "perhaps"),
     ("fid_infinity", NAN),
     ("fid_heldout", -1.0), ("kid", NAN), ("kid", math.inf), ("precision", 2.0), ("precision", -0.1), ("recall", 1.01),
     ("density", -1.0), ("coverage", 2), ("nearest_train_ratio", -1.0), ("seconds_per_1000", -1.0),
@@ -106,10 +107,10 @@ def test_trajectories_that_cannot_be_are_named(field: str, value: object, tmp_pa
         (DATA, {"source": "two_moons"}, "source"),
         (DATA, {"dim": 2}, "dim"),
         (DATA, {"other": 1}, "other"),
-        (CLASSIFIER, {"accuracy_heldout": NAN}, "accuracy_heldout"),
-        (CLASSIFIER, {"accuracy_heldout": 1.5}, "accuracy_heldout"),
-        (CLASSIFIER, {"accuracy_heldout": -0.5}, "accuracy_heldout"),
-        (CLASSIFIER, {"accuracy_heldout": None}, "accuracy_heldout"),
+        (CLASSIFIER, {"first": {"features": "classifier", "accuracy_heldout": NAN}}, "accuracy_heldout"),
+        (CLASSIFIER, {"first": {"features": "classifier", "accuracy_heldout": 1.5}}, "accuracy_heldout"),
+        (CLASSIFIER, {"judge": {"features": "classifier", "accuracy_heldout": -0.5}}, "accuracy_heldout"),
+        (CLASSIFIER, {"first": None}, "features: no classifier"),
         (CLASSIFIER, {"other": 1}, "other"),
     ],
 )
@@ -250,7 +251,8 @@ def test_samples_have_the_size_of_the_data(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "found"),
     [
-        (",4.0,classifier", ",-4.0,classifier", "fid"),
+        ("5000,1,4.0,3.6,4.4", "5000,1,-4.0,3.6,4.4", "fid"),
+        ("5000,1,4.0,3.6,4.4", "5000,1,4.0,4.2,4.4", "fid_low"),
         ("round1,euler,4,4,", "round1,euler,4,3,", "nfe: 3"),
         ("round1,euler,4,4,", "round1,euler,4,,", "nfe: None"),
         ("round1,euler,4,4,", "round1,,4,4,", "solver"),

@@ -86,7 +86,7 @@ def test_errors_of_the_field_that_cannot_be_are_named(field: str, value: object,
 
 @pytest.mark.parametrize(
     ("change", "field"),
-    [({"num_pairs": 0}, "num_pairs"), ({"num_pairs": 299}, r"row\.num_samples: 300 of num_pairs: 299"),
+    [({"num_pairs": 0}, "num_pairs"), ({"num_pairs": 299}, r"rows\.num_samples: 300 of num_pairs: 299"),
      ({"transport_cost_per_dim": -1.0}, "transport_cost_per_dim"), ({"source": ""}, "source"), ({"x": 1}, "x"),
      ({"rows": [asdict(point_row("couplings@round2", "dopri5-0.001", None, None))]}, "couplings@round2"),
      ({"rows": [asdict(point_row("couplings@round1", "dopri5-0.001", None, 60))]}, "nfe: 60"),
