@@ -1,10 +1,10 @@
 """FID of students trained in different ways at equal budget: ``python -m benchmarks.choices RUN``.
 
-``RUN`` is the folder of a finished run of an image preset, with its params.yaml, teacher, first round's couplings,
-images and classifier. For each choice and seed, a student is trained on that round's couplings for the same number of
-steps, with the round's settings except for those of the choice; then its one- and four-step FID are measured. The base
-run keeps several weight averages, all of which are measured after one training. Noises are those of the stream
-``selection``, as presets follow what is measured here: no evaluation draws from it.
+``RUN`` is the folder of a finished run of an image preset, with its params.yaml, teacher, couplings, images and
+classifier. For each choice and seed, a student is trained by reflow on the couplings of one of the run's students for
+the same number of steps, with that student's settings except for those of the choice; then its one- and four-step FID
+are measured. The base run keeps several weight averages, all of which are measured after one training. Noises are those
+of the stream ``selection``, as presets follow what is measured here: no evaluation draws from it.
 
     python -m benchmarks.choices . --write docs/choices.md
     OMP_NUM_THREADS=1 python -m benchmarks.choices . --only base --only l2 &       # faster in all than one process
@@ -34,15 +34,15 @@ from pipeline.config.compute import ONE_PROCESS
 from pipeline.config.graph import TEACHER, Config
 from pipeline.config.loading import load_config
 from pipeline.config.solver import SolverConfig
-from pipeline.config.training import FlowTrainingConfig
+from pipeline.config.students import StudentConfig
 from pipeline.couplings.store import CouplingStore
 from pipeline.evaluation.few_step_fid import FewStepFid
-from pipeline.methods.reflow import build_reflow
+from pipeline.methods.build import build_method
 from pipeline.models.networks import build_network, load_network, num_classes, sample_shape, starting_network
 from pipeline.models.runtime import Runtime, open_runtime
 from pipeline.models.sampler import Sampler
 from pipeline.system.atomic import write_json
-from pipeline.system.errors import EXIT_RESUME, InterruptedRunError, StraightflowError
+from pipeline.system.errors import EXIT_RESUME, InterruptedRunError, StraightflowError, nearest
 from pipeline.system.fingerprint import fingerprint_file, fingerprint_folder, fingerprint_json
 from pipeline.system.progress import Progress
 from pipeline.training.dropout import set_dropout
@@ -53,9 +53,12 @@ from stages import paths
 
 HELDOUT_ITEMS = 1000
 SELECTION_SEED = 0
-BASE = {"loss": {"name": "pseudo_huber", "c": 0.03}, "timesteps": {"name": "u_shaped", "a": 4.0}}
+BASE = {
+    "loss": {"name": "pseudo_huber", "c": 0.03},
+    "method": {"name": "reflow", "timesteps": {"name": "u_shaped", "a": 4.0}},
+}
 EMA_SHARES = (0.0004, 0.005, 0.02, 0.05)
-"""Half-lives besides the round's, as shares of the images trained on; the first is about one step of digits."""
+"""Half-lives besides the student's own, as shares of the images trained on; the first is about one step of digits."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ CHOICES = {
     "base": Choice("base: warm start, pseudo-Huber (c = 0.03), u-shaped t (a = 4)", {}, keeps_averages=True),
     "cold": Choice("cold start: random weights", {}, warm_start=False),
     "l2": Choice("L2 loss", {"loss": {"name": "l2", "c": None}}),
-    "uniform_t": Choice("uniform t", {"timesteps": {"name": "uniform", "a": None}}),
+    "uniform_t": Choice("uniform t", {"method": {"name": "reflow", "timesteps": {"name": "uniform"}}}),
 }
 
 
@@ -89,7 +92,7 @@ class Setting:
 
     folder: Path
     config: Config
-    round_name: str
+    student: StudentConfig
     store: CouplingStore
     runtime: Runtime
     fid_of: FewStepFid
@@ -101,32 +104,36 @@ class Setting:
             return [self.fid_of(sampler, SolverConfig(name="euler", num_steps=n), progress) for n in NUM_STEPS]
 
 
-def open_setting(folder: Path, round_name: str, num_samples: int) -> Setting:
-    """Opens what a finished run left in ``folder``."""
+def open_setting(folder: Path, student: str, num_samples: int) -> Setting:
+    """Opens what a finished run left in ``folder``, with the settings and couplings of one of its students."""
     config = load_config(folder / "params.yaml")
+    if student not in config.students:
+        raise StraightflowError(
+            expected="a student of the run", found=f"{student!r}{nearest(student, config.students)}", mend="name one"
+        )
     runtime = open_runtime(config.compute, ONE_PROCESS)
-    store = CouplingStore(folder / paths.couplings(round_name))
+    store = CouplingStore(folder / paths.couplings(config.students[student].couplings))
     fid_of = open_selection_fid(
         config, runtime, folder, store.manifest.shape, num_samples=num_samples, seed=SELECTION_SEED
     )
-    return Setting(folder, config, round_name, store, runtime, fid_of)
+    return Setting(folder, config, config.students[student], store, runtime, fid_of)
 
 
 def training_settings(
     setting: Setting, choice: Choice, seed: int, num_steps: int, batch_size: int | None
-) -> FlowTrainingConfig:
-    """The round's settings with those of the choice."""
-    own = setting.config.rounds[setting.round_name].train.model_dump()
+) -> StudentConfig:
+    """The student's own settings with those of the choice."""
+    own = setting.student.model_dump()
     changes = {"num_steps": num_steps, "heldout_items": min(HELDOUT_ITEMS, len(setting.store) // 10), "seed": seed}
     changes["batch_size"] = batch_size or own["batch_size"]
     halflives = {max(1, round(share * num_steps * changes["batch_size"])) for share in EMA_SHARES}
     others = sorted(halflives - {own["ema_halflife_images"]}) if choice.keeps_averages else ()
-    return FlowTrainingConfig.model_validate(
+    return StudentConfig.model_validate(
         own | BASE | changes | {"ema_other_halflives_images": tuple(others)} | choice.changes
     )
 
 
-def result_file(setting: Setting, name: str, settings: FlowTrainingConfig, cache: Path) -> Path:
+def result_file(setting: Setting, name: str, settings: StudentConfig, cache: Path) -> Path:
     """Cache file of a student's result, named by everything that it depends on except the library's code."""
     teacher, manifest = setting.folder / paths.model(TEACHER), setting.store.folder / "manifest.json"
     inputs = [
@@ -138,7 +145,7 @@ def result_file(setting: Setting, name: str, settings: FlowTrainingConfig, cache
     return cache / f"{name}-{settings.seed}-{fingerprint_json(inputs)[:16]}.json"
 
 
-def measure(setting: Setting, name: str, settings: FlowTrainingConfig, run: Path) -> Student:
+def measure(setting: Setting, name: str, settings: StudentConfig, run: Path) -> Student:
     """Trains a student, with checkpoints in ``run``, and measures each of its weight averages, the model's first."""
     label = f"{name}, seed {settings.seed}"
     network = starting_network(load_network(setting.folder / paths.model(TEACHER)))
@@ -149,7 +156,7 @@ def measure(setting: Setting, name: str, settings: FlowTrainingConfig, run: Path
     result = train(
         network,
         Subset(setting.store, trained_on),
-        build_reflow(settings, settings.loss, setting.runtime.device),
+        build_method(settings.method, settings.loss, setting.runtime.device),
         settings,
         setting.runtime,
         run,
@@ -185,13 +192,13 @@ def compare(setting: Setting, options: argparse.Namespace, cache: Path) -> None:
     print("\n".join(page(found, setting, students[0][1])))
 
 
-def page(found: Sequence[Student], setting: Setting, settings: FlowTrainingConfig) -> list[str]:
+def page(found: Sequence[Student], setting: Setting, settings: StudentConfig) -> list[str]:
     """Lines of the page: how it was measured and both tables; ``settings`` are those of any student."""
     fid_of = setting.fid_of
     limit = settings.ema_rampup_ratio * settings.num_steps * settings.batch_size
     lines = [
         f"Every student: {settings.num_steps:,} steps at batch size {settings.batch_size} on the couplings of "
-        f"{setting.round_name} ({len(setting.store):,} pairs, {settings.heldout_items:,} of them held out), "
+        f"{setting.student.couplings} ({len(setting.store):,} pairs, {settings.heldout_items:,} of them held out), "
         f"{setting.runtime.precision}. FID: {fid_of.reference.extractor.name} features, "
         f"{fid_of.num_samples:,} Euler samples "
         f"from the noise of selection seed {SELECTION_SEED}, {fid_of.reference.split} split as reference. Mean over "
@@ -215,17 +222,17 @@ def main() -> None:
     """Reads the command line; trains and measures what is missing."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="folder of a finished run")
-    parser.add_argument("--round", default="round1", help="whose couplings and settings (default: round1)")
+    parser.add_argument("--student", default="round1", help="whose couplings and settings (default: round1)")
     parser.add_argument("--only", choices=CHOICES, action="append", help="train only this one; may be repeated")
     parser.add_argument("--num-steps", type=int, default=2500, help="steps of every student (default: 2500)")
-    parser.add_argument("--batch-size", type=int, help="default: the round's")
+    parser.add_argument("--batch-size", type=int, help="default: the student's")
     parser.add_argument("--num-samples", type=int, default=5000, help="images per FID (default: 5000)")
     parser.add_argument("--seeds", type=int, default=3, help="training seeds, from 0 on (default: 3)")
     parser.add_argument("--cache", type=Path, help="folder of results (default: RUN/runs/choices)")
     parser.add_argument("--write", type=Path, help="page to write, again after every student")
     options = parser.parse_args()
     try:
-        setting = open_setting(options.run, options.round, options.num_samples)
+        setting = open_setting(options.run, options.student, options.num_samples)
         compare(setting, options, options.cache or options.run / paths.RUNS / "choices")
     except StraightflowError as error:
         raise SystemExit(f"error\n{error}") from None

@@ -128,7 +128,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (("inspect", LONG), ["File name too long"]),
         (("inspect", "couplings/round1"), ["a manifest of version"]),
         (("checkpoints", "rond1"), ["did you mean 'round1'", "few_step"]),
-        (("checkpoints", "teacher"), ["'teacher'", "round1, few_step, round2"]),
+        (("checkpoints", "teacher"), ["'teacher'", "few_step, round1, round2"]),
         (("checkpoints", "round1", "--steps", "4", "--steps", "0"), ["'--steps'", "greater than or equal to 1"]),
         (("checkpoints", "round1", "--num-samples", "0"), ["'--num-samples'", "greater than or equal to 1"]),
         (("checkpoints", "round1", "--out", "models"), ["nothing at models", "round1, teacher"]),
