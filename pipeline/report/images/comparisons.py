@@ -16,7 +16,7 @@ from pipeline.metrics.uncertainty import Estimate
 
 BASELINE_EVALUATIONS = (8, 16)
 """Network evaluations at which a student is compared with the best of its teacher's solvers."""
-STUDENT_STEPS = (1, 2, 4)
+STUDENT_STEPS = (1, 2, 4, 8)
 
 
 @dataclass(frozen=True)

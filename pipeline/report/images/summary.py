@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from pipeline.config.graph import Headline
-from pipeline.metrics.image_row import ImageRow
+from pipeline.metrics.image_row import ImageRow, differences
 from pipeline.metrics.row import COUPLINGS_PREFIX
 from pipeline.metrics.uncertainty import Estimate
 from pipeline.report.few_step_csv import read_few_step_csv
@@ -63,7 +63,7 @@ def _with_interval(key: str, value: float, interval: Estimate | None) -> dict[st
 
 
 def headline_sentence(rows: Sequence[ImageRow], headline: Headline) -> str:
-    """The run in one sentence, which says if the one-step cell is missing or a spread is unknown.
+    """The run in a sentence on one step and one on further steps; the first says if its cell or spread is unknown.
 
     Args:
         rows: Every measured cell.
@@ -83,7 +83,19 @@ def headline_sentence(rows: Sequence[ImageRow], headline: Headline) -> str:
     if count is not None:
         needed = evaluations_in_words(count, chosen)
         text += f"; evaluations that the teacher’s best solvers need for the same quality: {needed}"
-    return f"{text}."
+    return f"{text}.{_further_steps(chosen, most)}"
+
+
+def _further_steps(rows: Sequence[ImageRow], one_step: ImageRow) -> str:
+    """A sentence on the FIDs at further few steps, of as many samples as ``one_step``; empty without any."""
+    fids = {
+        row.num_steps: row.fid for row in rows if row.cell[:2] == one_step.cell[:2] and not differences(row, one_step)
+    }
+    further = [steps for steps in STUDENT_STEPS[1:] if steps in fids]
+    if not further:
+        return ""
+    counts, values = (", ".join(map(str, items)) for items in (further, [format_fid(fids[steps]) for steps in further]))
+    return f" At {counts} evaluations it is {values}."
 
 
 def fid_in_words(row: ImageRow) -> str:

@@ -75,7 +75,19 @@ def test_the_summary_divides_the_cells_it_names(results: Results) -> None:
     assert numbers["few_step_1_equals_teacher_evaluations"] == pytest.approx(expected)
     sentence = headline_sentence(results.rows, HEADLINE)
     assert "FID 5.00 [4.50, 5.50] with 5,000 samples: 2.00 [1.74, 2.30] times the couplings" in sentence
-    assert "need for the same quality: about 11" in sentence
+    assert sentence.endswith("need for the same quality: about 11. At 4 evaluations it is 4.50.")
+
+
+def test_the_headline_goes_on_with_the_curve_of_as_many_samples(results: Results) -> None:
+    four = next(row for row in results.rows if row.cell == ("few_step", "euler", 4))
+    further = [replace(four, num_steps=steps, nfe=steps, fid=fid) for steps, fid in ((2, 4.75), (8, 4.0), (3, 4.6))]
+    assert headline_sentence([*results.rows, *further], HEADLINE).endswith(
+        " At 2, 4, 8 evaluations it is 4.75, 4.50, 4.00."
+    )
+    others = [replace(row, num_samples=9 * row.num_samples) for row in further]
+    assert headline_sentence([*results.rows, *others], HEADLINE).endswith(" At 4 evaluations it is 4.50.")
+    alone = [row for row in results.rows if row.cell != four.cell]
+    assert headline_sentence(alone, HEADLINE).endswith("about 11.")
 
 
 def with_reach(rows: Iterable[ImageRow], reach: float | None) -> list[ImageRow]:
