@@ -4,10 +4,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+import yaml
+from helpers.composition import composed
 from helpers.project_folders import ROOT
 
 from pipeline.system.leftovers import clear_leftovers
-from stages import paths
+from stages import entry, paths
 
 KILLED = """
 import os, signal, sys
@@ -38,3 +41,18 @@ def test_a_stage_clears_what_killed_ones_left_wherever_stages_write(tmp_path: Pa
     for folder in paths.written():
         clear_leftovers(folder)
     assert [item for item in tmp_path.rglob("*") if item.is_file()] == []
+
+
+def test_no_stage_starts_on_the_older_layout_and_the_message_says_what_to_write(
+    tmp_path: Path, monkeypatch, capsys
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    older = composed("preset=smoke") | {"distill": {"couplings": "round1", "num_steps": 5}}
+    Path("params.yaml").write_text(yaml.safe_dump(older))
+    with pytest.raises(SystemExit) as ended:
+        entry.run(lambda *_: pytest.fail("the stage started"))
+    assert ended.value.code == 2
+    told = capsys.readouterr().err
+    assert told.startswith("error\nexpected: the sections couplings, students and headline in params.yaml\n")
+    assert "distilled:\n      couplings: round1\n      num_steps: 5\n      method: {name: one_step}" in told
+    assert told.endswith("headline: distilled\n")

@@ -109,6 +109,7 @@ def test_params_that_are_absent_are_written(composing: Callable[..., str]) -> No
         (["smoke", "+data.sede=1"], r"unknown key 'data\.sede', which does not exist; did you mean 'seed'"),
         (["smoke", "preset=digits"], "another preset is chosen by PRESET=, not by -S"),
         (["smoke", "~preset"], "key 'name' is missing"),
+        (["smoke", "+rounds.round1.couplings.num_pairs=3"], r"couplings:\n *round1: \{num_pairs: 3\}"),
     ],
 )
 def test_what_cannot_run_is_refused_and_changes_nothing(
