@@ -3,7 +3,8 @@
 ``RUN`` is the folder of a finished run of an image preset, with its params.yaml, teacher, first round's couplings,
 images and classifier. For each choice and seed, a student is trained on that round's couplings for the same number of
 steps, with the round's settings except for those of the choice; then its one- and four-step FID are measured. The base
-run keeps several weight averages, all of which are measured after one training.
+run keeps several weight averages, all of which are measured after one training. Noises are those of the stream
+``selection``, as presets follow what is measured here: no evaluation draws from it.
 
     python -m benchmarks.choices . --write docs/choices.md
     OMP_NUM_THREADS=1 python -m benchmarks.choices . --only base --only l2 &       # faster in all than one process
@@ -28,14 +29,14 @@ from typing import Any
 from diffusers import ModelMixin
 
 from benchmarks.choices_tables import NUM_STEPS, Average, Student, averages_table, choices_table, write_page
+from benchmarks.selection import open_selection_fid
 from pipeline.config.compute import ONE_PROCESS
 from pipeline.config.graph import TEACHER, Config
 from pipeline.config.loading import load_config
 from pipeline.config.solver import SolverConfig
 from pipeline.config.training import FlowTrainingConfig
 from pipeline.couplings.store import CouplingStore
-from pipeline.evaluation.few_step_fid import FewStepFid, open_few_step_fid
-from pipeline.flow.noise import stream_key
+from pipeline.evaluation.few_step_fid import FewStepFid
 from pipeline.methods.reflow import build_reflow
 from pipeline.models.networks import build_network, load_network, num_classes, sample_shape, starting_network
 from pipeline.models.runtime import Runtime, open_runtime
@@ -51,6 +52,7 @@ from pipeline.training.samples import Subset
 from stages import paths
 
 HELDOUT_ITEMS = 1000
+SELECTION_SEED = 0
 BASE = {"loss": {"name": "pseudo_huber", "c": 0.03}, "timesteps": {"name": "u_shaped", "a": 4.0}}
 EMA_SHARES = (0.0004, 0.005, 0.02, 0.05)
 """Half-lives besides the round's, as shares of the images trained on; the first is about one step of digits."""
@@ -93,7 +95,7 @@ class Setting:
     fid_of: FewStepFid
 
     def fids(self, network: ModelMixin, label: str) -> list[float]:
-        """FID at each of :data:`NUM_STEPS` Euler steps, from the noise of the evaluation seed."""
+        """FID at each of :data:`NUM_STEPS` Euler steps, from the noise of the selection seed."""
         sampler = Sampler(sample_shape(network), label, None, network, self.runtime, num_classes=num_classes(network))
         with Progress(f"FID of {label}", len(NUM_STEPS) * self.fid_of.num_samples, "images") as progress:
             return [self.fid_of(sampler, SolverConfig(name="euler", num_steps=n), progress) for n in NUM_STEPS]
@@ -104,15 +106,8 @@ def open_setting(folder: Path, round_name: str, num_samples: int) -> Setting:
     config = load_config(folder / "params.yaml")
     runtime = open_runtime(config.compute, ONE_PROCESS)
     store = CouplingStore(folder / paths.couplings(round_name))
-    fid_of = open_few_step_fid(
-        config,
-        runtime,
-        paths.measuring(folder),
-        store.manifest.shape,
-        key=stream_key("evaluation", config.evaluate.seed),
-        num_samples=num_samples,
-        batch_size=config.evaluate.batch_size,
-        setting="--num-samples",
+    fid_of = open_selection_fid(
+        config, runtime, folder, store.manifest.shape, num_samples=num_samples, seed=SELECTION_SEED
     )
     return Setting(folder, config, round_name, store, runtime, fid_of)
 
@@ -137,8 +132,8 @@ def result_file(setting: Setting, name: str, settings: FlowTrainingConfig, cache
     inputs = [
         [fingerprint_folder(teacher), fingerprint_file(manifest), len(setting.store), CHOICES[name].warm_start],
         [settings.model_dump(mode="json"), setting.runtime.precision],
-        [setting.fid_of.extractor.fingerprint, setting.fid_of.reference.fingerprint],
-        [setting.fid_of.num_samples, setting.config.evaluate.seed],
+        [setting.fid_of.reference.extractor.fingerprint, setting.fid_of.reference.fingerprint],
+        [setting.fid_of.num_samples, setting.fid_of.key],
     ]
     return cache / f"{name}-{settings.seed}-{fingerprint_json(inputs)[:16]}.json"
 
@@ -192,14 +187,15 @@ def compare(setting: Setting, options: argparse.Namespace, cache: Path) -> None:
 
 def page(found: Sequence[Student], setting: Setting, settings: FlowTrainingConfig) -> list[str]:
     """Lines of the page: how it was measured and both tables; ``settings`` are those of any student."""
-    fid_of, seed = setting.fid_of, setting.config.evaluate.seed
+    fid_of = setting.fid_of
     limit = settings.ema_rampup_ratio * settings.num_steps * settings.batch_size
     lines = [
         f"Every student: {settings.num_steps:,} steps at batch size {settings.batch_size} on the couplings of "
         f"{setting.round_name} ({len(setting.store):,} pairs, {settings.heldout_items:,} of them held out), "
-        f"{setting.runtime.precision}. FID: {fid_of.extractor.name} features, {fid_of.num_samples:,} Euler samples "
-        f"from the noise of seed {seed}, {fid_of.reference.split} split as reference. Mean over training seeds, with "
-        "the smallest and largest in brackets.",
+        f"{setting.runtime.precision}. FID: {fid_of.reference.extractor.name} features, "
+        f"{fid_of.num_samples:,} Euler samples "
+        f"from the noise of selection seed {SELECTION_SEED}, {fid_of.reference.split} split as reference. Mean over "
+        "training seeds, with the smallest and largest in brackets.",
         "",
         *choices_table(found, {name: choice.description for name, choice in CHOICES.items()}),
     ]

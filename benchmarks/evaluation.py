@@ -29,13 +29,15 @@ from pipeline.config.loading import load_config
 from pipeline.config.solver import SolverConfig
 from pipeline.data.pixels import to_uint8
 from pipeline.data.sample_set import SampleSet
-from pipeline.evaluation.reference import num_kept, open_reference
+from pipeline.evaluation.reference import feature_counts, open_reference
 from pipeline.evaluation.sweep import sweep
 from pipeline.flow.noise import sample_noise, stream_key
-from pipeline.metrics.classifier import ImageClassifier
-from pipeline.metrics.features import FeatureExtractor, open_extractor, save_classifier
+from pipeline.metrics.feature_networks import NetworkDescription
+from pipeline.metrics.feature_training import TrainedNetwork
+from pipeline.metrics.features import FeatureExtractor, open_extractor
 from pipeline.metrics.frechet import frechet_distance
 from pipeline.metrics.moments import Moments, moments_of
+from pipeline.metrics.trained_features import save_networks
 from pipeline.models.networks import build_network
 from pipeline.models.runtime import open_runtime
 from pipeline.models.sampler import Sampler, load_sampler
@@ -62,7 +64,8 @@ def measure_sweep(folder: Path, config: Config) -> None:
     """Times a sweep of a student with random weights, which cost the same as trained ones."""
     runtime, shape = open_runtime(config.compute, ONE_PROCESS), config.data.image_shape
     save_student(build_network(config.teacher.unet, shape, 0), folder / "student")
-    save_classifier(ImageClassifier(shape[0], shape[1], 10, config.features.classifier.num_features), folder / "net")
+    features = NetworkDescription("classifier", "flat", shape, config.features.classifier.num_features, 10)
+    save_networks({"first": TrainedNetwork(features, features.build(), accuracy_heldout=0.1)}, folder / "net")
     sampler = load_sampler(folder / "student", runtime)
     extractor = open_extractor(config.features, folder / "net", shape, runtime.device)
     rng = np.random.default_rng(0)
@@ -75,18 +78,20 @@ def measure_sweep(folder: Path, config: Config) -> None:
         "train",
         extractor,
         runtime,
-        num_features_kept=num_kept(config.evaluate),
+        feature_counts=feature_counts(config.evaluate),
         batch_size=config.features.batch_size,
         folder=folder,
     )
 
+    solvers = config.evaluate.solvers(teacher=False)
+
     def run() -> object:
-        return sweep(sampler, "student", config.evaluate, extractor, reference, folder / "cells")
+        cells = [(solver, config.evaluate.num_samples) for solver in solvers]
+        return sweep(sampler, "student", cells, config.evaluate, [reference], folder / "cells")
 
     def bare() -> None:
-        for solver in config.evaluate.solvers(teacher=False):
-            for seed in config.evaluate.seeds(solver):
-                bare_cell(sampler, extractor, solver, seed, config)
+        for solver in solvers:
+            bare_cell(sampler, extractor, solver, config)
 
     before, whole, again, after = (seconds(action) for action in (bare, run, run, bare))
     limit = (before + after) / 2
@@ -95,12 +100,14 @@ def measure_sweep(folder: Path, config: Config) -> None:
 
 
 @torch.inference_mode()
-def bare_cell(sampler: Sampler, extractor: FeatureExtractor, solver: SolverConfig, seed: int, config: Config) -> None:
+def bare_cell(sampler: Sampler, extractor: FeatureExtractor, solver: SolverConfig, config: Config) -> None:
     """The network calls of one cell, called directly, and features of the result."""
     total, batch_size = config.evaluate.num_samples, config.evaluate.batch_size
     for start in range(0, total, batch_size):
         indices = range(start, min(start + batch_size, total))
-        x = sample_noise(stream_key("evaluation", seed), indices, sampler.shape).to(sampler.runtime.device)
+        x = sample_noise(stream_key("evaluation", config.evaluate.seed), indices, sampler.shape).to(
+            sampler.runtime.device
+        )
         with sampler.runtime.autocast():
             for _ in range(solver.num_steps or 1):
                 output = sampler.network(x, x.new_zeros(len(x))).sample

@@ -3,6 +3,11 @@
 Prints a table of the relative L2 error of x_1 against a fine reference, for every solver, grid and number of function
 evaluations (NFE); ``--write docs/solvers.md`` replaces the table in that page. Error and NFE do not depend on the
 machine or its load. Runs in fp32, so that rounding adds nothing to the solver's error.
+
+``--fid RUN`` prints FIDs of a teacher's baselines at few evaluations instead, by the features and the reference of the
+finished run in that folder: which solver and grid is its best there.
+
+Noises are those of the stream ``selection``, as presets follow what is measured here: no evaluation draws from it.
 """
 
 from __future__ import annotations
@@ -16,19 +21,26 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.selection import open_selection_fid, selection_key
 from pipeline.config.compute import ONE_PROCESS, ComputeConfig
+from pipeline.config.loading import load_config
 from pipeline.config.solver import SolverConfig
-from pipeline.flow.noise import sample_noise, stream_key
+from pipeline.flow.noise import sample_noise
 from pipeline.models.runtime import open_runtime
 from pipeline.models.sampler import Sampler, load_sampler
+from pipeline.system.errors import StraightflowError
 from pipeline.system.progress import Progress
 
+IN_FP32 = ComputeConfig(precision="fp32", compile="off", channels_last="off")
 REFERENCE = SolverConfig(name="dopri5", rtol=1e-6, atol=1e-6)
 DDIM_1000 = SolverConfig(name="ddim", num_steps=1000)
 WANTED_NFE = (8, 12, 16, 20, 24, 32, 48, 64)
 TOLERANCES = (1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4)
 TARGET, MOST_STEPS = 0.01, 128
 FIXED_STEP = tuple(itertools.product(("unipc", "dpmpp_2m", "ddim", "heun"), ("quadratic", "uniform")))
+BASELINES = tuple(pair for pair in FIXED_STEP if pair[0] != "heun")
+"""What a teacher's FID is measured with: Heun's error is far larger at so few evaluations."""
+FEW_NFE, FID_SAMPLES = (8, 10, 16), 5000
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
 
@@ -52,12 +64,14 @@ def solve(sampler: Sampler, noise: torch.Tensor, solver: SolverConfig) -> tuple[
     return solution.x, solution.nfe
 
 
+def fixed_step(name: str, grid: str, nfe: int) -> SolverConfig:
+    """A solver's settings for ``nfe`` evaluations; Heun takes one less where ``nfe`` is even."""
+    return SolverConfig(name=name, grid=grid, num_steps=(nfe + 1) // 2 if name == "heun" else nfe)
+
+
 def settings() -> list[SolverConfig]:
     """Every solver on both grids at the wanted numbers of evaluations, and dopri5 at its tolerances."""
-    fixed = [
-        SolverConfig(name=name, grid=grid, num_steps=(nfe + 1) // 2 if name == "heun" else nfe)
-        for (name, grid), nfe in itertools.product(FIXED_STEP, WANTED_NFE)
-    ]
+    fixed = [fixed_step(name, grid, nfe) for (name, grid), nfe in itertools.product(FIXED_STEP, WANTED_NFE)]
     return fixed + [SolverConfig(name="dopri5", rtol=tolerance, atol=tolerance) for tolerance in TOLERANCES]
 
 
@@ -99,9 +113,9 @@ def cheapest(sampler: Sampler, noise: torch.Tensor, reference: torch.Tensor) -> 
 
 def measure(folder: Path, num_samples: int, seed: int) -> list[str]:
     """The lines of the measured section."""
-    runtime = open_runtime(ComputeConfig(precision="fp32", compile="off", channels_last="off"), ONE_PROCESS)
+    runtime = open_runtime(IN_FP32, ONE_PROCESS)
     sampler = load_sampler(folder, runtime)
-    noise = sample_noise(stream_key("evaluation", seed), range(num_samples), sampler.shape)
+    noise = sample_noise(selection_key(seed), range(num_samples), sampler.shape)
     todo = settings()
     cells = []
     with Progress("solvers", len(todo) + 2, "settings") as progress:
@@ -117,7 +131,7 @@ def measure(folder: Path, num_samples: int, seed: int) -> list[str]:
     best = cheapest(sampler, noise, reference)
     return [
         f"Teacher {sampler.fingerprint[:12]} of {'×'.join(map(str, sampler.shape))}, {num_samples} images of the "
-        f"evaluation seed {seed}, fp32. Reference: dopri5 at 1e-6, {reference_nfe} NFE; DDIM with 1,000 steps is "
+        f"selection seed {seed}, fp32. Reference: dopri5 at 1e-6, {reference_nfe} NFE; DDIM with 1,000 steps is "
         f"{100 * check:.2f} % from it.",
         "",
         *table(cells),
@@ -126,6 +140,35 @@ def measure(folder: Path, num_samples: int, seed: int) -> list[str]:
         + "; ".join(f"{cell.label}: {cell.nfe} ({100 * cell.error:.2f} %)" for cell in best)
         + ".",
     ]
+
+
+def fids(teacher: Path, run: Path, num_samples: int, seed: int) -> list[str]:
+    """Markdown: FID of ``num_samples`` images of the teacher, one row per solver and grid, one column per NFE.
+
+    Args:
+        teacher: Folder of the teacher.
+        run: Folder of a finished run, with its params.yaml, images and classifier.
+        num_samples: Images per FID.
+        seed: Of their noise, in the stream ``selection``.
+
+    Raises:
+        StraightflowError: If the run's data or features are missing, or do not fit the teacher.
+    """
+    config = load_config(run / "params.yaml")
+    runtime = open_runtime(IN_FP32, ONE_PROCESS)
+    sampler = load_sampler(teacher, runtime)
+    fid_of = open_selection_fid(config, runtime, run, sampler.shape, num_samples=num_samples, seed=seed)
+    rows: dict[str, list[float]] = {f"{name}, {grid}": [] for name, grid in BASELINES}
+    with Progress("FID", len(BASELINES) * len(FEW_NFE) * num_samples, "images") as progress:
+        for (name, grid), nfe in itertools.product(BASELINES, FEW_NFE):
+            rows[f"{name}, {grid}"].append(fid_of(sampler, fixed_step(name, grid, nfe), progress))
+    lines = [
+        f"Teacher {sampler.fingerprint[:12]}, selection seed {seed}, fp32. FID: {fid_of.describe()}.",
+        "",
+        "| solver | " + " | ".join(f"{nfe} NFE" for nfe in FEW_NFE) + " |",
+        "|---" * (len(FEW_NFE) + 1) + "|",
+    ]
+    return lines + [f"| {label} | " + " | ".join(f"{fid:.2f}" for fid in row) + " |" for label, row in rows.items()]
 
 
 def write_section(page: Path, lines: Sequence[str]) -> None:
@@ -143,11 +186,20 @@ def main() -> None:
     """Measures a teacher folder."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("teacher", type=Path)
-    parser.add_argument("--num-samples", type=int, default=500)
+    parser.add_argument("--num-samples", type=int, help=f"default: 500, or {FID_SAMPLES} with --fid")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--fid", type=Path, metavar="RUN", help="print FIDs by the features of this run instead")
     parser.add_argument("--write", type=Path, help="page whose measured section is replaced")
     chosen = parser.parse_args()
-    lines = measure(chosen.teacher, chosen.num_samples, chosen.seed)
+    if chosen.fid is not None and chosen.write is not None:
+        parser.error("--write takes the table of errors; leave out --fid, or --write")
+    try:
+        if chosen.fid is not None:
+            lines = fids(chosen.teacher, chosen.fid, chosen.num_samples or FID_SAMPLES, chosen.seed)
+        else:
+            lines = measure(chosen.teacher, chosen.num_samples or 500, chosen.seed)
+    except StraightflowError as error:
+        raise SystemExit(f"error\n{error}") from None
     print("\n".join(lines))
     if chosen.write is not None:
         write_section(chosen.write, lines)

@@ -14,6 +14,7 @@ from pipeline.models.runtime import open_runtime
 from pipeline.models.sampler import load_sampler
 from pipeline.system.atomic import write_json
 from pipeline.system.errors import StraightflowError
+from pipeline.system.typed_content import require_possible
 from stages import paths
 from stages.entry import run, single_argument
 
@@ -30,7 +31,8 @@ def main(config: Config, arguments: list[str]) -> None:
     if len(store) < 2:
         raise StraightflowError(expected="at least two pairs", found=str(len(store)), mend="raise num_pairs")
     runtime = open_runtime(config.compute, ONE_PROCESS)
-    check = check_couplings(store, couplings, config.gate, load_sampler(paths.model(couplings.source), runtime))
+    source = load_sampler(paths.model(couplings.source), runtime)
+    check = require_possible(check_couplings(store, couplings, config.gate, source), f"the couplings of {name}")
     rows = open_measure(config, runtime, paths.measuring()).couplings_rows(name, store)
     content = asdict(check) | {"rows": [asdict(row) for row in rows], "source": store.manifest.source}
     write_json(paths.quality(name), content)

@@ -11,8 +11,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from pipeline.config.evaluation import classes_needed_by
 from pipeline.config.graph import Config
-from pipeline.data.check import check_data
+from pipeline.data.check import DataFacts, check_data
+from pipeline.models.accepted_teacher import AcceptedTeacher
 from pipeline.models.check import check_teacher
 from pipeline.system.atomic import write_json
 from pipeline.system.whole_files import read_json
@@ -20,8 +22,9 @@ from stages import paths
 from stages.code import STAGES, code_of
 from stages.composition import note_on
 from stages.entry import PARAMS, run
+from stages.fitting import require_enough, require_fitting
 from stages.inputs import require_apart_from_outputs
-from stages.surroundings import require_levels, require_surroundings
+from stages.surroundings import require_networks_fit, require_surroundings
 
 
 def main(config: Config, arguments: list[str]) -> None:
@@ -29,13 +32,17 @@ def main(config: Config, arguments: list[str]) -> None:
     del arguments
     require_apart_from_outputs(config)
     require_surroundings(config)
+    require_networks_fit(config)
     note = note_on(PARAMS)
     if note is not None:
         print(f"note: {note}", file=sys.stderr)
-    needs_classes = "features.name: classifier" if config.features.name == "classifier" else None
-    data = check_data(config.data, _previous(paths.DATA_INPUT), classes_needed_by=needs_classes)
-    teacher = check_teacher(config.teacher, config.data, _previous(paths.TEACHER_INPUT))
-    require_levels(config)
+    needs_classes = classes_needed_by(config.features)
+    facts: list[DataFacts] = []
+    teachers: list[AcceptedTeacher] = []
+    data = check_data(config.data, _previous(paths.DATA_INPUT), classes_needed_by=needs_classes, tell=facts.append)
+    require_enough(config, facts)
+    teacher = check_teacher(config.teacher, config.data, _previous(paths.TEACHER_INPUT), tell=teachers.append)
+    require_fitting(config, teachers, facts)
     for stage in STAGES:
         write_json(paths.code(stage), code_of(stage))
     write_json(paths.DATA_INPUT, data)

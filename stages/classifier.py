@@ -1,10 +1,11 @@
-"""Trains the classifier whose features measure FID."""
+"""Trains the networks whose features measure FID: the first, and the judge."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from pipeline.config.evaluation import ClassifierConfig
+from pipeline.config.evaluation import FeaturesConfig, trained_tasks
 from pipeline.config.graph import Config
 from pipeline.system.atomic import write_json
 from stages import paths
@@ -12,26 +13,28 @@ from stages.entry import run
 
 
 def main(config: Config, arguments: list[str]) -> None:
-    """Writes models/classifier and metrics/classifier.json; with other features both are placeholders."""
+    """Writes models/classifier and metrics/classifier.json; where no features are trained both are placeholders."""
     del arguments
-    accuracy = None
-    if config.features.name == "classifier":
-        accuracy = _train(config.features.classifier)
+    found: dict[str, Any] = {"first": None, "judge": None}
+    if any(trained_tasks(name) for name in config.features.names):
+        found |= _train(config.features)
     else:
-        write_json(paths.CLASSIFIER / "unused.json", {"features": config.features.name})
-    write_json(Path("metrics/classifier.json"), {"accuracy_heldout": accuracy})
+        write_json(paths.CLASSIFIER / "unused.json", {"features": list(config.features.names)})
+    write_json(Path("metrics/classifier.json"), found)
 
 
-def _train(settings: ClassifierConfig) -> float:
-    """Writes models/classifier; returns held-out accuracy. Imports torch, which other features do not need here."""
+def _train(config: FeaturesConfig) -> dict[str, Any]:
+    """Writes models/classifier; returns its record. Imports torch, which other features do not need here."""
     from pipeline.data.sample_set import open_samples
-    from pipeline.metrics.classifier import train_classifier
-    from pipeline.metrics.features import save_classifier
+    from pipeline.metrics.feature_training import train_networks
+    from pipeline.metrics.trained_features import save_networks
 
-    heldout = open_samples(paths.IMAGES, "heldout")
-    network, accuracy = train_classifier(open_samples(paths.IMAGES, "train"), heldout, settings)
-    save_classifier(network, paths.CLASSIFIER)
-    return accuracy
+    trained = train_networks(config, open_samples(paths.IMAGES, "train"), open_samples(paths.IMAGES, "heldout"))
+    save_networks(trained, paths.CLASSIFIER)
+    return {
+        role: {"features": item.description.name, "accuracy_heldout": item.accuracy_heldout}
+        for role, item in trained.items()
+    }
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ People edit ``configs/``. DVC and the stages read ``params.yaml``, a composed co
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple
 
 import yaml
 from dvc.utils.hydra import compose_and_dump
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf.errors import OmegaConfBaseException
 
@@ -22,6 +24,7 @@ from pipeline.system.yaml_text import parse_yaml, read_yaml
 CONFIGS = Path("configs")
 MOST_LISTED = 10
 LONGEST_VALUE = 60
+HYDRA = "hydra"
 
 
 def compose(overrides: Sequence[str], configs: Path = CONFIGS) -> str:
@@ -41,6 +44,7 @@ def compose(overrides: Sequence[str], configs: Path = CONFIGS) -> str:
         )
     for path in sorted(configs.rglob("*.yaml")):
         read_yaml(path)  # Hydra would write every alias out
+    _require_settings_of_the_run(overrides)
     folder = configs.resolve()
     with tempfile.TemporaryDirectory() as temporary:
         target = Path(temporary) / "params.yaml"
@@ -54,6 +58,21 @@ def compose(overrides: Sequence[str], configs: Path = CONFIGS) -> str:
                 mend=f"correct the setting, or the file in {configs}/ that it is about",
             ) from error
         return target.read_text("utf-8")
+
+
+def _require_settings_of_the_run(overrides: Sequence[str]) -> None:
+    """Refuses settings of Hydra itself, which it would take and leave without effect."""
+    try:
+        parsed = OverridesParser.create().parse_overrides(list(overrides))
+    except HydraException:
+        return  # composing says what is wrong with it
+    for override in parsed:
+        if re.split(r"[./@:]", override.key_or_group, maxsplit=1)[0] == HYDRA:
+            raise StraightflowError(
+                expected="settings of the run",
+                found=f"{override.input_line}, which is one of Hydra and would have no effect",
+                mend="leave it out",
+            )
 
 
 class Difference(NamedTuple):
@@ -123,7 +142,7 @@ def _problem(error: Exception) -> str:
         return f"{group} {option!r}{nearest(option, error.options)}"
     cause = error.__cause__
     if isinstance(cause, OmegaConfBaseException) and isinstance(cause.parent_node, Mapping):
-        known = [str(key) for key in cause.parent_node if key != "hydra"]
+        known = [str(key) for key in cause.parent_node if key != HYDRA]
         if str(cause.key) not in known:
             return f"key {cause.full_key!r}{nearest(str(cause.key), known)}"
     return one_line(error)

@@ -23,7 +23,7 @@ from stages.entry import known_name, run
 
 
 def main(config: Config, arguments: list[str]) -> None:
-    """Writes couplings/<round>/store, or a worker's shards of it."""
+    """Writes couplings/<round>/store and cost.json beside it, or a worker's shards of it."""
     chosen = _parse(arguments)
     round_name = known_name(chosen.round, "a round", config.rounds)
     couplings = config.rounds[round_name].couplings
@@ -32,7 +32,13 @@ def main(config: Config, arguments: list[str]) -> None:
     images = open_samples(paths.IMAGES, "train") if couplings.image_to_noise is not None else None
     if chosen.workers is None:
         generate_couplings(
-            sampler, couplings, paths.RUNS, paths.couplings(round_name), images, code=code_of("couplings")
+            sampler,
+            couplings,
+            paths.RUNS,
+            paths.couplings(round_name),
+            images,
+            code=code_of("couplings"),
+            cost=paths.couplings_cost(round_name),
         )
         left = unfinished_stores(paths.RUNS)
         if left and runtime.is_main:

@@ -6,12 +6,17 @@ from pipeline.config.graph import Config
 from pipeline.data.prepare import prepare_data
 from stages import paths
 from stages.entry import run
+from stages.recorded import recorded_commit
 
 
 def main(config: Config, arguments: list[str]) -> None:
     """Writes data/images."""
     del arguments
-    prepare_data(config.data, paths.IMAGES)
+    data = config.data
+    commit = None
+    if data.source == "hub":
+        commit = recorded_commit(paths.DATA_INPUT, {"source": data.source, "location": data.location})
+    prepare_data(data, paths.IMAGES, commit)
 
 
 if __name__ == "__main__":

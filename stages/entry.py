@@ -14,6 +14,7 @@ from pipeline.config.loading import load_config
 from pipeline.system.errors import EXIT_RESUME, InterruptedRunError, StraightflowError
 from pipeline.system.file_errors import file_error
 from pipeline.system.leftovers import clear_leftovers
+from pipeline.system.memory import memory_error
 from stages import paths
 from stages.inputs import require_apart_from_outputs
 
@@ -33,7 +34,8 @@ def run(main: Callable[[Config, list[str]], None]) -> None:
 
 @contextmanager
 def one_message() -> Iterator[None]:
-    """Ends the program with one message and its exit code on a user's error, an interrupted run or a refused file.
+    """Ends the program with one message and its exit code on a user's error, an interrupted run, a refused file, or
+    memory that was not enough.
 
     Characters that the locale of a terminal or a pipe lacks are printed as ``?`` meanwhile.
     """
@@ -42,18 +44,24 @@ def one_message() -> Iterator[None]:
             stream.reconfigure(errors="replace")
     try:
         yield
-    except StraightflowError as error:
-        print(f"error\n{error}", file=sys.stderr)
-        raise SystemExit(2) from None
     except InterruptedRunError as interrupted:
         print(f"{interrupted}; run the same command again to go on", file=sys.stderr)
         raise SystemExit(EXIT_RESUME) from None
     except Exception as error:
-        told = file_error(error)
+        told = _told(error)
         if told is None:
             raise
         print(f"error\n{told}", file=sys.stderr)
         raise SystemExit(2) from None
+
+
+def _told(error: Exception) -> StraightflowError | None:
+    """The message that ends the program; None for an error that is a fault of this code."""
+    # First, as code that reads files of any content takes whatever a library raises for a fault of the content.
+    of_memory = memory_error(error)
+    if of_memory is not None:
+        return of_memory
+    return error if isinstance(error, StraightflowError) else file_error(error)
 
 
 def single_argument(arguments: list[str], what: str, known: Collection[str]) -> str:

@@ -22,7 +22,7 @@ def main(config: Config, arguments: list[str]) -> None:
     content, arrays = measure.evaluate(load_sampler(paths.model(name), runtime), name)
     if runtime.is_main:
         with atomic_file(paths.samples(name)) as temporary:
-            save_file(arrays, temporary)
+            save_file(arrays, temporary, metadata={"model": name})
         write_json(paths.evaluation(name), content | {"device": runtime.describe(), "precision": runtime.precision})
 
 

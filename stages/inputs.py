@@ -38,6 +38,7 @@ def _inputs(config: Config) -> Iterator[tuple[str, Path]]:
         "data.location": config.data.location,
         "teacher.pretrained": config.teacher.pretrained,
         "features.inception.weights": config.features.inception.weights,
+        "features.dinov2.weights": config.features.dinov2.weights,
     }
     for key, value in named.items():
         if value is not None:

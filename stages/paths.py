@@ -46,6 +46,11 @@ def couplings(round_name: str) -> Path:
     return Path("couplings") / round_name / "store"
 
 
+def couplings_cost(round_name: str) -> Path:
+    """What drawing a round's couplings computed."""
+    return Path("couplings") / round_name / "cost.json"
+
+
 def gate(round_name: str) -> Path:
     """Record of the store of a round's couplings that may be trained on."""
     return Path("couplings") / round_name / "gate.json"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import shutil
 
-from pipeline.config.feasibility import level_problems
+from pipeline.config.evaluation import FeaturesConfig
 from pipeline.config.flow import require_lpips
 from pipeline.config.graph import Config, losses
 from pipeline.config.watch import require_tracker
@@ -24,30 +24,40 @@ def require_surroundings(config: Config) -> None:
         require_tracker(tracker)
     if any(loss.name == "lpips_huber" for loss in losses(config).values()):
         require_lpips()
-    if config.features.name == "inception":
-        from pipeline.metrics.inception import find_weights  # with torch and torchvision, which take seconds
+        from pipeline.flow.losses import require_lpips_weights  # with torch
 
-        find_weights(config.features.inception)
+        require_lpips_weights()
+    _require_published_networks(config.features)
 
 
-def require_levels(config: Config) -> None:
-    """Checks that a pretrained teacher was trained at no fewer levels of noise than its solvers visit.
+def _require_published_networks(features: FeaturesConfig) -> None:
+    # Imported here, with torch and torchvision, which take seconds.
+    if "inception" in features.names:
+        from pipeline.metrics import inception
+
+        inception.find_weights(features.inception)
+    if "dinov2" in features.names:
+        from pipeline.metrics import dinov2
+
+        dinov2.find_weights(features.dinov2)
+
+
+def require_networks_fit(config: Config) -> None:
+    """Checks that the memory at hand holds a network that is trained here, and what training keeps beside it.
+
+    On GPUs, and where processes divide it among themselves, this machine's memory holds the weights alone.
 
     Raises:
-        StraightflowError: If it was not, or cannot be read.
+        StraightflowError: If it does not.
     """
-    name = config.teacher.pretrained
-    if name is None:  # checked with the configuration
+    if config.teacher.pretrained is not None and not config.flows:
         return
-    from pipeline.models.levels import teacher_levels  # with torch
+    import torch  # takes seconds
 
-    problems = list(level_problems(config, teacher_levels(name)))
-    if problems:
-        raise StraightflowError(
-            expected=f"solvers for the teacher {name}",
-            found="\n          ".join(problems),
-            mend="lower num_steps, or name another teacher",
-        )
+    from pipeline.models.size import TRAINING_BYTES, WEIGHTS_BYTES, require_network_fits
+
+    whole = not torch.cuda.is_available() and not config.launch.sharded
+    require_network_fits(config.teacher.network, config.data.sample_shape, TRAINING_BYTES if whole else WEIGHTS_BYTES)
 
 
 def _require_program(key: str, command: str) -> None:

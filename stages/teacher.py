@@ -12,11 +12,12 @@ from pipeline.diffusion.noise_schedule import noise_schedule_of
 from pipeline.methods.flow_matching import build_flow_matching
 from pipeline.methods.noise_prediction import NoisePrediction
 from pipeline.models.networks import build_network, set_noise
-from pipeline.models.pretrained import adopt_pretrained, save_teacher, training_scheduler
+from pipeline.models.pretrained import adopt_pretrained, is_local, save_teacher, training_scheduler
 from pipeline.models.runtime import Runtime, open_runtime
 from pipeline.models.student import save_student
 from stages import paths
 from stages.entry import run
+from stages.recorded import recorded_commit
 from stages.training import Run, heldout_data, run_training, write_training
 
 
@@ -29,7 +30,9 @@ def main(config: Config, arguments: list[str]) -> None:
     if teacher.pretrained is None:
         run_training(_teacher_run(teacher, images, runtime), config, runtime)
     elif runtime.is_main:
-        adopt_pretrained(teacher.pretrained, images.shape, paths.model(TEACHER))
+        name = teacher.pretrained
+        commit = None if is_local(name) else recorded_commit(paths.TEACHER_INPUT, {"pretrained": name})
+        adopt_pretrained(name, images.shape, paths.model(TEACHER), commit)
         write_training(TEACHER, None)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from diffusers import ModelMixin
 
+from pipeline.config.couplings import start_problem
 from pipeline.config.graph import DISTILLED, Config
 from pipeline.config.methods import OneStepConfig
 from pipeline.config.solver import SolverConfig
@@ -16,7 +17,8 @@ from pipeline.couplings.store import CouplingStore
 from pipeline.methods.build import build_method
 from pipeline.methods.objective import Objective
 from pipeline.methods.reflow import build_reflow
-from pipeline.models.networks import load_network, num_classes, set_noise, starting_network
+from pipeline.models.accepted_teacher import open_model
+from pipeline.models.networks import set_noise, starting_network
 from pipeline.models.runtime import open_runtime
 from pipeline.models.student import save_student
 from pipeline.system.errors import StraightflowError
@@ -63,13 +65,14 @@ def main(config: Config, arguments: list[str]) -> None:
 
 def _starting_student(name: str, start: Path, store: CouplingStore, dropout: float) -> ModelMixin:
     """The network of ``start`` as a student of ``store``: with its classes, its noise and the configured dropout."""
-    network = starting_network(load_network(start))
-    classes = num_classes(network)
-    if classes != store.manifest.num_classes:
+    accepted, opened = open_model(start)
+    network, classes = starting_network(opened), accepted.num_classes
+    problem = start_problem(classes, store.manifest.num_classes)
+    if problem is not None:
         raise StraightflowError(
-            expected=f"a starting model of {store.manifest.num_classes or 'no'} classes, as its couplings have",
-            found=f"{classes or 'none'} in {start}",
-            mend=f"let {name} start from the model that its couplings come from",
+            expected=f"a model for {name} to start from that has the classes of its couplings",
+            found=f"{start}: {problem}",
+            mend=f"change init of {name}",
         )
     set_dropout(network, dropout)
     set_noise(network, store.manifest.noise)

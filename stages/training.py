@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -120,5 +120,6 @@ def write_training(name: str, result: TrainingResult | None) -> None:
         "seconds": result.seconds if result else None,
         "ema_halflife_images": result.halflife_images if result else None,
         "heldout_loss_by_halflife": result.heldout_loss_by_halflife if result else {},
+        "compute": asdict(result.compute) if result else None,
     }
     write_json(paths.training_cost(name), cost)

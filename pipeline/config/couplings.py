@@ -82,6 +82,39 @@ def num_dropped_pairs(num_pairs: int, dropped_share: float) -> int:
     return int(num_pairs * dropped_share)
 
 
+def start_problem(start_classes: int | None, coupling_classes: int | None) -> str | None:
+    """Why a model conditioned on ``start_classes`` cannot learn couplings of ``coupling_classes``; None if it can.
+
+    None of classes is an unconditional model, or couplings of one.
+    """
+    if start_classes == coupling_classes:
+        return None
+    return (
+        f"a student conditioned on {_in_words(start_classes)} cannot learn couplings with {_in_words(coupling_classes)}"
+        "; let it start from the model that they come from, or from a student of that model"
+    )
+
+
+def inversion_problem(source_classes: int | None, num_labels: int) -> str | None:
+    """Why images whose labels need ``num_labels`` classes cannot be inverted by their source; None if they can.
+
+    Args:
+        source_classes: Classes that the source is conditioned on; None for an unconditional one, which needs no labels.
+        num_labels: The largest label and one; 0 without labels.
+    """
+    if source_classes is None or 0 < num_labels <= source_classes:
+        return None
+    found = f"the label {num_labels - 1}" if num_labels else "no labels"
+    return (
+        f"it needs images labelled with its {source_classes} classes, from 0, and the data has {found}; set "
+        "data.label_column, or image_to_noise: null"
+    )
+
+
+def _in_words(num_classes: int | None) -> str:
+    return "no classes" if num_classes is None else f"{num_classes} classes"
+
+
 class GateConfig(Section):
     """Limits that a store of couplings must meet.
 

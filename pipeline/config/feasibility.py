@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from pipeline.config.couplings import inversion_problem, start_problem
+from pipeline.config.evaluation import reference_problem
 from pipeline.config.solver import levels_problem
 from pipeline.config.teacher import NUM_NOISE_LEVELS
 from pipeline.config.training import TrainingConfig
@@ -24,6 +26,9 @@ def feasibility_problems(config: Config) -> Iterator[str]:
     yield from _heldout_problems(config)
     yield from _measuring_problems(config)
     yield from _network_problems(config)
+    sizes = config.data.known_split_sizes
+    if sizes is not None:
+        yield from size_problems(config, sizes)
     if config.teacher.pretrained is None and not config.teacher.is_flow:
         yield from level_problems(config, NUM_NOISE_LEVELS)
 
@@ -47,6 +52,66 @@ def level_problems(config: Config, levels: int) -> Iterator[str]:
             yield f"{key}: {problem}; lower num_steps"
 
 
+def size_problems(config: Config, sizes: tuple[int, int]) -> Iterator[str]:
+    """Yields what ``sizes`` samples, to train on and held out, are too few for."""
+    for key, training in trainings(config).items():
+        if key not in _trained_on(config) and training.heldout_items > sizes[1]:
+            yield (
+                f"{key}.heldout_items is {training.heldout_items}, but data.heldout_share holds out {sizes[1]} samples"
+                if config.data.heldout_split is None
+                else f"{key}.heldout_items is {training.heldout_items}, but data.heldout_split has {sizes[1]} samples"
+            )
+    if config.data.space == "points":
+        return
+    size = sizes[0] if config.features.reference == "train" else sizes[1]
+    k, num_features = config.evaluate.neighbours.k, config.features.num_features
+    if size <= k:
+        yield f"evaluate.neighbours.k is {k}, but features.reference has {size} images; it takes fewer than those"
+    problem = None if num_features is None else reference_problem(size, num_features)
+    if problem is not None:
+        yield problem
+
+
+def class_problems(config: Config, teacher_classes: int | None, num_labels: int | None) -> Iterator[str]:
+    """Yields mixtures of models that are conditioned on classes and models that are not, or not on as many.
+
+    Args:
+        config: The run.
+        teacher_classes: Classes that the teacher is conditioned on; None for none, as models trained here from data.
+        num_labels: Classes that a model of the data's labels would need; 0 without labels, None if that is not known.
+    """
+    classes: dict[str, int | None] = {TEACHER: teacher_classes} | dict.fromkeys(config.flows)
+    for name in config.rounds:
+        for at in _line_of(name, config):
+            classes.setdefault(at, classes.get(config.rounds[at].train.init))
+    for name, item in config.rounds.items():
+        source, init = item.couplings.source, item.train.init
+        if source in classes and init in classes:
+            problem = start_problem(classes[init], classes[source])
+            if problem is not None:
+                yield f"rounds.{name}.train.init is {init!r}, couplings.source {source!r}: {problem}"
+        if source in classes and item.couplings.image_to_noise is not None and num_labels is not None:
+            problem = inversion_problem(classes[source], num_labels)
+            if problem is not None:
+                yield f"rounds.{name}.couplings.image_to_noise inverts by {source!r}: {problem}"
+    taught_by = config.rounds.get(config.distill.couplings)
+    if taught_by is not None and config.distill.init in classes and taught_by.couplings.source in classes:
+        problem = start_problem(classes[config.distill.init], classes[taught_by.couplings.source])
+        if problem is not None:
+            yield (
+                f"distill.init is {config.distill.init!r}, couplings of {config.distill.couplings!r} come from "
+                f"{taught_by.couplings.source!r}: {problem}"
+            )
+
+
+def _line_of(name: str, config: Config) -> list[str]:
+    """The rounds that a round's network descends from, the first one first, and itself; rounds in a cycle once."""
+    line = [name]
+    while (init := config.rounds[line[0]].train.init) in config.rounds and init not in line:
+        line.insert(0, init)
+    return line
+
+
 def trainings(config: Config) -> Mapping[str, TrainingConfig]:
     """Every training that the run does, by the key of its settings."""
     found: dict[str, TrainingConfig] = {"distill": config.distill}
@@ -65,19 +130,19 @@ def _training_problems(config: Config) -> Iterable[str]:
             yield f"{key}.gradient_checkpointing: networks of points cannot; set it to false"
 
 
+def _trained_on(config: Config) -> dict[str, str]:
+    """The round whose couplings each student learns, by the key of its settings."""
+    return {f"rounds.{name}.train": name for name in config.rounds} | {"distill": config.distill.couplings}
+
+
 def _heldout_problems(config: Config) -> Iterable[str]:
-    """Yields trainings that hold out more samples than there are, or all of them."""
-    trained_on = {f"rounds.{name}.train": name for name in config.rounds} | {"distill": config.distill.couplings}
+    """Yields trainings on couplings that hold out all of them."""
+    trained_on = _trained_on(config)
     for key, training in trainings(config).items():
-        held = training.heldout_items
-        if key not in trained_on:
-            sizes = config.data.known_split_sizes
-            if sizes is not None and held > sizes[1]:
-                yield f"{key}.heldout_items is {held}, but data.heldout_share holds out {sizes[1]} samples"
-        elif trained_on[key] in config.rounds:
+        if trained_on.get(key) in config.rounds:
             kept = config.rounds[trained_on[key]].couplings.num_kept_pairs
-            if held >= kept:
-                yield f"{key}.heldout_items holds out {held} of {kept} pairs; leave some to train on"
+            if training.heldout_items >= kept:
+                yield f"{key}.heldout_items holds out {training.heldout_items} of {kept} pairs; leave some to train on"
 
 
 def _measuring_problems(config: Config) -> Iterable[str]:
@@ -86,30 +151,23 @@ def _measuring_problems(config: Config) -> Iterable[str]:
         if config.watch.fid_every_steps is not None:
             yield "watch.fid_every_steps measures images; set it to null for points"
         return
-    num_samples, subset = config.evaluate.num_samples, config.evaluate.kernel_distance.subset_size
-    for key, wanted in (
-        ("neighbours.num_samples", config.evaluate.neighbours.num_samples),
-        ("kernel_distance.subset_size", subset),
-    ):
-        if wanted > num_samples:
-            yield f"evaluate.{key} is {wanted}, more than evaluate.num_samples ({num_samples})"
+    num_samples, wanted = config.evaluate.num_samples, config.evaluate.neighbours.num_samples
+    if wanted > num_samples:
+        yield f"evaluate.neighbours.num_samples is {wanted}, more than evaluate.num_samples ({num_samples})"
     counts = {"evaluate.num_samples": num_samples}
     for name, item in config.rounds.items():
         measured = min(item.couplings.num_kept_pairs, num_samples)
         counts[f"rounds.{name}.couplings, of which evaluate measures {measured} pairs,"] = measured
     if config.watch.fid_every_steps is not None:
         counts["watch.fid_num_samples"] = config.watch.fid_num_samples
-    num_features, k = config.features.num_features, config.evaluate.neighbours.k
+    k = config.evaluate.neighbours.k
     for key, count in counts.items():
+        watched = key == "watch.fid_num_samples"  # never by the judge
+        num_features = config.features.num_first_features if watched else config.features.num_features
         if num_features is not None and count < num_features:
             yield f"{key} must be at least the number of features ({num_features}), found {count}"
-        if count <= k and key != "watch.fid_num_samples":
+        if count <= k and not watched:
             yield f"{key} must be more than evaluate.neighbours.k ({k}), found {count}"
-    sizes = config.data.known_split_sizes
-    if sizes is not None:
-        size = sizes[0] if config.features.reference == "train" else sizes[1]
-        if size <= k:
-            yield f"evaluate.neighbours.k is {k}, but features.reference has {size} images; it takes fewer than those"
 
 
 def _network_problems(config: Config) -> Iterable[str]:

@@ -5,12 +5,28 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from pipeline.config.noise import STANDARD_NOISE, NoiseConfig
-from pipeline.config.section import FiniteFloat, PositiveFloat, Probability, Section, UnitFloat, one_of
+from pipeline.config.section import (
+    SMALLEST_FLOAT,
+    UNIT_ROUNDOFF,
+    FiniteFloat,
+    PositiveFloat,
+    Probability,
+    Section,
+    UnitFloat,
+    one_of,
+)
 from pipeline.system.errors import nearest
 from pipeline.system.packages import require_package
+
+LARGEST_C = 2.0**47
+"""The loss adds c² d to squares in float32, which stays finite up to d = 2**33 entries a sample."""
+LARGEST_STEEPNESS = 1 / UNIT_ROUNDOFF
+"""A density that falls off more steeply from t = 1 is one time in float32; ``fixed`` says so."""
+LARGEST_LOGIT = 16.0
+"""The sigmoid of larger logits is 1 in float32."""
 
 WEIGHTINGS = ("uniform", "cosmap", "image_error")
 
@@ -58,7 +74,7 @@ class LossConfig(Choice):
     """
 
     PARAMETERS: ClassVar = {"l2": (), "pseudo_huber": ("c",), "lpips_huber": ("c",)}
-    c: PositiveFloat | None = None
+    c: Annotated[float, Field(ge=SMALLEST_FLOAT, le=LARGEST_C)] | None = None
 
 
 def require_lpips() -> None:
@@ -93,6 +109,15 @@ class TimestepsConfig(Choice):
 
     @model_validator(mode="after")
     def _steepness_is_possible(self) -> TimestepsConfig:
+        if self.a is not None and not SMALLEST_FLOAT <= abs(self.a) <= LARGEST_STEEPNESS and self.a != 0:
+            raise ValueError(
+                f"{self.name} with a = {self.a}: between {SMALLEST_FLOAT:.3g} and {LARGEST_STEEPNESS:.3g} in size its "
+                "times can be told apart in float32; give name: uniform, or fixed"
+            )
+        if self.mean is not None and abs(self.mean) > LARGEST_LOGIT:
+            raise ValueError(
+                f"{self.name} with mean {self.mean}: beyond {LARGEST_LOGIT:g} in size most times round to one end"
+            )
         if self.a is not None and (self.a == 0 or (self.a < 0 and self.name == "u_shaped")):
             raise ValueError(f"{self.name} with a = {self.a}: give another a, or name: uniform")
         return self

@@ -15,7 +15,7 @@ from pipeline.config.feasibility import feasibility_problems
 from pipeline.config.flow import LossConfig
 from pipeline.config.noise import STANDARD_NOISE
 from pipeline.config.section import ModelName, Section
-from pipeline.config.solver import STUDENT_SOLVERS, TEACHER_SOLVERS
+from pipeline.config.solver import STUDENT_SOLVERS, TEACHER_SOLVERS, SolverConfig
 from pipeline.config.teacher import TeacherConfig
 from pipeline.config.training import DistillConfig, FlowConfig, FlowTrainingConfig, TrainingConfig
 from pipeline.config.watch import WatchConfig
@@ -76,6 +76,21 @@ class Config(Section):
     def headline(self) -> Headline:
         """The student that the run is made for, and its couplings."""
         return Headline(DISTILLED, self.distill.couplings)
+
+    def cells_of(self, model: str) -> tuple[tuple[SolverConfig, int], ...]:
+        """Solver and number of samples of every cell that ``model`` is measured at.
+
+        Of the headline's student the steps that the headline compares have more samples, and so have the ODEs of a
+        model that couplings were made by, which are measured whether they are among the configured solvers or not.
+        """
+        evaluate = self.evaluate
+        cells = dict.fromkeys(evaluate.solvers(teacher=self.solvers_of(model) == TEACHER_SOLVERS), evaluate.num_samples)
+        if model == self.headline.student:
+            steps = evaluate.headline.num_steps
+            many = [SolverConfig(name="euler", num_steps=count) for count in steps]
+        else:
+            many = [item.couplings.solver for item in self.rounds.values() if item.couplings.source == model]
+        return tuple((cells | dict.fromkeys(many, evaluate.headline.num_samples)).items())
 
     def solvers_of(self, model: str) -> tuple[str, ...]:
         """Names of the solvers that can sample ``model``: those of diffusion models, or those of flows."""

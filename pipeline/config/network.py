@@ -7,7 +7,15 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from pipeline.config.section import NonNegativeInt, PositiveFloat, PositiveInt, Section
+from pipeline.config.section import PositiveFloat, PositiveInt, Section
+
+LayerCount = Annotated[int, Field(gt=0, le=100)]
+"""Layers are built one by one, so that a number without a bound could take hours and all memory."""
+OctaveCount = Annotated[int, Field(ge=0, le=64)]
+"""Float32 resolves no frequency far above 2^24 of the lowest."""
+
+MOST_LEVELS = 16
+"""Most resolutions of a UNet; each halves the side of images."""
 
 
 class UNetConfig(Section):
@@ -23,8 +31,8 @@ class UNetConfig(Section):
             et al. 2020); attention drops nothing.
     """
 
-    block_out_channels: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
-    layers_per_block: PositiveInt
+    block_out_channels: Annotated[tuple[PositiveInt, ...], Field(min_length=1, max_length=MOST_LEVELS)]
+    layers_per_block: LayerCount
     attention: tuple[bool, ...]
     norm_num_groups: PositiveInt
     attention_head_dim: PositiveInt
@@ -69,6 +77,6 @@ class MLPConfig(Section):
     """
 
     width: PositiveInt
-    num_layers: PositiveInt
-    fourier_octaves: NonNegativeInt
+    num_layers: LayerCount
+    fourier_octaves: OctaveCount
     longest_wavelength: PositiveFloat

@@ -19,9 +19,18 @@ LONGEST_NAME = 64
 PositiveInt = Annotated[int, Field(gt=0, le=MOST)]
 NonNegativeInt = Annotated[int, Field(ge=0, le=MOST)]
 Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
-PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-FiniteFloat = Annotated[float, Field(allow_inf_nan=False)]
+LARGEST_FLOAT = 2.0**63
+"""Largest number: its square is finite in float32, in which networks compute."""
+SMALLEST_FLOAT = 2.0**-63
+"""Smallest positive number: its square is one in float32, and not 0."""
+UNIT_ROUNDOFF = 2.0**-24
+"""Relative error of a number in float32: 1 - x is 1 there for a smaller x."""
+
+PositiveFloat = Annotated[float, Field(ge=SMALLEST_FLOAT, le=LARGEST_FLOAT)]
+NonNegativeFloat = Annotated[float, Field(ge=0, le=LARGEST_FLOAT)]
+FiniteFloat = Annotated[float, Field(ge=-LARGEST_FLOAT, le=LARGEST_FLOAT)]
+Tolerance = Annotated[float, Field(ge=UNIT_ROUNDOFF, le=1)]
+"""Of a solver in float32, whose rounding is coarser than a smaller one; 1 is as large as a state."""
 UnitFloat = Annotated[float, Field(ge=0, le=1)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
 ModelName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$", max_length=LONGEST_NAME)]

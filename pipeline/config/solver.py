@@ -5,14 +5,17 @@ from __future__ import annotations
 import itertools
 from typing import Annotated, TypedDict
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
-from pipeline.config.section import PositiveFloat, PositiveInt, Section, one_of
+from pipeline.config.section import PositiveInt, Section, Tolerance, one_of
 
 TEACHER_SOLVERS = ("unipc", "dpmpp_2m", "ddim", "heun", "dopri5")
 STUDENT_SOLVERS = ("euler", "heun", "midpoint", "rk4", "projection", "dopri5")
 TEACHER_GRIDS = ("uniform", "quadratic")
 STUDENT_GRIDS = ("uniform", "cosine", "edm")
+MOST_STEPS = 1_000_000
+"""Most steps of a fixed grid, whose times are held in memory; far more than rounding in float32 lets gain anything."""
+NumSteps = Annotated[PositiveInt, Field(le=MOST_STEPS)]
 GridName = Annotated[str, one_of(tuple(dict.fromkeys((*TEACHER_GRIDS, *STUDENT_GRIDS))))]
 
 
@@ -44,9 +47,9 @@ class SolverConfig(Section):
     """
 
     name: Annotated[str, one_of((*TEACHER_SOLVERS, *STUDENT_SOLVERS))]
-    num_steps: PositiveInt | None = None
-    rtol: PositiveFloat | None = None
-    atol: PositiveFloat | None = None
+    num_steps: NumSteps | None = None
+    rtol: Tolerance | None = None
+    atol: Tolerance | None = None
     grid: GridName | tuple[float, ...] = "uniform"
 
     @model_validator(mode="after")

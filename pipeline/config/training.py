@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from pipeline.config.flow import FlowMatchingConfig, LossConfig, VelocityConfig
 from pipeline.config.section import (
+    UNIT_ROUNDOFF,
     ModelName,
     NonNegativeFloat,
     NonNegativeInt,
@@ -97,7 +98,23 @@ class TrainingConfig(Section):
         return (self.ema_halflife_images, *self.ema_other_halflives_images)
 
     @model_validator(mode="after")
-    def _averages_can_be_told_apart(self) -> TrainingConfig:
+    def _numbers_fit_each_other(self) -> TrainingConfig:
+        if self.warmup_steps > self.num_steps:
+            raise ValueError(
+                f"warmup_steps is {self.warmup_steps}, more than num_steps ({self.num_steps}); the learning rate would "
+                "never reach learning_rate"
+            )
+        if self.learning_rate * self.weight_decay >= 1:
+            raise ValueError(
+                f"learning_rate {self.learning_rate} times weight_decay {self.weight_decay} is the share of a weight "
+                "that AdamW takes away in each step, and must be below 1"
+            )
+        for halflife in self.halflives_images:
+            if halflife * UNIT_ROUNDOFF > self.batch_size:
+                raise ValueError(
+                    f"an EMA half-life of {halflife} images is more than {1 / UNIT_ROUNDOFF:.0f} batches of "
+                    f"{self.batch_size}: in float32 a step would leave the average as it was"
+                )
         if len(set(self.halflives_images)) < len(self.halflives_images):
             raise ValueError(f"EMA half-lives must differ, found {list(self.halflives_images)}")
         if self.ema_other_halflives_images and not self.heldout_items:

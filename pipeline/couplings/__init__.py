@@ -7,6 +7,7 @@ noise check value, so that a changed generator is caught before training.
 
 ``manifest`` what a store says about itself · ``shard`` one file of pairs · ``store`` reading · ``pairs`` where they
 come from · ``generation`` making · ``unfinished`` the store in the making · ``inventory`` which of them there are ·
-``pair_filter`` leaving out the farthest pairs · ``reintegration`` solving some pairs again · ``gate`` whether a store
-may be trained on · ``acceptance`` where that is written and required.
+``pair_filter`` leaving out the farthest pairs · ``pair_measures`` their costs · ``network_calls`` what solving takes ·
+``recount`` measuring again what the manifest says of them · ``reintegration`` solving some again · ``gate`` whether a
+store may be trained on · ``check_record`` what the gate measured · ``acceptance`` where that is written and required.
 """

@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from pipeline.config.couplings import CouplingsConfig, GateConfig
+from pipeline.couplings.check_record import CouplingsCheck
 from pipeline.couplings.manifest import MAKE_AGAIN, Manifest
+from pipeline.couplings.recount import disagreements
 from pipeline.couplings.reintegration import Reintegration, reintegrate
 from pipeline.couplings.store import CouplingStore
 from pipeline.models.sampler import Sampler
@@ -23,27 +24,6 @@ from pipeline.system.errors import StraightflowError
 from pipeline.system.progress import Progress
 
 _CHUNK = 4096
-
-
-@dataclass(frozen=True)
-class CouplingsCheck:
-    """What the gate measured.
-
-    Attributes:
-        num_pairs: Pairs trained on.
-        num_dropped: Pairs left out by the pair filter.
-        clipped_fraction: Share of image entries clearly outside [-1, 1] before storing.
-        transport_cost_per_dim: Mean ‖x_1 - x_0‖²/d over all pairs, d = C·H·W.
-        reintegration_error: As in :class:`pipeline.couplings.reintegration.Reintegration`.
-        inversion_error: As there.
-    """
-
-    num_pairs: int
-    num_dropped: int
-    clipped_fraction: float
-    transport_cost_per_dim: float
-    reintegration_error: float | None
-    inversion_error: float | None
 
 
 def check_couplings(
@@ -62,7 +42,8 @@ def check_couplings(
     """
     manifest = store.manifest
     dropped = 0 if manifest.pair_filter is None else manifest.pair_filter.num_dropped
-    fits = source.shape == manifest.shape and not list(_solver_reasons(manifest, source))
+    fits = (source.shape, source.num_classes) == (manifest.shape, manifest.num_classes)
+    fits = fits and not list(_solver_reasons(manifest, source))
     solved = reintegrate(store, source, limits.reintegrated_pairs) if fits else Reintegration(None, None, {})
     check = CouplingsCheck(
         num_pairs=len(store),
@@ -78,6 +59,7 @@ def check_couplings(
         *_clipped_reasons(store, limits.max_clipped_fraction),
         *_reintegration_reasons(store, solved.by_shard, limits.max_reintegration_error),
         *_content_reasons(store),
+        *disagreements(store),
     ]
     if reasons:
         raise StraightflowError(
@@ -95,6 +77,8 @@ def _reasons(store: CouplingStore, promised: CouplingsConfig, source: Sampler) -
         yield f"{manifest.num_pairs} pairs, {promised.num_pairs} were promised"
     if source.shape != manifest.shape:
         yield f"pairs of shape {manifest.shape}, but {promised.source} has {source.shape}"
+    if manifest.num_classes != source.num_classes:
+        yield f"num_classes {manifest.num_classes}, but {promised.source} has {source.num_classes}"
     if manifest.source_fingerprint != source.fingerprint:
         yield (
             f"made by {manifest.source} with fingerprint {manifest.source_fingerprint[:12]}, but "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import shutil
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,24 +25,23 @@ from pipeline.couplings.manifest import (
 )
 from pipeline.couplings.noise_normality import noise_normality
 from pipeline.couplings.pair_filter import write_pair_filter
+from pipeline.couplings.pair_measures import num_clipped, transport_costs
 from pipeline.couplings.pairs import Pairs, drawn_ahead, pair_source
 from pipeline.couplings.shard import IMAGES, LABELS, NOISE
 from pipeline.couplings.unfinished import PREFIX, FinishedShard, UnfinishedStore, Worker
 from pipeline.data.pixels import from_stored, to_stored
 from pipeline.data.sample_set import SampleSet
 from pipeline.flow.noise import noise_check, stream_key
+from pipeline.models.counted import NetworkCalls
 from pipeline.models.sampler import Sampler
 from pipeline.system.atomic import atomic_folder, write_json
 from pipeline.system.code import NO_CODE
+from pipeline.system.compute import Compute
 from pipeline.system.errors import StraightflowError, one_line
 from pipeline.system.file_errors import advice
 from pipeline.system.fingerprint import fingerprint_json
 from pipeline.system.progress import Progress
 from pipeline.system.replacing import require_replaceable
-
-# An entry this far outside [-1, 1] counts as clipped: about 6 of 255 grey levels. Anything closer is solver error
-# around exact black and white.
-CLIPPED_BEYOND = 0.05
 
 # Why a hard link fails: another file system, one without links, or too many links to one file.
 _WITHOUT_LINKS = (errno.EXDEV, errno.EPERM, errno.EACCES, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL)
@@ -121,10 +121,12 @@ def generate_couplings(
     images: SampleSet | None = None,
     *,
     code: Mapping[str, str] = NO_CODE,
+    cost: Path | None = None,
 ) -> None:
     """Draws ``config.num_pairs`` pairs from ``sampler`` into a store at ``destination``.
 
-    An interrupted call continues after its finished shards; the processes of a launch divide the shards.
+    An interrupted call continues after its finished shards; the processes of a launch divide the shards. What all of
+    them computed is written to ``cost``, as JSON: not into the store, whose hashes must not depend on time.
 
     Raises:
         StraightflowError: If the sampler returns non-finite images, or a shard cannot be written; names the shard.
@@ -136,7 +138,7 @@ def generate_couplings(
     make_shards(run, Worker(accelerator.process_index, accelerator.num_processes))
     accelerator.wait_for_everyone()
     if sampler.runtime.is_main:
-        publish(run, destination)
+        publish(run, destination, cost)
     accelerator.wait_for_everyone()
 
 
@@ -152,8 +154,8 @@ def make_shards(run: CouplingRun, worker: Worker) -> None:
                 _make_shard(run, shard, progress)
 
 
-def publish(run: CouplingRun, destination: Path) -> None:
-    """Writes the manifest and puts the finished store into place.
+def publish(run: CouplingRun, destination: Path, cost: Path | None = None) -> None:
+    """Writes the manifest and puts the finished store into place, and its :class:`Compute` into ``cost``.
 
     Raises:
         StraightflowError: If shards are still missing.
@@ -176,6 +178,8 @@ def publish(run: CouplingRun, destination: Path) -> None:
             pair_filter = write_pair_filter(staging, costs, run.config.drop_farthest_share)
             manifest = _manifest(run, finished).model_copy(update={"pair_filter": pair_filter})
             write_json(staging / MANIFEST, manifest.model_dump(mode="json"))
+        if cost is not None:
+            write_json(cost, asdict(_compute(run.sampler, finished)))
     except OSError as error:
         raise StraightflowError(
             expected=f"to publish the couplings at {destination}",
@@ -189,11 +193,14 @@ def _make_shard(run: CouplingRun, shard: int, progress: Progress) -> None:
     config = run.config
     source = pair_source(run.sampler, config, run.images, shard)
     indices = run.indices(shard)
-    stored: dict[str, list[torch.Tensor]] = {}
+    stored: dict[str, torch.Tensor] = {}
     costs, squared_errors, evaluations, clipped = [], [], 0, 0
+    calls_before, seconds = run.sampler.calls.copy(), 0.0
     chunks = [indices[start : start + config.batch_size] for start in range(0, len(indices), config.batch_size)]
     for chunk, initial in zip(chunks, drawn_ahead(source, chunks), strict=True):
+        began = time.monotonic()
         pairs = source.solve(initial)
+        seconds += time.monotonic() - began
         _require_finite(pairs, config, shard, chunk)
         images = to_stored(pairs.x_1, config.dtype)
         x_0, x_1 = pairs.x_0, from_stored(images)
@@ -205,26 +212,35 @@ def _make_shard(run: CouplingRun, shard: int, progress: Progress) -> None:
         if pairs.labels is not None:
             tensors[LABELS] = pairs.labels.int()
         for name, values in tensors.items():
-            stored.setdefault(name, []).append(values)
+            if name not in stored:
+                stored[name] = values.new_empty(len(indices), *values.shape[1:])
+            stored[name][chunk.start - indices.start : chunk.stop - indices.start] = values
         costs.append(transport_costs(x_0, x_1))
         if run.sampler.space.is_bounded:
-            clipped += int((pairs.x_1.abs() > 1 + CLIPPED_BEYOND).sum())
+            clipped += num_clipped(pairs.x_1)
         evaluations += pairs.nfe * len(chunk)
         progress.advance(len(chunk))
-    stacked = {name: torch.cat(parts) for name, parts in stored.items()}
     noise = None
-    if NOISE in stacked:
+    if NOISE in stored:
         error = float(torch.cat(squared_errors).mean().sqrt())
-        noise = asdict(noise_normality(stacked[NOISE])) | {"float16_error": error}
+        noise = asdict(noise_normality(stored[NOISE])) | {"float16_error": error}
     run.unfinished.write(
         shard,
-        stacked,
+        stored,
         evaluations=evaluations,
-        clipped_fraction=clipped / stacked[IMAGES].numel(),
+        clipped_fraction=clipped / stored[IMAGES].numel(),
         transport_costs=np.concatenate(costs),
         direction=source.direction,
         noise=noise,
+        samples_forward=(run.sampler.calls - calls_before).forward,
+        seconds=seconds,
     )
+
+
+def _compute(sampler: Sampler, finished: list[FinishedShard]) -> Compute:
+    """Of all shards, whenever and by whichever worker they were made."""
+    calls = NetworkCalls(forward=sum(shard.samples_forward for shard in finished))
+    return sampler.flops_per_sample.compute(calls, sum(shard.seconds for shard in finished))
 
 
 def _require_finite(pairs: Pairs, config: CouplingsConfig, shard: int, chunk: range) -> None:
@@ -235,12 +251,6 @@ def _require_finite(pairs: Pairs, config: CouplingsConfig, shard: int, chunk: ra
                 found=f"NaN or infinity in shard {shard_name(shard)}, pairs {chunk.start} to {chunk.stop - 1}",
                 mend="check the source model, or set compute.precision: fp32; finished shards are kept",
             )
-
-
-def transport_costs(x_0: torch.Tensor, x_1: torch.Tensor) -> np.ndarray:
-    """‖x_1 - x_0‖²/d of each pair, d entries in a sample; float32, (batch,)."""
-    costs: np.ndarray = (x_1 - x_0).square().flatten(1).mean(1).numpy()
-    return costs
 
 
 def _manifest(run: CouplingRun, finished: list[FinishedShard]) -> Manifest:

@@ -54,7 +54,7 @@ class ShardRecord(BaseModel):
         num_pairs: Pairs in it.
         sha256: Hash of the file.
         clipped_fraction: Share of image entries that were outside [-1, 1] by more than
-            :data:`pipeline.couplings.generation.CLIPPED_BEYOND` before they were stored; 0 for points.
+            :data:`pipeline.couplings.pair_measures.CLIPPED_BEYOND` before they were stored; 0 for points.
         transport_cost: Mean of ‖x_1 - x_0‖²/d over its pairs, d = C·H·W.
         direction: ``noise_to_image`` pairs have noise from the seed; ``image_to_noise`` pairs have it in the shard.
         noise: Moments of the noise in the shard; None where it is drawn from the seed.

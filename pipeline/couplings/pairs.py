@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from pipeline.config.couplings import CouplingsConfig
+from pipeline.config.couplings import CouplingsConfig, inversion_problem
 from pipeline.config.solver import SolverConfig
 from pipeline.couplings.manifest import Direction
 from pipeline.data.order import EndlessOrder
@@ -153,11 +153,12 @@ def pair_source(sampler: Sampler, config: CouplingsConfig, real: SampleSet | Non
             found="none" if real is None else f"images of {real.shape}",
             mend="correct data, or set image_to_noise: null",
         )
-    if sampler.num_classes is not None and (real.labels is None or int(real.labels.max()) >= sampler.num_classes):
+    problem = inversion_problem(sampler.num_classes, 0 if real.labels is None else int(real.labels.max()) + 1)
+    if problem is not None:
         raise StraightflowError(
-            expected=f"images labelled with the {sampler.num_classes} classes of {config.source}",
-            found="no labels" if real.labels is None else f"label {int(real.labels.max())}",
-            mend="set data.label_column, or image_to_noise: null",
+            expected=f"images that {config.source} can invert to noise",
+            found=problem,
+            mend="change data, or image_to_noise",
         )
     return FromImages(sampler, config.seed, inversion.solver, real, EndlessOrder(config.seed, len(real)), first)
 

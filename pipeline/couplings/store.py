@@ -68,7 +68,7 @@ class CouplingStore:
 
     def images(self, indices: np.ndarray) -> torch.Tensor:
         """Stored images of these pairs, in their stored type, (len(indices), …)."""
-        return torch.from_numpy(self._gather(IMAGES, self.seed_indices(indices)))
+        return self.made_images(self.seed_indices(indices))
 
     def x_1(self, indices: np.ndarray) -> torch.Tensor:
         """Images of these pairs as float32, (len(indices), …)."""
@@ -76,7 +76,7 @@ class CouplingStore:
 
     def are_from_images(self, indices: np.ndarray) -> np.ndarray:
         """Which of these pairs were made from real images; bool, (len(indices),)."""
-        return self._are_from_images(self.seed_indices(indices))
+        return self.are_made_from_images(self.seed_indices(indices))
 
     def noise_heads(self, indices: np.ndarray) -> torch.Tensor:
         """First entries of these pairs' standard normal noise, (len(indices), at most 16), to tell noises apart."""
@@ -85,13 +85,26 @@ class CouplingStore:
 
     def load(self, indices: np.ndarray) -> dict[str, torch.Tensor]:
         """Pairs as float32 ``x_0`` and ``x_1``, each (len(indices), …), and int64 ``labels`` if there are any."""
+        return self.load_made(self.seed_indices(indices))
+
+    def load_made(self, seed_indices: np.ndarray) -> dict[str, torch.Tensor]:
+        """Like :meth:`load`, of pairs by their indices before any were dropped."""
         batch = {
-            "x_0": self._noise(self.seed_indices(indices), self.manifest.shape, self.manifest.noise),
-            "x_1": self.x_1(indices),
+            "x_0": self._noise(seed_indices, self.manifest.shape, self.manifest.noise),
+            "x_1": from_stored(self.made_images(seed_indices)),
         }
         if self.manifest.num_classes is not None:
-            batch["labels"] = torch.from_numpy(self._gather(LABELS, self.seed_indices(indices))).long()
+            batch["labels"] = torch.from_numpy(self._gather(LABELS, seed_indices)).long()
         return batch
+
+    def made_images(self, seed_indices: np.ndarray) -> torch.Tensor:
+        """Like :meth:`images`, of pairs by their indices before any were dropped."""
+        return torch.from_numpy(self._gather(IMAGES, seed_indices))
+
+    def are_made_from_images(self, seed_indices: np.ndarray) -> np.ndarray:
+        """Like :meth:`are_from_images`, of pairs by their indices before any were dropped."""
+        found: np.ndarray = self._from_images[seed_indices // self.manifest.shard_pairs]
+        return found
 
     def locate(self, index: int) -> str:
         """Shard file and row of a pair, for messages."""
@@ -101,16 +114,12 @@ class CouplingStore:
     def _map(self, shard: int) -> dict[str, np.ndarray]:
         return map_shard(self.folder, self.manifest, self.manifest.shards[shard])
 
-    def _are_from_images(self, seed_indices: np.ndarray) -> np.ndarray:
-        found: np.ndarray = self._from_images[seed_indices // self.manifest.shard_pairs]
-        return found
-
     def _noise(
         self, seed_indices: np.ndarray, shape: tuple[int, ...], distribution: NoiseConfig = STANDARD_NOISE
     ) -> torch.Tensor:
         """The first entries of noise, as many as ``shape`` holds, in that shape."""
         noise = torch.empty(len(seed_indices), *shape)
-        from_seed = ~self._are_from_images(seed_indices)
+        from_seed = ~self.are_made_from_images(seed_indices)
         if from_seed.any():
             # A stream begins with the same numbers however many are drawn.
             noise[from_seed] = sample_noise(self._key, seed_indices[from_seed].tolist(), shape, distribution)

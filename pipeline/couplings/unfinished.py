@@ -54,6 +54,8 @@ class FinishedShard:
         transport_costs: ‖x_1 - x_0‖²/d of each of its pairs.
         direction: As in the manifest.
         noise: As in the manifest.
+        samples_forward: Samples that went through the network, as in :class:`pipeline.system.compute.Compute`.
+        seconds: Time of solving.
     """
 
     sha256: str
@@ -62,6 +64,8 @@ class FinishedShard:
     transport_costs: list[float]
     direction: Direction
     noise: dict[str, float] | None
+    samples_forward: int
+    seconds: float
 
 
 class UnfinishedStore:
@@ -117,6 +121,8 @@ class UnfinishedStore:
         transport_costs: np.ndarray,
         direction: Direction,
         noise: dict[str, float] | None,
+        samples_forward: int,
+        seconds: float,
     ) -> None:
         """Writes a shard and then its record, each atomically.
 
@@ -126,7 +132,9 @@ class UnfinishedStore:
         try:
             digest = write_shard(self.path(shard), tensors)
             costs = [float(cost) for cost in transport_costs]
-            finished = FinishedShard(digest, evaluations, clipped_fraction, costs, direction, noise)
+            finished = FinishedShard(
+                digest, evaluations, clipped_fraction, costs, direction, noise, samples_forward, seconds
+            )
             write_json(self._record(shard), asdict(finished))
         except OSError as error:
             raise _not_writable(self.folder, f"shard {shard_name(shard)}", error) from error

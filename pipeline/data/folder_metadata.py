@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import posixpath
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from pipeline.data.folder_listing import FolderListing
 from pipeline.system.errors import StraightflowError, one_line
-from pipeline.system.whole_files import read_text
+from pipeline.system.whole_files import parse_json, read_text
 
 FILE_NAME = "file_name"
 
@@ -108,8 +107,10 @@ def _require_distinct(names: Sequence[str]) -> None:
 
 
 def _json_rows(text: str) -> list[dict[str, object]]:
-    rows = [json.loads(line) for line in text.split("\n") if line.strip()]
-    for number, row in enumerate(rows, start=1):
+    rows: list[dict[str, object]] = []
+    for number, line in enumerate(filter(str.strip, text.split("\n")), start=1):
+        row = parse_json(line)
         if not isinstance(row, dict):
             raise ValueError(f"row {number} is not an object")
+        rows.append(row)
     return rows

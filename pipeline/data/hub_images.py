@@ -2,40 +2,95 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import datasets
 import numpy as np
+import pyarrow
 
 from pipeline.config.data import DataConfig
+from pipeline.data.columns import image_column, label_column
 from pipeline.data.image_format import decode_image, unreadable_image
-from pipeline.data.image_tables import ImageTable, ImageTables
+from pipeline.data.image_tables import ImageTable, ImageTables, wrong_split
 from pipeline.data.labels import Labels, number_labels
-from pipeline.system.errors import StraightflowError, nearest, one_line
-
-LABEL_COLUMN = "label"
-NO_ROOM = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG))
+from pipeline.system.errors import StraightflowError, causes, one_line
+from pipeline.system.file_errors import is_of_a_full_or_closed_disk
 
 
-def hub_tables(config: DataConfig) -> ImageTables:
-    """Downloads the configured splits, or opens them in the cache, and reads their labels.
+def hub_tables(config: DataConfig, revision: str | None) -> ImageTables:
+    """Downloads the configured splits of a commit, or opens them in the cache, and reads their labels.
+
+    Args:
+        config: Names the data set.
+        revision: The commit, as :func:`pipeline.data.hub_metadata.read_metadata` looked at it.
 
     Raises:
-        StraightflowError: If the data set cannot be loaded, its copy cannot be written, or a column or label is
-            missing.
+        StraightflowError: If the data set cannot be loaded or is there in another version alone, its copy cannot be
+            written, or a column or label is missing.
     """
-    loaded = _load(config)
+    loaded = _load(config, revision)
     tables = {split: _table(split, dataset, config) for split, dataset in loaded.items()}
     return ImageTables(tables, _labels(loaded, config))
 
 
-def _load(config: DataConfig) -> dict[str, datasets.Dataset]:
+def open_builder(config: DataConfig, revision: str | None) -> datasets.DatasetBuilder:
+    """What ``datasets`` knows of a commit of the data set before it downloads any of it.
+
+    Raises:
+        StraightflowError: If it cannot be had, or only in another version.
+    """
     location = str(config.location)
+    with loading(location):
+        builder = datasets.load_dataset_builder(location, config.subset, revision=revision)
+    # Without network `datasets` takes the newest copy that it has; a folder of that name it takes before the hub.
+    if revision is not None and builder.hash != revision:
+        raise StraightflowError(
+            expected=f"commit {revision} of the hub data set {location}, as check recorded it",
+            found=f"version {builder.hash}, in the cache of datasets or in a folder of that name",
+            mend="connect to the network, and see that no folder has the name of the data set",
+        )
+    return builder
+
+
+def split_origin(split: str, config: DataConfig) -> str:
+    """What names a split in errors."""
+    return f"split {split!r} of {config.location}"
+
+
+def is_whole(split: str) -> bool:
+    """Whether a split is named as a whole, and not as parts or sums of splits: ``train[:10%]``, ``train+test``."""
+    return split != "all" and not {"[", "+"} & set(split)
+
+
+def schema_of(features: datasets.Features) -> pyarrow.Schema:
+    """The columns as parquet files hold them; bytes of media other than images are left without a type."""
+    schema = features.arrow_schema
+    for place, (name, feature) in enumerate(features.items()):
+        if hasattr(feature, "decode_example") and not isinstance(feature, datasets.Image):
+            schema = schema.set(place, pyarrow.field(name, pyarrow.null()))
+    return schema
+
+
+def _load(config: DataConfig, revision: str | None) -> dict[str, datasets.Dataset]:
     splits = [split for split in (config.train_split, config.heldout_split) if split is not None]
+    builder = open_builder(config, revision)
+    with loading(str(config.location)):
+        builder.download_and_prepare()
+        for split in splits:
+            if is_whole(split) and split not in builder.info.splits:
+                raise wrong_split(split, list(map(str, builder.info.splits)))
+        return dict(zip(splits, builder.as_dataset(split=splits), strict=True))
+
+
+@contextmanager
+def loading(location: str) -> Iterator[None]:
+    """Turns any error of ``datasets`` into a StraightflowError that names the data set or the cache."""
     try:
-        return dict(zip(splits, datasets.load_dataset(location, config.subset, split=splits), strict=True))
+        yield
+    except StraightflowError:
+        raise
     except Exception as error:  # transport errors are those of whatever HTTP client the hub's library uses
         if _is_of_the_cache(error):
             raise StraightflowError(
@@ -52,20 +107,21 @@ def _load(config: DataConfig) -> dict[str, datasets.Dataset]:
         ) from error
 
 
-def _is_of_the_cache(error: BaseException | None) -> bool:
+def _is_of_the_cache(error: BaseException) -> bool:
     """Whether the cached copy could not be written; ``datasets`` reports that as an error of the data set."""
+    return is_of_a_full_or_closed_disk(error) or any(map(_is_about_the_cache, causes(error)))
+
+
+def _is_about_the_cache(error: BaseException) -> bool:
+    if not isinstance(error, OSError):
+        return False
     cache = Path(datasets.config.HF_DATASETS_CACHE)
-    while error is not None:
-        if isinstance(error, OSError):
-            in_cache = isinstance(error.filename, str) and Path(error.filename).is_relative_to(cache)
-            if error.errno in NO_ROOM or in_cache or str(error).startswith("Not enough disk space"):
-                return True
-        error = error.__cause__ or error.__context__
-    return False
+    in_cache = isinstance(error.filename, str) and Path(error.filename).is_relative_to(cache)
+    return in_cache or str(error).startswith("Not enough disk space")
 
 
 def _table(split: str, dataset: datasets.Dataset, config: DataConfig) -> ImageTable:
-    column = _image_column(dataset, config)
+    column = image_column(schema_of(dataset.features), split_origin(split, config), config)
     encoded = dataset.cast_column(column, datasets.Image(decode=False))
 
     def decode(rows: np.ndarray) -> Iterator[np.ndarray]:
@@ -88,27 +144,10 @@ def _content(stored: dict[str, object] | None, where: str) -> bytes:
         raise unreadable_image(where, one_line(error)) from error
 
 
-def _image_column(dataset: datasets.Dataset, config: DataConfig) -> str:
-    columns = [name for name, feature in dataset.features.items() if isinstance(feature, datasets.Image)]
-    if config.image_column is None and len(columns) == 1:
-        return str(columns[0])
-    if config.image_column in columns:
-        return str(config.image_column)
-    raise StraightflowError(
-        expected="one image column" if config.image_column is None else f"image column {config.image_column!r}",
-        found=f"image columns {columns} among {dataset.column_names}",
-        mend="set data.image_column",
-    )
-
-
 def _labels(loaded: dict[str, datasets.Dataset], config: DataConfig) -> Labels | None:
-    column = config.label_column or LABEL_COLUMN
-    values = {split: dataset[column][:] for split, dataset in loaded.items() if column in dataset.column_names}
-    if len(values) < len(loaded) and (values or config.label_column is not None):
-        split = next(split for split in loaded if split not in values)
-        raise StraightflowError(
-            expected=f"label column {column!r} in split {split!r}",
-            found=f"{column!r}{nearest(column, loaded[split].column_names)}",
-            mend="set data.label_column",
-        )
-    return number_labels(values, lambda split, row: f"row {row} of split {split!r}") if values else None
+    schemas = {split_origin(split, config): schema_of(dataset.features) for split, dataset in loaded.items()}
+    column = label_column(schemas, config)
+    if column is None:
+        return None
+    values = {split: dataset[column][:] for split, dataset in loaded.items()}
+    return number_labels(values, lambda split, row: f"row {row} of split {split!r}")

@@ -99,7 +99,9 @@ def image_problem(image: Image.Image, config: DataConfig, where: str) -> Straigh
 def unreadable_image(where: str, found: str) -> StraightflowError:
     """The error for an image that does not decode."""
     return StraightflowError(
-        expected=f"a readable image at {where}", found=found, mend="repair it, or keep it elsewhere"
+        expected=f"a readable image at {where}",
+        found=found,
+        mend="repair it, or move it out of the data to leave it out",
     )
 
 

@@ -60,13 +60,17 @@ class ImageSource:
         return self.tables.files
 
 
-def find_images(config: DataConfig) -> ImageSource:
+def find_images(config: DataConfig, revision: str | None = None) -> ImageSource:
     """Finds the images, reads their labels and splits them, without decoding any.
+
+    Args:
+        config: Where they come from.
+        revision: Commit of a data set on the hub; None for other sources.
 
     Raises:
         StraightflowError: If anything is missing or ambiguous, or if a split has fewer than two images.
     """
-    tables = _tables(config)
+    tables = _tables(config, revision)
     heldout_split = config.train_split if config.heldout_split is None else config.heldout_split
     num_train, num_heldout = (tables.splits[split].num_images for split in (config.train_split, heldout_split))
     train, heldout = np.arange(num_train), np.arange(num_heldout)
@@ -74,14 +78,19 @@ def find_images(config: DataConfig) -> ImageSource:
         order = np.random.Generator(np.random.Philox(config.seed)).permutation(num_train)
         _, first = split_sizes(num_train, config.heldout_share)
         train, heldout = np.sort(order[first:]), np.sort(order[:first])
-    if min(len(train), len(heldout)) < 2:
+    require_two_each(len(train), len(heldout), config)
+    return ImageSource(tables, _found(tables, config.train_split, train), _found(tables, heldout_split, heldout))
+
+
+def require_two_each(num_train: int, num_heldout: int, config: DataConfig) -> None:
+    """Raises StraightflowError if a split has fewer than two images."""
+    if min(num_train, num_heldout) < 2:
         share = f" with heldout_share {config.heldout_share}" if config.heldout_split is None else ""
         raise StraightflowError(
             expected="at least two images in each split",
-            found=f"{len(train)} to train on and {len(heldout)} held out{share}",
+            found=f"{num_train} to train on and {num_heldout} held out{share}",
             mend="give more images or another data.heldout_share",
         )
-    return ImageSource(tables, _found(tables, config.train_split, train), _found(tables, heldout_split, heldout))
 
 
 def _found(tables: ImageTables, split: str, rows: np.ndarray) -> FoundImages:
@@ -89,7 +98,7 @@ def _found(tables: ImageTables, split: str, rows: np.ndarray) -> FoundImages:
     return FoundImages(tables.splits[split], rows, labels)
 
 
-def _tables(config: DataConfig) -> ImageTables:
+def _tables(config: DataConfig, revision: str | None) -> ImageTables:
     # Imported only for the configured source, as importing all of them takes seconds.
     if config.source == "digits":
         from pipeline.data.digits import digits_tables
@@ -105,4 +114,4 @@ def _tables(config: DataConfig) -> ImageTables:
         return parquet_tables(config)
     from pipeline.data.hub_images import hub_tables
 
-    return hub_tables(config)
+    return hub_tables(config, revision)

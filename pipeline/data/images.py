@@ -9,22 +9,28 @@ import numpy as np
 
 from pipeline.config.data import DataConfig
 from pipeline.data.image_source import FoundImages, find_images
+from pipeline.data.info import write_info
 from pipeline.data.sample_set import is_sample_set
-from pipeline.system.atomic import atomic_folder, write_json
+from pipeline.system.atomic import atomic_folder
 from pipeline.system.errors import StraightflowError
 from pipeline.system.progress import Progress
 
 
-def prepare_images(config: DataConfig, folder: Path) -> None:
+def prepare_images(config: DataConfig, folder: Path, revision: str | None = None) -> None:
     """Reads the configured images, splits them and writes them to ``folder``, atomically, holding one at a time.
 
     ``info.json`` lists the names of classes, in the order of their labels, where the source gives names.
+
+    Args:
+        config: Where they come from.
+        folder: Where they go.
+        revision: Commit of a data set on the hub; None for other sources.
 
     Raises:
         StraightflowError: If the source is missing or unreadable, a column or split does not exist, or an image
             has another size or more channels than configured.
     """
-    source = find_images(config)
+    source = find_images(config, revision)
     digest = hashlib.sha256()
     with atomic_folder(folder, ours=is_sample_set) as temporary:
         for name, images in (("train", source.train), ("heldout", source.heldout)):
@@ -43,7 +49,7 @@ def prepare_images(config: DataConfig, folder: Path) -> None:
         }
         if source.class_names is not None:
             info["class_names"] = list(source.class_names)
-        write_json(temporary / "info.json", info)
+        write_info(temporary, info)
 
 
 def _write_images(path: Path, images: FoundImages, config: DataConfig, task: str, digest: hashlib._Hash) -> None:

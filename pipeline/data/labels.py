@@ -74,6 +74,11 @@ def number_names(values: Mapping[str, Sequence[str]]) -> Labels:
     return Labels(numbers, names)
 
 
+def has_classes(labels: np.ndarray | None) -> bool:
+    """Whether there are labels of two classes or more."""
+    return labels is not None and len(np.unique(labels)) >= 2
+
+
 def require_classes(labels: np.ndarray | None, needed_by: str) -> np.ndarray:
     """Returns labels of at least two classes, for models that must tell classes apart.
 
@@ -84,12 +89,12 @@ def require_classes(labels: np.ndarray | None, needed_by: str) -> np.ndarray:
     Raises:
         StraightflowError: If there are fewer than two classes.
     """
-    if labels is None or len(np.unique(labels)) < 2:
+    if labels is None or not has_classes(labels):
         raise StraightflowError(
             expected=f"labels of at least two classes, as {needed_by} needs",
             found="images without labels" if labels is None else "a single class",
             mend="give one subfolder per class, a metadata.csv with file_name and label, or data.label_column; or set "
-            "features.name: inception",
+            "features.name: auto or rotation, which needs none",
         )
     return labels
 

@@ -27,3 +27,10 @@ def mosaic(images: np.ndarray, columns: int, *, scale: int = 1, gap: int = 0, ga
         top, left = index // columns * height, index % columns * width
         canvas[top : top + height - gap, left : left + width - gap] = tile
     return canvas[: rows * height - gap, : columns * width - gap]
+
+
+def mosaic_bytes(num: int, shape: tuple[int, ...], *, scale: int = 1, gap: int = 0) -> int:
+    """Bytes that :func:`mosaic` takes for ``num`` images of ``shape`` (channels, height, width), with its result."""
+    _, height, width = shape
+    tiles = height * width * scale * (1 + scale)  # enlarged in one direction, then in both
+    return 3 * num * (tiles + (height * scale + gap) * (width * scale + gap))

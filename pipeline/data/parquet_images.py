@@ -11,15 +11,15 @@ import pyarrow
 import pyarrow.parquet
 
 from pipeline.config.data import DataConfig
+from pipeline.data.columns import image_column, label_column
 from pipeline.data.image_format import decode_image, unreadable_image
 from pipeline.data.image_tables import ImageTable, ImageTables, require_exists
 from pipeline.data.labels import Labels, number_labels
 from pipeline.data.parquet_splits import parquet_splits
-from pipeline.system.errors import StraightflowError, nearest, one_line
+from pipeline.system.errors import StraightflowError, one_line
 
 LOOKED_AT = 64
 BATCH_ROWS = 64
-LABEL_COLUMN = "label"
 
 
 def parquet_tables(config: DataConfig) -> ImageTables:
@@ -46,7 +46,7 @@ def _table(split: str, path: Path, config: DataConfig) -> ImageTable:
             found="no rows",
             mend="write the file again",
         )
-    column = _image_column(file.schema_arrow, path, config)
+    column = image_column(file.schema_arrow, str(path), config)
 
     def decode(rows: np.ndarray) -> Iterator[np.ndarray]:
         for row, cell in _cells(path, column, rows):
@@ -54,52 +54,6 @@ def _table(split: str, path: Path, config: DataConfig) -> ImageTable:
             yield decode_image(_encoded(cell, where), config, where)
 
     return ImageTable(num_images, np.arange(min(num_images, LOOKED_AT)), decode)
-
-
-def _image_column(schema: pyarrow.Schema, path: Path, config: DataConfig) -> str:
-    """The configured column, else the only one of structs with bytes, else the only one of bytes."""
-    structs = [field.name for field in schema if _holds_bytes(field.type)]
-    plain = [field.name for field in schema if _is_bytes(field.type)]
-    if config.image_column is None:
-        candidates = structs or plain
-        if len(candidates) == 1:
-            return str(candidates[0])
-    elif config.image_column in structs + plain:
-        _require_single(config.image_column, schema, path)
-        return config.image_column
-    raise StraightflowError(
-        expected="one image column" if config.image_column is None else f"image column {config.image_column!r}",
-        found=f"image columns {structs + plain} among {schema.names} in {path}",
-        mend="set data.image_column to a column of encoded images",
-    )
-
-
-def _require_single(column: str, schema: pyarrow.Schema, path: Path) -> None:
-    """Refuses a name that several columns have."""
-    count = schema.names.count(column)
-    if count > 1:
-        raise StraightflowError(
-            expected=f"one column {column!r} in {path}", found=f"{count} of that name", mend="rename the others"
-        )
-
-
-def _is_bytes(kind: pyarrow.DataType) -> bool:
-    return any(
-        test(kind)
-        for test in (
-            pyarrow.types.is_binary,
-            pyarrow.types.is_large_binary,
-            pyarrow.types.is_binary_view,
-            pyarrow.types.is_fixed_size_binary,
-        )
-    )
-
-
-def _holds_bytes(kind: pyarrow.DataType) -> bool:
-    if not pyarrow.types.is_struct(kind):
-        return False
-    place = kind.get_field_index("bytes")
-    return place >= 0 and _is_bytes(kind.field(place).type)
 
 
 def _cells(path: Path, column: str, rows: np.ndarray) -> Iterator[tuple[int, object]]:
@@ -142,26 +96,17 @@ def _encoded(cell: object, where: str) -> bytes:
 
 
 def _labels(files: dict[str, Path], config: DataConfig) -> Labels | None:
-    column = config.label_column or LABEL_COLUMN
+    schemas = {}
+    for path in files.values():
+        with _reading(path):
+            schemas[str(path)] = pyarrow.parquet.ParquetFile(path).schema_arrow
+    column = label_column(schemas, config)
+    if column is None:
+        return None
     values: dict[str, list[object]] = {}
-    without = []
     for split, path in files.items():
         with _reading(path):
-            file = pyarrow.parquet.ParquetFile(path)
-            if column in file.schema_arrow.names:
-                _require_single(column, file.schema_arrow, path)
-                values[split] = file.read(columns=[column]).column(column).to_pylist()
-            else:
-                without.append((path, file.schema_arrow.names))
-    if without and (values or config.label_column is not None):
-        path, names = without[0]
-        raise StraightflowError(
-            expected=f"label column {column!r} in {path}",
-            found=f"{column!r}{nearest(column, names)}",
-            mend="set data.label_column",
-        )
-    if not values:
-        return None
+            values[split] = pyarrow.parquet.ParquetFile(path).read(columns=[column]).column(column).to_pylist()
     return number_labels(values, lambda split, row: f"row {row} of split {split!r} in {files[split]}")
 
 

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 
 from pipeline.config.data import DataConfig, split_sizes
+from pipeline.data.info import write_info
 from pipeline.data.sample_set import is_sample_set
-from pipeline.system.atomic import atomic_folder, write_json
+from pipeline.system.atomic import atomic_folder
 from pipeline.toys.distributions import TOYS
 
 
@@ -33,4 +34,4 @@ def prepare_points(config: DataConfig, folder: Path) -> None:
             "num_heldout": num_heldout,
             "fingerprint": hashlib.sha256(points.tobytes()).hexdigest(),
         }
-        write_json(temporary / "info.json", info)
+        write_info(temporary, info)

@@ -8,8 +8,13 @@ from pipeline.config.data import DataConfig
 from pipeline.data.space import POINTS, space_of
 
 
-def prepare_data(config: DataConfig, folder: Path) -> None:
+def prepare_data(config: DataConfig, folder: Path, revision: str | None = None) -> None:
     """Writes both splits to ``folder``, atomically; :func:`pipeline.data.sample_set.open_samples` opens them.
+
+    Args:
+        config: What is read or drawn.
+        folder: Where it goes.
+        revision: Commit of a data set on the hub; None for other sources.
 
     Raises:
         StraightflowError: If images cannot be read, or are not as configured.
@@ -22,4 +27,4 @@ def prepare_data(config: DataConfig, folder: Path) -> None:
     else:
         from pipeline.data.images import prepare_images
 
-        prepare_images(config, folder)
+        prepare_images(config, folder, revision)

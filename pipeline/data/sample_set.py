@@ -9,15 +9,16 @@ from typing import Literal
 
 import numpy as np
 import torch
-from pydantic import TypeAdapter
 
+from pipeline.data.info import INFO, DataInfo
 from pipeline.data.pixels import from_stored
 from pipeline.data.space import Space, space_of_shape
 from pipeline.system.errors import StraightflowError
 from pipeline.system.replacing import holding_only
-from pipeline.system.whole_files import read_json, require_file
+from pipeline.system.typed_content import read_typed
+from pipeline.system.whole_files import require_file
 
-is_sample_set = holding_only("info.json", "*_images.npy", "*_labels.npy")
+is_sample_set = holding_only(INFO, "*_images.npy", "*_labels.npy")
 """Whether a folder holds a prepared data set and nothing else."""
 
 Split = Literal["train", "heldout"]
@@ -66,11 +67,11 @@ def open_samples(folder: Path, split: Split) -> SampleSet:
         StraightflowError: If it is missing, cannot be read, or is none that was prepared.
     """
     try:
-        info = TypeAdapter(_Info).validate_python(read_json(folder / "info.json"))
+        info = read_typed(folder / INFO, DataInfo)
         samples = _load(folder / f"{split}_images.npy", mmap_mode="r")
         label_path = folder / f"{split}_labels.npy"
         labels = _load(label_path) if label_path.is_file() else None
-        _require_samples(samples, info.num_train if split == "train" else info.num_heldout)
+        _require_samples(samples, info.num_train if split == "train" else info.num_heldout, info.sample_shape)
         if labels is not None:
             _require_labels(labels, len(samples))
     except (OSError, ValueError) as error:
@@ -78,15 +79,6 @@ def open_samples(folder: Path, split: Split) -> SampleSet:
             expected=f"prepared data in {folder}", found=str(error), mend="run `dvc repro --force data`"
         ) from error
     return SampleSet(samples, labels, info.fingerprint)
-
-
-@dataclass(frozen=True)
-class _Info:
-    """The part of ``info.json`` that is read; numbers are None in that of a data set made without them."""
-
-    fingerprint: str
-    num_train: int | None = None
-    num_heldout: int | None = None
 
 
 def _load(path: Path, mmap_mode: Literal["r"] | None = None) -> np.ndarray:
@@ -101,13 +93,15 @@ def _load(path: Path, mmap_mode: Literal["r"] | None = None) -> np.ndarray:
     return values
 
 
-def _require_samples(samples: np.ndarray, promised: int | None) -> None:
-    """ValueError unless these are samples as they are stored, as many as were prepared."""
+def _require_samples(samples: np.ndarray, promised: int | None, shape: tuple[int, ...] | None) -> None:
+    """ValueError unless these are samples as they are stored, of ``shape`` and as many as were prepared."""
     expected = np.uint8 if samples.ndim == 4 else np.float32
     if samples.ndim not in (2, 4) or samples.dtype != expected or 0 in samples.shape:
         raise ValueError(f"an array of {samples.dtype} of shape {samples.shape}, which are no images or points")
     if promised not in (None, len(samples)):
         raise ValueError(f"{len(samples)} samples, where info.json says {promised}")
+    if shape not in (None, samples.shape[1:]):
+        raise ValueError(f"samples of shape {samples.shape[1:]}, where info.json says {shape}")
 
 
 def _require_labels(labels: np.ndarray, num_samples: int) -> None:

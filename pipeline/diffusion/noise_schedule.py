@@ -79,6 +79,11 @@ class NoiseSchedule:
         return float(self.sigma[-1]) if self.exploding else 1.0
 
     @property
+    def initial_straight_scale(self) -> float:
+        """Standard deviation of x / (alpha + sigma) in straight-line time, where sampling starts."""
+        return self.initial_scale / float(self.alpha[-1] + self.sigma[-1])
+
+    @property
     def time_range(self) -> tuple[float, float]:
         """Smallest and largest t = alpha / (alpha + sigma) that the schedule covers."""
         t = self.alpha / (self.alpha + self.sigma)

@@ -6,7 +6,7 @@ both are errors. Settings that only shape sampling are known by name and ignored
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeGuard
@@ -41,6 +41,11 @@ Prediction = Literal["epsilon", "v_prediction", "sample"]
 PREDICTION_TYPES: tuple[Prediction, ...] = ("epsilon", "v_prediction", "sample")
 
 MOST_LEVELS = 1_000_000
+
+LEAST_SIGMA, LARGEST_SIGMA = 1e-6, 1e6
+"""Scales of noise beside which float32 still sees an image in [0, 1], and which it sees beside one."""
+LEAST_RANGE = 2.0
+"""Factor between the largest scale and the least: with hardly any, sampling would start from nearly clean images."""
 
 _PRESERVING_PROCESS = frozenset(
     {"num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas", "prediction_type"}
@@ -131,8 +136,11 @@ def read_settings(config: Mapping[str, Any]) -> PreservingSettings | ExplodingSe
     if kind == VARIANCE_EXPLODING:
         _require_known(config, _EXPLODING_PROCESS)
         low, high = _number(config, "sigma_min"), _number(config, "sigma_max")
-        if not 0 < low < high:
-            raise _refusal("0 < sigma_min < sigma_max", f"sigma_min {low}, sigma_max {high}")
+        if not LEAST_SIGMA <= low < high <= LARGEST_SIGMA or high / low < LEAST_RANGE:
+            raise _refusal(
+                f"{LEAST_SIGMA:g} ≤ sigma_min, at most a {LEAST_RANGE:g}th of sigma_max ≤ {LARGEST_SIGMA:g}",
+                f"sigma_min {low}, sigma_max {high}",
+            )
         return ExplodingSettings(_num_levels(config), low, high)
     if kind not in VARIANCE_PRESERVING:
         raise StraightflowError(
@@ -214,7 +222,8 @@ def _number(config: Mapping[str, Any], name: str) -> float:
 
 
 def _is_number(value: Any) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    # Also false for NaN, and for whole numbers that no float holds.
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def _refusal(expected: str, found: str) -> StraightflowError:

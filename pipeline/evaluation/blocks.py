@@ -20,6 +20,7 @@ from pipeline.metrics.features import FeatureExtractor
 from pipeline.metrics.moments import Moments, merge_moments, moments_of
 from pipeline.metrics.uncertainty import NUM_PARTS
 from pipeline.system.blocks import BLOCK_BYTES
+from pipeline.system.device import wait_for
 from pipeline.system.errors import StraightflowError
 
 
@@ -29,7 +30,7 @@ class BlockFeatures:
 
     Attributes:
         moments: Their moments, in one part or several.
-        kept: Features of the images with an index below ``num_kept``, (count, num_features).
+        kept: Features of the images with an index below ``num_features_kept``, (count, num_features).
     """
 
     moments: tuple[Moments, ...]
@@ -43,9 +44,9 @@ class BlockMeasures:
     Attributes:
         start: Index of its first image.
         features: Its features of each kind.
-        images: Images with an index below ``num_kept``, uint8, (count, C, H, W).
+        images: Its images with an index below ``num_images_kept``, uint8, (count, C, H, W).
         evaluations: (images, network calls per image) of each batch.
-        seconds: Sampling time, without features.
+        seconds: Sampling time: from noise on the device to images on the device.
         peak_memory_mib: Peak memory while sampling; None if unknown.
     """
 
@@ -71,26 +72,33 @@ def chunk_blocks(num_samples: int, chunk_samples: int, batch_size: int) -> list[
     return [sample_blocks(chunk_samples, batch_size, first=start) for start in starts]
 
 
+def batches_of(indices: range, batch_size: int) -> list[range]:
+    """Consecutive batches of a block; only the last may be smaller than ``batch_size``."""
+    return [range(at, min(at + batch_size, indices.stop)) for at in range(indices.start, indices.stop, batch_size)]
+
+
 def measure_block(
-    generate: Callable[[range], Solution],
+    prepare: Callable[[range], Callable[[], Solution]],
     indices: range,
     extractors: Sequence[FeatureExtractor],
     device: torch.device,
     *,
     batch_size: int,
     num_parts: int,
-    num_kept: int,
+    num_features_kept: int,
+    num_images_kept: int,
 ) -> BlockMeasures:
     """Generates the images with these indices, batch by batch, and measures them.
 
     Args:
-        generate: Indices → their images.
+        prepare: Indices → function that makes their images. Only the latter is timed.
         indices: The block.
         extractors: Features of each kind.
-        device: Device whose peak memory is measured.
-        batch_size: Images per call of ``generate``.
+        device: Device whose peak memory is measured, and which is waited for.
+        batch_size: Images per call of ``prepare``.
         num_parts: Parts into which each batch is divided for its moments, so that there are enough for a jackknife.
-        num_kept: Features and images with an index below it are kept.
+        num_features_kept: Features of images with an index below it are kept.
+        num_images_kept: Images with an index below it are kept.
 
     Raises:
         StraightflowError: If an image is not finite.
@@ -99,31 +107,29 @@ def measure_block(
     features: list[list[np.ndarray]] = [[] for _ in extractors]
     images, evaluations = [], []
     seconds, peaks = 0.0, []
-    for start in range(indices.start, indices.stop, batch_size):
-        batch = range(start, min(start + batch_size, indices.stop))
+    for batch in batches_of(indices, batch_size):
+        generate = prepare(batch)
         reset_peak_memory(device)
-        before = time.perf_counter()
-        solution = generate(batch)
+        solution, batch_seconds = _timed(generate, device)
+        seconds += batch_seconds
+        peaks.append(peak_memory_mib(device))
         # A comparison with NaN is false, so this catches NaN as well.
         finite = bool((solution.x.abs() < torch.inf).all())
         pixels = to_uint8(solution.x).cpu()
-        seconds += time.perf_counter() - before
-        peaks.append(peak_memory_mib(device))
         if not finite:
             raise StraightflowError(
                 expected="finite images",
                 found=f"NaN or infinity among samples {batch.start} to {batch.stop - 1}",
                 mend="check the model, or set compute.precision: fp32; cells measured so far are kept",
             )
-        kept = max(0, min(num_kept - batch.start, len(batch)))
         for at, extractor in enumerate(extractors):
             found = extractor.extract(pixels)
             moments[at] += [moments_of(part) for part in np.array_split(found, min(num_parts, len(found)))]
             if num_parts == 1 and sum(part.scatter.nbytes for part in moments[at]) > BLOCK_BYTES:
                 moments[at] = [merge_moments(moments[at])]
             # Copies, as views would keep whole batches alive.
-            features[at].append(found[:kept].copy())
-        images.append(pixels[:kept].numpy().copy())
+            features[at].append(found[: max(0, num_features_kept - batch.start)].copy())
+        images.append(pixels[: max(0, num_images_kept - batch.start)].numpy().copy())
         evaluations.append((len(batch), solution.nfe))
     known = [peak for peak in peaks if peak is not None]
     return BlockMeasures(
@@ -137,6 +143,15 @@ def measure_block(
         seconds=seconds,
         peak_memory_mib=max(known) if known else None,
     )
+
+
+def _timed(generate: Callable[[], Solution], device: torch.device) -> tuple[Solution, float]:
+    """What it makes, and the seconds from an idle device to an idle device."""
+    wait_for(device)
+    before = time.perf_counter()
+    solution = generate()
+    wait_for(device)
+    return solution, time.perf_counter() - before
 
 
 def parts_per_block(blocks: Sequence[range]) -> int:

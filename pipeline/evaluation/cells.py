@@ -7,15 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import TypeAdapter
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
+from pipeline.config.section import NonNegativeFloat
 from pipeline.config.solver import SolverConfig
 from pipeline.evaluation.kept import is_kept, keeping
 from pipeline.evaluation.quality import Quality
+from pipeline.metrics.row import ADAPTIVE
+from pipeline.system.array_files import read_arrays
 from pipeline.system.atomic import write_json
+from pipeline.system.compute import Compute
 from pipeline.system.fingerprint import fingerprint_json
-from pipeline.system.whole_files import read_json
+from pipeline.system.typed_content import NO_OTHER_KEYS, read_typed, require_possible
 
 RESULT, IMAGES = "result.json", "images.safetensors"
 
@@ -33,14 +36,18 @@ class CellResult:
     """A measured cell; time, network calls and memory as in :class:`pipeline.metrics.image_row.ImageRow`.
 
     Attributes:
+        compute: Of its sampling, over all processes.
         qualities: Metrics by each reference, in order; of chunks, and of all samples at once where these are several.
     """
 
+    __pydantic_config__ = NO_OTHER_KEYS
+
     qualities: tuple[tuple[Quality, ...], ...]
-    nfe: float
-    nfe_std: float
-    seconds_per_1000: float
-    peak_memory_mib: float | None
+    nfe: NonNegativeFloat
+    nfe_std: NonNegativeFloat
+    seconds_per_1000: NonNegativeFloat
+    peak_memory_mib: NonNegativeFloat | None
+    compute: Compute
 
 
 class CellCache:
@@ -61,17 +68,19 @@ class CellCache:
         Its hashes are those of :meth:`has`.
         """
         place = self._place(cell)
-        if not (place / RESULT).is_file():
-            return None
-        result = TypeAdapter(CellResult).validate_python(read_json(place / RESULT))
-        return result, load_file(place / IMAGES)["images"]
+        return _read(place) if (place / RESULT).is_file() else None
 
     def has(self, cell: Cell) -> bool:
         """Whether the cell was measured, and what was kept is unchanged."""
-        return is_kept(self._place(cell))
+        return is_kept(self._place(cell), _read)
 
     def save(self, cell: Cell, result: CellResult, images: np.ndarray) -> None:
-        """Writes a result and its first images, atomically."""
+        """Writes a result and its first images, atomically.
+
+        Raises:
+            StraightflowError: If a number of the result cannot be.
+        """
+        require_possible(result, f"the measures of {cell.solver.label} at {cell.solver.num_steps or ADAPTIVE} steps")
         with keeping(self._place(cell)) as temporary:
             save_file({"images": np.ascontiguousarray(images)}, temporary / IMAGES)
             write_json(temporary / RESULT, asdict(result))
@@ -79,3 +88,11 @@ class CellCache:
     def _place(self, cell: Cell) -> Path:
         inputs = [self._inputs, cell.solver.model_dump(mode="json"), cell.num_samples]
         return self._folder / f"{cell.solver.label}-{cell.solver.num_steps}-{fingerprint_json(inputs)[:16]}"
+
+
+def _read(place: Path) -> tuple[CellResult, np.ndarray]:
+    """A cell's result and its first images; OSError or ValueError where the folder holds something else."""
+    result, images = read_typed(place / RESULT, CellResult), read_arrays(place / IMAGES).get("images")
+    if images is None or images.dtype != np.uint8 or images.ndim != 4:
+        raise ValueError(f"no images in {IMAGES}")
+    return result, images

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from pydantic import TypeAdapter
 
 from pipeline.config.evaluation import EvaluateConfig
 from pipeline.config.graph import Config
+from pipeline.config.solver import SolverConfig
 from pipeline.couplings.store import CouplingStore
 from pipeline.evaluation.blocks import BlockMeasures, chunk_blocks, measure_block, parts_per_block
 from pipeline.evaluation.folders import MeasuringFolders
 from pipeline.evaluation.kept import is_kept, keeping
 from pipeline.evaluation.quality import Quality, measure_quality
-from pipeline.evaluation.reference import Reference, num_kept, open_run_references
+from pipeline.evaluation.reference import Reference, feature_counts, num_images_kept, open_run_references
 from pipeline.evaluation.sweep import sweep
 from pipeline.evaluation.trajectories import measure_model_trajectories
 from pipeline.flow.solvers import Solution
@@ -29,11 +30,13 @@ from pipeline.metrics.trajectory_measures import TrajectoryRecord
 from pipeline.models.runtime import Runtime
 from pipeline.models.sampler import Sampler
 from pipeline.system.atomic import write_json
+from pipeline.system.compute import Compute
 from pipeline.system.fingerprint import fingerprint_json
 from pipeline.system.progress import Progress
-from pipeline.system.whole_files import read_json
+from pipeline.system.typed_content import read_typed, require_possible
 
-TRAJECTORIES = "trajectories.json"
+TRAJECTORIES, COMPUTE = "trajectories.json", "compute.json"
+CellsOf = Callable[[str], tuple[tuple[SolverConfig, int], ...]]
 
 
 @dataclass(frozen=True)
@@ -42,12 +45,14 @@ class ImageMeasure:
 
     Attributes:
         config: Settings of the evaluation.
+        cells_of: Name of a model → solver and number of samples of each of its cells.
         references: Statistics of the real images by each kind of features, the first for what is chosen.
         cells: Folder of cached cells.
         code: Hashes of the code that measures, from :func:`pipeline.system.code.reached_code`.
     """
 
     config: EvaluateConfig
+    cells_of: CellsOf
     references: tuple[Reference, ...]
     cells: Path
     code: Mapping[str, str]
@@ -55,7 +60,7 @@ class ImageMeasure:
     def couplings_rows(self, round_name: str, store: CouplingStore) -> tuple[ImageRow, ...]:
         """The rows of a store's images, measured in the same way as a model's, on as many chunks as it has."""
         solver = store.manifest.solver
-        return tuple(
+        rows = tuple(
             ImageRow(
                 model=f"{COUPLINGS_PREFIX}{round_name}",
                 solver=solver.label,
@@ -68,25 +73,30 @@ class ImageMeasure:
             for reference, qualities in zip(self.references, self._qualities(store), strict=True)
             for quality in qualities
         )
+        return tuple(require_possible(row, f"the measures of {row.model}") for row in rows)
 
     def evaluate(self, sampler: Sampler, model: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Rows and trajectories, and the first images of each cell, uint8, (num, C, H, W)."""
-        found = sweep(sampler, model, self.config, self.references, self.cells, code=self.code)
-        trajectories = self._trajectories(sampler)
-        rows = [asdict(row) for row in found.rows]
-        return {"model": model, "rows": rows, "trajectories": asdict(trajectories)}, found.images
+        found = sweep(sampler, model, self.cells_of(model), self.config, self.references, self.cells, code=self.code)
+        trajectories, compute = self._trajectories(sampler)
+        rows = [asdict(require_possible(row, f"the measures of {model}")) for row in found.rows]
+        content = {"model": model, "rows": rows, "trajectories": asdict(trajectories)}
+        return content | {"compute": asdict(found.compute + compute)}, found.images
 
-    def _trajectories(self, sampler: Sampler) -> TrajectoryRecord:
-        """Measured by the main process and read by all; cached, and measured again when an input changes."""
+    def _trajectories(self, sampler: Sampler) -> tuple[TrajectoryRecord, Compute]:
+        """Measures, and what they took; measured by the main process, read by all, and again when an input changes."""
         settings, runtime = self.config.straightness.model_dump(mode="json"), sampler.runtime
         inputs = [sampler.fingerprint, runtime.precision, str(runtime.device.type), self.config.seed, settings]
         place = self.cells / f"trajectories-{fingerprint_json([inputs, dict(self.code)])[:16]}"
-        if runtime.is_main and not is_kept(place):
+        if runtime.is_main and not is_kept(place, _read_trajectories):
+            calls_before, began = sampler.calls.copy(), time.monotonic()
             record = measure_model_trajectories(sampler, self.config)
+            compute = sampler.compute(calls_before, time.monotonic() - began)
             with keeping(place) as temporary:
                 write_json(temporary / TRAJECTORIES, asdict(record))
+                write_json(temporary / COMPUTE, asdict(compute))
         runtime.accelerator.wait_for_everyone()
-        return TypeAdapter(TrajectoryRecord).validate_python(read_json(place / TRAJECTORIES))
+        return _read_trajectories(place)
 
     def _qualities(self, store: CouplingStore) -> tuple[tuple[Quality, ...], ...]:
         """Metrics of a store's first images, in chunks as large as a model's; of all if there are fewer."""
@@ -94,7 +104,7 @@ class ImageMeasure:
         chunk_samples = min(len(store), config.num_samples)
         for reference in self.references:
             reference.check(store.manifest.shape, chunk_samples, "evaluate.num_samples and the couplings' num_pairs")
-            require_neighbours(chunk_samples, len(reference.features), config.neighbours.k)
+            require_neighbours(chunk_samples, reference.num_images, config.neighbours.k)
         num_samples = len(store) - len(store) % chunk_samples
         chunks = chunk_blocks(num_samples, chunk_samples, config.batch_size)
         with Progress("measuring couplings", num_samples, "images") as progress:
@@ -105,16 +115,21 @@ class ImageMeasure:
         self, store: CouplingStore, indices: range, chunk: Sequence[range], progress: Progress
     ) -> BlockMeasures:
         measured = measure_block(
-            lambda batch: Solution(store.x_1(np.arange(batch.start, batch.stop)), nfe=0),
+            lambda batch: lambda: Solution(store.x_1(np.arange(batch.start, batch.stop)), nfe=0),
             indices,
             [reference.extractor for reference in self.references],
             torch.device("cpu"),
             batch_size=self.config.batch_size,
             num_parts=parts_per_block(chunk),
-            num_kept=num_kept(self.config),
+            num_features_kept=max(feature_counts(self.config)),
+            num_images_kept=num_images_kept(self.config),
         )
         progress.advance(len(indices))
         return measured
+
+
+def _read_trajectories(place: Path) -> tuple[TrajectoryRecord, Compute]:
+    return read_typed(place / TRAJECTORIES, TrajectoryRecord), read_typed(place / COMPUTE, Compute)
 
 
 def open_image_measure(
@@ -125,4 +140,5 @@ def open_image_measure(
     Raises:
         StraightflowError: If the features' network or the data set is missing or cannot be downloaded.
     """
-    return ImageMeasure(config.evaluate, open_run_references(config, runtime, folders), folders.cells, code)
+    references = open_run_references(config, runtime, folders)
+    return ImageMeasure(config.evaluate, config.cells_of, references, folders.cells, code)

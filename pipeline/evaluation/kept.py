@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,17 +25,22 @@ def keeping(place: Path) -> Iterator[Path]:
         write_json(temporary / HASHES, file_hashes(temporary, record=HASHES))
 
 
-def is_kept(place: Path) -> bool:
-    """Whether the result at ``place`` is there and is what was kept; says so where it is not what it was."""
+def is_kept(place: Path, read: Callable[[Path], object]) -> bool:
+    """Whether the result at ``place`` is there and is what was kept; says so where it is not what it was.
+
+    Args:
+        place: Folder of the result.
+        read: Reads it as it will be used; raises OSError or ValueError if it holds something else.
+    """
     if not place.exists():
         return False
-    problem = _damage(place)
+    problem = _damage(place, read)
     if problem is not None:
         print(f"{place} is not what was kept there ({problem}): measuring it anew", file=sys.stderr)
     return problem is None
 
 
-def _damage(place: Path) -> str | None:
+def _damage(place: Path, read: Callable[[Path], object]) -> str | None:
     try:
         expected = read_json(place / HASHES)
         found = file_hashes(place, record=HASHES)
@@ -44,4 +49,10 @@ def _damage(place: Path) -> str | None:
     if not isinstance(expected, dict):
         return f"{HASHES} holds no hashes"
     changed = changed_file(expected, found)
-    return None if changed is None else f"{changed} changed"
+    if changed is not None:
+        return f"{changed} changed"
+    try:
+        read(place)
+    except (OSError, ValueError) as error:
+        return one_line(error)
+    return None

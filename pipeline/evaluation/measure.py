@@ -33,9 +33,10 @@ class Measure(Protocol):
         Every process must call it; all return the same.
 
         Returns:
-            Content of ``metrics/evaluate/<model>.json``: ``model``, its ``rows``, its ``trajectories``, and what is
-            measured of this kind of samples alone. Arrays of ``samples/<model>.safetensors``: samples of each cell,
-            named by :func:`pipeline.metrics.row.samples_key`, and other arrays for figures.
+            Content of ``metrics/evaluate/<model>.json``: ``model``, its ``rows``, its ``trajectories``, the ``compute``
+            of both (:class:`pipeline.system.compute.Compute`), and what is measured of this kind of samples alone.
+            Arrays of ``samples/<model>.safetensors``: samples of each cell, named by
+            :func:`pipeline.metrics.row.samples_key`, and other arrays for figures.
 
         Raises:
             StraightflowError: If the model's samples do not fit the reference, or are not finite.

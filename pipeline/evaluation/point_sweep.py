@@ -15,6 +15,7 @@ from pipeline.metrics.points import energy_distance, sliced_wasserstein
 from pipeline.metrics.row import samples_key
 from pipeline.models.sampler import Sampler
 from pipeline.system.progress import Progress
+from pipeline.system.typed_content import require_possible
 from pipeline.toys.distributions import Toy
 
 NUM_PROJECTIONS = 128
@@ -54,9 +55,13 @@ def measure_points(
     points: np.ndarray, reference: PointReference, *, model: str, solver: str, num_steps: int | None, nfe: int | None,
     seed: int, seconds: float | None,
 ) -> PointRow:  # fmt: skip
-    """The row of ``points`` (num, dim), measured against as many fresh points."""
+    """The row of ``points`` (num, dim), measured against as many fresh points.
+
+    Raises:
+        StraightflowError: If a distance is not finite.
+    """
     inside = reference.toy.inside
-    return PointRow(
+    row = PointRow(
         model=model,
         solver=solver,
         num_steps=num_steps,
@@ -72,6 +77,7 @@ def measure_points(
         seed=seed,
         seconds_per_1000=None if seconds is None else 1000 * seconds / len(points),
     )
+    return require_possible(row, f"the measures of {model}")
 
 
 def sweep_points(

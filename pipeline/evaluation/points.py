@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from accelerate.utils import gather_object
 
 from pipeline.config.graph import Config, learns_mean_velocity
 from pipeline.couplings.store import CouplingStore
@@ -20,6 +22,7 @@ from pipeline.metrics.field_measures import FieldMeasures
 from pipeline.metrics.point_row import PointRow
 from pipeline.metrics.row import COUPLINGS_PREFIX
 from pipeline.models.sampler import Sampler
+from pipeline.system.compute import total
 from pipeline.toys.distributions import TOYS, Toy
 
 DRAWN_TRAJECTORIES, DRAWN_STEPS, FIELD_POINTS = 2000, 50, 61
@@ -63,17 +66,20 @@ class PointMeasure:
         The arrays are the points of each cell, ``times`` (T,), ``trajectories`` (num, T, dim) and, in one dimension,
         ``field`` (T, FIELD_POINTS) at ``positions``.
         """
+        calls_before, began = sampler.calls.copy(), time.monotonic()
         settings = self.config.evaluate
         rows, arrays = sweep_points(sampler, model, self.toy, settings)
         trajectories = measure_model_trajectories(sampler, settings)
         num_drawn = min(DRAWN_TRAJECTORIES, settings.num_samples)
         arrays |= _drawn(sampler, self.toy, sampler.draw(stream_key("evaluation", settings.seed), range(num_drawn))[0])
         error = self._field_error(sampler, model)
+        own_compute = sampler.compute(calls_before, time.monotonic() - began)
         content = {
             "model": model,
             "rows": [asdict(row) for row in rows],
             "trajectories": asdict(trajectories),
             "field_error": None if error is None else asdict(error),
+            "compute": asdict(total(gather_object([own_compute]))),
         }
         return content, arrays
 

@@ -8,37 +8,44 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from pipeline.config.evaluation import EvaluateConfig
+from pipeline.config.evaluation import EvaluateConfig, NeighboursConfig
+from pipeline.config.section import FiniteFloat, NonNegativeFloat, PositiveInt, UnitFloat
 from pipeline.data.order import evenly_spaced
 from pipeline.evaluation.blocks import BlockMeasures
 from pipeline.evaluation.reference import MEMORISATION_IMAGES, Reference
 from pipeline.metrics.kernel_distance import kernel_distance
 from pipeline.metrics.moments import Moments, merge_moments
-from pipeline.metrics.neighbours import nearest_distances, neighbour_measures
+from pipeline.metrics.neighbours import NeighbourMeasures, nearest_distances, neighbour_measures
 from pipeline.metrics.uncertainty import jackknife
+from pipeline.system.typed_content import NO_OTHER_KEYS
 
 
 @dataclass(frozen=True)
 class Quality:
     """Metrics of one set of images by one kind of features, as in :class:`pipeline.metrics.image_row.ImageRow`."""
 
-    num_samples: int
-    num_chunks: int
-    fid: float
-    fid_low: float | None
-    fid_high: float | None
-    fid_infinity: float | None
-    fid_infinity_low: float | None
-    fid_infinity_high: float | None
-    fid_heldout: float | None
-    kid: float
-    precision: float
-    recall: float
-    density: float
-    coverage: float
-    neighbour_samples: int
-    nearest_train_ratio: float | None
-    fid_deviations: tuple[float, ...]
+    __pydantic_config__ = NO_OTHER_KEYS
+
+    num_samples: PositiveInt
+    num_chunks: PositiveInt
+    fid: NonNegativeFloat
+    fid_low: FiniteFloat | None
+    fid_high: FiniteFloat | None
+    fid_infinity: FiniteFloat | None
+    fid_infinity_low: FiniteFloat | None
+    fid_infinity_high: FiniteFloat | None
+    fid_heldout: NonNegativeFloat | None
+    fid_heldout_floor: NonNegativeFloat | None
+    kid: FiniteFloat
+    kid_std: NonNegativeFloat
+    kid_samples: PositiveInt
+    precision: UnitFloat
+    recall: UnitFloat
+    density: NonNegativeFloat
+    coverage: UnitFloat
+    neighbour_samples: PositiveInt
+    nearest_train_ratio: NonNegativeFloat | None
+    fid_deviations: tuple[FiniteFloat, ...]
 
 
 def measure_quality(
@@ -69,18 +76,10 @@ def _by_features(
 ) -> tuple[Quality, ...]:
     parts = [[part for block in blocks for part in block.features[kind].moments] for blocks in chunks]
     kept = np.concatenate([block.features[kind].kept for blocks in chunks for block in blocks])
-    num_neighbours = min(config.neighbours.num_samples, len(kept), len(reference.features))
-    neighbours = neighbour_measures(
-        torch.from_numpy(kept[:num_neighbours]),
-        reference.features[evenly_spaced(len(reference.features), num_neighbours)],
-        config.neighbours.k,
-    )
+    neighbours, num_neighbours = _neighbour_measures(kept, reference, config.neighbours)
+    num_kid = config.kernel_distance.num_samples
     kid = kernel_distance(
-        kept,
-        reference.features.numpy(),
-        num_subsets=config.kernel_distance.num_subsets,
-        subset_size=config.kernel_distance.subset_size,
-        rng=np.random.Generator(np.random.Philox(config.seed)),
+        torch.from_numpy(kept[:num_kid]).to(reference.features.device), reference.features_of(num_kid)
     )
 
     def quality(divided: Sequence[Sequence[Moments]]) -> Quality:
@@ -99,7 +98,10 @@ def _by_features(
             fid_heldout=None
             if heldout is None
             else float(np.mean([heldout.distance(merge_moments(chunk)) for chunk in divided])),
-            kid=kid,
+            fid_heldout_floor=reference.heldout_floor,
+            kid=kid.value,
+            kid_std=kid.standard_error,
+            kid_samples=kid.num_samples,
             precision=neighbours.precision,
             recall=neighbours.recall,
             density=neighbours.density,
@@ -117,3 +119,13 @@ def _by_features(
 def _nearest_train_ratio(images: np.ndarray, reference: Reference) -> float | None:
     nearest = float(nearest_distances(images, reference.training).median())
     return nearest / reference.heldout_nearest if reference.heldout_nearest > 0 else None
+
+
+def _neighbour_measures(
+    features: np.ndarray, reference: Reference, config: NeighboursConfig
+) -> tuple[NeighbourMeasures, int]:
+    """Measures of as many of the first features as of evenly spaced ones of the reference, and how many these are."""
+    real = reference.features_of(config.num_samples)
+    count = min(config.num_samples, len(features), len(real))
+    generated = torch.from_numpy(features[:count]).to(real.device)
+    return neighbour_measures(generated, real[evenly_spaced(len(real), count)], config.k), count

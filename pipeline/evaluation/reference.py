@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
-from pipeline.config.evaluation import EvaluateConfig
+from pipeline.config.evaluation import EvaluateConfig, reference_problem
 from pipeline.config.graph import Config
 from pipeline.data.order import evenly_spaced
 from pipeline.data.sample_set import SampleSet, open_samples
@@ -23,7 +23,9 @@ from pipeline.metrics.frechet import FrechetReference
 from pipeline.metrics.moments import Moments
 from pipeline.metrics.neighbours import nearest_distances
 from pipeline.models.runtime import Runtime
+from pipeline.system.array_files import read_arrays
 from pipeline.system.code import NO_CODE
+from pipeline.system.device import double_device
 from pipeline.system.errors import StraightflowError
 from pipeline.system.fingerprint import fingerprint_json
 
@@ -38,22 +40,31 @@ class Reference:
     Attributes:
         extractor: The features.
         split: Name of the reference split, which ``frechet`` and ``features`` are of.
-        fingerprint: Hash of the images and of the features' network.
+        fingerprint: Hash of the images, of the features' network, and of what was computed of them.
+        measured_by: Start of a hash of the images and of the features' network: numbers of others do not compare.
         shape: (channels, height, width).
         frechet: Fréchet distances to the split.
         heldout: Fréchet distances to the held-out split; None if it has no more images than there are features.
-        features: Features of evenly spaced images of the split, (num, num_features), float64.
+        heldout_floor: The training split's own distance to the held-out split: what as many perfect images would
+            score, and what students can hardly fall below; None where ``heldout`` is.
+        features: Features of evenly spaced images of the split, (num, num_features), float64, on the device where
+            distances are computed.
+        feature_counts: Numbers of images that ``features`` can be had for, see :meth:`features_of`.
         training: All training images, uint8, (num, C, H, W), memory-mapped.
-        some_heldout: The first ``MEMORISATION_IMAGES`` held-out images, uint8.
+        some_heldout: ``MEMORISATION_IMAGES`` evenly spaced held-out images, uint8: the first ones of a split sorted by
+            class would be of one class.
     """
 
     extractor: FeatureExtractor
     split: str
     fingerprint: str
+    measured_by: str
     shape: tuple[int, ...]
     frechet: FrechetReference
     heldout: FrechetReference | None
+    heldout_floor: float | None
     features: torch.Tensor
+    feature_counts: tuple[int, ...]
     training: np.ndarray
     some_heldout: np.ndarray
 
@@ -63,9 +74,27 @@ class Reference:
         return {
             "features": self.extractor.name,
             "is_judge": self.extractor.is_judge,
-            "measured_by": fingerprint_json([self.extractor.fingerprint, self.fingerprint])[:12],
+            "measured_by": self.measured_by,
             "reference": self.split,
         }
+
+    @property
+    def num_images(self) -> int:
+        """Images of the reference split."""
+        return self.frechet.moments.count
+
+    def features_of(self, count: int) -> torch.Tensor:
+        """Features of ``count`` evenly spaced images of the split, of all if it has fewer.
+
+        They depend on no other count, so that a setting of one metric changes no other.
+
+        Args:
+            count: One of ``feature_counts``.
+        """
+        if count not in self.feature_counts:
+            raise ValueError(f"{count} images' features, of a reference opened for {self.feature_counts}")
+        kept = _kept_indices(self.num_images, self.feature_counts)
+        return self.features[np.searchsorted(kept, evenly_spaced(self.num_images, count))]
 
     @cached_property
     def heldout_nearest(self) -> float:
@@ -98,11 +127,14 @@ class Reference:
             )
 
 
-def num_kept(config: EvaluateConfig) -> int:
-    """Number of images, of a cell or of the reference, whose features and pixels are kept individually."""
-    return max(
-        config.neighbours.num_samples, config.kernel_distance.subset_size, config.grid_images, MEMORISATION_IMAGES
-    )
+def feature_counts(config: EvaluateConfig) -> tuple[int, ...]:
+    """Images that metrics need the features of one by one: of so many of the reference, and of a cell's first ones."""
+    return tuple(sorted({config.neighbours.num_samples, config.kernel_distance.num_samples}))
+
+
+def num_images_kept(config: EvaluateConfig) -> int:
+    """Number of a cell's first images whose pixels are kept."""
+    return max(config.grid_images, MEMORISATION_IMAGES)
 
 
 def open_run_references(config: Config, runtime: Runtime, folders: MeasuringFolders) -> tuple[Reference, ...]:
@@ -120,7 +152,7 @@ def open_run_references(config: Config, runtime: Runtime, folders: MeasuringFold
             config.features.reference,
             extractor,
             runtime,
-            num_features_kept=num_kept(config.evaluate),
+            feature_counts=feature_counts(config.evaluate),
             batch_size=config.features.batch_size,
             folder=folders.references,
             code=code,
@@ -136,7 +168,7 @@ def open_reference(
     extractor: FeatureExtractor,
     runtime: Runtime,
     *,
-    num_features_kept: int,
+    feature_counts: tuple[int, ...],
     batch_size: int,
     folder: Path,
     code: Mapping[str, str] = NO_CODE,
@@ -149,7 +181,7 @@ def open_reference(
         split: ``train`` or ``heldout``: which of the two is the reference.
         extractor: Features.
         runtime: Processes.
-        num_features_kept: Number of images whose features are kept individually.
+        feature_counts: Numbers of images that metrics need the features of one by one.
         batch_size: Images per call of the features' network.
         folder: Cache of references, by fingerprint.
         code: What measures images, see :func:`pipeline.system.code.reached_code`: what other code measured is measured
@@ -157,34 +189,64 @@ def open_reference(
     """
     paths = {}
     for name, images in (("train", train), ("heldout", heldout)):
-        inputs = [images.fingerprint, name, extractor.name, extractor.fingerprint, num_features_kept, dict(code)]
+        inputs = [images.fingerprint, name, extractor.name, extractor.fingerprint, list(feature_counts), dict(code)]
         paths[name] = folder / f"{name}-{fingerprint_json(inputs)[:16]}"
-        if runtime.is_main and not is_kept(paths[name]):
-            _measure(images, extractor, num_features_kept, batch_size, paths[name])
+        if runtime.is_main and not is_kept(paths[name], _load):
+            _measure(images, extractor, feature_counts, batch_size, paths[name])
     runtime.accelerator.wait_for_everyone()
     moments, features = _load(paths[split])
-    heldout_moments = _load(paths["heldout"])[0]
+    problem = reference_problem(moments.count, moments.num_features)
+    if problem is not None:
+        raise StraightflowError(
+            expected="a reference that features can be compared with", found=problem, mend="change features, or data"
+        )
+    train_moments, heldout_moments = (_load(paths[name])[0] for name in ("train", "heldout"))
+    enough = heldout_moments.count > heldout_moments.num_features
+    device = double_device(runtime.device)
+    heldout_reference = FrechetReference(heldout_moments, device) if enough else None
+    images = train if split == "train" else heldout
     return Reference(
         extractor=extractor,
         split=split,
         fingerprint=paths[split].name,
+        measured_by=fingerprint_json([extractor.fingerprint, split, images.fingerprint])[:12],
         shape=train.shape,
-        frechet=FrechetReference(moments),
-        heldout=FrechetReference(heldout_moments) if heldout_moments.count > heldout_moments.num_features else None,
-        features=torch.from_numpy(features).double(),
+        frechet=FrechetReference(moments, device),
+        heldout=heldout_reference,
+        heldout_floor=None if heldout_reference is None else heldout_reference.distance(train_moments),
+        features=torch.from_numpy(features).double().to(device),
+        feature_counts=feature_counts,
         training=train.samples,
-        some_heldout=heldout.samples[:MEMORISATION_IMAGES],
+        some_heldout=heldout.samples[evenly_spaced(len(heldout), MEMORISATION_IMAGES)],
     )
 
 
-def _measure(images: SampleSet, extractor: FeatureExtractor, num_kept: int, batch_size: int, place: Path) -> None:
-    # Data sets may be sorted by class, so the first images would not be representative.
-    moments, features = extractor.measure(images.samples, batch_size, evenly_spaced(len(images), num_kept))
+def _kept_indices(num_images: int, counts: Sequence[int]) -> np.ndarray:
+    """Images whose features are kept, ascending: for each count as many, evenly spaced.
+
+    Data sets may be sorted by class, so the first images would not be representative.
+    """
+    return np.unique(np.concatenate([evenly_spaced(num_images, count) for count in counts]))
+
+
+def _measure(
+    images: SampleSet, extractor: FeatureExtractor, counts: Sequence[int], batch_size: int, place: Path
+) -> None:
+    moments, features = extractor.measure(images.samples, batch_size, _kept_indices(len(images), counts))
     content = {"mean": moments.mean, "scatter": moments.scatter, "features": features}
     with keeping(place) as temporary:
         save_file(content | {"count": np.array([moments.count], dtype=np.int64)}, temporary / STATISTICS)
 
 
 def _load(place: Path) -> tuple[Moments, np.ndarray]:
-    content = load_file(place / STATISTICS)
-    return Moments(int(content["count"][0]), content["mean"], content["scatter"]), content["features"]
+    """Moments of all features, and the features kept; OSError or ValueError where the folder holds something else."""
+    content = read_arrays(place / STATISTICS)
+    if content.keys() != {"mean", "scatter", "features", "count"}:
+        raise ValueError(f"{', '.join(sorted(content))} in {STATISTICS}")
+    count, mean, scatter, features = (content[name] for name in ("count", "mean", "scatter", "features"))
+    width = mean.size
+    if (count.shape, mean.shape, scatter.shape, features.shape[1:]) != ((1,), (width,), (width, width), (width,)):
+        raise ValueError(f"features of several widths in {STATISTICS}")
+    if count[0] < 1 or len(features) > count[0] or (np.diag(scatter) < 0).any():
+        raise ValueError(f"a count or a variance that cannot be in {STATISTICS}")
+    return Moments(int(count[0]), mean, scatter), features

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,18 +12,20 @@ from accelerate.utils import broadcast_object_list, gather_object
 
 from pipeline.config.evaluation import EvaluateConfig
 from pipeline.config.solver import SolverConfig
-from pipeline.evaluation.blocks import BlockMeasures, chunk_blocks, measure_block, parts_per_block
+from pipeline.evaluation.blocks import BlockMeasures, batches_of, chunk_blocks, measure_block, parts_per_block
 from pipeline.evaluation.cells import Cell, CellCache, CellResult
 from pipeline.evaluation.quality import measure_quality
-from pipeline.evaluation.reference import Reference, num_kept
+from pipeline.evaluation.reference import Reference, feature_counts, num_images_kept
 from pipeline.flow.noise import stream_key
 from pipeline.flow.solvers import Solution
 from pipeline.metrics.features import FeatureExtractor
 from pipeline.metrics.image_row import ImageRow
 from pipeline.metrics.neighbours import require_neighbours
 from pipeline.metrics.row import samples_key
+from pipeline.models.counted import NetworkCalls
 from pipeline.models.sampler import Sampler
 from pipeline.system.code import NO_CODE
+from pipeline.system.compute import Compute, total
 from pipeline.system.errors import StraightflowError
 from pipeline.system.progress import Progress
 
@@ -35,15 +37,18 @@ class Sweep:
     Attributes:
         rows: For each solver and step count one by each kind of features and number of samples.
         images: The first images of each, uint8, (num, C, H, W), by :func:`pipeline.metrics.row.samples_key`.
+        compute: Of the sampling of all cells, also of those measured before.
     """
 
     rows: tuple[ImageRow, ...]
     images: dict[str, np.ndarray]
+    compute: Compute
 
 
 def sweep(
     sampler: Sampler,
     model: str,
+    cells: Sequence[tuple[SolverConfig, int]],
     config: EvaluateConfig,
     references: Sequence[Reference],
     cache_folder: Path,
@@ -57,6 +62,7 @@ def sweep(
     Args:
         sampler: The model.
         model: Its name in the rows.
+        cells: Solver and number of samples of each cell.
         config: Settings of the evaluation.
         references: Statistics of the real images by each kind of features, the first for what is chosen.
         cache_folder: Folder of cached cells.
@@ -66,10 +72,10 @@ def sweep(
         StraightflowError: If the model does not fit the reference or makes images that are not finite. Cells
             measured before stay.
     """
-    cells = [Cell(*item) for item in config.cells(teacher=sampler.noise_schedule is not None)]
+    wanted = [Cell(*item) for item in cells]
     for reference in references:
         reference.check(sampler.shape, config.num_samples)
-        require_neighbours(config.num_samples, len(reference.features), config.neighbours.k)
+        require_neighbours(config.num_samples, reference.num_images, config.neighbours.k)
     runtime = sampler.runtime
     cache = CellCache(
         cache_folder,
@@ -84,24 +90,43 @@ def sweep(
         ],
     )
     # All processes must agree on what is missing, so the main one decides.
-    missing: list[Cell] = broadcast_object_list([[cell for cell in cells if not cache.has(cell)]])[0]
-    total = sum(len(block) for cell in missing for block in _blocks_of_process(sampler, cell, config))
-    with Progress(f"evaluating {model}", total, "images", enabled=runtime.is_main and bool(missing)) as progress:
+    missing: list[Cell] = broadcast_object_list([[cell for cell in wanted if not cache.has(cell)]])[0]
+    num_images = sum(len(block) for cell in missing for block in _blocks_of_process(sampler, cell, config))
+    with Progress(f"evaluating {model}", num_images, "images", enabled=runtime.is_main and bool(missing)) as progress:
         for cell in missing:
+            calls_before = sampler.calls.copy()
             blocks = _generate(sampler, cell, config, [item.extractor for item in references], progress)
+            own_compute = sampler.compute(calls_before, seconds=0.0)  # blocks hold the time, of all processes
+            compute = total([*gather_object([own_compute]), Compute(0, 0, 0, sum(block.seconds for block in blocks))])
             if runtime.is_main:
-                cache.save(cell, *_result(blocks, references, config))
+                cache.save(cell, *_result(blocks, references, config, compute))
     runtime.accelerator.wait_for_everyone()
-    found = {cell: cache.load(cell) for cell in cells}
+    found = {cell: cache.load(cell) for cell in wanted}
     measured = {cell: item for cell, item in found.items() if item is not None}
-    rows = [row for cell in cells for row in _rows(model, cell, measured[cell][0], config.seed, references)]
-    images = {samples_key(cell.solver.label, cell.solver.num_steps): measured[cell][1] for cell in cells}
-    return Sweep(tuple(rows), images)
+    rows = [row for cell in wanted for row in _rows(model, cell, measured[cell][0], config.seed, references)]
+    images = {samples_key(cell.solver.label, cell.solver.num_steps): measured[cell][1] for cell in wanted}
+    return Sweep(tuple(rows), images, total(result.compute for result, _ in measured.values()))
 
 
-def _draw(sampler: Sampler, key: int, indices: range, solver: SolverConfig) -> Solution:
+def _prepare(sampler: Sampler, key: int, indices: range, solver: SolverConfig) -> Callable[[], Solution]:
+    """Draws the noise of a batch, which the CPU does, and places it; what it returns samples from it."""
+    device = sampler.runtime.device
     x_0, labels = sampler.draw(key, indices)
-    return sampler.sample(x_0, solver, labels)
+    x_0, labels = x_0.to(device), None if labels is None else labels.to(device)
+    return lambda: sampler.sample(x_0, solver, labels)
+
+
+def _warm_up(sampler: Sampler, key: int, solver: SolverConfig, batches: Iterable[range]) -> None:
+    """Samples once with every size of batch, so that no clock sees what a size costs only the first time.
+
+    A network is compiled for each of them, and a GPU loads its kernels. One step of a solver with fixed steps does.
+    These calls measure nothing and are not counted.
+    """
+    sampler = replace(sampler, calls=NetworkCalls())
+    once = solver.model_copy(update={"num_steps": 1, "grid": "uniform"}) if solver.num_steps is not None else solver
+    of_size = {len(batch): batch for batch in batches}
+    for batch in of_size.values():
+        _prepare(sampler, key, batch, once)()
 
 
 def _blocks_of_process(sampler: Sampler, cell: Cell, config: EvaluateConfig) -> list[range]:
@@ -121,17 +146,20 @@ def _generate(
     key = stream_key("evaluation", config.seed)
     num_parts = parts_per_block(_chunks(cell, config)[0])
     measured = []
+    own = _blocks_of_process(sampler, cell, config)
     try:
-        for indices in _blocks_of_process(sampler, cell, config):
+        _warm_up(sampler, key, cell.solver, (batch for block in own for batch in batches_of(block, config.batch_size)))
+        for indices in own:
             measured.append(
                 measure_block(
-                    lambda batch: _draw(sampler, key, batch, cell.solver),
+                    lambda batch: _prepare(sampler, key, batch, cell.solver),
                     indices,
                     extractors,
                     sampler.runtime.device,
                     batch_size=config.batch_size,
                     num_parts=num_parts,
-                    num_kept=num_kept(config),
+                    num_features_kept=max(feature_counts(config)),
+                    num_images_kept=num_images_kept(config),
                 )
             )
             progress.advance(len(indices), note=f"{cell.solver.label} {cell.solver.num_steps or ''}".strip())
@@ -145,7 +173,7 @@ def _generate(
 
 
 def _result(
-    blocks: Sequence[BlockMeasures], references: Sequence[Reference], config: EvaluateConfig
+    blocks: Sequence[BlockMeasures], references: Sequence[Reference], config: EvaluateConfig, compute: Compute
 ) -> tuple[CellResult, np.ndarray]:
     counts, evaluations = np.array([batch for block in blocks for batch in block.evaluations], float).T
     nfe = float(np.average(evaluations, weights=counts))
@@ -157,6 +185,7 @@ def _result(
         nfe_std=float(np.sqrt(np.average(np.square(evaluations - nfe), weights=counts))),
         seconds_per_1000=1000 * sum(block.seconds for block in blocks) / float(counts.sum()),
         peak_memory_mib=max(peaks) if peaks else None,
+        compute=compute,
     )
     images = np.concatenate([block.images for block in blocks])[: config.grid_images]
     return result, images

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import importlib
 import math
+import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from http.client import HTTPException
+from pathlib import Path
 
 import torch
 from torch.nn.functional import interpolate
@@ -100,6 +103,30 @@ Perceptual = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """Two batches of images in [-1, 1], (batch, channels, height, width) → distances (batch,)."""
 
 SEEN_AT = 224
+
+
+VGG_WEIGHTS = "https://download.pytorch.org/models/vgg16-397923af.pth"
+"""What torchvision fetches for the trunk of LPIPS."""
+TIMEOUT_SECONDS = 5.0
+
+
+def require_lpips_weights() -> None:
+    """Checks that the weights of LPIPS' trunk are in torch.hub's folder, or can be fetched.
+
+    Raises:
+        StraightflowError: If they are neither.
+    """
+    path = Path(torch.hub.get_dir()) / "checkpoints" / VGG_WEIGHTS.rsplit("/", 1)[1]
+    if path.is_file():
+        return
+    try:
+        urllib.request.urlopen(urllib.request.Request(VGG_WEIGHTS, method="HEAD"), timeout=TIMEOUT_SECONDS).close()
+    except (OSError, HTTPException) as error:
+        raise StraightflowError(
+            expected=f"the weights of LPIPS at {path}, or over the network from {VGG_WEIGHTS}",
+            found=one_line(error),
+            mend="connect once, copy the file there, or choose loss pseudo_huber",
+        ) from error
 
 
 def load_lpips(device: torch.device) -> Perceptual:

@@ -11,14 +11,15 @@ import torch
 
 from pipeline.config.noise import STANDARD_NOISE, NoiseConfig
 
-Purpose = Literal["couplings", "inversion", "evaluation", "training", "heldout"]
+Purpose = Literal["couplings", "inversion", "evaluation", "training", "heldout", "selection"]
 
 
 def stream_key(purpose: Purpose, seed: int) -> int:
     """A 64-bit key that separates the uses of one seed.
 
     Couplings and evaluation drawn with the same seed number must not share noise: a student would be
-    measured on the very inputs it was trained on.
+    measured on the very inputs it was trained on. Benchmarks that presets follow draw from ``selection``: what is
+    chosen for a set of noises scores better on it than on others.
     """
     return derived_key(f"{purpose}/{seed}", 64)
 

@@ -8,20 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 
 from pipeline.config.evaluation import FeaturesConfig
-from pipeline.data.pixels import to_float
-from pipeline.metrics.classifier import ImageClassifier
+from pipeline.metrics.feature_training import Role
 from pipeline.metrics.moments import Moments, merge_moments, moments_of
-from pipeline.system.atomic import atomic_folder
+from pipeline.metrics.trained_features import open_network
 from pipeline.system.blocks import BLOCK_BYTES
-from pipeline.system.errors import StraightflowError, one_line
-from pipeline.system.file_hashes import HASHES, require_unchanged, write_hashes
 from pipeline.system.fingerprint import fingerprint_file, fingerprint_json
-from pipeline.system.replacing import holding_only
-from pipeline.system.whole_files import require_file
+
+Extract = Callable[[torch.Tensor], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -29,9 +24,12 @@ class FeatureExtractor:
     """A network that computes features of images.
 
     Attributes:
-        name: Name in tables: ``classifier``, or ``inception-<mode>``.
-        fingerprint: Hash of the network's weights and mode.
-        extract: uint8 images (batch, C, H, W) on the CPU to float32 features (batch, num_features).
+        name: Name in tables: ``classifier`` or ``rotation`` (with ``-residual``, the judge's architecture, or without),
+            ``inception-<mode>``, or ``dinov2``.
+        fingerprint: Hash of the network's weights and of what is done with them.
+        extract: uint8 images (num, C, H, W) on the CPU to float32 features (num, num_features), in passes of
+            ``features.batch_size`` images at most.
+        is_judge: Whether nothing may be chosen or trained by it.
     """
 
     name: str
@@ -73,73 +71,64 @@ class FeatureExtractor:
         return whole, np.concatenate(chosen)
 
 
-def open_extractor(
-    config: FeaturesConfig, classifier_folder: Path, shape: tuple[int, ...], device: torch.device
-) -> FeatureExtractor:
-    """Opens the configured feature extractor.
+def open_extractors(
+    config: FeaturesConfig, folder: Path, shape: tuple[int, ...], device: torch.device
+) -> tuple[FeatureExtractor, ...]:
+    """Opens the configured features: the first, then the judge if there is one.
 
     Args:
         config: Which features.
-        classifier_folder: Folder that :func:`save_classifier` wrote.
+        folder: Where :func:`pipeline.metrics.trained_features.save_networks` saved those that were trained here.
         shape: (channels, height, width) of the images to be measured.
-        device: Where the network runs.
+        device: Where the networks run.
 
     Raises:
-        StraightflowError: If the weights are missing, changed since they were saved, cannot be downloaded, or do not
-            fit the images.
+        StraightflowError: If a network or a package is missing, changed since it was saved, cannot be downloaded, or
+            does not fit the images.
     """
-    if config.name == "classifier":
-        weights = classifier_folder / "weights.safetensors"
-        if not weights.is_file():
-            raise StraightflowError(
-                expected=f"the classifier's weights at {weights}",
-                found="no such file",
-                mend="run `dvc repro classifier`",
-            )
-        require_unchanged(classifier_folder)
-        return FeatureExtractor(
-            "classifier", fingerprint_file(weights), _load_classifier(weights, shape[0], shape[1], device)
-        )
-    from pipeline.metrics.inception import find_weights, load_inception  # imports torchvision, which takes a second
-
-    mode, weights = config.inception.mode, find_weights(config.inception)
-    fingerprint = fingerprint_json([mode, fingerprint_file(weights)])
-    return FeatureExtractor(f"inception-{mode}", fingerprint, load_inception(mode, weights, device))
+    first = open_extractor(config, folder, shape, device)
+    if config.judge is None:
+        return (first,)
+    return first, _open("judge", config.judge.name, config, folder, shape, device)
 
 
-def open_extractors(
-    config: FeaturesConfig, classifier_folder: Path, shape: tuple[int, ...], device: torch.device
-) -> tuple[FeatureExtractor, ...]:
-    return (open_extractor(config, classifier_folder, shape, device),)
+def open_extractor(
+    config: FeaturesConfig, folder: Path, shape: tuple[int, ...], device: torch.device
+) -> FeatureExtractor:
+    """The first of :func:`open_extractors` alone, which anything may be chosen by."""
+    return _open("first", config.name, config, folder, shape, device)
 
 
-def save_classifier(network: ImageClassifier, folder: Path) -> None:
-    """Saves weights as safetensors with their hash, atomically."""
-    with atomic_folder(folder, ours=holding_only("weights.safetensors", "unused.json", HASHES)) as temporary:
-        save_file(network.state_dict(), temporary / "weights.safetensors")
-        write_hashes(temporary)
+def in_passes(extract: Extract, batch_size: int) -> Extract:
+    """``extract`` of any number of images ≥ 1, called with ``batch_size`` of them at most."""
+
+    def in_parts(images: torch.Tensor) -> np.ndarray:
+        return np.concatenate([extract(part) for part in torch.split(images, batch_size)])
+
+    return in_parts
 
 
-def _load_classifier(
-    path: Path, channels: int, resolution: int, device: torch.device
-) -> Callable[[torch.Tensor], np.ndarray]:
-    try:
-        require_file(path)
-        weights = load_file(path)
-        num_features, num_classes = weights["head.weight"].shape[1], weights["head.weight"].shape[0]
-        network = ImageClassifier(channels, resolution, num_classes, num_features)
-        network.load_state_dict(weights)
-    except (RuntimeError, KeyError, SafetensorError) as error:
-        raise StraightflowError(
-            expected=f"a classifier of {channels}×{resolution}×{resolution} images in {path}",
-            found=one_line(error),
-            mend="run `dvc repro classifier`",
-        ) from error
-    network.to(device).eval()
+def _open(
+    role: Role, name: str, config: FeaturesConfig, folder: Path, shape: tuple[int, ...], device: torch.device
+) -> FeatureExtractor:
+    label, fingerprint, extract = _load(role, name, config, folder, shape, device)
+    return FeatureExtractor(label, fingerprint, in_passes(extract, config.batch_size), is_judge=role == "judge")
 
-    @torch.inference_mode()
-    def extract(images: torch.Tensor) -> np.ndarray:
-        features: np.ndarray = network.features(to_float(images.to(device))).cpu().numpy()
-        return features
 
-    return extract
+def _load(
+    role: Role, name: str, config: FeaturesConfig, folder: Path, shape: tuple[int, ...], device: torch.device
+) -> tuple[str, str, Extract]:
+    """Name, fingerprint and function of a network."""
+    if name == "inception":
+        from pipeline.metrics.inception import find_weights, load_inception  # imports torchvision, which takes a second
+
+        mode, weights = config.inception.mode, find_weights(config.inception)
+        fingerprint = fingerprint_json([mode, fingerprint_file(weights)])
+        return f"inception-{mode}", fingerprint, load_inception(mode, weights, device)
+    if name == "dinov2":
+        from pipeline.metrics import dinov2
+
+        weights = dinov2.find_weights(config.dinov2)
+        fingerprint = fingerprint_json([name, dinov2.SIDE, fingerprint_file(weights)])
+        return name, fingerprint, dinov2.load_dinov2(weights, device)
+    return open_network(folder, role, name, shape, device)

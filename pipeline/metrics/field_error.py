@@ -10,6 +10,7 @@ from pipeline.flow.paths import linear_path
 from pipeline.flow.solvers import Field
 from pipeline.metrics.field_measures import FieldMeasures
 from pipeline.metrics.likelihood import log_likelihood
+from pipeline.system.typed_content import require_possible
 from pipeline.toys.gaussian_mixture import GaussianMixture
 
 FIELD_STREAM = 0  # number of the random stream; pipeline.evaluation.point_sweep takes those from 1 on
@@ -46,7 +47,7 @@ def field_error(
         difference = field(x_t, t) - exact
     fresh = mixture.sample(num_likelihoods, generator).to(device)
     found, known = log_likelihood(field, fresh, noise, rtol=1e-4, atol=1e-4), mixture.log_prob(fresh)
-    return FieldMeasures(
+    measures = FieldMeasures(
         velocity_error=float((difference.square().sum() / exact.square().sum()).sqrt()),
         log_likelihood_error=float((found - known).abs().mean()),
         log_likelihood=float(found.mean()),
@@ -54,3 +55,4 @@ def field_error(
         num_samples=num_samples,
         num_likelihoods=num_likelihoods,
     )
+    return require_possible(measures, "the error of the velocity field")

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pipeline.config.section import FiniteFloat, NonNegativeFloat, PositiveInt
+from pipeline.system.typed_content import NO_OTHER_KEYS
+
 
 @dataclass(frozen=True)
 class FieldMeasures:
@@ -18,9 +21,11 @@ class FieldMeasures:
         num_likelihoods: Points of the likelihoods.
     """
 
-    velocity_error: float
-    log_likelihood_error: float
-    log_likelihood: float
-    exact_log_likelihood: float
-    num_samples: int
-    num_likelihoods: int
+    __pydantic_config__ = NO_OTHER_KEYS
+
+    velocity_error: NonNegativeFloat
+    log_likelihood_error: NonNegativeFloat
+    log_likelihood: FiniteFloat
+    exact_log_likelihood: FiniteFloat
+    num_samples: PositiveInt
+    num_likelihoods: PositiveInt

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 from scipy.linalg import LinAlgError, cholesky, eigh, eigvalsh
 
 from pipeline.metrics.moments import Moments
+from pipeline.system.device import has_doubles
 from pipeline.system.errors import StraightflowError
+
+CPU = torch.device("cpu")
 
 
 class FrechetReference:
@@ -18,30 +22,49 @@ class FrechetReference:
 
     Args:
         moments: Moments of the reference features.
+        device: Where eigenvalues are computed, in float64: by SciPy on a CPU and where a device has no float64, by
+            torch on others,.
 
     Raises:
         StraightflowError: If there are fewer than two features.
     """
 
-    def __init__(self, moments: Moments) -> None:
+    def __init__(self, moments: Moments, device: torch.device = CPU) -> None:
         self.moments = _at_least_two(moments)
         covariance = moments.covariance
         self._trace = float(np.trace(covariance))
         self._factor = _factor(covariance)
+        self._factor_there: torch.Tensor | None = None
+        if device.type != "cpu" and has_doubles(device):
+            self._factor_there = torch.from_numpy(self._factor).to(device)
 
     def distance(self, generated: Moments) -> float:
-        """‖μ_a - μ_b‖² + Tr(Σ_a + Σ_b - 2 (Σ_a Σ_b)^{1/2}), ≥ 0 up to rounding."""
+        """‖μ_a - μ_b‖² + Tr(Σ_a + Σ_b - 2 (Σ_a Σ_b)^{1/2}), ≥ 0."""
         covariance = _at_least_two(generated).covariance
-        product = self._factor.T @ covariance @ self._factor
-        eigenvalues = eigvalsh(product, overwrite_a=True, check_finite=False)
-        root_trace = float(np.sqrt(eigenvalues.clip(min=0)).sum())
+        if self._factor_there is None:
+            root_trace = root_trace_by_scipy(self._factor, covariance)
+        else:
+            root_trace = root_trace_by_torch(self._factor_there, covariance)
         offset = generated.mean - self.moments.mean
-        return float(offset @ offset + np.trace(covariance) + self._trace - 2 * root_trace)
+        # Rounding can take it below 0 where the two are equal; NumPy's maximum keeps NaN.
+        return float(np.maximum(offset @ offset + np.trace(covariance) + self._trace - 2 * root_trace, 0))
 
 
 def frechet_distance(a: Moments, b: Moments) -> float:
     """Fréchet distance of two sets of features, symmetric."""
     return FrechetReference(b).distance(a)
+
+
+def root_trace_by_scipy(factor: np.ndarray, covariance: np.ndarray) -> float:
+    """Tr (Lᵀ Σ L)^{1/2} from L and Σ, both (num_features, num_features)."""
+    eigenvalues = eigvalsh(factor.T @ covariance @ factor, overwrite_a=True, check_finite=False)
+    return float(np.sqrt(eigenvalues.clip(min=0)).sum())
+
+
+def root_trace_by_torch(factor: torch.Tensor, covariance: np.ndarray) -> float:
+    """The same on the device of L."""
+    product = factor.T @ torch.from_numpy(covariance).to(factor) @ factor
+    return float(torch.linalg.eigvalsh(product).clamp(min=0).sqrt().sum())
 
 
 def _factor(covariance: np.ndarray) -> np.ndarray:

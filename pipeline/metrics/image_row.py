@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Annotated, Self
 
-from pipeline.config.section import NonNegativeFloat, PositiveInt
+from pydantic import Field, model_validator
+
+from pipeline.config.section import FiniteFloat, NonNegativeFloat, PositiveInt, Seed, UnitFloat, one_of
 from pipeline.metrics.row import Row
-from pipeline.metrics.uncertainty import Estimate, independent_ratio, paired_ratio
+from pipeline.metrics.uncertainty import NUM_PARTS, Estimate, independent_ratio, paired_ratio
 
 COMPARED = ("features", "reference", "measured_by", "num_samples")
 """Columns that must be equal where two FIDs are compared."""
+
+TRAINED_HERE = ("classifier", "rotation")
+"""What names of features begin with whose network was trained in the run."""
+
+SplitName = Annotated[str, one_of(("train", "heldout"))]
+HashStart = Annotated[str, Field(pattern=r"^[0-9a-f]+$")]
+FeaturesName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
 
 
 @dataclass(frozen=True)
@@ -31,15 +41,17 @@ class ImageRow(Row):
         fid_infinity_low: Lower end of its 95 % interval.
         fid_infinity_high: Upper end.
         fid_heldout: FID against the held-out split.
-        fid_heldout_floor: FID of the training split against the held-out split: what perfect images would score.
-        kid: Kernel distance (Bińkowski et al. 2018) on features in units of the reference's standard deviations.
-        kid_std: Its standard error.
+        fid_heldout_floor: FID of the training split against the held-out split, at the training split's own size.
+        kid: Kernel distance (Bińkowski et al. 2018) of features divided by the reference's standard deviations, 0 in
+            expectation for equal distributions; below 0 where images are closer to the reference's own images than
+            other images of its distribution would be.
+        kid_std: Its standard error, the reference held fixed.
         kid_samples: Generated images that it is of.
         precision: In [0, 1] (Kynkäänniemi et al. 2019).
         recall: In [0, 1].
         density: ≥ 0 (Naeem et al. 2020).
         coverage: In [0, 1] (Naeem et al. 2020).
-        neighbour_samples: Images on either side that the four before are of.
+        neighbour_samples: Generated images, and as many of the reference, that these four are of.
         nearest_train_ratio: Median pixel distance to the nearest training image, divided by that of held-out images;
             well below 1 if training images are memorised; None if held-out images are copies of training images.
         seconds_per_1000: Seconds of sampling per 1,000 images, added up over processes; None for couplings.
@@ -49,34 +61,34 @@ class ImageRow(Row):
             :class:`pipeline.metrics.uncertainty.Jackknifed`; not in tables.
     """
 
-    features: str
+    features: FeaturesName
     is_judge: bool
-    measured_by: str
-    reference: str
-    seed: int
+    measured_by: HashStart
+    reference: SplitName
+    seed: Seed
     num_samples: PositiveInt
     num_chunks: PositiveInt
-    fid: float
-    fid_low: float | None
-    fid_high: float | None
-    fid_infinity: float | None = None
-    fid_infinity_low: float | None = None
-    fid_infinity_high: float | None = None
-    fid_heldout: float | None = None
-    fid_heldout_floor: float | None = None
-    kid: float | None = None
+    fid: NonNegativeFloat
+    fid_low: FiniteFloat | None
+    fid_high: FiniteFloat | None
+    fid_infinity: FiniteFloat | None = None
+    fid_infinity_low: FiniteFloat | None = None
+    fid_infinity_high: FiniteFloat | None = None
+    fid_heldout: NonNegativeFloat | None = None
+    fid_heldout_floor: NonNegativeFloat | None = None
+    kid: FiniteFloat | None = None
     kid_std: NonNegativeFloat | None = None
     kid_samples: PositiveInt | None = None
-    precision: float | None = None
-    recall: float | None = None
-    density: float | None = None
-    coverage: float | None = None
+    precision: UnitFloat | None = None
+    recall: UnitFloat | None = None
+    density: NonNegativeFloat | None = None
+    coverage: UnitFloat | None = None
     neighbour_samples: PositiveInt | None = None
-    nearest_train_ratio: float | None = None
-    seconds_per_1000: float | None = None
-    nfe_std: float | None = None
-    peak_memory_mib: float | None = None
-    fid_deviations: tuple[float, ...] = field(default=(), metadata={"column": False})
+    nearest_train_ratio: NonNegativeFloat | None = None
+    seconds_per_1000: NonNegativeFloat | None = None
+    nfe_std: NonNegativeFloat | None = None
+    peak_memory_mib: NonNegativeFloat | None = None
+    fid_deviations: tuple[FiniteFloat, ...] = field(default=(), metadata={"column": False})
 
     @property
     def fid_estimate(self) -> Estimate | None:
@@ -88,6 +100,28 @@ class ImageRow(Row):
     def key(self) -> tuple[object, ...]:
         """The cell with features and number of samples, which is unique in a table."""
         return (*self.cell, self.features, self.num_samples)
+
+    @model_validator(mode="after")
+    def _interval_is_of_the_fid(self) -> Self:
+        interval = self.fid_estimate
+        if (self.fid_low is None) != (self.fid_high is None):
+            raise ValueError("fid_low: one end of an interval without the other")
+        if interval is not None and not interval.low <= self.fid <= interval.high:
+            raise ValueError(f"fid_low: [{interval.low}, {interval.high}] does not hold the fid {self.fid}")
+        if self.fid_deviations and len(self.fid_deviations) != NUM_PARTS * self.num_chunks:
+            raise ValueError(f"fid_deviations: {len(self.fid_deviations)}, of {self.num_chunks} chunks")
+        return self
+
+    @model_validator(mode="after")
+    def _sampling_is_of_models(self) -> Self:
+        sampling = {"seconds_per_1000": self.seconds_per_1000, "nfe_std": self.nfe_std}
+        sampling["peak_memory_mib"] = self.peak_memory_mib
+        given = [name for name, value in sampling.items() if value is not None]
+        if self.is_couplings and given:
+            raise ValueError(f"{given[0]}: {sampling[given[0]]} of couplings, which are not sampled")
+        if self.num_steps is not None and self.nfe_std:
+            raise ValueError(f"nfe_std: {self.nfe_std}, where all samples take the same fixed steps")
+        return self
 
 
 def differences(a: ImageRow, b: ImageRow) -> tuple[str, ...]:

@@ -16,10 +16,11 @@ import numpy as np
 import torch
 from cleanfid.downloads_helper import inception_url
 from cleanfid.features import InceptionV3, InceptionV3W
-from cleanfid.resize import build_resizer
 
 from pipeline.config.evaluation import NUM_INCEPTION_FEATURES, InceptionConfig
+from pipeline.metrics.resizing import bicubic, bicubic_by_pillow, bilinear
 from pipeline.system.atomic import atomic_file
+from pipeline.system.device import has_doubles
 from pipeline.system.errors import StraightflowError, one_line
 from pipeline.system.fingerprint import fingerprint_file
 from pipeline.system.hub import TIMEOUT_SECONDS
@@ -112,17 +113,27 @@ def load_inception(mode: Mode, weights: Path, device: torch.device) -> Callable[
             "legacy_pytorch",
         ) from error
     network = network.to(device).eval()
-    resize = build_resizer(mode)
+    resize = _resizer(mode, device)
 
     @torch.inference_mode()
     def extract(images: torch.Tensor) -> np.ndarray:
-        rgb = images.expand(-1, 3, -1, -1).permute(0, 2, 3, 1).numpy()
-        resized = torch.from_numpy(np.stack([resize(image) for image in rgb])).permute(0, 3, 1, 2).float().to(device)
+        resized = resize(images.expand(-1, 3, -1, -1)).to(device)
         output = network(resized / 255)[0].flatten(1) if mode == "legacy_pytorch" else network(resized)
         features: np.ndarray = output.float().cpu().numpy()
         return features
 
     return extract
+
+
+def _resizer(mode: Mode, device: torch.device) -> Callable[[torch.Tensor], torch.Tensor]:
+    """uint8 images on the CPU → float32 images as ``mode`` gives them to its network, on ``device`` or the CPU."""
+    if mode == "legacy_tensorflow":  # the network resizes by itself
+        return lambda images: images.float()
+    if mode == "legacy_pytorch":
+        return lambda images: bilinear(images.to(device))
+    if device.type == "cpu" or not has_doubles(device):
+        return bicubic_by_pillow
+    return lambda images: bicubic(images.to(device))
 
 
 @contextmanager

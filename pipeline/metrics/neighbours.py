@@ -48,7 +48,7 @@ def neighbour_measures(
     generated, reference = generated.double(), reference.double()
     reference_radii = _radii(reference, k, block_bytes)
     generated_radii = _radii(generated, k, block_bytes)
-    balls_around_generated = torch.zeros(len(generated), dtype=torch.float64)
+    balls_around_generated = torch.zeros(len(generated), dtype=torch.float64, device=generated.device)
     in_generated_ball, holds_generated = [], []
     for rows in row_blocks(len(reference), _distance_bytes(generated), block_bytes=block_bytes):
         distances = torch.cdist(reference[rows], generated)

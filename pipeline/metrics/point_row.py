@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
+from pydantic import model_validator
+
+from pipeline.config.section import NonNegativeFloat, NonNegativeInt, PositiveInt, Seed, UnitFloat
 from pipeline.metrics.row import Row
 
 
@@ -24,12 +28,18 @@ class PointRow(Row):
         seconds_per_1000: Seconds of sampling per 1,000 points; None for couplings.
     """
 
-    nfe: int | None
-    sliced_wasserstein: float
-    sliced_wasserstein_floor: float
-    energy_distance: float
-    inside_share: float | None
-    num_samples: int
-    num_projections: int
-    seed: int
-    seconds_per_1000: float | None
+    nfe: NonNegativeInt | None
+    sliced_wasserstein: NonNegativeFloat
+    sliced_wasserstein_floor: NonNegativeFloat
+    energy_distance: NonNegativeFloat
+    inside_share: UnitFloat | None
+    num_samples: PositiveInt
+    num_projections: PositiveInt
+    seed: Seed
+    seconds_per_1000: NonNegativeFloat | None
+
+    @model_validator(mode="after")
+    def _sampling_is_of_models(self) -> Self:
+        if self.is_couplings and self.seconds_per_1000 is not None:
+            raise ValueError(f"seconds_per_1000: {self.seconds_per_1000} of couplings, which are not sampled")
+        return self

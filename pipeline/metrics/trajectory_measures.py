@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pipeline.config.section import NonNegativeFloat, PositiveInt, Seed
+from pipeline.system.typed_content import NO_OTHER_KEYS
+
 
 @dataclass(frozen=True)
 class TrajectoryMeasures:
@@ -11,19 +14,22 @@ class TrajectoryMeasures:
 
     Attributes:
         straightness: S of Liu et al. 2022 (sec. 2.2): ∫ E‖(x_1 - x_0) - v(x_t, t)‖² dt.
-        straightness_normalised: S divided by E‖mean velocity‖²; comparable between models.
-        turning_radians: Total curvature ∫ κ ds of a trajectory: the angles between consecutive velocities, summed.
+        straightness_normalised: S divided by E‖mean velocity‖²; comparable between models. 0 where nothing moves.
+        turning_radians: Total curvature ∫ κ ds of a trajectory: the angles between consecutive velocities, summed from
+            start to end and extrapolated to infinitely many steps.
         transport_cost_per_dim: Mean of (x_1 - x_0)² over samples and dimensions.
         inversion_rmse: Root mean square difference of x_0 and the noise solved back from x_1 on the same grid.
         one_step_rmse: Root mean square difference of the images of one Euler step and of the whole grid, same noise.
     """
 
-    straightness: float
-    straightness_normalised: float
-    turning_radians: float
-    transport_cost_per_dim: float
-    inversion_rmse: float
-    one_step_rmse: float
+    __pydantic_config__ = NO_OTHER_KEYS
+
+    straightness: NonNegativeFloat
+    straightness_normalised: NonNegativeFloat
+    turning_radians: NonNegativeFloat
+    transport_cost_per_dim: NonNegativeFloat
+    inversion_rmse: NonNegativeFloat
+    one_step_rmse: NonNegativeFloat
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,6 @@ class TrajectoryRecord(TrajectoryMeasures):
         seed: Seed of their noise.
     """
 
-    num_samples: int
-    num_steps: int
-    seed: int
+    num_samples: PositiveInt
+    num_steps: PositiveInt
+    seed: Seed

@@ -1,8 +1,8 @@
-"""Which models may be teachers: decided in one place, for `check` and for whoever opens one."""
+"""Which models are opened, as teachers or as flows: decided in one place, for `check` and for whoever opens one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -13,19 +13,35 @@ from diffusers import ModelMixin
 from pipeline.diffusion.noise_schedule import NoiseSchedule, read_noise_schedule
 from pipeline.models.diffusers_layout import locate, read_json, read_scheduler_config
 from pipeline.models.networks import KINDS, class_count, load_network, network_class, require_known_settings
+from pipeline.models.student import is_flow_scheduler, require_flow_scheduler
 from pipeline.system.errors import StraightflowError, one_line
 
 
 @dataclass(frozen=True)
-class AcceptedTeacher:
-    """What the configuration of a teacher says.
+class AcceptedFlow:
+    """What the configuration of a velocity field says.
 
     Attributes:
         shape: Of one sample, (channels, height, width) or (dim,).
+        num_classes: Classes that it is conditioned on; None for none.
+    """
+
+    shape: tuple[int, ...]
+    num_classes: int | None
+
+
+@dataclass(frozen=True)
+class AcceptedTeacher:
+    """What the configuration of a diffusion teacher says.
+
+    Attributes:
+        shape: Of one sample, (channels, height, width) or (dim,).
+        num_classes: Classes that it is conditioned on; None for none.
         noise_schedule: Its forward process.
     """
 
     shape: tuple[int, ...]
+    num_classes: int | None
     noise_schedule: NoiseSchedule
 
 
@@ -43,24 +59,58 @@ def accept_teacher(network: Mapping[str, Any], scheduler: Mapping[str, Any], ori
             the process is not supported, see :func:`pipeline.diffusion.noise_schedule.read_noise_schedule`.
     """
     noise_schedule = read_noise_schedule(scheduler)
-    kind = network.get("_class_name", "UNet2DModel")
-    if kind not in KINDS:
+    # A Fourier embedding takes the logarithm of the time, which is the noise's scale; indices start at 0.
+    times = ("positional", "fourier") if noise_schedule.exploding else ("positional",)
+    shape = _accept_network(network, times, origin)
+    return AcceptedTeacher(shape, class_count(network), noise_schedule)
+
+
+def accept_flow(network: Mapping[str, Any], scheduler: Mapping[str, Any], origin: str) -> AcceptedFlow:
+    """Decides from a model's configuration alone whether it is a velocity field as students are saved.
+
+    Arguments as for :func:`accept_teacher`.
+
+    Raises:
+        StraightflowError: For the same networks; if it has another number of outputs than a velocity; or if its
+            timestep is not 1000 (1 - t), see :func:`pipeline.models.student.require_flow_scheduler`.
+    """
+    require_flow_scheduler(scheduler, origin)
+    shape = _accept_network(network, ("positional",), origin)
+    if network.get("out_channels", shape[0]) != shape[0]:
         raise StraightflowError(
-            expected=f"a UNet2DModel in {origin}", found=str(kind), mend="name a checkpoint of diffusers' DDPMPipeline"
+            expected=f"as many output channels as input channels ({shape[0]}) in {origin}, a flow",
+            found=repr(network["out_channels"]),
+            mend="correct config.json, or name another model",
         )
-    require_known_settings(network, kind, origin)
-    shape = (_image_shape if kind == "UNet2DModel" else _point_shape)(network, origin)
-    if kind == "UNet2DModel":
-        _require_time_embedding(network, noise_schedule, origin)
-    settings = {name: value for name, value in network.items() if not name.startswith("_")}
-    require_callable(lambda: network_class(kind)(**settings), shape, class_count(network), origin)
-    return AcceptedTeacher(shape, noise_schedule)
+    return AcceptedFlow(shape, class_count(network))
 
 
 def read_teacher(folder: Path) -> AcceptedTeacher:
     """:func:`accept_teacher` of a folder on this machine."""
     location = locate(folder, "unet", "config.json")
     return accept_teacher(read_json(location / "config.json"), read_scheduler_config(folder), str(location))
+
+
+def read_model(folder: Path) -> AcceptedTeacher | AcceptedFlow:
+    """What a folder on this machine holds, a teacher or a flow, told apart by the scheduler.
+
+    Raises:
+        StraightflowError: If it is refused by :func:`accept_teacher` or :func:`accept_flow`.
+    """
+    location = locate(folder, "unet", "config.json")  # of a folder of something else this is what to say
+    scheduler = read_scheduler_config(folder)
+    if not is_flow_scheduler(scheduler):
+        return read_teacher(folder)
+    return accept_flow(read_json(location / "config.json"), scheduler, str(location))
+
+
+def open_model(folder: Path) -> tuple[AcceptedTeacher | AcceptedFlow, ModelMixin]:
+    """What :func:`read_model` says of a folder, and its network with its weights, on the CPU.
+
+    Raises:
+        StraightflowError: If it is refused, or :func:`pipeline.models.networks.load_network` cannot read it.
+    """
+    return read_model(folder), load_network(folder)
 
 
 def open_teacher(folder: Path, shape: tuple[int, ...], name: str) -> ModelMixin:
@@ -113,52 +163,70 @@ def require_callable(
             output = build()(torch.empty(1, *shape), torch.zeros(1), *classes).sample.shape
     except Exception as error:  # settings of any kind reach code that does not check them
         raise StraightflowError(
-            expected=f"a network that takes samples of shape {shape}, in {origin}",
+            expected=f"a network in {origin} that can be built, and called with samples of shape {shape}",
             found=f"{type(error).__name__}: {one_line(error)}",
             mend="correct its settings (channels, groups, heads, blocks, size), or name another model",
         ) from error
     if tuple(output) not in ((1, *shape), (1, 2 * shape[0], *shape[1:])):
         raise StraightflowError(
-            expected=f"an output of the shape of its input, {shape}, in {origin}",
+            expected=f"a network in {origin} whose output has the shape of its input, {shape}",
             found=str(tuple(output[1:])),
             mend="correct its settings, or name another model",
         )
 
 
-def _require_time_embedding(config: Mapping[str, Any], noise_schedule: NoiseSchedule, origin: str) -> None:
+def _accept_network(network: Mapping[str, Any], time_embeddings: Sequence[str], origin: str) -> tuple[int, ...]:
+    """Shape of the samples of a network that is called with a sample, a time and perhaps a class."""
+    kind = network.get("_class_name", "UNet2DModel")
+    if kind not in KINDS:
+        raise StraightflowError(
+            expected=f"a UNet2DModel in {origin}",
+            found=str(kind)[:80],
+            mend="name a model saved by diffusers' DDPMPipeline, without text or latents",
+        )
+    require_known_settings(network, kind, origin)
+    shape = (_image_shape if kind == "UNet2DModel" else _point_shape)(network, origin)
+    if kind == "UNet2DModel":
+        _require_time_embedding(network, time_embeddings, origin)
+    settings = {name: value for name, value in network.items() if not name.startswith("_")}
+    require_callable(lambda: network_class(kind)(**settings), shape, class_count(network), origin)
+    return shape
+
+
+def _require_time_embedding(config: Mapping[str, Any], allowed: Sequence[str], origin: str) -> None:
     """Checks that a UNet can be asked at every time of its process, between whole ones too."""
     found = config.get("time_embedding_type", "positional")
-    # A Fourier embedding takes the logarithm of the time, which is the noise's scale; indices start at 0.
-    allowed = ("positional", "fourier") if noise_schedule.exploding else ("positional",)
     if found not in allowed:
         raise StraightflowError(
             expected=f"time_embedding_type {' or '.join(allowed)} in {origin}, which takes any time of its process",
             found=repr(found),
-            mend="name another teacher, or the scheduler that this one was trained with",
+            mend="name another model, or correct its scheduler, from which its times follow",
         )
 
 
 def _image_shape(config: Mapping[str, Any], origin: str) -> tuple[int, int, int]:
     channels, out_channels = config.get("in_channels", 3), config.get("out_channels", 3)
-    if not _is_count(channels) or out_channels not in (channels, 2 * channels):
+    if not _is_count(channels) or not _is_count(out_channels) or out_channels not in (channels, 2 * channels):
         raise StraightflowError(
-            expected=f"as many output channels as input channels ({channels!r}) in {origin}, or twice as many with a "
-            "learned variance",
+            expected=f"as many output channels as input channels ({channels!r}) in {origin}, or twice as many if it "
+            "also predicts the variance",
             found=repr(out_channels),
-            mend="name an unconditional model",
+            mend="name a model that maps noisy images to predictions of their own shape",
         )
     size = config.get("sample_size")
     height, width = size if isinstance(size, list | tuple) and len(size) == 2 else (size, size)
-    if not _is_count(height) or height != width:
+    if not _is_count(height) or not _is_count(width) or height != width:
         raise StraightflowError(
-            expected=f"a square sample_size in {origin}", found=str(size), mend="write the image size there"
+            expected=f"the side of square images as sample_size in {origin}",
+            found=str(size),
+            mend="write the side that the model was trained on into config.json, or name another model",
         )
     levels = config.get("block_out_channels", (224, 448, 672, 896))  # the default of diffusers
     if not isinstance(levels, list | tuple) or not levels or not all(_is_count(level) for level in levels):
         raise StraightflowError(
-            expected=f"a list of channels in block_out_channels in {origin}",
+            expected=f"numbers of channels, one per level, as block_out_channels in {origin}",
             found=str(levels)[:80],
-            mend="correct config.json, or name another teacher",
+            mend="correct config.json, or name another model",
         )
     require_halvings(height, len(levels), origin)
     return channels, height, height
@@ -168,9 +236,9 @@ def _point_shape(config: Mapping[str, Any], origin: str) -> tuple[int]:
     dim = config.get("in_channels")
     if not _is_count(dim):
         raise StraightflowError(
-            expected=f"the dimension of a point in in_channels in {origin}",
+            expected=f"the dimension of points as in_channels in {origin}",
             found=repr(dim),
-            mend="correct config.json, or name another teacher",
+            mend="correct config.json, or name another model",
         )
     return (dim,)
 
@@ -185,10 +253,10 @@ def require_halvings(size: int, num_levels: int, origin: str) -> None:
     if size % 2**halvings:
         fitting = size + -size % 2**halvings
         raise StraightflowError(
-            expected=f"images whose side divides by {2**halvings}, since the {num_levels} levels of {origin} "
-            f"halve it {halvings} times",
-            found=f"{size}×{size}",
-            mend=f"give fewer levels, or images of {fitting}×{fitting} (data.resolution)",
+            expected=f"images whose side is divisible by {2**halvings}, as the network of {origin} has {num_levels} "
+            f"levels and halves the side {halvings} times",
+            found=f"images of {size}×{size} pixels",
+            mend=f"use fewer levels, or images of {fitting}×{fitting} pixels (data.resolution: {fitting})",
         )
 
 

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.config.data import DataConfig
 from pipeline.config.network import UNetConfig
 from pipeline.config.teacher import TeacherConfig
 from pipeline.models.accepted_teacher import (
+    AcceptedTeacher,
     accept_teacher,
     open_teacher,
+    read_teacher,
     require_callable,
     require_halvings,
     require_shape,
 )
 from pipeline.models.diffusers_layout import read_json
+from pipeline.models.hub_weights import require_weights_on_hub
 from pipeline.models.unet import build_unet
+from pipeline.models.weights_files import has_weights
 from pipeline.system.errors import StraightflowError, one_line
 from pipeline.system.fingerprint import fingerprint_folder
 from pipeline.system.hub import cached_model, download_json, hub_revision
@@ -24,7 +29,13 @@ CONFIGS = ("unet/config.json", "config.json")
 SCHEDULER_CONFIGS = ("scheduler/scheduler_config.json", "scheduler_config.json")
 
 
-def check_teacher(teacher: TeacherConfig, data: DataConfig, previous: dict[str, object]) -> dict[str, object]:
+def check_teacher(
+    teacher: TeacherConfig,
+    data: DataConfig,
+    previous: dict[str, object],
+    *,
+    tell: Callable[[AcceptedTeacher], object] = lambda _: None,
+) -> dict[str, object]:
     """Checks the configured teacher against the configured images.
 
     Args:
@@ -32,13 +43,17 @@ def check_teacher(teacher: TeacherConfig, data: DataConfig, previous: dict[str, 
         data: The images.
         previous: What this function returned before; where the hub does not answer now, it vouches for a
             teacher that was reached then.
+        tell: Is called with what a pretrained teacher is, for checks of the rest of the run; but not for one on a hub
+            that does not answer, and of which nothing is in the cache.
 
     Returns:
-        What the teacher stage depends on: name and fingerprint, both None for a teacher trained here.
+        What the teacher stage depends on: name and fingerprint, both None for a teacher trained here. The fingerprint
+        of a model on the hub is the commit that is read.
 
     Raises:
         StraightflowError: If the teacher is missing, of another shape than the images, or refused by
-            :func:`pipeline.models.accepted_teacher.open_teacher`, as the teacher stage would refuse it.
+            :func:`pipeline.models.accepted_teacher.open_teacher`, as the teacher stage would refuse it. Of a model on
+            the hub the weights are judged by their names, types and shapes, where they are in safetensors.
     """
     if teacher.unet is None:  # an mlp takes points of any dimension
         return {"pretrained": None, "fingerprint": None}
@@ -50,6 +65,7 @@ def check_teacher(teacher: TeacherConfig, data: DataConfig, previous: dict[str, 
         folder = Path(name)
         _require_folder(folder)
         open_teacher(folder, data.image_shape, name)
+        tell(read_teacher(folder))
         return {"pretrained": name, "fingerprint": fingerprint_folder(folder)}
     if _is_path(name):
         raise StraightflowError(
@@ -57,24 +73,37 @@ def check_teacher(teacher: TeacherConfig, data: DataConfig, previous: dict[str, 
             found="no such folder",
             mend="correct teacher.pretrained",
         )
-    return _check_on_hub(name, data.image_shape, previous)
+    return {"pretrained": name, "fingerprint": _check_on_hub(name, data.image_shape, previous, tell)}
 
 
-def _check_on_hub(name: str, shape: tuple[int, ...], previous: dict[str, object]) -> dict[str, object]:
+def _check_on_hub(
+    name: str, shape: tuple[int, ...], previous: dict[str, object], tell: Callable[[AcceptedTeacher], object]
+) -> str:
+    """The newest commit, judged without its weights; without network the one recorded before, or that in the cache."""
     try:
         revision = hub_revision("model", name)
     except StraightflowError:
-        if previous.get("pretrained") == name:
-            return previous
-        cached = cached_model(name)
-        if cached is None:
+        recorded = previous.get("fingerprint") if previous.get("pretrained") == name else None
+        known = recorded if isinstance(recorded, str) else None
+        cached = cached_model(name, known)
+        if cached is not None and has_weights(cached):
+            open_teacher(cached, shape, name)
+            tell(read_teacher(cached))
+            return cached.name
+        if known is None:
             raise
-        open_teacher(cached, shape, name)
-        return {"pretrained": name, "fingerprint": cached.name}
-    network = read_json(download_json(name, CONFIGS, revision))
-    scheduler = read_json(download_json(name, SCHEDULER_CONFIGS, revision))
-    require_shape(accept_teacher(network, scheduler, name).shape, shape, name)
-    return {"pretrained": name, "fingerprint": revision}
+        if cached is not None:  # what an earlier check looked at
+            accepted = read_teacher(cached)
+            require_shape(accepted.shape, shape, name)
+            tell(accepted)
+        return known
+    config = download_json(name, CONFIGS, revision)
+    network = read_json(config)
+    accepted = accept_teacher(network, read_json(download_json(name, SCHEDULER_CONFIGS, revision)), name)
+    require_shape(accepted.shape, shape, name)
+    require_weights_on_hub(name, revision, network, "unet" if config.parent.name == "unet" else "")
+    tell(accepted)
+    return revision
 
 
 def _require_trainable(config: UNetConfig, shape: tuple[int, int, int]) -> None:

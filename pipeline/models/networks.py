@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -12,8 +13,11 @@ from diffusers import ModelMixin
 
 from pipeline.config.network import MLPConfig, UNetConfig
 from pipeline.config.noise import NoiseConfig
+from pipeline.models.architecture import fresh_network
 from pipeline.models.diffusers_layout import locate, read_json
-from pipeline.models.weights_files import require_whole_weights
+from pipeline.models.network_settings import require_settings_in_range
+from pipeline.models.size import WEIGHTS_BYTES, require_network_fits
+from pipeline.models.weights_files import has_safetensors, require_whole_weights
 from pipeline.system.errors import StraightflowError, nearest, one_line
 from pipeline.system.file_hashes import require_unchanged
 from pipeline.system.random_state import seeded
@@ -57,24 +61,30 @@ def load_network(folder: Path) -> ModelMixin:
     require_whole_weights(location)
     try:
         network: ModelMixin
-        network, loaded = network_class(kind).from_pretrained(location, local_files_only=True, output_loading_info=True)
+        network, loaded = network_class(kind).from_pretrained(
+            location,
+            local_files_only=True,
+            output_loading_info=True,
+            use_safetensors=has_safetensors(location),  # left open, diffusers says on the way that it finds none
+        )
     except Exception as error:  # files of any content reach libraries that do not check them
         raise StraightflowError(
             expected=f"a readable {kind} in {location}",
             found=one_line(error),
             mend="save the checkpoint again with a current diffusers, or name another one",
         ) from error
-    _require_own_weights(location, loaded["missing_keys"], loaded["unexpected_keys"])
+    require_own_weights(str(location), loaded["missing_keys"], loaded["unexpected_keys"])
     network = network.float()
     _require_finite_weights(location, network)
     return network
 
 
 def require_known_settings(config: Mapping[str, Any], kind: str, origin: str) -> None:
-    """Refuses settings that diffusers would leave out with a warning, making another network.
+    """Refuses settings that diffusers would leave out with a warning, or take for others, making another network.
 
     Raises:
-        StraightflowError: If ``config``, the content of a config.json, has a setting that ``kind`` has not.
+        StraightflowError: If ``config``, the content of a config.json, has a setting that ``kind`` has not, or one of
+            a value that :func:`pipeline.models.network_settings.require_settings_in_range` refuses.
     """
     known = tuple(inspect.signature(network_class(kind).__init__).parameters)[1:]
     for name, value in config.items():
@@ -84,21 +94,40 @@ def require_known_settings(config: Mapping[str, Any], kind: str, origin: str) ->
                 found=f"{name}: {str(value)[:80]}{nearest(name, known)}",
                 mend="correct config.json, or name another checkpoint",
             )
+    require_settings_in_range(config, kind, origin)
 
 
-def _require_own_weights(location: Path, missing: Collection[str], unexpected: Collection[str]) -> None:
-    """Refuses weights of other names; diffusers fills missing tensors with random numbers and only warns."""
+def require_own_weights(
+    origin: str,
+    missing: Collection[str],
+    unexpected: Collection[str],
+    misshapen: Mapping[str, tuple[int, ...]] = MappingProxyType({}),
+) -> None:
+    """Refuses weights of other names; diffusers fills missing tensors with random numbers and only warns.
+
+    Args:
+        origin: Names the model in errors.
+        missing: Tensors of the network that its file lacks.
+        unexpected: Tensors of the file that the network has not.
+        misshapen: Shapes in the file that are not the network's.
+
+    Raises:
+        StraightflowError: If there are any.
+    """
     problems = [
         f"a file that {problem} {min(names)}, {len(names)} such in all"
         for problem, names in (("has no tensor", missing), ("has a tensor", unexpected))
         if names
     ]
+    if misshapen:
+        name = min(misshapen)
+        problems.append(f"a file with {name} of shape {misshapen[name]}, {len(misshapen)} such in all")
     if problems:
         raise StraightflowError(
-            expected=f"the weights that the configuration in {location} describes, by their names in diffusers",
+            expected=f"the weights that the configuration in {origin} describes, by their names in diffusers",
             found="; ".join(problems),
             mend="put weights and config.json of one architecture together (saved from the network itself, not from a "
-            "compiled or parallel wrapper), or name another checkpoint",
+            "compiled or parallel wrapper), or name another model",
         )
 
 
@@ -113,15 +142,14 @@ def _require_finite_weights(location: Path, network: ModelMixin) -> None:
 
 
 def build_network(config: UNetConfig | MLPConfig, shape: tuple[int, ...], seed: int) -> ModelMixin:
-    """A fresh network of the configured architecture for samples of ``shape``, its weights drawn from ``seed``."""
+    """A fresh network of the configured architecture for samples of ``shape``, its weights drawn from ``seed``.
+
+    Raises:
+        StraightflowError: If it does not fit in memory.
+    """
+    require_network_fits(config, shape, WEIGHTS_BYTES)
     with seeded(seed):
-        if isinstance(config, MLPConfig):
-            from pipeline.models.velocity_mlp import build_mlp
-
-            return build_mlp(config, shape)
-        from pipeline.models.unet import build_unet
-
-        return build_unet(config, shape)
+        return fresh_network(config, shape)
 
 
 def starting_network(network: ModelMixin) -> ModelMixin:

@@ -31,13 +31,24 @@ def save_teacher(network: ModelMixin, folder: Path, scheduler: DDPMScheduler | S
         write_hashes(temporary)
 
 
-def adopt_pretrained(name: str, shape: tuple[int, ...], folder: Path) -> None:
-    """Saves the checkpoint ``name``, a local folder or a hub id, as the teacher in ``folder``.
+def is_local(name: str) -> bool:
+    """Whether a pretrained model's name is that of a folder here, which is taken before a model on the hub."""
+    return Path(name).is_dir()
+
+
+def adopt_pretrained(name: str, shape: tuple[int, ...], folder: Path, commit: str | None = None) -> None:
+    """Saves a checkpoint as the teacher in ``folder``.
+
+    Args:
+        name: A local folder or a hub id.
+        shape: Of the data's samples.
+        folder: Where it goes.
+        commit: The version on the hub, as check recorded it; None for a local folder.
 
     Raises:
         StraightflowError: If it cannot be had, or is refused by :func:`pipeline.models.accepted_teacher.open_teacher`.
     """
-    source = Path(name) if Path(name).is_dir() else download_model(name)
+    source = Path(name) if commit is None else download_model(name, commit)
     network = open_teacher(source, shape, name)
     config = read_scheduler_config(source)
     kind = ScoreSdeVeScheduler if config["_class_name"] == VARIANCE_EXPLODING else DDPMScheduler

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import torch
 
 from pipeline.config.noise import STANDARD_NOISE, NoiseConfig
-from pipeline.config.solver import SolverConfig
+from pipeline.config.solver import STUDENT_SOLVERS, TEACHER_SOLVERS, SolverConfig
 from pipeline.data.space import Space, space_of_shape
 from pipeline.diffusion.noise_schedule import NoiseSchedule
 from pipeline.diffusion.teacher import Teacher, generate
 from pipeline.flow.noise import sample_labels, sample_noise
 from pipeline.flow.solvers import Field, Solution, solve
-from pipeline.models.accepted_teacher import read_teacher
-from pipeline.models.diffusers_layout import locate, read_scheduler_config
+from pipeline.models.accepted_teacher import AcceptedTeacher, open_model
+from pipeline.models.counted import CountedNetwork, NetworkCalls
+from pipeline.models.flops import FlopsPerSample, flops_per_sample
 from pipeline.models.inversion import invert_student, invert_teacher
-from pipeline.models.networks import load_network, noise_of, num_classes, sample_shape
+from pipeline.models.networks import noise_of
 from pipeline.models.runtime import Runtime
-from pipeline.models.student import FLOW_SCHEDULER, predict_velocity
+from pipeline.models.student import predict_velocity
+from pipeline.system.compute import Compute
 from pipeline.system.errors import StraightflowError
 from pipeline.system.fingerprint import fingerprint_folder
 
@@ -37,6 +40,7 @@ class Sampler:
         runtime: What it runs on.
         noise: Distribution of x_0.
         num_classes: Classes of a class-conditional model; None for others.
+        calls: Samples that this process sent through the network so far.
     """
 
     shape: tuple[int, ...]
@@ -46,6 +50,7 @@ class Sampler:
     runtime: Runtime
     noise: NoiseConfig = STANDARD_NOISE
     num_classes: int | None = None
+    calls: NetworkCalls = field(default_factory=NetworkCalls, compare=False)
 
     @property
     def space(self) -> Space:
@@ -54,24 +59,34 @@ class Sampler:
 
     @torch.inference_mode()
     def sample(self, x_0: torch.Tensor, solver: SolverConfig, labels: torch.Tensor | None = None) -> Solution:
-        """Solves the model's ODE from ``x_0``, for ``labels`` if it is class-conditional; images are not clipped."""
+        """Solves the model's ODE from ``x_0``, for ``labels`` if it is class-conditional; images are not clipped.
+
+        Raises:
+            StraightflowError: If the solver is for models of the other kind, or labels are missing or too many.
+        """
+        self._require_solver(solver)
         # Copied in inference mode, as all later states are: other tensors would make a compiled network compile again.
         x_0, labels = x_0.to(self.runtime.device, copy=True), self._placed(labels)
         with self.runtime.autocast():
             if self.noise_schedule is not None:
-                return generate(self.network, self.noise_schedule, x_0, solver, labels)
+                return generate(self._counted, self.noise_schedule, x_0, solver, labels)
             return solve(self.velocity_field(labels), x_0, solver)
 
     @torch.inference_mode()
     def invert(
         self, x_1: torch.Tensor, image_noise: torch.Tensor, solver: SolverConfig, labels: torch.Tensor | None = None
     ) -> Solution:
-        """Solves the model's ODE from images ``x_1`` to noise; see :mod:`pipeline.models.inversion`."""
+        """Solves the model's ODE from images ``x_1`` to noise; see :mod:`pipeline.models.inversion`.
+
+        Raises:
+            StraightflowError: As :meth:`sample`.
+        """
+        self._require_solver(solver)
         x_1, image_noise = (tensor.to(self.runtime.device, copy=True) for tensor in (x_1, image_noise))
         labels = self._placed(labels)
         with self.runtime.autocast():
             if self.noise_schedule is not None:
-                return invert_teacher(self.network, self.noise_schedule, x_1, image_noise, solver, labels)
+                return invert_teacher(self._counted, self.noise_schedule, x_1, image_noise, solver, labels)
             return invert_student(self.velocity_field(labels), x_1, image_noise, solver)
 
     def labels(self, key: int, indices: Iterable[int]) -> torch.Tensor | None:
@@ -87,8 +102,20 @@ class Sampler:
         """dx_t/dt of the model's ODE, on the rectified-flow time axis for teachers as well."""
         labels = self._placed(labels)
         if self.noise_schedule is not None:
-            return Teacher(self.network, self.noise_schedule, labels).velocity
-        return lambda x_t, t: predict_velocity(self.network, x_t, t, labels)
+            return Teacher(self._counted, self.noise_schedule, labels).velocity
+        network = self._counted
+        return lambda x_t, t: predict_velocity(network, x_t, t, labels)
+
+    def _require_solver(self, solver: SolverConfig) -> None:
+        """The configuration says what a model is, but a folder may hold another."""
+        is_flow = self.noise_schedule is None
+        if not (solver.solves_flows if is_flow else solver.solves_diffusion_models):
+            raise StraightflowError(
+                expected=f"one of {', '.join(STUDENT_SOLVERS if is_flow else TEACHER_SOLVERS)} on a grid of theirs, as "
+                f"the model is a {'flow' if is_flow else 'diffusion model'} by its scheduler_config.json",
+                found=f"{solver.name} on grid {solver.grid}",
+                mend="configure one of them, or put the model there that the configuration describes",
+            )
 
     def _placed(self, labels: torch.Tensor | None) -> torch.Tensor | None:
         if (labels is None) != (self.num_classes is None):
@@ -98,6 +125,27 @@ class Sampler:
                 mend="use couplings and models that are all class-conditional, or none",
             )
         return None if labels is None else labels.to(self.runtime.device)
+
+    def trajectory_start(self, x_0: torch.Tensor) -> torch.Tensor:
+        """The state of :meth:`velocity_field`'s trajectory from noise ``x_0`` at the start of :meth:`time_range`.
+
+        A student's is the noise itself. A teacher starts from noise of its schedule's scale, which straight-line time
+        divides by alpha + sigma of the noisiest level: above 1 where that level still holds some of the image.
+        """
+        return x_0 if self.noise_schedule is None else self.noise_schedule.initial_straight_scale * x_0
+
+    @property
+    def _counted(self) -> CountedNetwork:
+        return CountedNetwork(self.network, self.calls)
+
+    @cached_property
+    def flops_per_sample(self) -> FlopsPerSample:
+        """FLOPs of the network."""
+        return flops_per_sample(self.network, self.shape, self.num_classes)
+
+    def compute(self, since: NetworkCalls, seconds: float) -> Compute:
+        """What this process computed since a copy of ``calls`` was taken, in this time."""
+        return self.flops_per_sample.compute(self.calls - since, seconds)
 
     def time_range(self) -> tuple[float, float]:
         """Times between which :meth:`velocity_field` is defined."""
@@ -110,19 +158,15 @@ def load_sampler(folder: Path, runtime: Runtime) -> Sampler:
     """Opens ``folder`` as teacher or student, told apart by its scheduler.
 
     Raises:
-        StraightflowError: If it can be neither; see :func:`pipeline.models.accepted_teacher.accept_teacher` and
-            :func:`pipeline.models.networks.load_network`.
+        StraightflowError: If it can be neither; see :func:`pipeline.models.accepted_teacher.open_model`.
     """
-    locate(folder, "unet", "config.json")  # of a folder of something else this is what to say
-    is_student = read_scheduler_config(folder).get("_class_name") == FLOW_SCHEDULER
-    noise_schedule = None if is_student else read_teacher(folder).noise_schedule
-    network = load_network(folder)
+    accepted, network = open_model(folder)
     return Sampler(
-        shape=sample_shape(network),
+        shape=accepted.shape,
         fingerprint=fingerprint_folder(folder),
-        noise_schedule=noise_schedule,
+        noise_schedule=accepted.noise_schedule if isinstance(accepted, AcceptedTeacher) else None,
         network=runtime.place(network),
         runtime=runtime,
         noise=noise_of(network),
-        num_classes=num_classes(network),
+        num_classes=accepted.num_classes,
     )

@@ -41,7 +41,7 @@ def draw_images(sampler: Sampler, solver: SolverConfig, key: int, indices: Itera
     Raises:
         StraightflowError: If an image is not finite, or the model's samples are no images.
     """
-    _require_images(sampler)
+    require_images(sampler)
     x_0, labels = sampler.draw(key, indices)
     return _pixels(sampler.sample(x_0, solver, labels).x)
 
@@ -58,7 +58,7 @@ def sample_trajectories(
         StraightflowError: If the solver keeps more than the state from one step to the next, a state is not finite, or
             the model's samples are no images.
     """
-    _require_images(sampler)
+    require_images(sampler)
     if solver.name not in TRAJECTORY_SOLVERS:
         raise StraightflowError(
             expected=f"one of {', '.join(TRAJECTORY_SOLVERS)} for a trajectory",
@@ -68,7 +68,7 @@ def sample_trajectories(
     first, last = sampler.time_range()
     times = [first + (last - first) * t for t in time_grid(solver)]
     noise, labels = sampler.draw(stream_key("evaluation", seed), range(num_images))
-    x, step = noise.to(sampler.runtime.device), FIXED_STEP_SOLVERS[solver.name]
+    x, step = sampler.trajectory_start(noise.to(sampler.runtime.device)), FIXED_STEP_SOLVERS[solver.name]
     states = [(times[0], _pixels(x))]
     with sampler.runtime.autocast():
         field = sampler.velocity_field(labels)
@@ -78,7 +78,8 @@ def sample_trajectories(
     return states
 
 
-def _require_images(sampler: Sampler) -> None:
+def require_images(sampler: Sampler) -> None:
+    """Raises StraightflowError if the model's samples are no images."""
     if not sampler.space.is_visual:
         raise StraightflowError(
             expected=f"a model of images, {PIXELS.shape_in_words}",

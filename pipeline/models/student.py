@@ -2,25 +2,28 @@
 
 diffusers counts sigma from image (0) to noise (1), we count t from noise (0) to image (1). Here, and only
 here, the two meet: the saved network gets ``timestep = 1000 (1 - t)`` and predicts
-``dx/dsigma = x_0 - x_1``, so that ``DDPMPipeline`` with a ``FlowMatchEulerDiscreteScheduler`` samples it.
+``dx/dsigma = x_0 - x_1``, so that ``DDPMPipeline`` with the scheduler of :func:`flow_scheduler` samples it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from pipeline.models.diffusers_layout import read_scheduler_config
 from pipeline.system.atomic import atomic_folder
+from pipeline.system.errors import StraightflowError, nearest
 from pipeline.system.file_hashes import HASHES, write_hashes
 
 if TYPE_CHECKING:
-    from diffusers import ModelMixin
+    from diffusers import HeliosScheduler, ModelMixin
 
 NUM_TRAIN_TIMESTEPS = 1000
-FLOW_SCHEDULER = "FlowMatchEulerDiscreteScheduler"
+FLOW_SCHEDULERS = ("HeliosScheduler", "FlowMatchEulerDiscreteScheduler")
+"""Schedulers that say that a saved model is a student: the one that students are saved with, and an older one."""
 
 
 def predict_velocity(
@@ -42,14 +45,92 @@ def predict_velocity(
     return -prediction.float()
 
 
+_FLOW_PROCESS: Mapping[str, tuple[object, ...]] = {
+    "num_train_timesteps": (NUM_TRAIN_TIMESTEPS,),
+    "invert_sigmas": (False, None),
+    "prediction_type": ("flow_prediction",),
+}
+# They place the steps of sampling and leave the velocity at a time as it is.
+_OF_SAMPLING_ALONE = frozenset(
+    {
+        "base_image_seq_len",
+        "base_shift",
+        "disable_corrector",
+        "gamma",
+        "lower_order_final",
+        "max_image_seq_len",
+        "max_shift",
+        "predict_x0",
+        "scheduler_type",
+        "shift",
+        "shift_terminal",
+        "solver_order",
+        "solver_p",
+        "solver_type",
+        "stage_range",
+        "stages",
+        "stochastic_sampling",
+        "thresholding",
+        "time_shift_type",
+        "use_beta_sigmas",
+        "use_dynamic_shifting",
+        "use_exponential_sigmas",
+        "use_flow_sigmas",
+        "use_karras_sigmas",
+    }
+)
+
+
+def require_flow_scheduler(config: Mapping[str, Any], origin: str) -> None:
+    """Checks that a saved flow means by its timestep what :func:`predict_velocity` does.
+
+    Args:
+        config: Content of ``scheduler_config.json``.
+        origin: Names the model in errors.
+
+    Raises:
+        StraightflowError: If its times have another scale or direction, or it has a setting that is not known.
+    """
+    for name, allowed in _FLOW_PROCESS.items():
+        found = config.get(name, allowed[0])
+        if not any(found is value or (type(found) is type(value) and found == value) for value in allowed):
+            raise StraightflowError(
+                expected=f"{name}: {allowed[0]!r} in the scheduler of {origin}, as in the flows that are saved here",
+                found=f"{name}: {str(found)[:80]}",
+                mend="name a flow whose timesteps run from 1000 at noise to 0 at images",
+            )
+    for name, value in config.items():
+        known = name.startswith("_") or name in _FLOW_PROCESS or name in _OF_SAMPLING_ALONE
+        if not known and value is not None and value is not False:
+            raise StraightflowError(
+                expected=f"settings that {' or '.join(FLOW_SCHEDULERS)} has, in the scheduler of {origin}",
+                found=f"{name}: {str(value)[:80]}{nearest(name, (*_FLOW_PROCESS, *_OF_SAMPLING_ALONE))}",
+                mend="correct scheduler_config.json, or name another model",
+            )
+
+
+def flow_scheduler() -> HeliosScheduler:
+    """The stock scheduler that a student is saved with: Euler steps of equal length, as many as are asked for.
+
+    In diffusers 0.42 its N steps start at sigma_k = 1 - 0.999 k / N and the last one ends at 0, with
+    ``timestep = 1000 sigma``, not rounded. So one step is ours to the bit; of several, the inner times are less than
+    0.001 from ours, 1 - k / N. Of the other schedulers that take ``generator``, which ``DDPMPipeline`` passes,
+    ``FlowMatchEulerDiscreteScheduler`` spends its last step between 0.001 and 0, and ``DPMSolverMultistepScheduler``
+    starts at 0.999 and rounds its timesteps down.
+    """
+    # With SciPy's statistics and networks of all kinds, which only whoever saves waits for.
+    from diffusers import HeliosScheduler
+
+    return HeliosScheduler(
+        num_train_timesteps=NUM_TRAIN_TIMESTEPS, stages=1, stage_range=[0, 1], scheduler_type="euler"
+    )
+
+
 def save_student(network: ModelMixin, folder: Path) -> None:
     """Saves a student as a plain diffusers pipeline with the hashes of its files, atomically."""
-    # With SciPy's statistics and networks of all kinds, which only whoever saves waits for.
-    from diffusers import DDPMPipeline, FlowMatchEulerDiscreteScheduler
+    from diffusers import DDPMPipeline  # late for the same reason
 
-    pipeline = DDPMPipeline(
-        unet=network, scheduler=FlowMatchEulerDiscreteScheduler(num_train_timesteps=NUM_TRAIN_TIMESTEPS)
-    )
+    pipeline = DDPMPipeline(unet=network, scheduler=flow_scheduler())
     with atomic_folder(folder, ours=is_saved_pipeline) as temporary:
         pipeline.save_pretrained(temporary)
         write_hashes(temporary)
@@ -65,4 +146,9 @@ def is_saved_pipeline(folder: Path) -> bool:
 
 def is_saved_student(folder: Path) -> bool:
     """Whether ``folder`` holds a student as :func:`save_student` leaves it, and nothing else."""
-    return is_saved_pipeline(folder) and read_scheduler_config(folder).get("_class_name") == FLOW_SCHEDULER
+    return is_saved_pipeline(folder) and is_flow_scheduler(read_scheduler_config(folder))
+
+
+def is_flow_scheduler(config: Mapping[str, Any]) -> bool:
+    """Whether the content of a ``scheduler_config.json`` is a student's, not a diffusion teacher's."""
+    return config.get("_class_name") in FLOW_SCHEDULERS

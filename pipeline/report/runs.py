@@ -50,6 +50,8 @@ def _parse(text: str, origin: str) -> tuple[ImageRow, ...]:
             found="one of points, which have none",
             mend="compare runs on points with `dvc metrics diff A B`, or `dvc exp show`",
         )
+    if not text.strip():
+        raise _no_run(origin, "a table without rows")
     rows = parse_few_step_csv(text, ImageRow, origin)
     if not rows:
         raise _no_run(origin, "a table without rows")

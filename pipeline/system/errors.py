@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from pydantic import ValidationError
 
@@ -40,6 +40,16 @@ def validation_problems(error: ValidationError) -> str:
 def one_line(error: BaseException) -> str:
     """The first 500 characters of a library's error message, in one line; the error's type if it has no message."""
     return " ".join(str(error).split())[:500] or type(error).__name__
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """``error`` and those that it was raised from, newest first; libraries wrap errors of the system in their own."""
+    seen: set[int] = set()
+    following: BaseException | None = error
+    while following is not None and id(following) not in seen:
+        seen.add(id(following))
+        yield following
+        following = following.__cause__ or (None if following.__suppress_context__ else following.__context__)
 
 
 EXIT_RESUME = 75

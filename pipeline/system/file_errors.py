@@ -5,10 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.system.errors import StraightflowError, one_line
+from pipeline.system.errors import StraightflowError, causes, one_line
 
 _ROOM = "free space or inodes on that disk (`df -h`, `df -i`), or put the folder on another one"
 _PERMISSION = "give this user permission there (`ls -ld` shows whose it is), or name another place"
@@ -51,7 +50,7 @@ def file_error(error: BaseException) -> StraightflowError | None:
 
     Libraries wrap such errors in their own: those that it was raised from are looked at as well.
     """
-    for cause in _chain(error):
+    for cause in causes(error):
         found = _number(cause)
         if found is not None:
             return _told(cause, found)
@@ -68,16 +67,7 @@ def advice(error: OSError) -> str:
 def is_of_a_full_or_closed_disk(error: BaseException) -> bool:
     """Whether ``error`` comes of what cannot be written, and so says nothing about what was read."""
     refused = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EMFILE, errno.ENFILE)
-    return any(_number(cause) in refused for cause in _chain(error))
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    seen: set[int] = set()
-    following: BaseException | None = error
-    while following is not None and id(following) not in seen:
-        seen.add(id(following))
-        yield following
-        following = following.__cause__ or (None if following.__suppress_context__ else following.__context__)
+    return any(_number(cause) in refused for cause in causes(error))
 
 
 def _number(error: BaseException) -> int | None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from pipeline.system.atomic import write_json
 from pipeline.system.errors import StraightflowError, one_line
 from pipeline.system.fingerprint import fingerprint_file
+from pipeline.system.whole_files import read_json
 
 HASHES = "sha256.json"
 _READ_SUFFIXES = (".json", ".safetensors", ".bin")
@@ -38,14 +39,14 @@ def require_unchanged(folder: Path) -> None:
         StraightflowError: If a file is missing, changed or unreadable, or one that could be read in place of another
             was added.
     """
-    if not (folder / HASHES).is_file():
+    if not os.path.lexists(folder / HASHES):
         return
     recorded = _recorded(folder / HASHES)
     for name, expected in recorded.items():
         try:
             found = fingerprint_file(folder / name)
-        except OSError as error:
-            raise _changed(folder, f"{name}: {one_line(error)}") from error
+        except (OSError, ValueError) as error:  # a name with a zero byte is no path
+            raise _changed(folder, f"{name!r}: {one_line(error)}") from error
         if found != expected:
             raise _changed(folder, f"{name} with SHA-256 {found} instead of {expected}")
     present = {item.relative_to(folder).as_posix() for item in folder.rglob("*") if item.is_file()}
@@ -56,9 +57,10 @@ def require_unchanged(folder: Path) -> None:
 
 def _recorded(path: Path) -> dict[str, str]:
     try:
-        recorded = json.loads(path.read_text("utf-8"))["sha256"]
-    except (OSError, ValueError, RecursionError, TypeError, KeyError) as error:
+        content = read_json(path)
+    except (OSError, ValueError) as error:
         raise _changed(path.parent, f"{path.name} that cannot be read ({one_line(error)})") from error
+    recorded = content.get("sha256") if isinstance(content, dict) else None
     if not isinstance(recorded, dict) or not all(isinstance(value, str) for value in recorded.values()):
         raise _changed(path.parent, f"{path.name} without hashes")
     return recorded

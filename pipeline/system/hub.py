@@ -9,6 +9,7 @@ from huggingface_hub import HfApi, hf_hub_download, snapshot_download
 from huggingface_hub.errors import LocalEntryNotFoundError, RepositoryNotFoundError
 
 from pipeline.system.errors import StraightflowError, one_line
+from pipeline.system.safetensors_header import TensorEntry
 
 Kind = Literal["model", "dataset"]
 
@@ -40,27 +41,20 @@ def hub_revision(kind: Kind, name: str, *, timeout_seconds: float = TIMEOUT_SECO
         ) from error
 
 
-def cached_model(name: str) -> Path | None:
-    """The newest snapshot of a model in the local cache; None if there is none."""
+def cached_model(name: str, revision: str | None = None) -> Path | None:
+    """A model in the local cache, of a commit or of the newest one there; None if there is none."""
     try:
-        return Path(snapshot_download(name, local_files_only=True, allow_patterns=_MODEL_FILES))
+        return Path(snapshot_download(name, revision=revision, local_files_only=True, allow_patterns=_MODEL_FILES))
     except (LocalEntryNotFoundError, ValueError):
         return None
 
 
-def download_model(name: str) -> Path:
-    """Folder with the configuration and weights of a model, from the hub or from an earlier download.
+def download_model(name: str, revision: str) -> Path:
+    """Folder with the configuration and weights of a commit of a model, from the hub or from an earlier download.
 
     Raises:
-        StraightflowError: If neither has it.
+        StraightflowError: If neither has it whole.
     """
-    try:
-        revision = hub_revision("model", name)
-    except StraightflowError:
-        cached = cached_model(name)
-        if cached is None:
-            raise
-        return cached
     try:
         return Path(snapshot_download(name, revision=revision, allow_patterns=_MODEL_FILES))
     except Exception as error:  # as above
@@ -85,6 +79,50 @@ def download_json(name: str, candidates: tuple[str, ...], revision: str) -> Path
         found="none of them",
         mend="name a model saved by diffusers' DDPMPipeline",
     )
+
+
+def list_files(name: str, revision: str) -> list[str]:
+    """Paths of all files of a commit of a model.
+
+    Raises:
+        StraightflowError: If the hub does not say.
+    """
+    try:
+        return HfApi().list_repo_files(name, revision=revision)
+    except Exception as error:  # as above
+        raise _broken_download(name, error) from error
+
+
+def read_tensors(name: str, revision: str, file: str) -> dict[str, TensorEntry]:
+    """The entries of a safetensors file's header, by tensor, without the file.
+
+    Raises:
+        StraightflowError: If the hub does not answer, or the file has no such header.
+    """
+    try:
+        found = HfApi().parse_safetensors_file_metadata(name, file, revision=revision, timeout=TIMEOUT_SECONDS)
+        return {
+            key: TensorEntry(info.dtype, tuple(info.shape), (info.data_offsets[0], info.data_offsets[1]))
+            for key, info in found.tensors.items()
+        }
+    except Exception as error:  # as above
+        raise _broken_download(name, error) from error
+
+
+def download_file(name: str, file: str, revision: str) -> Path:
+    """A file of a model at a commit of the hub, from there or from an earlier download.
+
+    Raises:
+        StraightflowError: If neither has it, or the download breaks.
+    """
+    try:
+        return Path(hf_hub_download(name, file, revision=revision, local_files_only=True))
+    except (LocalEntryNotFoundError, ValueError):  # the second for what is no id
+        hub_revision("model", name)  # asks once, where a download asks again and again
+    try:
+        return Path(hf_hub_download(name, file, revision=revision, etag_timeout=TIMEOUT_SECONDS))
+    except Exception as error:  # as above
+        raise _broken_download(name, error) from error
 
 
 def _broken_download(name: str, error: Exception) -> StraightflowError:

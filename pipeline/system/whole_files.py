@@ -50,10 +50,19 @@ def parse_json(text: str | bytes) -> object:
     """The value that JSON stands for.
 
     Raises:
-        ValueError: If it is not JSON, or nested so deeply that Python cannot read it.
+        ValueError: If it is not JSON, names one key of an object twice, of which readers take one or the other, or is
+            nested so deeply that Python cannot read it.
     """
     try:
-        content: object = json.loads(text)
+        content: object = json.loads(text, object_pairs_hook=_object)
     except RecursionError as error:
         raise ValueError("lists or objects nested too deeply") from error
+    return content
+
+
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)!r} twice in one object")
     return content

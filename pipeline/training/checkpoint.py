@@ -31,6 +31,7 @@ from pipeline.system.leftovers import clear_leftovers
 from pipeline.system.whole_files import read_json
 from pipeline.training.ema import Ema
 from pipeline.training.meter import LossRecord, Meter
+from pipeline.training.spending import Spending
 
 _NAME = re.compile(r"^step-(\d{9})$")
 _TEMPORARY = re.compile(r"^\.step-\d{9}\.tmp$")
@@ -47,12 +48,14 @@ class TrainingState:
     Attributes:
         emas: Weight averages, one per half-life.
         meter: Sums of the steps since the last record.
+        spending: What all steps so far computed.
         step: Finished optimizer steps.
         history: Records of these steps.
     """
 
     emas: Sequence[Ema]
     meter: Meter
+    spending: Spending
     step: int = 0
     history: list[LossRecord] = field(default_factory=list)
 
@@ -117,13 +120,14 @@ class CheckpointFolder:
             temporary.mkdir(parents=True)
         self._accelerator.wait_for_everyone()
         self._accelerator.save_state(str(temporary))
-        sums = state.meter.state_dict()
+        sums, compute = state.meter.state_dict(), state.spending.state_dict()
         for ema in state.emas:
             averages = ema.state_dict()
             if self._accelerator.is_main_process:
                 save_file(averages, _average(temporary, ema))
         if self._accelerator.is_main_process:
-            write_json(temporary / _PROGRESS, {"step": state.step, "history": state.history, "sums": sums})
+            progress = {"step": state.step, "history": state.history, "sums": sums, "compute": compute}
+            write_json(temporary / _PROGRESS, progress)
             record = {"run": self._run, "step": state.step, "files": file_hashes(temporary, record=_RECORD)}
             write_json(temporary / _RECORD, record)
             # One of this step may exist: it was skipped as damaged, and a holder of the lock wrote it.
@@ -166,6 +170,7 @@ class CheckpointFolder:
         progress = json.loads((chosen / _PROGRESS).read_text("utf-8"))
         state.step = int(progress["step"])
         state.meter.load_state_dict(progress["sums"])
+        state.spending.load_state_dict(progress["compute"])
         state.history = [
             LossRecord(step, loss, rate, norm, tuple(by_time), heldout)
             for step, loss, rate, norm, by_time, heldout in progress["history"]

@@ -22,7 +22,11 @@ from diffusers import ModelMixin
 
 from pipeline.config.training import TrainingConfig
 from pipeline.methods.objective import Batch, Objective
+from pipeline.models.counted import CountedNetwork
+from pipeline.models.flops import flops_per_sample
+from pipeline.models.networks import num_classes, sample_shape
 from pipeline.models.runtime import Runtime
+from pipeline.system.compute import Compute
 from pipeline.system.errors import InterruptedRunError
 from pipeline.system.progress import Progress
 from pipeline.training.checkpoint import CheckpointFolder, TrainingState
@@ -44,6 +48,7 @@ from pipeline.training.preflight import (
 from pipeline.training.samples import Mirrored, StepBatches, TrainingSet, micro_batches
 from pipeline.training.setup import place_for_training, prepared
 from pipeline.training.sharding import to_full
+from pipeline.training.spending import Spending
 from pipeline.training.watching import Watcher, is_due
 
 
@@ -58,6 +63,7 @@ class TrainingResult:
         averages: All averages; each can still be copied into the network, unless they are sharded.
         seconds: Wall time since the start or the checkpoint continued from, including everything between steps.
         num_images: Images trained on in that time.
+        compute: Of the whole run, with held-out losses and without watching.
     """
 
     history: list[LossRecord]
@@ -66,6 +72,7 @@ class TrainingResult:
     averages: Sequence[Ema] = field(compare=False, repr=False)
     seconds: float = field(compare=False)
     num_images: int = field(compare=False)
+    compute: Compute = field(compare=False)
 
 
 def train(
@@ -119,6 +126,7 @@ def train(
         network, items, objective, config, runtime, averages_looked_at=heldout is not None or looked_at
     )
     require_room(run_folder, needs, config)
+    flops = flops_per_sample(network, sample_shape(network), num_classes(network))
     batches = StepBatches(items, objective, config, accelerator.process_index, accelerator.num_processes)
     num_workers = num_workers_for(batches, runtime)
     if runtime.is_main:
@@ -141,7 +149,9 @@ def train(
             Ema(wrapped.parameters(), halflife_images=halflife, rampup_ratio=config.ema_rampup_ratio)
             for halflife in config.halflives_images
         ]
-        state = TrainingState(emas, meter)
+        spending = Spending(flops, accelerator)
+        counted = CountedNetwork(wrapped, spending.calls)
+        state = TrainingState(emas, meter, spending)
         checkpoints.load_newest(state)
         first_step, began = state.step, time.monotonic()
 
@@ -150,7 +160,7 @@ def train(
                 return None
             with ema.in_place():
                 return heldout_loss(
-                    wrapped, heldout, objective, runtime, batch_size=config.batch_size, seed=config.seed
+                    counted, heldout, objective, runtime, batch_size=config.batch_size, seed=config.seed
                 )
 
         with (
@@ -165,7 +175,7 @@ def train(
                 if drops:
                     seed_dropout(config.seed, state.step, accelerator.process_index)
                 losses, gradient_norm = training_step(
-                    wrapped, optimizer, objective, batch, learning_rate, config, accelerator
+                    counted, optimizer, objective, batch, learning_rate, config, accelerator
                 )
                 state.step += 1
                 for ema in emas:
@@ -204,13 +214,14 @@ def train(
                 # ------------------------------------------------------------------------------------------------------
                 # look
                 if watcher is not None and looking:
-                    with emas[0].in_place():
+                    with spending.paused(), emas[0].in_place():
                         notes.append(watcher.look(wrapped, state.step))
 
                 # ------------------------------------------------------------------------------------------------------
                 # save, or stop
                 if saving:
-                    checkpoints.save(state)
+                    with spending.paused():
+                        checkpoints.save(state)
                 progress.advance(note=", ".join(filter(None, notes)) or None)
                 if stopping:
                     raise InterruptedRunError(
@@ -221,13 +232,14 @@ def train(
         # the average that becomes the model
         seconds = time.monotonic() - began
         measured, chosen = _choose_average(state, measure)
+        compute = spending.total()
     network.eval()
     num_images = (state.step - first_step) * config.batch_size
-    return TrainingResult(state.history, measured, chosen.halflife_images, emas, seconds, num_images)
+    return TrainingResult(state.history, measured, chosen.halflife_images, emas, seconds, num_images, compute)
 
 
 def training_step(
-    network: torch.nn.Module,
+    network: CountedNetwork,
     optimizer: torch.optim.Optimizer,
     objective: Objective,
     batch: Batch,
@@ -238,8 +250,8 @@ def training_step(
     """Takes one optimizer step on the mean loss of ``batch`` over all processes, with its gradient clipped.
 
     Args:
-        network: As wrapped for its processes. Gradients are averaged over these only at the last micro-batch; sharded
-            ones at each, so that no process holds them whole.
+        network: Around the one that is wrapped for its processes. Gradients are averaged over these only at the last
+            micro-batch; sharded ones at each, so that no process holds them whole.
         optimizer: Of its parameters.
         objective: Loss of each sample.
         batch: This process's share.
@@ -255,7 +267,7 @@ def training_step(
     losses = []
     num_micro_batches = config.gradient_accumulation_steps
     for number, micro_batch in enumerate(micro_batches(batch, num_micro_batches), start=1):
-        with nullcontext() if number == num_micro_batches else accelerator.no_sync(network):
+        with nullcontext() if number == num_micro_batches else accelerator.no_sync(network.network):
             sample_losses = objective.loss(network, micro_batch)
             accelerator.backward(sample_losses.mean() / num_micro_batches)
         losses.append(sample_losses.detach())

@@ -16,7 +16,9 @@ import typer
 
 from pipeline.config.graph import Config
 from pipeline.config.loading import load_config
-from pipeline.config.section import LARGEST_SEED
+from pipeline.config.section import LARGEST_SEED, MOST
+from pipeline.config.solver import MOST_STEPS
+from stages.commands.strict_command import StrictCommand
 from stages.entry import PARAMS, one_message
 
 
@@ -50,7 +52,7 @@ def command(example_call: str) -> Callable[[Callable[..., None]], Callable[..., 
             with one_message():
                 function(*arguments, **options)
 
-        app.command(epilog=example(example_call))(run)
+        app.command(cls=StrictCommand, epilog=example(example_call))(run)
         return run
 
     return register
@@ -120,9 +122,10 @@ def sample(
         Path, typer.Option(help="A .png; with --trajectory also a .gif; with --files a folder.", show_default=False)
     ],
     steps: Annotated[
-        int | None, typer.Option(min=1, help="Steps of the solver; dopri5 takes none.", show_default="1")
+        int | None,
+        typer.Option(min=1, max=MOST_STEPS, help="Steps of the solver; dopri5 takes none.", show_default="1"),
     ] = None,
-    num: Annotated[int, typer.Option(min=1, help="Images.")] = 64,
+    num: Annotated[int, typer.Option(min=1, max=MOST, help="Images.")] = 64,
     seed: Annotated[
         int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of the noise; 0 is that of the report's samples.")
     ] = 0,
@@ -137,7 +140,7 @@ def sample(
         float | None, typer.Option(help="rtol and atol of dopri5, above 0.", show_default="1e-05")
     ] = None,
     batch_size: Annotated[
-        int, typer.Option(min=1, help="Images per network call; a trajectory takes all at once.")
+        int, typer.Option(min=1, max=MOST, help="Images per network call; a trajectory takes all at once.")
     ] = 250,
     files: Annotated[bool, typer.Option("--files", help="Write one PNG per image into the folder --out.")] = False,
     trajectory: Annotated[
@@ -207,9 +210,11 @@ def checkpoints(
     model: Annotated[str, typer.Argument(help="A round, or distilled.")],
     steps: Annotated[
         list[int] | None,
-        typer.Option(min=1, help="Euler steps; may be repeated, the first one decides.", show_default="1, 4"),
+        typer.Option(
+            min=1, max=MOST_STEPS, help="Euler steps; may be repeated, the first one decides.", show_default="1, 4"
+        ),
     ] = None,
-    num_samples: Annotated[int, typer.Option(min=1, help="Images per FID.")] = 1000,
+    num_samples: Annotated[int, typer.Option(min=1, max=MOST, help="Images per FID.")] = 1000,
     out: Annotated[
         Path | None,
         typer.Option(help="New or empty folder to save the best as a student in, or a student's to replace."),

@@ -27,7 +27,7 @@ from pipeline.system.replacing import require_replaceable
 from pipeline.training.checkpoint import load_average, saved_averages
 from pipeline.training.inventory import unfinished_trainings
 from stages import paths
-from stages.commands.places import require_writable, usable
+from stages.commands.places import require_writable
 
 BATCH_SIZE = 250
 
@@ -64,8 +64,7 @@ def choose_checkpoint(config: Config, model: str, steps: Sequence[int], num_samp
         if best is None or row[0] < best[0]:
             best = row[0], name
             if target is not None:  # at once, as a running training deletes old checkpoints
-                with usable(target):
-                    save_student(network, target)
+                save_student(network, target)
     if best is None:
         raise _none_found(model)
     print(f"best at {steps[0]} step(s): {best[1]}, {best[0]:.3f}")
@@ -88,8 +87,7 @@ def _require_student(config: Config, model: str) -> None:
 def _target(out: Path) -> Path:
     """``out`` with links resolved, once it is known to hold at most a student: saving deletes what is there."""
     target = out.resolve()
-    with usable(out):
-        require_replaceable(out, is_saved_student)
+    require_replaceable(out, is_saved_student)
     require_writable(target / "model_index.json")
     return target
 

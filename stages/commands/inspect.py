@@ -11,6 +11,7 @@ from PIL import Image
 from pipeline.config.graph import DISTILLED, TEACHER, Config, RoundConfig
 from pipeline.couplings.inventory import unfinished_stores
 from pipeline.couplings.manifest import MANIFEST, Manifest
+from pipeline.couplings.recount import require_true_manifest
 from pipeline.couplings.store import CouplingStore
 from pipeline.data.mosaic import mosaic
 from pipeline.data.order import evenly_spaced
@@ -19,7 +20,6 @@ from pipeline.system.atomic import atomic_file
 from pipeline.system.errors import StraightflowError, nearest
 from pipeline.training.inventory import unfinished_trainings
 from stages import paths
-from stages.commands.places import usable
 
 GRID_PAIRS = 32
 GAP = 8
@@ -37,24 +37,25 @@ def inspect_store(folder: Path) -> None:
     """
     location = find_store(folder)
     store = CouplingStore(location)
+    require_true_manifest(store)
     for name, value in describe(store.manifest).items():
         print(f"{name:<20} {value}")
     print(f"{'hashes':<20} all {len(store.manifest.shards)} shards match; the noise check matches")
+    print(f"{'measured again':<20} the pairs are as the manifest says")
     if not store.manifest.space.is_visual:
         print(f"{'picture':<20} none of {store.manifest.space.noun}s; report/figures shows them")
         return
     name = location.resolve().parent.name if location.name == "store" else location.name
     picture = draw_pairs(store.load(evenly_spaced(len(store), GRID_PAIRS)))
     target = paths.RUNS / "inspect" / f"{name}.png"
-    with usable(target), atomic_file(target) as temporary:
+    with atomic_file(target) as temporary:
         picture.save(temporary, "png")
     print(f"{'picture':<20} {target}: noise left, image right")
 
 
 def find_store(folder: Path) -> Path:
     """The store in a round's folder, or ``folder`` itself."""
-    with usable(folder):
-        found = next((path for path in (folder / "store", folder) if (path / MANIFEST).is_file()), None)
+    found = next((path for path in (folder / "store", folder) if (path / MANIFEST).is_file()), None)
     if found is None:
         known = sorted(str(path.parent.parent) for path in paths.PROJECT.glob(str(paths.couplings("*") / MANIFEST)))
         raise StraightflowError(

@@ -1,27 +1,11 @@
-"""Files and folders named in arguments: an error of the file system becomes one message."""
+"""Files and folders named in arguments, where a command is to write."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from pipeline.system.errors import StraightflowError, one_line
-from pipeline.system.file_errors import advice
-
-
-@contextmanager
-def usable(path: Path) -> Iterator[None]:
-    """Turns an error of the file system on entering, reading or writing ``path`` into a :class:`StraightflowError`."""
-    try:
-        yield
-    except OSError as error:
-        raise StraightflowError(
-            expected=f"a file or folder that can be used at {str(path)[:100]}",
-            found=one_line(error),
-            mend=advice(error),
-        ) from error
+from pipeline.system.errors import StraightflowError
 
 
 def require_writable(path: Path) -> None:
@@ -29,9 +13,9 @@ def require_writable(path: Path) -> None:
 
     Raises:
         StraightflowError: If ``path`` is a folder, or the folder to hold it is a file or may not be written.
+        OSError: If the system refuses to look, as at a name that is too long.
     """
-    with usable(path):
-        obstacle = _obstacle(path)
+    obstacle = _obstacle(path)
     if obstacle is not None:
         raise StraightflowError(
             expected=f"a place for the file {path}", found=obstacle, mend="name another place with --out"

@@ -16,15 +16,18 @@ from pipeline.data.mosaic import mosaic
 from pipeline.flow.solvers import TIME_GRIDS
 from pipeline.models.runtime import open_runtime
 from pipeline.models.sampler import Sampler, load_sampler
-from pipeline.models.sampling import TRAJECTORY_SOLVERS, sample_images, sample_trajectories
+from pipeline.models.sampling import TRAJECTORY_SOLVERS, require_images, sample_images, sample_trajectories
 from pipeline.report.gif import encode_gif
 from pipeline.system.atomic import atomic_file
 from pipeline.system.errors import StraightflowError, nearest, validation_problems
 from pipeline.system.progress import Progress
 from stages import paths
-from stages.commands.places import require_writable, usable
+from stages.commands.places import require_writable
+from stages.commands.sample_room import grid_bytes, require_disk_for, require_memory_for, trajectory_bytes
 
 FRAME_MILLISECONDS = 120
+GRID_GAP = 1
+FRAME_SCALE, FRAME_GAP = 4, 2
 TEACHER_GRIDS = ("uniform", "quadratic")
 TOLERANCE = 1e-5
 
@@ -68,6 +71,7 @@ def write_samples(compute: ComputeConfig, options: SampleOptions) -> None:
     """
     _require_out(options)
     sampler = load_sampler(_model_folder(options.model), open_runtime(compute, ONE_PROCESS))
+    require_images(sampler)
     solver = _solver(options, teacher=sampler.noise_schedule is not None)
     if options.trajectory:
         _write_trajectory(sampler, solver, options)
@@ -94,8 +98,7 @@ def _require_out(options: SampleOptions) -> None:
 
 def _model_folder(model: str) -> Path:
     """The folder of that name, or else the model under models/."""
-    with usable(Path(model)):
-        found = next((folder for folder in (Path(model), paths.model(model)) if folder.is_dir()), None)
+    found = next((folder for folder in (Path(model), paths.model(model)) if folder.is_dir()), None)
     if found is None:
         known = sorted(path.parent.name for path in paths.PROJECT.glob(str(paths.model("*") / "model_index.json")))
         raise StraightflowError(
@@ -109,7 +112,8 @@ def _model_folder(model: str) -> Path:
 def _solver(options: SampleOptions, *, teacher: bool) -> SolverConfig:
     by_schedule = teacher and not options.trajectory
     solvers = TRAJECTORY_SOLVERS if options.trajectory else TEACHER_SOLVERS if teacher else STUDENT_SOLVERS
-    name = options.solver or ("unipc" if by_schedule else "euler")
+    default = "unipc" if by_schedule else "euler"
+    name = default if options.solver is None else options.solver
     grids = TEACHER_GRIDS if by_schedule else tuple(TIME_GRIDS)
     for option, value, known in (("--solver", name, solvers), ("--grid", options.grid, grids)):
         if value not in known:
@@ -148,35 +152,45 @@ def _configured(options: SampleOptions, name: str) -> SolverConfig:
 
 
 def _write_images(sampler: Sampler, solver: SolverConfig, options: SampleOptions) -> None:
-    batches: list[np.ndarray] = []
+    if options.files:
+        require_disk_for(options.out, options.num)
+    else:
+        needed = grid_bytes(sampler.shape, options.num, GRID_GAP)
+        require_memory_for(needed, options.num, sampler.shape, "lower --num, or write one file per image with --files")
+    pixels = None if options.files else np.empty((options.num, *sampler.shape), dtype=np.uint8)
     done = 0
     with Progress(f"sampling {options.model}", options.num, "images") as progress:
         for images in sample_images(sampler, solver, options.seed, options.num, options.batch_size):
-            if options.files:
+            if pixels is None:
                 for index, image in enumerate(images, start=done):
                     _save(mosaic(image[None], 1), options.out / _file_name(index))
             else:
-                batches.append(images)
+                pixels[done : done + len(images)] = images
             done += len(images)
             progress.advance(len(images))
-    if not options.files:
-        _save(mosaic(np.concatenate(batches), math.ceil(math.sqrt(options.num)), gap=1, gap_value=128), options.out)
+    if pixels is not None:
+        columns = math.ceil(math.sqrt(options.num))
+        _save(mosaic(pixels, columns, gap=GRID_GAP, gap_value=128), options.out)
 
 
 def _write_trajectory(sampler: Sampler, solver: SolverConfig, options: SampleOptions) -> None:
+    animated = options.out.suffix.lower() == ".gif"
+    scale, gap = (FRAME_SCALE, FRAME_GAP) if animated else (1, GRID_GAP)
+    needed = trajectory_bytes(sampler.shape, options.num, solver.steps + 1, scale=scale, gap=gap)
+    require_memory_for(needed, options.num, sampler.shape, "lower --num or --steps: a trajectory takes all at once")
     states = [images for _, images in sample_trajectories(sampler, solver, options.seed, options.num)]
-    if options.out.suffix.lower() != ".gif":
+    if not animated:
         strips = np.stack(states, axis=1).reshape(-1, *states[0].shape[1:])
-        _save(mosaic(strips, len(states), gap=1, gap_value=128), options.out)
+        _save(mosaic(strips, len(states), gap=gap, gap_value=128), options.out)
         return
     columns = math.ceil(math.sqrt(options.num))
-    frames = [Image.fromarray(mosaic(images, columns, scale=4, gap=2, gap_value=128)) for images in states]
-    with usable(options.out), atomic_file(options.out) as temporary:
+    frames = [Image.fromarray(mosaic(images, columns, scale=scale, gap=gap, gap_value=128)) for images in states]
+    with atomic_file(options.out) as temporary:
         temporary.write_bytes(encode_gif(frames, FRAME_MILLISECONDS))
 
 
 def _save(pixels: np.ndarray, path: Path) -> None:
-    with usable(path), atomic_file(path) as temporary:
+    with atomic_file(path) as temporary:
         Image.fromarray(pixels).save(temporary, "PNG")
 
 

@@ -140,7 +140,7 @@ def test_solvers_are_given_by_name_or_with_their_settings() -> None:
         "num_steps": [1, 2],
         "student_solvers": [
             "euler",
-            {"name": "rk4", "num_steps": [3], "num_samples": 3 * content["evaluate"]["num_samples"]},
+            {"name": "rk4", "num_steps": [3]},
             {"name": "heun", "grid": [0, 0.5, 1]},
             {"name": "dopri5", "rtol": 1e-4, "atol": 1e-5},
         ],
@@ -154,8 +154,23 @@ def test_solvers_are_given_by_name_or_with_their_settings() -> None:
         ("heun-given", 2),
         ("dopri5-0.0001", None),
     ]
-    counts = [count for _, count in evaluate.cells(teacher=False)]
-    assert counts == 2 * [evaluate.num_samples] + [3 * evaluate.num_samples] + 2 * [evaluate.num_samples]
+
+
+def test_the_headlines_cells_have_more_samples_whether_others_are_measured_or_not() -> None:
+    content = composed("preset=smoke")
+    content["evaluate"] |= {"num_steps": [1, 2], "num_samples": 200, "student_solvers": ["euler", "heun"]}
+    content["evaluate"]["headline"] = {"num_steps": [1, 4], "num_samples": 600}
+    config = parse_config(content, origin="test")
+    found = {model: {(s.label, s.num_steps): n for s, n in config.cells_of(model)} for model in config.models}
+    few = {(name, steps): 200 for name in ("euler", "heun") for steps in (1, 2)}
+    assert found[config.headline.student] == few | {("euler", 1): 600, ("euler", 4): 600}
+    made_by = {item.couplings.source: item.couplings.solver for item in config.rounds.values()}
+    ode = made_by["teacher"]
+    assert found["teacher"][ode.label, ode.num_steps] == 600
+    assert set(found["teacher"].values()) == {200, 600}
+    content["evaluate"]["headline"]["num_samples"] = 300
+    with pytest.raises(StraightflowError, match=r"headline\.num_samples is 300, no multiple"):
+        parse_config(content, origin="test")
 
 
 @pytest.mark.parametrize(
@@ -180,7 +195,9 @@ def test_a_truth_value_is_no_number(key: str, value: object) -> None:
         parse_config(content, origin="test")
 
 
-@pytest.mark.parametrize("key", ["data.location", "teacher.pretrained", "features.inception.weights"])
+@pytest.mark.parametrize(
+    "key", ["data.location", "teacher.pretrained", "features.inception.weights", "features.dinov2.weights"]
+)
 def test_a_path_with_a_zero_byte_is_refused(key: str) -> None:
     content = composed("preset=smoke")
     *path, last = key.split(".")

@@ -41,7 +41,7 @@ def changed(preset: str, changes: dict[str, Any]) -> dict[str, Any]:
         ("evaluate.num_samples", 200, 63, "number of features .64."),
         ("features.classifier.num_features", 200, 201, "number of features .201."),
         ("evaluate.neighbours.num_samples", 200, 201, "more than evaluate.num_samples"),
-        ("evaluate.kernel_distance.subset_size", 200, 201, "more than evaluate.num_samples"),
+        ("evaluate.kernel_distance.num_samples", 3, 2, "greater than or equal to 3"),
         ("evaluate.grid_images", 200, 201, "more than num_samples"),
         ("evaluate.neighbours.k", 99, 100, "must be more than k"),
         ("evaluate.seed", 2**64 - 1, 2**64, "less than or equal"),
@@ -79,7 +79,7 @@ def test_a_setting_is_refused_from_the_first_value_that_cannot_be(
 ) -> None:
     extra: dict[str, Any] = {}
     if key == "evaluate.num_samples" or "unet.attention_head_dim" in key or key == "features.classifier.num_features":
-        extra = {"evaluate.neighbours.num_samples": 60, "evaluate.kernel_distance.subset_size": 60}
+        extra = {"evaluate.neighbours.num_samples": 60}
     if key == "teacher.unet.attention_head_dim" and good == 32:
         extra = {"teacher.unet.attention": [False, False]}  # the coarsest level attends in the middle, at 32 channels
     if key == "rounds.round1.couplings.num_pairs":

@@ -140,7 +140,7 @@ def test_the_reported_error_is_of_the_evenly_spread_pairs(store: Path, sampler: 
 def test_constant_images(store: Path, sampler: Sampler) -> None:
     images = stored(store, 1)["images"]
     images[[3, 5]] = 17
-    rewrite_shard(store, 1, {"images": images})
+    rewrite_shard(store, 1, {"images": images}, clipped_fraction=0.0)
     limits = LIMITS.model_copy(update={"max_reintegration_error": 10.0})
     assert refusal(store, sampler, limits=limits) == ("2 constant images, the first in shard-000001.safetensors row 3")
 
@@ -198,3 +198,13 @@ def test_a_solver_that_the_source_does_not_take_is_a_reason(store: Path, sampler
     content = json.loads(path.read_text("utf-8")) | {"solver": {"name": solver, "num_steps": 2}}
     path.write_text(json.dumps(content), "utf-8")
     assert f"solver {solver}, which" in refusal(store, sampler)
+
+
+def test_labels_of_another_number_of_classes_than_the_source_has(store: Path, sampler: Sampler) -> None:
+    assert refusal(store, dataclasses.replace(sampler, num_classes=4)) == "num_classes None, but round1 has 4"
+
+
+def test_a_manifest_that_its_pairs_contradict(store: Path, sampler: Sampler) -> None:
+    path = store / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"nfe_mean": 3.0}))
+    assert refusal(store, sampler) == "nfe_mean 3, but euler takes 2 calls a pair"

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import dataclasses
 import errno
+import json
 import os
 import shutil
 import signal
@@ -19,7 +21,10 @@ from pipeline.couplings.store import CouplingStore
 from pipeline.couplings.unfinished import Worker
 from pipeline.flow.noise import sample_noise, stream_key
 from pipeline.flow.solvers import Solution
+from pipeline.models.counted import NetworkCalls
+from pipeline.models.flops import flops_per_sample
 from pipeline.models.sampler import Sampler
+from pipeline.system.compute import Compute
 from pipeline.system.errors import StraightflowError
 from pipeline.system.fingerprint import fingerprint_folder
 
@@ -248,3 +253,32 @@ def test_a_kill_at_any_file_call_changes_nothing(sampler: Sampler, tmp_path: Pat
         run()
         assert fingerprint_folder(folder / "store") == fingerprint_folder(tmp_path / "whole"), number
     assert number > 20
+
+
+def test_what_interrupted_jobs_computed_adds_up_beside_the_store(sampler: Sampler, tmp_path: Path, monkeypatch) -> None:
+    def compute(name: str) -> Compute:
+        return Compute(**json.loads((tmp_path / f"{name}.json").read_text()))
+
+    whole, resumed, other = (dataclasses.replace(sampler, calls=NetworkCalls()) for _ in range(3))
+    generate_couplings(whole, couplings(), tmp_path / "runs", tmp_path / "whole", cost=tmp_path / "whole.json")
+    found = compute("whole")
+    evaluations = 50 * 2  # pairs times steps of Euler
+    flops = evaluations * flops_per_sample(sampler.network, (1, 8, 8), None).forward
+    assert (found.samples_forward, found.samples_backward, found.flops) == (evaluations, 0, flops)
+    assert found.seconds > 0
+    original = Sampler.sample
+
+    def dies_in_its_second_shard(self, x_0, solver, labels=None):
+        if resumed.calls.forward >= 20 * 2 + 8 * 2:
+            raise InterruptedRunError
+        return original(self, x_0, solver, labels)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Sampler, "sample", dies_in_its_second_shard)
+        with pytest.raises(InterruptedRunError):
+            generate_couplings(resumed, couplings(), tmp_path / "runs", tmp_path / "resumed")
+    make_shards(open_run(other, couplings(), tmp_path / "runs"), Worker(2, 3))
+    generate_couplings(other, couplings(), tmp_path / "runs", tmp_path / "resumed", cost=tmp_path / "resumed.json")
+    assert dataclasses.replace(compute("resumed"), seconds=found.seconds) == found
+    assert other.calls.forward == evaluations - 20 * 2  # but for the first shard
+    assert fingerprint_folder(tmp_path / "resumed") == fingerprint_folder(tmp_path / "whole")

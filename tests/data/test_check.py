@@ -76,7 +76,7 @@ WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
         (lambda folder: edit_json(folder / "unet/config.json", sample_size=16), r"found: \(1, 16, 16\)"),
         (lambda folder: edit_json(folder / "unet/config.json", out_channels=4), "output channels"),
         (lambda folder: edit_json(folder / "unet/config.json", sample_size=[8, 16]), "square"),
-        (lambda folder: edit_json(folder / "unet/config.json", block_out_channels=[8] * 5), "divides by 16"),
+        (lambda folder: edit_json(folder / "unet/config.json", block_out_channels=[8] * 5), "divisible by 16"),
     ],
 )
 def test_a_teacher_that_is_missing_unreadable_or_of_another_shape_is_refused(teacher: Path, damage, message) -> None:
@@ -89,7 +89,7 @@ def test_a_teacher_that_is_missing_unreadable_or_of_another_shape_is_refused(tea
 def test_a_resolution_that_the_configured_unet_cannot_halve_is_refused() -> None:
     check_teacher(teacher_of(None, block_out_channels=[32] * 4, attention=[False] * 4), images_of(), {})
     five = teacher_of(None, block_out_channels=[32] * 5, attention=[False] * 5)
-    with pytest.raises(StraightflowError, match=r"divides by 16(.|\n)*found: 8×8(.|\n)*images of 16×16"):
+    with pytest.raises(StraightflowError, match=r"divisible by 16(.|\n)*found: images of 8×8(.|\n)*images of 16×16"):
         check_teacher(five, images_of(), {})
 
 
@@ -177,7 +177,7 @@ def test_digits_of_another_shape_are_refused() -> None:
 @pytest.fixture
 def hub_unreachable(monkeypatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")  # refuses every connection
-    monkeypatch.setattr("pipeline.models.check.cached_model", {}.get)
+    monkeypatch.setattr("pipeline.models.check.cached_model", lambda *_: None)
 
 
 @pytest.mark.usefixtures("hub_unreachable")
@@ -270,5 +270,8 @@ def test_the_stage_says_what_it_found_and_that_features_need_classes(tmp_path: P
             assert written["content"] == "36 images to train on, 4 held out, 2 classes (a, b)"
             assert f"images: classes ({written['content']})" in capsys.readouterr().out
         else:
-            with pytest.raises(StraightflowError, match=r"features\.name: classifier"):
-                check_stage(load_config(tmp_path / "params.yaml"), [])
+            check_stage(load_config(tmp_path / "params.yaml"), [])  # `auto` takes features that need no labels
+            for key in ("features.name", "features.judge.name"):
+                (tmp_path / "params.yaml").write_text(yaml.safe_dump(composed(*source, f"{key}=classifier")))
+                with pytest.raises(StraightflowError, match=f"as {key}: classifier needs"):
+                    check_stage(load_config(tmp_path / "params.yaml"), [])

@@ -219,6 +219,7 @@ def test_wrong_tables_are_refused_by_name(tmp_path: Path, table: str, message: s
         ("{\n", "readable table"),
         ("[" * 100_000, "readable table"),
         ('{"file_name": 5}\n', "column file_name"),
+        ('{"file_name": "0.png", "label": 0, "label": 1}\n{"file_name": "1.png", "label": 1}\n', "'label' twice"),
     ],
 )
 def test_wrong_json_tables_are_refused_by_name(tmp_path: Path, content: str, message: str) -> None:

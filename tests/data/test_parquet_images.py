@@ -94,7 +94,11 @@ def test_splits_are_the_configured_files_and_no_others(tmp_path: Path) -> None:
         ({"image": [STRUCTS[0], None, *STRUCTS]}, {}, "row 1 of split 'train' in .*(.|\n)*an empty cell"),
         ({"image": [b"abc", *BYTES]}, {}, "row 0 of split 'train'(.|\n)*none of the formats"),
         ({"image": STRUCTS, "kind": [0] * 10}, {"label_column": "knid"}, "did you mean 'kind'"),
-        ({"image": STRUCTS, "label": [0.0, 1.0] * 5}, {}, "float 0.0 at row 0 of split 'train'"),
+        (
+            {"image": STRUCTS, "label": [0.0, 1.0] * 5},
+            {},
+            "found: double",
+        ),
         ({"image": STRUCTS, "label": [0, None] * 5}, {}, "no label at row 1"),
         ({"image": STRUCTS, "label": [0, -1] * 5}, {}, "-1 at row 1"),
         ({"image": STRUCTS, "label": [[0], [1]] * 5}, {}, "list"),

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from helpers.composition import composed
 from helpers.coupling_models import couplings, student_sampler
+from helpers.feature_networks import save_untrained
 from helpers.imports import modules_imported
 from helpers.mixture_field import MixtureField
-from helpers.sweep_setting import EXTRACTOR, config, reference
+from helpers.sweep_setting import EXTRACTOR, cells, config, reference
 from pydantic import TypeAdapter
 
 from pipeline.config.graph import Config
@@ -23,8 +24,6 @@ from pipeline.evaluation.few_step_fid import open_few_step_fid
 from pipeline.evaluation.folders import MeasuringFolders
 from pipeline.evaluation.images import ImageMeasure
 from pipeline.evaluation.measure import open_measure
-from pipeline.metrics.classifier import ImageClassifier
-from pipeline.metrics.features import save_classifier
 from pipeline.metrics.image_row import ImageRow
 from pipeline.metrics.point_row import PointRow
 from pipeline.models.networks import build_network
@@ -90,7 +89,9 @@ def test_couplings_of_images_are_measured_as_models_are(sampler_of_images: Sampl
     runtime = sampler_of_images.runtime
     generate_couplings(sampler_of_images, couplings(), tmp_path / "runs", tmp_path / "store")
     store = CouplingStore(tmp_path / "store")
-    measure = ImageMeasure(config(num_samples=40), (reference(tmp_path, runtime),), tmp_path / "cells", NO_CODE)
+    measure = ImageMeasure(
+        config(num_samples=40), lambda _: tuple(cells()), (reference(tmp_path, runtime),), tmp_path / "cells", NO_CODE
+    )
     row, *_ = measure.couplings_rows("round1", store)
     assert (row.model, row.nfe, row.num_samples, row.features) == ("couplings@round1", None, 40, "projection")
     features = EXTRACTOR.extract(store.images(np.arange(40))).astype(np.float64)
@@ -107,9 +108,10 @@ def test_an_evaluation_of_images_has_rows_trajectories_and_leading_images(
     sampler_of_images: Sampler, tmp_path: Path
 ) -> None:
     settings = config()
-    measured = ImageMeasure(settings, (reference(tmp_path, sampler_of_images.runtime),), tmp_path / "cells", NO_CODE)
+    references = (reference(tmp_path, sampler_of_images.runtime),)
+    measured = ImageMeasure(settings, lambda _: tuple(cells()), references, tmp_path / "cells", NO_CODE)
     content, images = measured.evaluate(sampler_of_images, "student")
-    assert content.keys() == {"model", "rows", "trajectories"}
+    assert content.keys() == {"model", "rows", "trajectories", "compute"}
     assert images.keys() == {"euler/1", "euler/2"}
     assert {item.shape for item in images.values()} == {(settings.grid_images, 1, 8, 8)}
     kept = measured.evaluate(sampler_of_images, "student")[0]
@@ -118,7 +120,8 @@ def test_an_evaluation_of_images_has_rows_trajectories_and_leading_images(
 
 def test_changed_trajectories_are_measured_anew_and_said(sampler_of_images: Sampler, tmp_path: Path, capsys) -> None:
     settings = config()
-    measured = ImageMeasure(settings, (reference(tmp_path, sampler_of_images.runtime),), tmp_path / "cells", NO_CODE)
+    references = (reference(tmp_path, sampler_of_images.runtime),)
+    measured = ImageMeasure(settings, lambda _: tuple(cells()), references, tmp_path / "cells", NO_CODE)
     content = measured.evaluate(sampler_of_images, "student")[0]["trajectories"]
     (file,) = tmp_path.glob("cells/trajectories-*/trajectories.json")
     file.write_text(file.read_text().replace("1", "2"))
@@ -167,4 +170,4 @@ def write_images(folder: Path) -> None:
     for split, count in (("train", 120), ("heldout", 40)):
         np.save(folder / f"data/{split}_images.npy", rng.integers(0, 256, (count, 1, 8, 8), dtype=np.uint8))
     write_json(folder / "data/info.json", {"fingerprint": "random"})
-    save_classifier(ImageClassifier(1, 8, num_classes=10, num_features=16), folder / "net")
+    save_untrained(folder / "net")

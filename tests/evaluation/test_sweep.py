@@ -13,6 +13,7 @@ from helpers.project_folders import launch
 from helpers.sweep_setting import (
     EXTRACTOR,
     NUM_FEATURES,
+    cells,
     comparable,
     config,
     extract,
@@ -23,6 +24,7 @@ from helpers.sweep_setting import (
 
 from pipeline.config.solver import SolverConfig
 from pipeline.data.pixels import to_uint8
+from pipeline.evaluation import blocks
 from pipeline.evaluation.blocks import sample_blocks
 from pipeline.evaluation.sweep import sweep
 from pipeline.flow.noise import sample_noise, stream_key
@@ -71,8 +73,9 @@ def generated(folder: Path, runtime, indices: range) -> torch.Tensor:
 
 
 def test_more_samples_are_measured_as_the_mean_over_chunks_and_all_at_once(folder: Path, runtime) -> None:
-    solvers = [{"name": "euler", "num_steps": [1], "num_samples": 3 * 66}]
-    chunked, whole = run_sweep(folder, runtime, student_solvers=solvers).rows
+    sampler, many = load_sampler(folder / "student", runtime), [(SolverConfig(name="euler", num_steps=1), 3 * 66)]
+    found = sweep(sampler, "student", many, config(), [reference(folder, runtime)], folder / "cells")
+    chunked, whole = found.rows
     assert (chunked.num_samples, chunked.num_chunks) == (66, 3)
     assert (whole.num_samples, whole.num_chunks) == (198, 1)
     real = reference(folder, runtime).frechet.moments
@@ -83,8 +86,6 @@ def test_more_samples_are_measured_as_the_mean_over_chunks_and_all_at_once(folde
     assert chunked.fid_low is not None
     assert chunked.fid_low < chunked.fid
     assert whole.kid == chunked.kid
-    with pytest.raises(ValueError, match="no multiple of evaluate"):
-        config(student_solvers=[{"name": "euler", "num_samples": 100}])
 
 
 def test_every_kind_of_features_measures_the_same_images_once(folder: Path, runtime, monkeypatch) -> None:
@@ -99,8 +100,8 @@ def test_every_kind_of_features_measures_the_same_images_once(folder: Path, runt
     judge = replace(EXTRACTOR, name="squares", fingerprint="1", extract=lambda x: extract(x) ** 2, is_judge=True)
     references = [reference(folder, runtime), reference(folder, runtime, judge)]
     sampler = load_sampler(folder / "student", runtime)
-    rows = sweep(sampler, "student", config(), references, folder / "cells").rows
-    assert sum(drawn) == 2 * 66
+    rows = sweep(sampler, "student", cells(), config(), references, folder / "cells").rows
+    assert sum(drawn) == 2 * (66 + 8 + 2)  # with a batch of each size to warm up
     assert [(row.num_steps, row.features, row.is_judge) for row in rows] == [
         (1, "projection", False), (1, "squares", True), (2, "projection", False), (2, "squares", True),
     ]  # fmt: skip
@@ -117,18 +118,53 @@ def test_a_finished_sweep_rests_and_a_new_step_count_is_measured_alone(folder: P
     sample = Sampler.sample
 
     def noted(self: Sampler, x_0: torch.Tensor, solver: SolverConfig, labels: torch.Tensor | None = None) -> Solution:
-        solved.append(solver)
+        solved.append((solver.num_steps, len(x_0)))
         return sample(self, x_0, solver, labels)
 
     monkeypatch.setattr(Sampler, "sample", noted)
     more = run_sweep(folder, runtime, num_steps=[1, 2, 3])
-    assert {solver.num_steps for solver in solved} == {3}
+    # One step warms up each of two sizes of batch; then three steps of 66 images, which 8 and 2 images divide into.
+    assert solved == [(1, 8), (1, 2)] + [(3, 8)] * 8 + [(3, 2)]
     assert comparable(more)[:2] == comparable(first)
     forbid_sampling(monkeypatch)
     assert comparable(run_sweep(folder, runtime)) == comparable(first)
     # Other seeds, models and settings make other cells.
     with pytest.raises(AssertionError, match="measured again"):
         run_sweep(folder, runtime, seed=5)
+
+
+def test_seconds_are_those_of_sampling_alone(folder: Path, runtime, monkeypatch) -> None:
+    now, known, events = [0.0], set(), []
+    sample, draw = Sampler.sample, Sampler.draw
+
+    def sampled(self: Sampler, x_0: torch.Tensor, solver: SolverConfig, labels: torch.Tensor | None = None) -> Solution:
+        # A second an image and step; what is new about a size of batch takes long.
+        now[0] += len(x_0) * solver.steps + (1000 if len(x_0) not in known else 0)
+        known.add(len(x_0))
+        events.append("sample")
+        return sample(self, x_0, solver, labels)
+
+    def drawn(self: Sampler, key: int, indices: range) -> tuple[torch.Tensor, torch.Tensor | None]:
+        now[0] += 50
+        return draw(self, key, indices)
+
+    def extracted(images: torch.Tensor) -> np.ndarray:
+        now[0] += 70
+        events.append("features")
+        return extract(images)
+
+    monkeypatch.setattr(Sampler, "sample", sampled)
+    monkeypatch.setattr(Sampler, "draw", drawn)
+    monkeypatch.setattr(blocks.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(blocks, "wait_for", lambda _device: events.append("wait"))
+    extractor = type(EXTRACTOR)(EXTRACTOR.name, EXTRACTOR.fingerprint, extracted)
+    sampler, real = load_sampler(folder / "student", runtime), reference(folder, runtime, extractor)
+    events.clear()
+    found = sweep(sampler, "student", cells(), config(), [real], folder / "cells")
+    assert [row.seconds_per_1000 for row in found.rows] == [1000, 2000]
+    # The device is idle before and after, and done with features too.
+    cell = ["wait", "sample", "wait", "features"] * 9
+    assert events[: 2 + len(cell)] == ["sample", "sample", *cell]
 
 
 def test_an_adaptive_solver_reports_the_mean_of_what_it_took(folder: Path, runtime) -> None:
@@ -150,6 +186,7 @@ def test_an_adaptive_solver_reports_the_mean_of_what_it_took(folder: Path, runti
 
 def test_two_processes_measure_what_one_does_to_the_bit(folder: Path, runtime) -> None:
     one = {"rows": comparable(run_sweep(folder, runtime)), "few_step_fid": few_step_fid(folder, runtime)}
+    one["samples_forward"] = 66 * (1 + 2)
     shutil.rmtree(folder / "cells")
     shutil.rmtree(folder / "references")
     launch("sweep_setting.py", folder, 2)
@@ -176,13 +213,13 @@ def test_what_does_not_fit_the_reference_is_refused_before_anything_runs(folder:
     forbid_sampling(monkeypatch)
     with pytest.raises(StraightflowError, match=rf"at least as many samples as features \({NUM_FEATURES}\)"):
         run_sweep(folder, runtime, num_samples=NUM_FEATURES - 1, grid_images=2)
-    # The reference keeps the features of fifty images.
-    with pytest.raises(StraightflowError, match=r"more than 50 images(.|\n)*66 generated and 50 of the reference"):
-        run_sweep(folder, runtime, neighbours={"num_samples": 60, "k": 50})
+    # The reference has ninety images.
+    with pytest.raises(StraightflowError, match=r"more than 90 images(.|\n)*66 generated and 90 of the reference"):
+        run_sweep(folder, runtime, neighbours={"num_samples": 91, "k": 90})
     sampler = load_sampler(folder / "student", runtime)
     wider = type(sampler)(**{**vars(sampler), "shape": (3, 8, 8)})
     with pytest.raises(StraightflowError, match=r"\(1, 8, 8\)(.|\n)*\(3, 8, 8\)"):
-        sweep(wider, "student", config(), [reference(folder, runtime)], folder / "cells")
+        sweep(wider, "student", cells(), config(), [reference(folder, runtime)], folder / "cells")
 
 
 def test_reference_statistics_are_computed_once(folder: Path, runtime) -> None:

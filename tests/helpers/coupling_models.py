@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import torch
 from diffusers import ModelMixin
 
 from pipeline.config.couplings import CouplingsConfig
 from pipeline.config.solver import SolverConfig
 from pipeline.couplings.shard import write_shard
+from pipeline.couplings.store import CouplingStore
 from pipeline.models.runtime import Runtime
 from pipeline.models.sampler import Sampler, load_sampler
 from pipeline.models.student import save_student
@@ -39,9 +41,18 @@ def couplings(**changes: object) -> CouplingsConfig:
 
 
 def rewrite_shard(store: Path, index: int, tensors: dict[str, torch.Tensor], **changes: object) -> None:
-    """Replaces a shard and updates its record in the manifest."""
-    manifest = json.loads((store / "manifest.json").read_text())
+    """Replaces a shard and updates its record in the manifest, so that the two agree unless ``changes`` say otherwise.
+
+    The transport cost of images that are not finite stays as it was.
+    """
+    path = store / "manifest.json"
+    manifest = json.loads(path.read_text())
     record = manifest["shards"][index]
     record["sha256"] = write_shard(store / record["file"], tensors)
     record |= changes
-    (store / "manifest.json").write_text(json.dumps(manifest))
+    path.write_text(json.dumps(manifest))
+    if set(tensors) <= {"images", "noise"} and tensors["images"].float().isfinite().all():
+        first = index * manifest["shard_pairs"]
+        pairs = CouplingStore(store).load_made(np.arange(first, first + record["num_pairs"]))
+        record["transport_cost"] = float((pairs["x_1"] - pairs["x_0"]).square().mean())
+        path.write_text(json.dumps(manifest))

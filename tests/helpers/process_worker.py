@@ -126,6 +126,7 @@ def train_once(
     Resumes from ``checkpoints`` if they are given.
 
     Files are named by :func:`run_name`. The last entry of the JSON is the FID measured in training, after step 6.
+    The file that ends in ``-calls`` has the samples that went forward and backward, as JSON.
     """
     run = run_name(name, runtime)
     unet = load_network(folder / "student")
@@ -138,6 +139,8 @@ def train_once(
     watcher.finish()
     if runtime.is_main:
         save_file(unet.cpu().state_dict(), folder / f"{run}.safetensors")
+        calls = (result.compute.samples_forward, result.compute.samples_backward)
+        (folder / f"{run}-calls").write_text(json.dumps(calls))
         (folder / f"{run}.json").write_text(
             json.dumps(
                 [(row.step, row.loss, row.heldout_loss) for row in result.history]
@@ -152,7 +155,7 @@ def watcher_of(unet: ModelMixin, folder: Path, run: str, runtime: Runtime, fids:
     extractor = FeatureExtractor("rows", "0", lambda images: images.float().mean(dim=(1, 3)).numpy())
     train, heldout = (SampleSet(to_uint8(part).numpy(), None, name) for part, name in PARTS)
     reference = open_reference(
-        train, heldout, "train", extractor, runtime, num_features_kept=4, batch_size=9, folder=folder / "references"
+        train, heldout, "train", extractor, runtime, feature_counts=(4,), batch_size=9, folder=folder / "references"
     )
     fid_of = FewStepFid(reference, stream_key("training", 0), num_samples=20, batch_size=3)
     solver = SolverConfig(name="euler", num_steps=2)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from safetensors.numpy import save_file
 
+from helpers.composition import composed
+from pipeline.config.graph import Config
 from pipeline.metrics.image_row import ImageRow
+from pipeline.system.compute import Compute
 
 MODELS = ("teacher", "round1", "distilled")
 ROUNDS = ("round1",)
@@ -36,6 +40,26 @@ def row(model: str, solver: str, steps: int, fid: float, **other: Any) -> dict[s
 def image_row(**changes: Any) -> ImageRow:
     """One cell of the distilled model."""
     return ImageRow(**(row("distilled", "euler", 1, 5.0) | changes))
+
+
+def run_config() -> Config:
+    """The configuration of such a run: one round, and a student distilled from its couplings and its model."""
+    params = composed("preset=smoke")
+    params["evaluate"]["models"] = list(MODELS)
+    del params["rounds"]["round2"]
+    return Config.model_validate(params)
+
+
+def write_compute(root: Path, costs: dict[str, Compute]) -> None:
+    """Records of what stages computed, by file below ``root``; other content of a file is kept."""
+    for path, compute in costs.items():
+        place = root / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if path.endswith("cost.json"):
+            place.write_text(json.dumps(asdict(compute)))
+        else:
+            content = json.loads(place.read_text()) if place.is_file() else {}
+            place.write_text(json.dumps(content | {"compute": asdict(compute)}))
 
 
 def grey_level(series: int, steps: int, noise: int) -> int:
@@ -73,8 +97,11 @@ def write_run(root: Path, channels: int = 1) -> None:
     put("couplings/round1/quality.json", quality | {"source": "teacher"})
     data = {"source": "digits", "location": None, "resolution": SIZE, "channels": channels}
     put("data/images/info.json", data | {"num_train": 1617, "num_heldout": 180, "fingerprint": "0"})
-    put("metrics/classifier.json", {"accuracy_heldout": 0.98})
+    trained = {"first": {"features": "classifier", "accuracy_heldout": 0.98}}
+    put("metrics/classifier.json", trained | {"judge": {"features": "classifier-residual", "accuracy_heldout": 0.875}})
     (root / "metrics/training").mkdir()
+    header = "step,loss,learning_rate"
+    (root / "metrics/training/teacher.csv").write_text(header + "\n")  # of a pretrained one
     for model in ("round1", "distilled"):
         lines = [f"{step},{1 / step},0.001" for step in range(50, 1050, 50)]
-        (root / f"metrics/training/{model}.csv").write_text("\n".join(["step,loss,learning_rate", *lines]) + "\n")
+        (root / f"metrics/training/{model}.csv").write_text("\n".join([header, *lines]) + "\n")

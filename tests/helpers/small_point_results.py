@@ -23,4 +23,6 @@ def point_model(name: str) -> ModelResult:
         rows=tuple(point_row(name, *cell, distance=0.1 * cell[2]) for cell in cells),
         trajectories=TrajectoryRecord(0.25, 0.1, 0.5, 1.0, 0.2, 0.3, num_samples=300, num_steps=8, seed=0),
         field_error=None,
+        device="1 x CPU",
+        precision="fp32",
     )

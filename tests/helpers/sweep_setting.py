@@ -43,11 +43,19 @@ def config(**changes: Any) -> EvaluateConfig:
         "teacher_solvers": ["ddim"],
         "student_solvers": ["euler"],
         "neighbours": {"num_samples": 20, "k": 3},
-        "kernel_distance": {"num_subsets": 2, "subset_size": 10},
+        "kernel_distance": {"num_samples": 50},
         "straightness": {"num_samples": 4, "num_steps": 4},
         "grid_images": 5,
     }
-    return EvaluateConfig.model_validate(content | changes)
+    content |= changes
+    content["headline"] = {"num_steps": [1], "num_samples": content["num_samples"]}
+    return EvaluateConfig.model_validate(content)
+
+
+def cells(**changes: Any) -> list[tuple[SolverConfig, int]]:
+    """Those of a student."""
+    settings = config(**changes)
+    return [(solver, settings.num_samples) for solver in settings.solvers(teacher=False)]
 
 
 def extract(images: torch.Tensor) -> np.ndarray:
@@ -70,7 +78,7 @@ def reference(
         "train",
         extractor,
         runtime,
-        num_features_kept=50,
+        feature_counts=(20, 50),
         batch_size=16,
         folder=folder / "references",
         code=code,
@@ -79,7 +87,9 @@ def reference(
 
 def run_sweep(folder: Path, runtime: Runtime, **changes: Any) -> Sweep:
     sampler = load_sampler(folder / "student", runtime)
-    return sweep(sampler, "student", config(**changes), [reference(folder, runtime)], folder / "cells")
+    return sweep(
+        sampler, "student", cells(**changes), config(**changes), [reference(folder, runtime)], folder / "cells"
+    )
 
 
 def few_step_fid(folder: Path, runtime: Runtime) -> float:
@@ -98,6 +108,7 @@ def main(folder: Path, num_processes: int) -> None:
     runtime = open_runtime(compute, LaunchConfig(command="torchrun", num_processes=num_processes))
     found = run_sweep(folder, runtime)
     content = {"rows": comparable(found), "few_step_fid": few_step_fid(folder, runtime)}
+    content["samples_forward"] = found.compute.samples_forward
     (folder / f"found-{runtime.accelerator.process_index}.json").write_text(json.dumps(content))
     runtime.accelerator.end_training()
 

@@ -5,12 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.feature_networks import save_untrained
 from helpers.project_folders import ROOT
 
 from pipeline.config.evaluation import FeaturesConfig
 from pipeline.config.loading import load_config
-from pipeline.metrics.classifier import ImageClassifier
-from pipeline.metrics.features import FeatureExtractor, open_extractor, save_classifier
+from pipeline.metrics.feature_networks import FeatureNetwork
+from pipeline.metrics.features import FeatureExtractor, open_extractor, open_extractors
 from pipeline.metrics.moments import moments_of
 from pipeline.system.errors import StraightflowError
 from pipeline.system.file_hashes import HASHES
@@ -19,25 +20,52 @@ CPU = torch.device("cpu")
 CONFIG: FeaturesConfig = load_config(ROOT / "params.yaml").features
 
 
-def test_the_classifier_measures_in_batches_of_any_size(tmp_path: Path) -> None:
-    save_classifier(ImageClassifier(1, 8, 10, 6), tmp_path / "net")
-    extractor = open_extractor(CONFIG, tmp_path / "net", (1, 8, 8), CPU)
+@pytest.mark.parametrize("task", ["classifier", "rotation"])
+def test_first_and_judge_measure_in_batches_of_any_size(task, tmp_path: Path) -> None:
+    save_untrained(tmp_path / "net", task=task, num_features=6)
     images = np.random.default_rng(0).integers(0, 256, (7, 1, 8, 8), dtype=np.uint8)
-    assert extractor.name == "classifier"
-    assert extractor.all(images, 7).shape == (7, 6)
-    assert np.allclose(extractor.all(images, 3), extractor.all(images, 7), atol=1e-5)
+    first, judge = open_extractors(CONFIG, tmp_path / "net", (1, 8, 8), CPU)
+    assert (first.name, first.is_judge, judge.name, judge.is_judge) == (task, False, f"{task}-residual", True)
+    assert first.fingerprint != judge.fingerprint
+    for extractor in (first, judge):
+        assert extractor.all(images, 7).shape == (7, 6)
+        assert np.allclose(extractor.all(images, 3), extractor.all(images, 7), atol=1e-5)
+    assert not np.allclose(first.all(images, 7), judge.all(images, 7))
 
 
-def test_a_classifier_that_is_missing_damaged_or_of_other_images_is_refused(tmp_path: Path) -> None:
+def test_the_first_features_can_be_opened_alone(tmp_path: Path) -> None:
+    save_untrained(tmp_path / "net", roles=["first"])
+    assert open_extractor(CONFIG, tmp_path / "net", (1, 8, 8), CPU).name == "classifier"
+    with pytest.raises(StraightflowError, match=r"judge/network\.json(.|\n)*dvc repro classifier"):
+        open_extractors(CONFIG, tmp_path / "net", (1, 8, 8), CPU)
+    alone = CONFIG.model_copy(update={"judge": None})
+    (only,) = open_extractors(alone, tmp_path / "net", (1, 8, 8), CPU)
+    assert not only.is_judge
+
+
+@pytest.mark.parametrize("task", ["classifier", "rotation"])
+def test_a_network_that_is_missing_damaged_of_other_images_or_another_task_is_refused(task, tmp_path: Path) -> None:
     with pytest.raises(StraightflowError, match="no such file"):
         open_extractor(CONFIG, tmp_path / "none", (1, 8, 8), CPU)
-    save_classifier(ImageClassifier(1, 8, 10, 6), tmp_path / "net")
-    with pytest.raises(StraightflowError, match="3×16×16"):
+    save_untrained(tmp_path / "net", task=task)
+    with pytest.raises(StraightflowError, match=r"3×16×16(.|\n)*1×8×8"):
         open_extractor(CONFIG, tmp_path / "net", (3, 16, 16), CPU)
-    (tmp_path / "net/weights.safetensors").write_bytes(b"damaged")
+    other = {"classifier": "rotation", "rotation": "classifier"}[task]
+    with pytest.raises(StraightflowError, match=f"a network for {other} features(.|\n)*one for {task} features"):
+        open_extractor(CONFIG.model_copy(update={"name": other}), tmp_path / "net", (1, 8, 8), CPU)
+    (tmp_path / "net/first/weights.safetensors").write_bytes(b"damaged")
     with pytest.raises(StraightflowError, match=r"weights\.safetensors with SHA-256"):
         open_extractor(CONFIG, tmp_path / "net", (1, 8, 8), CPU)
     (tmp_path / "net" / HASHES).unlink()
+    with pytest.raises(StraightflowError, match="dvc repro classifier"):
+        open_extractor(CONFIG, tmp_path / "net", (1, 8, 8), CPU)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "{}", '{"task": "depth"}', "no JSON"])
+def test_a_damaged_description_is_refused(text: str, tmp_path: Path) -> None:
+    save_untrained(tmp_path / "net")
+    (tmp_path / "net" / HASHES).unlink()
+    (tmp_path / "net/first/network.json").write_text(text)
     with pytest.raises(StraightflowError, match="dvc repro classifier"):
         open_extractor(CONFIG, tmp_path / "net", (1, 8, 8), CPU)
 
@@ -46,9 +74,9 @@ def test_other_weights_have_another_fingerprint(tmp_path: Path) -> None:
     prints = set()
     for seed in (0, 1):
         torch.manual_seed(seed)
-        save_classifier(ImageClassifier(1, 8, 10, 6), tmp_path / "net")
-        prints.add(open_extractor(CONFIG, tmp_path / "net", (1, 8, 8), CPU).fingerprint)
-    assert len(prints) == 2
+        save_untrained(tmp_path / "net")
+        prints |= {extractor.fingerprint for extractor in open_extractors(CONFIG, tmp_path / "net", (1, 8, 8), CPU)}
+    assert len(prints) == 4
 
 
 @pytest.mark.parametrize("block_bytes", [1, 300, 2**28])
@@ -66,3 +94,22 @@ def test_moments_and_chosen_features_are_those_of_all_images(block_bytes: int) -
     if block_bytes == 2**28:
         assert np.array_equal(moments.mean, whole.mean)
         assert np.array_equal(moments.scatter, whole.scatter)
+
+
+def test_no_pass_is_larger_than_configured(tmp_path: Path, monkeypatch) -> None:
+    save_untrained(tmp_path / "net", num_features=6)
+    sizes: list[int] = []
+    features = FeatureNetwork.features
+
+    def noted(self: FeatureNetwork, x_1: torch.Tensor) -> torch.Tensor:
+        sizes.append(len(x_1))
+        return features(self, x_1)
+
+    monkeypatch.setattr(FeatureNetwork, "features", noted)
+    extractor = open_extractor(CONFIG.model_copy(update={"batch_size": 3}), tmp_path / "net", (1, 8, 8), CPU)
+    images = torch.randint(0, 256, (7, 1, 8, 8), dtype=torch.uint8)
+    assert extractor.extract(images).shape == (7, 6)
+    assert sizes == [3, 3, 1]
+    sizes.clear()
+    assert extractor.all(images.numpy(), 7).shape == (7, 6)
+    assert sizes == [3, 3, 1]

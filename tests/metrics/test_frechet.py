@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from cleanfid.fid import frechet_distance as cleanfid_distance
 from scipy.linalg import sqrtm
 
-from pipeline.metrics.frechet import FrechetReference, frechet_distance
+from pipeline.metrics import frechet
+from pipeline.metrics.frechet import FrechetReference, frechet_distance, root_trace_by_scipy, root_trace_by_torch
 from pipeline.metrics.moments import Moments, merge_moments, moments_of
 from pipeline.system.errors import StraightflowError
 
@@ -71,3 +73,21 @@ def test_blocks_of_features_have_the_moments_of_all_at_once(block_bytes: int) ->
     assert blocks.count == whole.count
     assert np.allclose(blocks.mean, whole.mean, rtol=1e-13, atol=0)
     assert np.allclose(blocks.scatter, whole.scatter, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("width", "count"), [(6, 500), (64, 400), (40, 20)])
+def test_eigenvalues_of_a_device_are_those_of_scipy(width: int, count: int) -> None:
+    known, found = moments_of(features(3, count, width)), moments_of(features(4, count, width))
+    factor = np.linalg.cholesky(known.covariance) if count > width else features(5, width, width)
+    by_scipy = root_trace_by_scipy(factor, found.covariance)
+    assert root_trace_by_torch(torch.from_numpy(factor), found.covariance) == pytest.approx(by_scipy, rel=1e-6)
+
+
+def test_a_device_with_doubles_computes_there_and_others_leave_it_to_scipy(monkeypatch: pytest.MonkeyPatch) -> None:
+    known, found = moments_of(features(0, 50, 6)), moments_of(features(1, 50, 6))
+    used: list[str] = []
+    monkeypatch.setattr(frechet, "root_trace_by_torch", lambda factor, _: (used.append(factor.device.type), 0.0)[1])
+    monkeypatch.setattr(frechet, "root_trace_by_scipy", lambda *_: (used.append("scipy"), 0.0)[1])
+    for device in ("cpu", "mps", "meta"):
+        FrechetReference(known, torch.device(device)).distance(found)
+    assert used == ["scipy", "scipy", "meta"]

@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 import torch
 import torchvision
+from cleanfid.resize import build_resizer
 from pydantic import ValidationError
 
 from pipeline.config.evaluation import InceptionConfig
-from pipeline.metrics.inception import PUBLISHED, find_weights, load_inception
+from pipeline.metrics.inception import PUBLISHED, _resizer, find_weights, load_inception
+from pipeline.metrics.resizing import bicubic, bicubic_by_pillow, bilinear
 from pipeline.system.errors import StraightflowError
 
 CPU = torch.device("cpu")
@@ -144,3 +146,32 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
     for mode in ("clean", "legacy_pytorch"):
         with pytest.raises(StraightflowError, match=f"network of mode {mode}"):
             load_inception(mode, path, CPU)
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (32, 32), (64, 48), (299, 299), (300, 310), (400, 350)])
+def test_resizing_on_a_device_is_that_of_clean_fid(shape: tuple[int, int]) -> None:
+    images = torch.randint(0, 256, (2, 3, *shape), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    images[0] = 255 * (images[0] > 127)  # the steepest edges, whose overshoots are clipped
+    resizer = build_resizer("clean")
+    expected = np.stack([resizer(image) for image in images.permute(0, 2, 3, 1).numpy()]).transpose(0, 3, 1, 2)
+    assert np.abs(bicubic(images).numpy() - expected).max() < 1e-4
+    assert np.array_equal(bicubic_by_pillow(images).numpy(), expected)
+    unfiltered = build_resizer("legacy_pytorch")
+    expected = np.stack([unfiltered(image) for image in images.permute(0, 2, 3, 1).numpy()]).transpose(0, 3, 1, 2)
+    assert np.abs(bilinear(images).numpy() - expected).max() < 1e-4
+
+
+def test_a_device_with_doubles_resizes_by_itself() -> None:
+    moved = []
+
+    class Elsewhere(torch.Tensor):
+        def to(self, *places: object, **_named: object) -> torch.Tensor:
+            moved.append(places[0])
+            return self.as_subclass(torch.Tensor)
+
+    images = IMAGES.as_subclass(Elsewhere)
+    for device, expected in (("cpu", []), ("mps", []), ("cuda:1", [torch.device("cuda:1")])):
+        moved.clear()
+        resized = _resizer("clean", torch.device(device))(images)
+        assert resized.shape == (2, 3, 299, 299)
+        assert moved == expected

@@ -7,6 +7,7 @@ import torch
 
 from pipeline.flow.solvers import uniform_grid
 from pipeline.metrics.trajectories import measure_trajectories
+from pipeline.system.errors import StraightflowError
 
 
 def test_straight_lines_measure_zero_but_for_their_length() -> None:
@@ -49,3 +50,50 @@ def test_times_may_cover_a_part_of_the_axis() -> None:
     found = measure_trajectories(lambda x, t: 2 * t.reshape(-1, 1).expand_as(x), x_0, (0.25, 0.75))
     assert found.transport_cost_per_dim == pytest.approx((0.5 * 0.5) ** 2)
     assert found.straightness == 0
+
+
+def test_trajectories_that_do_not_move_are_straight() -> None:
+    x_0 = torch.randn(4, 2, generator=torch.Generator().manual_seed(0))
+    found = measure_trajectories(lambda x, _t: torch.zeros_like(x), x_0, uniform_grid(4))
+    assert set(vars(found).values()) == {0.0}
+
+
+def test_trajectories_that_all_come_back_have_no_normalised_straightness() -> None:
+    x_0 = torch.zeros(4, 2, dtype=torch.float64)
+    with pytest.raises(StraightflowError, match="end elsewhere than they start"):
+        measure_trajectories(lambda x, t: (1 - 4 * t.reshape(-1, 1)).expand_as(x), x_0, uniform_grid(2))
+
+
+@pytest.mark.parametrize("num_steps", [1, 2, 3, 5, 8, 40])
+def test_an_arc_of_a_circle_turns_by_its_angle_for_any_number_of_steps(num_steps: int) -> None:
+    angle = 1.5
+
+    def along_the_arc(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        return torch.stack([torch.cos(angle * t), torch.sin(angle * t)], dim=1).to(x)
+
+    found = measure_trajectories(along_the_arc, torch.zeros(3, 2, dtype=torch.float64), uniform_grid(num_steps))
+    assert found.turning_radians == pytest.approx(angle, rel=1e-12)
+
+
+def test_turning_of_a_spiral_has_no_error_of_first_order() -> None:
+    # v = (angle J + rate) x has the direction of x, turned by a constant angle, and x turns by `angle` in all. Euler's
+    # states turn by atan2(angle h, 1 + rate h) a step, which is angle h (1 - rate h) to second order.
+    angle, rate = 1.5, -0.3
+
+    def spiral(x: torch.Tensor, _t: torch.Tensor) -> torch.Tensor:
+        return angle * torch.stack([-x[:, 1], x[:, 0]], dim=1) + rate * x
+
+    def turned(num_steps: int) -> float:
+        return num_steps * math.atan2(angle / num_steps, 1 + rate / num_steps)
+
+    x_0 = torch.tensor([[1.0, 0.0], [0.0, 2.0]], dtype=torch.float64)
+    errors = {}
+    for num_steps in (20, 40, 80):
+        found = measure_trajectories(spiral, x_0, uniform_grid(num_steps)).turning_radians
+        assert found == pytest.approx(2 * turned(num_steps) - turned(num_steps // 2), rel=1e-9)
+        errors[num_steps] = found - angle
+    assert errors[20] / errors[40] == pytest.approx(4, rel=0.1)
+    assert errors[40] / errors[80] == pytest.approx(4, rel=0.1)
+    assert abs(errors[80]) < 1e-3 * angle
+    odd = measure_trajectories(spiral, x_0, uniform_grid(41)).turning_radians
+    assert odd == pytest.approx((41 * turned(41) - 20 * turned(20)) / 21, rel=1e-9)

@@ -63,6 +63,24 @@ def test_only_known_kinds_are_opened(tmp_path: Path) -> None:
         load_network(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("num_layers", 10**9), ("fourier_octaves", 65), ("width", "32"), ("width", True), ("longest_wavelength", 0),
+        ("time_features", 7), ("noise_std", -1.0), ("noise_std", float("nan")), ("noise_mean", [0.0]),
+        ("noise_mean", 0.0), ("sample_size", [8]),
+    ],
+)  # fmt: skip
+def test_a_network_of_points_with_a_setting_out_of_range_is_not_opened(setting: str, value, tmp_path: Path) -> None:
+    save_student(build_network(MLP, (2,), 0), tmp_path)
+    (tmp_path / HASHES).unlink()  # as in a folder from elsewhere
+    load_network(tmp_path)
+    file = tmp_path / "unet/config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {setting: value}))
+    with pytest.raises(StraightflowError, match=setting):
+        load_network(tmp_path)
+
+
 def test_images_start_from_standard_noise_only() -> None:
     network = build_network(UNET, (1, 8, 8), 0)
     set_noise(network, STANDARD_NOISE)

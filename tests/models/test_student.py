@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from diffusers import DDPMPipeline, DiffusionPipeline
+from diffusers import DDPMPipeline, DiffusionPipeline, FlowMatchEulerDiscreteScheduler
 from helpers.small_training import training_config
 from helpers.small_unet import small_unet
 
@@ -14,10 +15,12 @@ from pipeline.config.teacher import MLPConfig
 from pipeline.flow.losses import VelocityLoss, l2
 from pipeline.flow.noise import sample_noise, stream_key
 from pipeline.methods.one_step import OneStep
+from pipeline.models.accepted_teacher import read_teacher
 from pipeline.models.networks import build_network, starting_network
 from pipeline.models.pretrained import save_teacher, training_scheduler
 from pipeline.models.sampler import load_sampler
-from pipeline.models.student import is_saved_student, predict_velocity, save_student
+from pipeline.models.student import flow_scheduler, is_saved_student, predict_velocity, save_student
+from pipeline.system.errors import StraightflowError
 from pipeline.training.loop import train
 
 
@@ -32,6 +35,57 @@ def test_stock_diffusers_at_one_step_equals_one_euler_step_to_the_bit(tiny_unet,
     ours = load_sampler(tmp_path / "student", runtime).sample(x_0, SolverConfig(name="euler", num_steps=1))
     assert ours.nfe == 1
     assert torch.equal((ours.x / 2 + 0.5).clamp(0, 1), theirs)
+
+
+@pytest.mark.parametrize("num_steps", [1, 2, 4, 8])
+def test_stock_diffusers_takes_as_many_euler_steps_as_it_is_asked_for(num_steps: int, runtime, tmp_path: Path) -> None:
+    network = small_unet()
+    save_student(network, tmp_path / "student")
+    pipeline = DDPMPipeline.from_pretrained(tmp_path / "student")
+    theirs = pipeline(
+        batch_size=3, num_inference_steps=num_steps, generator=torch.Generator().manual_seed(5), output_type="pt"
+    ).images
+    x_0 = torch.randn(3, 1, 8, 8, generator=torch.Generator().manual_seed(5))
+
+    # What diffusers documents: linspace(1, 1/1000, N + 1) without its end, then 0.
+    sigmas = [1 - (1 - 1 / 1000) * k / num_steps for k in range(num_steps)] + [0.0]
+    assert pipeline.scheduler.sigmas.tolist() == pytest.approx(sigmas, abs=1e-7)
+    assert pipeline.scheduler.timesteps.tolist() == pytest.approx([1000 * sigma for sigma in sigmas[:-1]], abs=1e-4)
+    x = x_0.clone()
+    with torch.no_grad():
+        for sigma, following in pairwise(sigmas):
+            x += (following - sigma) * network(x, torch.full((3,), 1000 * sigma)).sample
+    assert torch.allclose((x / 2 + 0.5).clamp(0, 1), theirs, atol=1e-5)
+
+    ours = load_sampler(tmp_path / "student", runtime).sample(x_0, SolverConfig(name="euler", num_steps=num_steps))
+    apart = (ours.x - x).abs().max() / (ours.x - x_0).abs().max()
+    if num_steps == 1:
+        assert apart < 1e-6
+    else:  # steps move by at most 0.001, in a field that turns little; 1 / N would be left out without the last
+        assert 1e-6 < apart < 0.02
+
+
+def test_one_function_tells_students_of_either_scheduler_from_teachers(tiny_unet, runtime, tmp_path: Path) -> None:
+    older = FlowMatchEulerDiscreteScheduler(num_train_timesteps=1000)
+    images = []
+    for name, scheduler in (("older", older), ("today", flow_scheduler())):
+        folder = tmp_path / name
+        DDPMPipeline(unet=tiny_unet, scheduler=scheduler).save_pretrained(folder)
+        assert is_saved_student(folder)
+        sampler = load_sampler(folder, runtime)
+        assert sampler.noise_schedule is None
+        x_0 = sample_noise(stream_key("selection", 0), range(2), sampler.shape)
+        images.append(sampler.sample(x_0, SolverConfig(name="euler", num_steps=4)).x)
+        with pytest.raises(StraightflowError, match=type(scheduler).__name__):
+            read_teacher(folder)
+    assert torch.equal(*images)
+
+
+def test_a_student_replaces_one_with_the_older_scheduler(tiny_unet, tmp_path: Path) -> None:
+    older = FlowMatchEulerDiscreteScheduler(num_train_timesteps=1000)
+    DDPMPipeline(unet=tiny_unet, scheduler=older).save_pretrained(tmp_path / "student")
+    save_student(tiny_unet, tmp_path / "student")
+    assert type(DDPMPipeline.from_pretrained(tmp_path / "student").scheduler) is type(flow_scheduler())
 
 
 def test_time_runs_from_noise_to_image(tiny_unet) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -37,6 +38,11 @@ def flip_last_bit(path: Path, at: int = -1) -> None:
     path.write_bytes(content)
 
 
+def in_place_of_the_record(folder: Path) -> Path:
+    (folder / HASHES).unlink()
+    return folder / HASHES
+
+
 @pytest.mark.parametrize("kind", SAVED)
 def test_the_hashes_are_those_of_the_files_and_stock_diffusers_opens_the_folder(kind: str, tmp_path: Path) -> None:
     SAVED[kind](tmp_path / "model")
@@ -66,11 +72,18 @@ def test_a_flipped_bit_is_found_in_every_file(kind: str, file: str, runtime, tmp
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda folder: (folder / "model_index.json").unlink(), "model_index.json: "),
+        (lambda folder: (folder / "model_index.json").unlink(), "'model_index.json': "),
         (lambda folder: (folder / "unet/diffusion_pytorch_model.bin").write_bytes(b"other"), "not saved with it"),
         (lambda folder: (folder / HASHES).write_text("{"), "cannot be read"),
         (lambda folder: (folder / HASHES).write_bytes(b"\xff"), "cannot be read"),
-        (lambda folder: (folder / HASHES).write_text("[]"), "cannot be read"),
+        (lambda folder: (folder / HASHES).write_text("[]"), "without hashes"),
+        (lambda folder: (folder / HASHES).write_text("[" * 100_000), "cannot be read"),
+        (lambda folder: (folder / HASHES).write_text('{"sha256": {"a\\u0000b": "0"}}'), "zero|null byte"),
+        (lambda folder: (folder / HASHES).write_text('{"sha256": {"\\ud800": "0"}}'), "surrogates"),
+        (lambda folder: in_place_of_the_record(folder).mkdir(), "cannot be read"),
+        (lambda folder: os.mkfifo(in_place_of_the_record(folder)), "a pipe"),
+        (lambda folder: in_place_of_the_record(folder).symlink_to("/dev/zero"), "a pipe"),
+        (lambda folder: in_place_of_the_record(folder).symlink_to("nowhere"), "cannot be read"),
         (lambda folder: (folder / HASHES).write_text('{"sha256": [1]}'), "without hashes"),
     ],
 )

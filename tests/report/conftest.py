@@ -6,13 +6,15 @@ from pathlib import Path
 
 import pytest
 from helpers.html_page import HOSTILE
-from helpers.small_image_results import MODELS, ROUNDS, write_run
+from helpers.small_image_results import MODELS, ROUNDS, run_config, write_run
 
 from pipeline.config.graph import Headline
+from pipeline.report.images.ledger import draw_quality_by_compute
 from pipeline.report.images.page import render_page
 from pipeline.report.images.pictures import draw_pictures
 from pipeline.report.images.results import load_results
 from pipeline.report.images.samples import load_samples
+from pipeline.report.ledger import load_ledger
 from pipeline.report.provenance import Provenance
 
 
@@ -20,6 +22,7 @@ from pipeline.report.provenance import Provenance
 def page(tmp_path: Path) -> str:
     write_run(tmp_path)
     results, cells = load_results(tmp_path, MODELS, ROUNDS), load_samples(tmp_path, MODELS)
-    pictures = draw_pictures(results, cells)
+    ledger = load_ledger(tmp_path, run_config())
+    pictures = draw_pictures(results, cells) | {"quality_by_compute": draw_quality_by_compute(results.rows, ledger)}
     provenance = Provenance("abc" + HOSTILE, "3.11", {"torch": "2.14"}, "a CPU", 2, "Linux")
-    return render_page(results, cells, Headline("distilled", "round1"), pictures, provenance, {"note": HOSTILE})
+    return render_page(results, cells, Headline("distilled", "round1"), ledger, pictures, provenance, {"note": HOSTILE})

@@ -71,9 +71,9 @@ def test_a_table_that_no_stage_writes_is_refused(tmp_path: Path, text: str) -> N
 
 
 @pytest.mark.parametrize("text", ["", "model,solver,num_steps,nfe\n"])
-def test_a_few_step_table_has_lines(tmp_path: Path, text: str) -> None:
+def test_a_few_step_table_has_columns(tmp_path: Path, text: str) -> None:
     (tmp_path / "few_step.csv").write_text(text, "utf-8")
-    with pytest.raises(StraightflowError, match="a line for every measured cell"):
+    with pytest.raises(StraightflowError, match="no column"):
         read_few_step_csv(tmp_path / "few_step.csv", ImageRow)
 
 
@@ -91,7 +91,7 @@ def test_arrays_are_finite(tmp_path: Path) -> None:
 
 
 def row(**changes: object) -> ImageRow:
-    return image_row(**({"model": "a"} | changes))
+    return image_row(**({"model": "a", "nfe": changes.get("num_steps", 1)} | changes))
 
 
 @pytest.mark.parametrize(

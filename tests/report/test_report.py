@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from helpers.composition import composed
 from helpers.imports import modules_imported
-from helpers.small_image_results import MODELS, write_run
+from helpers.small_image_results import run_config, write_run
 from helpers.small_point_results import point_model, point_row
 from PIL import Image
 from safetensors.numpy import save_file
@@ -29,10 +29,7 @@ from pipeline.toys.distributions import TOYS
 
 def run_on_images(root: Path) -> Config:
     write_run(root)
-    params = composed("preset=smoke")
-    params["evaluate"]["models"] = list(MODELS)
-    del params["rounds"]["round2"]
-    return Config.model_validate(params)
+    return run_config()
 
 
 def run_on_points(root: Path) -> Config:
@@ -41,13 +38,15 @@ def run_on_points(root: Path) -> Config:
     params["evaluate"]["models"] = ["flow"]
     del params["rounds"]["round2"]
     couplings = {"rows": [asdict(point_row("couplings@round1", "dopri5-0.001", None, None))], "num_pairs": 300}
-    model = asdict(point_model("flow")) | {"device": "1 x CPU", "precision": "fp32"}
+    couplings |= {"transport_cost_per_dim": 1.0, "source": "flow"}
+    model = asdict(point_model("flow"))
     for path, content in (("couplings/round1/quality.json", couplings), ("metrics/evaluate/flow.json", model)):
         (root / path).parent.mkdir(parents=True)
         (root / path).write_text(json.dumps(content))
     times = np.linspace(0, 1, 5, dtype=np.float32)
-    paths = independent_paths(TOYS["two_moons"], STANDARD_NOISE, times, 200)
-    ends = {samples_key(*cell): np.ascontiguousarray(paths[:, -1]) for cell in (("euler", 1), ("dopri5-0.001", None))}
+    paths = independent_paths(TOYS["two_moons"], STANDARD_NOISE, times, 300)
+    cells = (("euler", 1), ("euler", 2), ("dopri5-0.001", None))
+    ends = {samples_key(*cell): np.ascontiguousarray(paths[:, -1]) for cell in cells}
     (root / "samples").mkdir()
     save_file({"times": times, "trajectories": paths, **ends}, root / "samples/flow.safetensors")
     return Config.model_validate(params)

@@ -26,10 +26,17 @@ def test_runs_are_read_from_folders_and_from_revisions(tmp_path: Path) -> None:
     git(tmp_path, "init", "-q")
     (tmp_path / "metrics").mkdir()
     for fid in (5.0, 4.0):
-        write_few_step_csv(tmp_path / FEW_STEP, [replace(ROW, fid=fid), COUPLINGS])
+        write_few_step_csv(tmp_path / FEW_STEP, [image_row(fid=fid, fid_low=fid, fid_high=fid), COUPLINGS])
         git(tmp_path, "add", "-A")
         git(tmp_path, "commit", "-qm", "run")
-    assert load_run(str(tmp_path), Path()) == load_run("HEAD", tmp_path) == (replace(ROW, fid=4.0), COUPLINGS)
+    assert (
+        load_run(str(tmp_path), Path())
+        == load_run("HEAD", tmp_path)
+        == (
+            image_row(fid=4.0, fid_low=4.0, fid_high=4.0),
+            COUPLINGS,
+        )
+    )
     assert load_run("HEAD~1", tmp_path)[0].fid == 5
     git(tmp_path, "update-ref", "refs/exps/ab/cdef/brave-noise", "HEAD~1")
     assert load_run("brave-noise", tmp_path) == load_run("HEAD~1", tmp_path)

@@ -44,6 +44,12 @@ def test_compose_gives_what_dvc_exp_run_writes_byte_for_byte(tmp_path: Path) -> 
         ("data.seed", "missing EQUAL"),
         ("data.seed=1,2", "Ambiguous value"),
         ("preset=null", "must be a string"),
+        ("hydra.run.dir=elsewhere", "hydra.run.dir=elsewhere, which is one of Hydra"),
+        ("++hydra.job.name=x", "one of Hydra"),
+        ("+hydra.a.b=1", "one of Hydra"),
+        ("hydra/launcher=basic", "one of Hydra"),
+        ("hydra={run: {dir: x}}", "one of Hydra"),
+        ("~hydra", "one of Hydra"),
         ("data.seed=${nothing}", "'nothing' not found"),
     ],
 )

@@ -17,6 +17,7 @@ KEYS = {
     "data.location": "data={source: folder, location: %s}",
     "teacher.pretrained": "teacher.pretrained=%s",
     "features.inception.weights": "features.inception.weights=%s",
+    "features.dinov2.weights": "features.dinov2.weights=%s",
 }
 
 
@@ -77,14 +78,16 @@ def test_every_output_of_the_graph_is_in_the_list() -> None:
     assert {paths.RUNS, paths.watched("x").parent} <= set(paths.OUTPUTS)
 
 
-def test_dvc_repro_leaves_pictures_that_are_named_as_its_own_output(tmp_path: Path) -> None:
+@pytest.mark.parametrize("options", [(), ("--single-item", "--force", "data")])
+def test_dvc_repro_leaves_pictures_that_are_named_as_its_own_output(options: tuple[str, ...], tmp_path: Path) -> None:
     graph = yaml.safe_load((ROOT / "dvc.yaml").read_text("utf-8"))
     kept = {"stages": {name: graph["stages"][name] for name in ("check", "data")}}
     kept["stages"]["check"]["deps"] = []
     bare_project(tmp_path, composed("preset=smoke", KEYS["data.location"] % "data/images"), kept)
-    (tmp_path / "data/images").mkdir(parents=True)
-    (tmp_path / "data/images/mine.png").write_bytes(b"mine")
-    done = call(tmp_path, "dvc", "repro", **OF_THIS_PROJECT)
+    for name in ("data/images/mine.png", "inputs/data.json", "inputs/code/data.json"):  # as after an earlier run
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"mine")
+    done = call(tmp_path, "dvc", "repro", *options, **OF_THIS_PROJECT)
     assert done.returncode != 0
     assert "data.location outside of" in done.stderr
     assert (tmp_path / "data/images/mine.png").read_bytes() == b"mine"

@@ -9,15 +9,12 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers import DDPMScheduler
 from helpers.composition import composed
 
 from pipeline.config.graph import Config
 from pipeline.config.loading import parse_config
-from pipeline.models.levels import teacher_levels
-from pipeline.models.pretrained import save_teacher
 from pipeline.system.errors import StraightflowError
-from stages.surroundings import require_levels, require_surroundings
+from stages.surroundings import require_surroundings
 
 
 def config(*overrides: str) -> Config:
@@ -60,6 +57,14 @@ def test_a_package_that_is_not_installed_is_named(override: str, message: str) -
         require_surroundings(config(override))
 
 
+@pytest.mark.usefixtures("without_packages")
+@pytest.mark.parametrize("key", ["features.name", "features.judge.name"])
+def test_dinov2_without_its_package_is_said(key: str) -> None:
+    enough = ("evaluate.num_samples=1024", *(f"rounds.round{n}.couplings.num_pairs=1024" for n in (1, 2)))
+    with pytest.raises(StraightflowError, match=r"the package transformers, for dinov2(.|\n)*\[dinov2\]"):
+        require_surroundings(config(f"{key}=dinov2", *enough))
+
+
 def test_inception_out_of_reach_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     waited: list[float] = []
 
@@ -79,15 +84,22 @@ def test_inception_out_of_reach_is_said(tmp_path: Path, monkeypatch: pytest.Monk
         require_surroundings(config(*inception, "features.inception.weights=nowhere.pt"))
 
 
+def test_weights_of_lpips_out_of_reach_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(*_: object, timeout: float) -> Any:
+        assert timeout <= 10
+        raise OSError("network is unreachable")
+
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: "installed")
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    monkeypatch.setattr(urllib.request, "urlopen", unreachable)
+    lpips = config("distill.loss={name: lpips_huber, c: 0.03}")
+    with pytest.raises(StraightflowError, match=r"weights of LPIPS at .*vgg16(.|\n)*network is unreachable"):
+        require_surroundings(lpips)
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints/vgg16-397923af.pth").write_bytes(b"")
+    require_surroundings(lpips)
+
+
 def test_inception_needs_as_many_samples_as_it_has_features() -> None:
     with pytest.raises(StraightflowError, match=r"number of features \(2048\), found 2047"):
         config("features.name=inception", "evaluate.num_samples=2047")
-
-
-def test_the_levels_of_a_teacher_brought_along_are_read(tmp_path: Path, tiny_unet) -> None:
-    save_teacher(tiny_unet, tmp_path / "teacher", DDPMScheduler(num_train_timesteps=10))
-    assert teacher_levels(str(tmp_path / "teacher")) == 10
-    fits = (f"teacher.pretrained={tmp_path / 'teacher'}", "rounds.round1.couplings.solver.num_steps=10")
-    require_levels(config(*fits, "evaluate.num_steps=[10]"))
-    with pytest.raises(StraightflowError, match=r"evaluate\.teacher_solvers: 11 grid points.*at 10 levels"):
-        require_levels(config(*fits, "evaluate.num_steps=[11]"))

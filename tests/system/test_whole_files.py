@@ -42,3 +42,10 @@ def test_files_are_read_as_they_are(tmp_path: Path) -> None:
 def test_json_nested_too_deeply_is_no_json() -> None:
     with pytest.raises(ValueError, match="too deeply"):
         parse_json("[" * 100_000)
+
+
+@pytest.mark.parametrize("text", ['{"a": 1, "a": 2}', '[{"b": {"a": 1, "c": 2, "a": 1}}]', '{"a": 1, "\\u0061": 1}'])
+def test_json_that_says_a_thing_twice_is_no_json(text: str) -> None:
+    with pytest.raises(ValueError, match="the key 'a' twice"):
+        parse_json(text)
+    assert parse_json('[{"a": 1}, {"a": 2}]') == [{"a": 1}, {"a": 2}]

@@ -14,11 +14,13 @@ import torch
 from accelerate import Accelerator
 
 import pipeline.system.file_hashes as hashes
+from pipeline.models.flops import FlopsPerSample
 from pipeline.system.errors import StraightflowError
 from pipeline.system.fingerprint import fingerprint_file
 from pipeline.training.checkpoint import CheckpointFolder, TrainingState, load_average, saved_averages
 from pipeline.training.ema import Ema
 from pipeline.training.meter import LossRecord, Meter
+from pipeline.training.spending import Spending
 
 
 class Killed(BaseException):
@@ -69,7 +71,8 @@ class Run:
         module.weight = self.parameter
         _, self.optimizer = accelerator.prepare(module, torch.optim.AdamW([self.parameter], lr=0.0))
         self.ema = Ema([self.parameter], halflife_images=7, rampup_ratio=1.0)
-        self.state = TrainingState([self.ema], Meter(accelerator, 1))
+        spending = Spending(FlopsPerSample(forward=3, backward=5), accelerator)
+        self.state = TrainingState([self.ema], Meter(accelerator, 1), spending)
         self.folder = CheckpointFolder(accelerator, folder, run=name, kept=kept, marked_every_steps=marked)
 
     def save_at(self, step: int) -> None:

@@ -48,6 +48,9 @@ def require_same_training(folder: Path, one: str, other: str) -> None:
     assert [row[0] for row in rows[0]] == [4, 8, 20, 6, 6]  # two records, two half-lives, and FID
     assert rows[1][:-1] == [pytest.approx(row, rel=1e-5) for row in rows[0][:-1]]
     assert rows[1][-1] == pytest.approx(rows[0][-1], rel=1e-3)
+    calls = [json.loads((folder / f"{name}-calls").read_text()) for name in (one, other)]
+    # 8 steps of 6; and 24 rows a held-out loss (4 batches of 6), at steps 4 and 8 and of both averages at the end.
+    assert calls == [[8 * 6 + 24 * (2 + 2), 8 * 6]] * 2
     weights = [load_file(folder / f"{name}.safetensors") for name in (one, other)]
     # A key's bias shifts all scores of a query alike and softmax undoes that, so its gradient is rounding
     # alone, which Adam scales up.

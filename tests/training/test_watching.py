@@ -27,6 +27,7 @@ from pipeline.evaluation.few_step_fid import FewStepFid
 from pipeline.metrics.features import FeatureExtractor
 from pipeline.metrics.frechet import FrechetReference
 from pipeline.metrics.moments import moments_of
+from pipeline.models.counted import CountedNetwork, NetworkCalls
 from pipeline.models.networks import set_noise
 from pipeline.models.sampler import Sampler
 from pipeline.models.velocity_mlp import VelocityMLP
@@ -152,6 +153,7 @@ def test_looking_at_a_compiled_network_adds_one_graph_for_each_thing_that_is_loo
     network.compile(backend=compiler)
     in_autocast = torch.autocast("cpu", torch.bfloat16)(type(network).forward)
     network.forward = MethodType(convert_outputs_to_fp32(in_autocast), network)  # as Accelerate wraps it
+    counted = CountedNetwork(network, NetworkCalls())
     solver = SolverConfig(name="euler", num_steps=3)
     sampled = as_wrapped(network, None, bf16)
     points = Pairs()
@@ -169,14 +171,15 @@ def test_looking_at_a_compiled_network_adds_one_graph_for_each_thing_that_is_loo
 
     monkeypatch.setattr(few_step_fid, "draw_images", drawn)  # of points, which are no images
     frechet = FrechetReference(moments_of(np.random.default_rng(0).normal(size=(9, 2))))
-    quick_fid = FewStepFid(SimpleNamespace(extractor=extractor, frechet=frechet), key=0, num_samples=23, batch_size=10)
+    reference = SimpleNamespace(frechet=frechet, extractor=extractor)
+    quick_fid = FewStepFid(reference, key=0, num_samples=23, batch_size=10)
 
     counts = []
     for step in range(3):
         network.train()
-        OBJECTIVE.loss(network, batches[step]).mean().backward()
+        OBJECTIVE.loss(counted, batches[step]).mean().backward()
         counts.append(compiler.graphs)
-        heldout_loss(network, points, OBJECTIVE, bf16, batch_size=8, seed=0)
+        heldout_loss(counted, points, OBJECTIVE, bf16, batch_size=8, seed=0)
         counts.append(compiler.graphs)
         network.eval()
         preview_of(sampled, solver)(network)
@@ -185,3 +188,4 @@ def test_looking_at_a_compiled_network_adds_one_graph_for_each_thing_that_is_loo
         counts.append(compiler.graphs)
     torch._dynamo.reset()
     assert counts == [1, 2, 3, 4] + [4] * 8
+    assert counted.calls == NetworkCalls(3 * (8 + 24), 3 * 8)  # a held-out loss is of 20 points in batches of 8

@@ -123,12 +123,20 @@ def equal_evaluations(rows: Sequence[ImageRow], row: ImageRow) -> float | None:
     if not best or row.fid <= 0:
         return None
     if row.fid >= best[0][1]:
-        return best[0][0]
+        return float(best[0][0])
     for (fewer, worse), (more, better) in itertools.pairwise(best):
         if better <= row.fid <= worse:
             share = math.log(worse / row.fid) / math.log(worse / better)
             return float(fewer * (more / fewer) ** share)
     return math.inf
+
+
+def evaluations_in_words(count: float, rows: Iterable[ImageRow]) -> str:
+    """What :func:`equal_evaluations` found, of the rows that it was found among, as part of a sentence."""
+    of_teacher = [row.nfe for row in rows if row.model == TEACHER and row.nfe]
+    if math.isinf(count):
+        return f"more than {max(of_teacher):g}"
+    return f"at most {count:g}" if count <= min(of_teacher) else f"about {count:.2g}"
 
 
 def by_first_features(rows: Iterable[ImageRow]) -> tuple[ImageRow, ...]:

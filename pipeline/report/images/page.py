@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from html import escape
 from string import Template
 from typing import Any
 
-from pipeline.config.graph import TEACHER, Headline
+from pipeline.config.graph import Headline
 from pipeline.metrics.image_row import ImageRow
 from pipeline.report.html import Picture, packaged_text, picture, table
 from pipeline.report.images.comparisons import (
@@ -18,12 +17,15 @@ from pipeline.report.images.comparisons import (
     by_judge,
     compare,
     equal_evaluations,
+    evaluations_in_words,
     rank_correlation,
 )
+from pipeline.report.images.ledger import ledger_section
 from pipeline.report.images.results import DataResult, ModelResult, Results
 from pipeline.report.images.samples import SampleCell
 from pipeline.report.images.summary import describe_measure, describe_solver, fid_in_words, headline_sentence
 from pipeline.report.images.viewer import viewer, viewer_script
+from pipeline.report.ledger import Ledger
 from pipeline.report.page import few_step_table, frame_page
 from pipeline.report.provenance import Provenance
 from pipeline.report.step_table import steps_in_words
@@ -33,6 +35,7 @@ def render_page(
     results: Results,
     cells: Sequence[SampleCell],
     headline: Headline,
+    ledger: Ledger,
     pictures: Mapping[str, Picture],
     provenance: Provenance,
     params: Mapping[str, Any],
@@ -43,7 +46,8 @@ def render_page(
         results: A run's measurements.
         cells: Sample images, at least one cell.
         headline: The student in question, and the couplings that it learned.
-        pictures: From :func:`pipeline.report.images.pictures.draw_pictures`.
+        ledger: What the run computed.
+        pictures: From :func:`pipeline.report.images.pictures.draw_pictures`, and ``quality_by_compute``.
         provenance: Code, packages and machine.
         params: The whole configuration, shown on the page.
     """
@@ -65,6 +69,7 @@ def render_page(
         straightness=picture(pictures["straightness"]),
         straightness_table=_straightness(results.models),
         losses=picture(pictures["losses"]),
+        ledger=ledger_section(ledger, pictures["quality_by_compute"]),
     )
     title = "Few-step generation: what each step count costs"
     return frame_page(title, content, _provenance(results, provenance), params, script=viewer_script())
@@ -86,9 +91,7 @@ def _equal_quality(rows: Sequence[ImageRow], headline: Headline) -> str:
     for row in at_least_samples(rows):
         count = equal_evaluations(rows, row) if row.model == headline.student else None
         if count is not None and row.num_steps is not None:
-            most = max(item.nfe or 0 for item in rows if item.model == TEACHER)
-            words = f"more than {most:g}" if math.isinf(count) else f"{count:.1f}"
-            lines.append((steps_in_words(row.num_steps), fid_in_words(row), words))
+            lines.append((steps_in_words(row.num_steps), fid_in_words(row), evaluations_in_words(count, rows)))
     head = ("student", "FID", "evaluations of the teacher’s best solvers for that")
     return table("Step counts of equal quality, interpolated", head, lines) if lines else ""
 
@@ -158,11 +161,15 @@ def _straightness(models: Sequence[ModelResult]) -> str:
 
 def _provenance(results: Results, provenance: Provenance) -> list[tuple[str, object]]:
     measured_on = dict.fromkeys(_measured_on(model) for model in results.models)
-    accuracy = results.classifier.accuracy_heldout
+    trained = {"": results.classifier.first, ", the judge": results.classifier.judge}
     return [
         ("git revision", provenance.revision),
         ("data", _describe_data(results.data)),
-        *([("classifier’s held-out accuracy", f"{100 * accuracy:.1f} %")] if accuracy is not None else []),
+        *(
+            (f"held-out accuracy of {item.features} features{role}", f"{100 * item.accuracy_heldout:.1f} %")
+            for role, item in trained.items()
+            if item is not None
+        ),
         ("models measured on", "; ".join(measured_on)),
         ("processor", f"{provenance.cpu}, {provenance.num_cores} logical cores"),
         ("system", provenance.system),

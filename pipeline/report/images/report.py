@@ -6,11 +6,13 @@ from pathlib import Path
 
 from pipeline.config.graph import Config
 from pipeline.report.contents import ReportContents
+from pipeline.report.images.ledger import draw_quality_by_compute
 from pipeline.report.images.page import render_page
 from pipeline.report.images.pictures import draw_pictures
 from pipeline.report.images.results import load_results
-from pipeline.report.images.samples import load_samples
+from pipeline.report.images.samples import load_samples, require_samples_of
 from pipeline.report.images.summary import summary
+from pipeline.report.ledger import load_ledger
 from pipeline.report.provenance import collect_provenance, parameters
 
 
@@ -22,6 +24,8 @@ def compose_report(root: Path, config: Config) -> ReportContents:
     """
     models = config.evaluate.models
     results, cells = load_results(root, models, tuple(config.rounds)), load_samples(root, models)
-    pictures = draw_pictures(results, cells)
-    page = render_page(results, cells, config.headline, pictures, collect_provenance(root), parameters(config))
-    return ReportContents(results.rows, summary(results, config.headline), pictures, page)
+    require_samples_of(results, cells, root)
+    ledger = load_ledger(root, config)
+    pictures = draw_pictures(results, cells) | {"quality_by_compute": draw_quality_by_compute(results.rows, ledger)}
+    page = render_page(results, cells, config.headline, ledger, pictures, collect_provenance(root), parameters(config))
+    return ReportContents(results.rows, summary(results, config.headline) | ledger.summary(), pictures, page)

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Literal
 
+from pydantic import Field
+
+from pipeline.config.data import IMAGE_SOURCES
 from pipeline.config.graph import DISTILLED, TEACHER
-from pipeline.metrics.image_row import ImageRow
+from pipeline.config.section import ModelName, NonNegativeFloat, PositiveInt, UnitFloat, one_of
+from pipeline.couplings.check_record import CouplingsCheck
+from pipeline.data.info import Channels, DataInfo
+from pipeline.metrics.image_row import TRAINED_HERE, FeaturesName, ImageRow
 from pipeline.metrics.trajectory_measures import TrajectoryRecord
-from pipeline.report.few_step_csv import require_cells
-from pipeline.report.reading import load_csv, load_json
+from pipeline.report.owners import require_couplings, require_model
+from pipeline.report.reading import load_csv, load_json, unreadable
+from pipeline.system.compute import Compute
+from pipeline.system.typed_content import NO_OTHER_KEYS
 
 
 @dataclass(frozen=True)
@@ -23,66 +33,70 @@ class ModelResult:
         trajectories: Measures of its trajectories.
         device: Where it was measured.
         precision: Autocast type of network calls.
+        compute: What measuring took; None in results of older versions. The report's ledger reads it.
     """
 
-    model: str
+    __pydantic_config__ = NO_OTHER_KEYS
+
+    model: ModelName
     rows: tuple[ImageRow, ...]
     trajectories: TrajectoryRecord
-    device: str
-    precision: str
+    device: Annotated[str, Field(min_length=1)]
+    precision: Literal["fp32", "bf16"]
+    compute: Compute | None = None
 
 
-@dataclass(frozen=True)
-class CouplingsResult:
+@dataclass(frozen=True, kw_only=True)
+class CouplingsResult(CouplingsCheck):
     """Content of ``couplings/<round>/quality.json``.
 
     Attributes:
         rows: The cell of the couplings, by each kind of features and number of samples.
-        transport_cost_per_dim: Mean of (x_1 - x_0)² over pairs and dimensions.
-        num_pairs: Pairs in the store.
         source: Model whose ODE made them.
-        clipped_fraction: Share of values clearly outside [-1, 1] before storing, in [0, 1]; None if not recorded.
-        num_dropped: Pairs left out by the pair filter.
-        reintegration_error: Mean ‖x̂_1 - x_1‖/‖x_1‖ of pairs sampled again from their noise; None if not recorded.
-        inversion_error: The same for pairs made from images.
     """
 
     rows: tuple[ImageRow, ...]
-    transport_cost_per_dim: float
-    num_pairs: int
-    source: str
-    clipped_fraction: float | None = None
-    num_dropped: int = 0
-    reintegration_error: float | None = None
-    inversion_error: float | None = None
+    source: ModelName
 
 
-@dataclass(frozen=True)
-class DataResult:
-    """The part of ``data/images/info.json`` that the report shows."""
+@dataclass(frozen=True, kw_only=True)
+class DataResult(DataInfo):
+    """Content of ``data/images/info.json`` of images."""
 
-    source: str
-    location: str | None
-    resolution: int
-    channels: int
-    num_train: int
-    num_heldout: int
+    source: Annotated[str, one_of(IMAGE_SOURCES)]
+    resolution: PositiveInt
+    channels: Channels
+    num_train: PositiveInt
+    num_heldout: PositiveInt
 
 
 @dataclass(frozen=True)
 class LossPoint:
-    """One point of a learning curve."""
+    """One point of a learning curve: the columns of ``metrics/training/<model>.csv`` that the report shows."""
 
-    step: int
-    loss: float
-    learning_rate: float
+    step: PositiveInt
+    loss: NonNegativeFloat
+    learning_rate: NonNegativeFloat
+
+
+@dataclass(frozen=True)
+class TrainedFeatures:
+    """A network that was trained for its features: their name, and the share of held-out images it predicts rightly."""
+
+    __pydantic_config__ = NO_OTHER_KEYS
+
+    features: FeaturesName
+    accuracy_heldout: UnitFloat
 
 
 @dataclass(frozen=True)
 class ClassifierResult:
-    """Content of ``metrics/classifier.json``; the accuracy is None where no classifier was trained."""
+    """Content of ``metrics/classifier.json``; None where no network was trained for that role."""
 
-    accuracy_heldout: float | None = None
+    __pydantic_config__ = NO_OTHER_KEYS
+
+    first: TrainedFeatures | None = None
+    judge: TrainedFeatures | None = None
 
 
 @dataclass(frozen=True)
@@ -94,7 +108,7 @@ class Results:
         couplings: Measured couplings, by round.
         losses: Learning curves by model, only of models that were trained in this run.
         data: The real images.
-        classifier: The network behind ``classifier`` features.
+        classifier: The networks that were trained for their features.
     """
 
     models: tuple[ModelResult, ...]
@@ -122,20 +136,44 @@ def load_results(root: Path, models: Sequence[str], rounds: Sequence[str]) -> Re
         StraightflowError: If a file is missing or does not hold what its stage writes.
     """
     curves = {name: _load_losses(root / f"metrics/training/{name}.csv") for name in (TEACHER, *rounds, DISTILLED)}
-    return Results(
+    results = Results(
         models=tuple(_load_model(root / f"metrics/evaluate/{name}.json", name) for name in models),
-        couplings={name: load_json(root / f"couplings/{name}/quality.json", CouplingsResult) for name in rounds},
+        couplings={name: _load_couplings(root / f"couplings/{name}/quality.json", name) for name in rounds},
         losses={name: curve for name, curve in curves.items() if curve},
         data=load_json(root / "data/images/info.json", DataResult),
         classifier=load_json(root / "metrics/classifier.json", ClassifierResult),
     )
+    _require_networks_of(results, root / "metrics/classifier.json")
+    return results
+
+
+def _require_networks_of(results: Results, path: Path) -> None:
+    """Checks that networks are recorded for the features, trained here, that rows were measured with."""
+    recorded = {item.features for item in (results.classifier.first, results.classifier.judge) if item is not None}
+    trained = {row.features for row in results.rows if row.features.partition("-")[0] in TRAINED_HERE}
+    unknown = sorted(trained - recorded)
+    if unknown:
+        raise unreadable(path, ValueError(f"features: no {unknown[0]}, which rows were measured with"))
 
 
 def _load_model(path: Path, name: str) -> ModelResult:
     result = load_json(path, ModelResult)
-    require_cells(result.rows, str(path), model=name)
+    require_model(result.model, result.rows, str(path), name)
+    return result
+
+
+def _load_couplings(path: Path, name: str) -> CouplingsResult:
+    result = load_json(path, CouplingsResult)
+    require_couplings(result.rows, result.num_pairs, str(path), name)
     return result
 
 
 def _load_losses(path: Path) -> tuple[LossPoint, ...]:
-    return load_csv(path, LossPoint) if path.is_file() else ()
+    """The curve at ``path``, which has no points for a pretrained teacher."""
+    curve = load_csv(path, LossPoint)
+    if not curve and path.stem != TEACHER:
+        raise unreadable(path, ValueError("no lines"))
+    steps = [point.step for point in curve]
+    if any(later <= earlier for earlier, later in itertools.pairwise(steps)):
+        raise unreadable(path, ValueError("step: a number that is not above that of the line before"))
+    return curve

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.metrics.row import parse_samples_key
-from pipeline.report.reading import load_arrays
+from pipeline.metrics.row import parse_samples_key, require_cells_of, samples_key
+from pipeline.report.images.results import Results
+from pipeline.report.reading import load_samples_of, unreadable
 from pipeline.system.errors import StraightflowError
 
 
@@ -47,11 +48,30 @@ def load_samples(root: Path, models: Sequence[str]) -> tuple[SampleCell, ...]:
     return tuple(cells)
 
 
+def require_samples_of(results: Results, cells: Sequence[SampleCell], root: Path) -> None:
+    """Checks that ``cells`` are of the measured cells, and of the size of the real images.
+
+    Raises:
+        StraightflowError: Naming the file that is of others.
+    """
+    data = results.data
+    for model in results.models:
+        own = [cell for cell in cells if cell.model == model.model]
+        try:
+            require_cells_of(model.rows, [samples_key(cell.solver, cell.num_steps) for cell in own])
+            for cell in own:
+                shape = cell.images.shape[1:]
+                if shape != data.sample_shape:
+                    raise ValueError(f"images of shape {shape}, where the data have {data.sample_shape}")
+        except ValueError as error:
+            raise unreadable(root / f"samples/{model.model}.safetensors", error) from error
+
+
 def _load_model(path: Path, model: str) -> list[SampleCell]:
-    arrays, cells = load_arrays(path), []
+    arrays, cells = load_samples_of(path, model), []
     try:
         for key, images in arrays.items():
-            if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3):
+            if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3) or 0 in images.shape:
                 raise ValueError(f"{images.dtype} of shape {images.shape} as {key}, which are no pictures")
             cells.append(SampleCell(model, *parse_samples_key(key), images))
     except ValueError as error:

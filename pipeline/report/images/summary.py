@@ -19,6 +19,7 @@ from pipeline.report.images.comparisons import (
     by_judge,
     compare,
     equal_evaluations,
+    evaluations_in_words,
 )
 from pipeline.report.images.results import Results
 from pipeline.report.step_table import lines_by_steps, steps_in_words
@@ -80,9 +81,8 @@ def headline_sentence(rows: Sequence[ImageRow], headline: Headline) -> str:
         text += f": {against.verdict} times the couplings it learned from ({fid_in_words(against.denominator)})"
     count = equal_evaluations(chosen, least)
     if count is not None:
-        most_evaluations = max(row.nfe or 0 for row in chosen if not row.is_couplings)
-        of = f"more than {most_evaluations:g}" if math.isinf(count) else f"about {count:.2g}"
-        text += f"; the teacher’s best solvers need {of} evaluations for the same quality"
+        needed = evaluations_in_words(count, chosen)
+        text += f"; evaluations that the teacher’s best solvers need for the same quality: {needed}"
     return f"{text}."
 
 

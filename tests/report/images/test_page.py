@@ -35,7 +35,7 @@ def test_the_page_asks_for_nothing_from_outside(page: str) -> None:
 
 def test_every_picture_has_words_and_pixels(page: str) -> None:
     images = Page(page).all("img")
-    assert len(images) == 5 + len(FID) * len(STEPS)
+    assert len(images) == 6 + len(FID) * len(STEPS)
     assert all((image["alt"] or "").strip() for image in images)
     for source in [image["src"] for image in images] + [item["srcset"] for item in Page(page).all("source")]:
         pixels = decode(source)

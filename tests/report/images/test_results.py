@@ -74,7 +74,7 @@ def test_the_summary_divides_the_cells_it_names(results: Results) -> None:
     assert numbers["distilled_1_equals_teacher_evaluations"] == pytest.approx(expected)
     sentence = headline_sentence(results.rows, HEADLINE)
     assert "FID 5.00 [4.50, 5.50] with 5,000 samples: 2.00 [1.74, 2.30] times the couplings" in sentence
-    assert "about 11 evaluations" in sentence
+    assert "need for the same quality: about 11" in sentence
 
 
 def with_reach(rows: Iterable[ImageRow], reach: float | None) -> list[ImageRow]:

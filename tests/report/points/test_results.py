@@ -17,19 +17,26 @@ from pipeline.report.points.summary import summary, text_table
 from pipeline.system.errors import StraightflowError
 
 COUPLINGS = point_row("couplings@round1", "dopri5-0.001", None, None)
+QUALITY = {"rows": [asdict(COUPLINGS)], "num_pairs": 300, "transport_cost_per_dim": 1.0, "source": "flow"}
+CELLS = ("euler/1", "euler/2", "dopri5-0.001/adaptive")
+ARRAYS = {
+    "times": np.arange(2, dtype=np.float32),
+    "trajectories": np.zeros((7, 2, 2), np.float32),
+    **{cell: np.zeros((300, 2), np.float32) for cell in CELLS},
+}
 
 
 @pytest.fixture(autouse=True)
 def outputs(tmp_path: Path) -> None:
     """Those of a run in ``tmp_path``."""
     for path, content in (
-        ("couplings/round1/quality.json", {"rows": [asdict(COUPLINGS)], "num_pairs": 300}),
-        ("metrics/evaluate/flow.json", asdict(point_model("flow")) | {"device": "1 x CPU", "precision": "fp32"}),
+        ("couplings/round1/quality.json", QUALITY),
+        ("metrics/evaluate/flow.json", asdict(point_model("flow"))),
     ):
         (tmp_path / path).parent.mkdir(parents=True)
         (tmp_path / path).write_text(json.dumps(content))
     (tmp_path / "samples").mkdir()
-    save_file({"times": np.arange(2, dtype=np.float32)}, tmp_path / "samples/flow.safetensors")
+    save_file(ARRAYS, tmp_path / "samples/flow.safetensors", metadata={"model": "flow"})
 
 
 def load(root: Path) -> Results:

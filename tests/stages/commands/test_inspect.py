@@ -46,6 +46,7 @@ def test_unfinished_stores_are_listed_with_the_round_that_goes_on_with_them(samp
     now = couplings()
     params["rounds"]["round1"]["couplings"] = now.model_dump(mode="json") | {"source": "teacher"}
     params["rounds"]["round1"]["couplings"]["solver"] = {"name": "unipc", "num_steps": 2}
+    params["features"] |= {"name": "classifier", "judge": None}
     params["features"]["classifier"]["num_features"] = 16  # at most as many as pairs
     Path("params.yaml").write_text(yaml.safe_dump(params))
     current = parse_config(params, origin="test").rounds["round1"].couplings

@@ -10,7 +10,7 @@ import pytest
 from helpers.project_folders import OF_THIS_PROJECT, ROOT, bare_project, call, run
 
 from pipeline.system.errors import StraightflowError
-from stages.commands.repair_locks import repair_locks
+from stages.commands.repair_locks import repair_locks, require_whole_record
 
 GRAPH = {"stages": {"one": {"cmd": "echo 1 > one", "outs": ["one"]}}}
 HELD = {"write": {"/x/one": {"pid": 1, "cmd": "dvc repro"}}, "read": {"/x/in": [{"pid": 1, "cmd": "dvc repro"}]}}
@@ -77,3 +77,31 @@ def test_make_repro_repairs_before_it_calls_dvc() -> None:
     assert recipe.index("stages.commands.repair_locks") < recipe.index("dvc repro")
     done = call(ROOT, "stages.commands.repair_locks", **{"PATH": os.environ["PATH"]})
     assert done.returncode == 0
+
+
+@pytest.mark.parametrize("cut", [0, 1, 20, 400, 5000])
+def test_a_record_that_was_cut_short_is_kept_and_its_way_back_told(tmp_path: Path, cut: int) -> None:
+    whole = (ROOT / "dvc.lock").read_bytes()
+    (tmp_path / "dvc.lock").write_bytes(whole)
+    require_whole_record(tmp_path)
+    (tmp_path / "dvc.lock").write_bytes(whole[:cut])
+    for _ in range(2):  # the second call finds the copy
+        with pytest.raises(StraightflowError, match=r"dvc\.lock\.damaged\n.*git checkout dvc\.lock"):
+            require_whole_record(tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {
+        "dvc.lock": whole[:cut],
+        "dvc.lock.damaged": whole[:cut],
+    }
+
+
+def test_an_earlier_copy_is_not_written_over(tmp_path: Path) -> None:
+    (tmp_path / "dvc.lock.damaged").write_bytes(b"of another time")
+    (tmp_path / "dvc.lock").write_bytes(b"\xff")
+    with pytest.raises(StraightflowError, match=r"dvc\.lock\.damaged1\n"):
+        require_whole_record(tmp_path)
+    assert (tmp_path / "dvc.lock.damaged").read_bytes() == b"of another time"
+
+
+def test_before_the_first_run_there_is_no_record(tmp_path: Path) -> None:
+    require_whole_record(tmp_path)
+    assert list(tmp_path.iterdir()) == []

@@ -104,3 +104,42 @@ def test_endings_in_capitals_and_new_folders_are_taken() -> None:
 def test_the_largest_seed_and_the_adaptive_solver_are_taken() -> None:
     options = ("--num", "2", "--seed", str(2**64 - 1), "--solver", "dopri5", "--tolerance", "1e-2", "--out", "a.png")
     assert printed("sample", "student", *options) == "2 images of student, dopri5-0.01: a.png\n"
+
+
+AT_HAND = "stages.commands.sample_room.memory_at_hand"
+
+
+@pytest.mark.usefixtures("student")
+@pytest.mark.parametrize("options", [(), ("--trajectory",), ("--trajectory", "--steps", "1000000"), ("--files",)])
+def test_images_that_nothing_can_hold_are_refused_before_any_is_drawn(options: tuple[str, ...]) -> None:
+    message = refusal(
+        "sample", "student", "--num", "99999999999", "--out", "a" if "--files" in options else "a.png", *options
+    )
+    assert "--num 99999999999" in message
+    assert not Path("a").exists()
+    assert not Path("a.png").exists()
+
+
+@pytest.mark.usefixtures("student")
+def test_the_bound_is_the_number_that_fits(monkeypatch) -> None:
+    # An image of 1×8×8, three colours of it twice, and its place in the picture with the gap: a bound on the whole.
+    an_image = 64 + 2 * 3 * 64 + 3 * 9 * 9
+    monkeypatch.setattr(AT_HAND, lambda: 5 * an_image)
+    assert printed("sample", "student", "--num", "5", "--out", "five.png")
+    assert "at most 5 of 1×8×8" in refusal("sample", "student", "--num", "6", "--out", "six.png")
+    state = 64 + 2 * 3 * 64 + 3 * 9 * 9
+    monkeypatch.setattr(AT_HAND, lambda: 2 * (3 * state + 8 * 64))
+    options = ("--steps", "2", "--trajectory", "--out", "way.png")
+    assert printed("sample", "student", "--num", "2", *options)
+    assert "at most 2 of 1×8×8" in refusal("sample", "student", "--num", "3", *options)
+
+
+@pytest.mark.usefixtures("student")
+def test_an_allocation_that_fails_midway_is_one_message(monkeypatch) -> None:
+    def fails(*_: object) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 25600000000 bytes.")
+
+    monkeypatch.setattr("stages.commands.sample.sample_images", fails)
+    message = refusal("sample", "student", "--num", "4", "--out", "a.png")
+    assert "you tried to allocate 25600000000 bytes" in message
+    assert "lower --num" in message

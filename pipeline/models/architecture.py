@@ -1,0 +1,18 @@
+"""Networks of the configured architectures, with weights from torch's generator."""
+
+from __future__ import annotations
+
+from diffusers import ModelMixin
+
+from pipeline.config.network import MLPConfig, UNetConfig
+
+
+def fresh_network(config: UNetConfig | MLPConfig, shape: tuple[int, ...]) -> ModelMixin:
+    """A network for samples of ``shape``; its class is imported when needed, as a UNet's takes a second."""
+    if isinstance(config, MLPConfig):
+        from pipeline.models.velocity_mlp import build_mlp
+
+        return build_mlp(config, shape)
+    from pipeline.models.unet import build_unet
+
+    return build_unet(config, shape)

@@ -1,0 +1,65 @@
+"""FLOPs of a network for one sample, counted on tensors without content: nothing is computed, no memory is taken."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from pipeline.models.counted import NetworkCalls
+from pipeline.system.compute import Compute
+
+
+@dataclass(frozen=True)
+class FlopsPerSample:
+    """FLOPs for one sample, counted as in :class:`pipeline.system.compute.Compute`.
+
+    Attributes:
+        forward: Of the forward pass.
+        backward: Of the backward pass to every weight, with what gradient checkpointing computes again; 0 for a network
+            without weights.
+    """
+
+    forward: int
+    backward: int
+
+    def compute(self, calls: NetworkCalls, seconds: float) -> Compute:
+        """What these calls are, with the seconds that they took."""
+        flops = calls.forward * self.forward + calls.backward * self.backward
+        return Compute(calls.forward, calls.backward, flops, seconds)
+
+
+def flops_per_sample(network: torch.nn.Module, shape: tuple[int, ...], num_classes: int | None) -> FlopsPerSample:
+    """Counts one sample, once for a network and a shape; the same on every device.
+
+    Args:
+        network: Not wrapped for several processes; it is left as it is.
+        shape: Of one sample.
+        num_classes: Classes that it is conditioned on; None for an unconditional network.
+    """
+    empty = _without_content(network)
+    inputs = [torch.empty(1, *shape, device="meta"), torch.empty(1, device="meta")]
+    if num_classes is not None:
+        inputs.append(torch.zeros(1, dtype=torch.int64, device="meta"))
+    with FlopCounterMode(display=False) as forward, torch.no_grad():
+        empty(*inputs)
+    if not list(empty.parameters()):
+        return FlopsPerSample(forward.get_total_flops(), 0)
+    empty.requires_grad_(True)
+    # Backward alone is counted: it repeats no forward pass but that of gradient checkpointing, which is part of it.
+    output = empty(*inputs).sample.sum()
+    with FlopCounterMode(display=False) as backward:
+        output.backward()
+    return FlopsPerSample(forward.get_total_flops(), backward.get_total_flops())
+
+
+def _without_content(network: torch.nn.Module) -> torch.nn.Module:
+    """A copy of a network, compiled or not, whose weights have shapes and no values."""
+    weights = {
+        id(parameter): torch.nn.Parameter(torch.empty_like(parameter, device="meta"))
+        for parameter in network.parameters()
+    }
+    buffers = {id(buffer): torch.empty_like(buffer, device="meta") for buffer in network.buffers()}
+    return copy.deepcopy(network, weights | buffers)

@@ -1,0 +1,37 @@
+"""The commit on the hub that ``check`` looked at, for the stages that read it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from pipeline.system.errors import StraightflowError
+from pipeline.system.whole_files import read_json
+
+
+def recorded_commit(record: Path, named: Mapping[str, object]) -> str:
+    """The commit in the record of ``check``.
+
+    Args:
+        record: inputs/data.json or inputs/teacher.json.
+        named: What the settings name, which the record must be of.
+
+    Raises:
+        StraightflowError: If the record is missing, of something else, or has no commit.
+    """
+    content: object = None
+    try:
+        content = read_json(record)
+        found = f"one of {content}"[:200]
+    except (OSError, ValueError) as error:
+        found = str(error)
+    if isinstance(content, dict) and all(content.get(key) == value for key, value in named.items()):
+        commit = content.get("fingerprint")
+        if isinstance(commit, str):
+            return commit
+        found = "no commit"
+    raise StraightflowError(
+        expected=f"a record of the commit of {' '.join(map(str, named.values()))} in {record}, as check writes it",
+        found=found,
+        mend="run `dvc repro check`, or `make check`, first",
+    )

@@ -1,0 +1,111 @@
+"""Results that are kept: what holds numbers that cannot be is measured anew, even where its hashes are right."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.sweep_setting import EXTRACTOR, reference
+from safetensors.numpy import load_file, save_file
+
+from pipeline.config.solver import SolverConfig
+from pipeline.evaluation.cells import IMAGES, RESULT, Cell, CellCache, CellResult
+from pipeline.evaluation.kept import HASHES
+from pipeline.evaluation.quality import Quality
+from pipeline.evaluation.reference import STATISTICS
+from pipeline.system.errors import StraightflowError
+from pipeline.system.file_hashes import file_hashes
+
+CELL = Cell(SolverConfig(name="euler", num_steps=2), seed=0)
+QUALITY = Quality(
+    fid=3.0, fid_std=0.1, fid_infinity=-0.5, fid_heldout=None, kid=-0.01, precision=0.5, recall=1.0, density=1.2,
+    coverage=0.9, nearest_train_ratio=1.1,
+)  # fmt: skip
+MEASURED = CellResult(QUALITY, nfe=2.0, nfe_std=0.0, seconds_per_1000=0.3, peak_memory_mib=None)
+PICTURES = np.zeros((3, 1, 8, 8), np.uint8)
+
+
+def sealed(place: Path) -> None:
+    """Writes the hashes of what ``place`` holds now."""
+    (place / HASHES).write_text(json.dumps(file_hashes(place, record=HASHES)))
+
+
+def result(**changes: object) -> Callable[[Path], None]:
+    def write(place: Path) -> None:
+        content = json.loads((place / RESULT).read_text())
+        for name, value in changes.items():
+            (content["quality"] if name in content["quality"] else content)[name] = value
+        (place / RESULT).write_text(json.dumps(content))
+
+    return write
+
+
+def images(**content: np.ndarray) -> Callable[[Path], None]:
+    return lambda place: save_file(content, place / IMAGES)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [result(fid=-5.0), result(fid=float("nan")), result(precision=2), result(nfe=-1.0), result(seconds_per_1000=-1.0),
+     result(nfe="2"), result(other=1), images(), images(images=PICTURES[0]), images(images=PICTURES.astype(np.int8)),
+     lambda place: (place / RESULT).write_text("[]"), lambda place: (place / IMAGES).write_bytes(b"")],
+)  # fmt: skip
+def test_a_cell_with_numbers_that_cannot_be_counts_as_not_measured(
+    damage: Callable[[Path], object], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cache = CellCache(tmp_path, [])
+    cache.save(CELL, MEASURED, PICTURES)
+    assert cache.has(CELL)
+    kept = cache.load(CELL)
+    assert kept is not None
+    assert kept[0] == MEASURED
+    (place,) = tmp_path.glob("euler-*")
+    damage(place)
+    sealed(place)
+    assert not cache.has(CELL)
+    assert "measuring it anew" in capsys.readouterr().err
+    cache.save(CELL, MEASURED, PICTURES)
+    assert cache.has(CELL)
+
+
+def test_a_cell_with_numbers_that_cannot_be_is_not_kept(tmp_path: Path) -> None:
+    cache = CellCache(tmp_path, [])
+    for value in (float("nan"), -1.0):
+        with pytest.raises(StraightflowError, match=r"euler at 2 steps(.|\n)*quality\.fid"):
+            cache.save(CELL, replace(MEASURED, quality=replace(QUALITY, fid=value)), PICTURES)
+    assert not cache.has(CELL)
+
+
+def statistics(**changes: np.ndarray) -> Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]:
+    return lambda content: content | changes
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        statistics(count=np.array([0])),
+        statistics(count=np.array([5])),
+        statistics(count=np.array([90, 1])),
+        statistics(mean=np.zeros(3)),
+        statistics(scatter=-np.eye(6)),
+        statistics(features=np.zeros((50, 5), np.float32)),
+        statistics(other=np.zeros(1)),
+        lambda content: {"mean": content["mean"]},
+    ],
+)
+def test_statistics_that_cannot_be_are_measured_anew(
+    damage: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]], tmp_path: Path, runtime
+) -> None:
+    first = reference(tmp_path, runtime)
+    (place,) = (tmp_path / "references").glob("train-*")
+    path = place / STATISTICS
+    before = path.read_bytes()
+    save_file(damage(load_file(path)), path)
+    sealed(place)
+    again = reference(tmp_path, runtime, EXTRACTOR)
+    assert np.array_equal(again.frechet.moments.scatter, first.frechet.moments.scatter)
+    assert path.read_bytes() == before
