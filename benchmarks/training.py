@@ -106,7 +106,7 @@ def ours(unet: UNet2DModel, images: torch.Tensor, batch_size: int, runtime: Runt
         batch_size=batch_size,
         learning_rate=2e-4,
         lr_decay="constant",
-        warmup_steps=500,
+        warmup_steps=min(500, (blocks + 1) * steps),
         weight_decay=0.0,
         gradient_clip_norm=1.0,
         ema_halflife_images=500_000,

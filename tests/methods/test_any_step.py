@@ -17,6 +17,7 @@ from pipeline.flow.paths import per_sample
 from pipeline.methods.any_step import AnyStep
 from pipeline.methods.build import build_method
 from pipeline.methods.objective import Objective
+from pipeline.models.counted import CountedNetwork, NetworkCalls
 from pipeline.models.student import NUM_TRAIN_TIMESTEPS
 from pipeline.toys.gaussian_mixture import GaussianMixture
 from pipeline.training.samples import StepBatches, micro_batches
@@ -198,6 +199,15 @@ def test_both_calls_see_the_classes_of_their_samples() -> None:
         assert label == labels[row]
     assert torch.equal(second.labels, labels)
     torch.testing.assert_close(second.x, x_0 + per_sample(t * (1 + labels), x_0))
+
+
+@pytest.mark.parametrize(("share", "steps"), [(0.5, 32), (0.25, 48), (1.0, 0)])
+def test_the_ledger_has_the_own_steps_of_the_rest_and_a_gradient_of_each_sample(share: float, steps: int) -> None:
+    calls = NetworkCalls()
+    network = CountedNetwork(Field(lambda field, x, t, _: (field.slope - t) * x, slope=0.3), calls)
+    objective = any_step(share)
+    objective.loss(network, drawn(objective, noise(64), noise(65)[1:])).mean().backward()
+    assert calls == NetworkCalls(forward=64 + steps, backward=64)
 
 
 class WaitsForNothing(TorchDispatchMode):

@@ -38,11 +38,12 @@ def folder(tiny_unet, runtime, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def require_same_training(folder: Path, one: str, other: str) -> None:
+def require_same_training(folder: Path, one: str, other: str, own_steps: int | None = None) -> None:
     """Equal to rounding: losses, held-out losses, weights, and FID, whose images are rounded to pixels.
 
     Weights are compared tensor by tensor, with how far training moved them: where a gradient is rounding alone, Adam
-    scales it up to a whole step, so single entries may differ by more.
+    scales it up to a whole step, so single entries may differ by more. ``own_steps`` are any_step's in a step of
+    ``other``: half of the rows of each micro-batch, rounded up. Without gradients it takes one for every row.
     """
     rows = [json.loads((folder / f"{name}.json").read_text()) for name in (one, other)]
     assert [row[0] for row in rows[0]] == [4, 8, 20, 6, 6]  # two records, two half-lives, and FID
@@ -50,7 +51,11 @@ def require_same_training(folder: Path, one: str, other: str) -> None:
     assert rows[1][-1] == pytest.approx(rows[0][-1], rel=1e-3)
     calls = [json.loads((folder / f"{name}-calls").read_text()) for name in (one, other)]
     # 8 steps of 6; and 24 rows a held-out loss (4 batches of 6), at steps 4 and 8 and of both averages at the end.
-    assert calls == [[8 * 6 + 24 * (2 + 2), 8 * 6]] * 2
+    trained, heldout = 8 * 6, 24 * (2 + 2)
+    if own_steps is None:
+        assert calls == [[trained + heldout, trained]] * 2
+    else:
+        assert calls == [[trained + 8 * steps + 2 * heldout, trained] for steps in (3, own_steps)]
     weights = [load_file(folder / f"{name}.safetensors") for name in (one, other)]
     # A key's bias shifts all scores of a query alike and softmax undoes that, so its gradient is rounding
     # alone, which Adam scales up.
@@ -75,10 +80,11 @@ def test_several_processes_make_the_same_couplings_and_the_same_student(runtime,
         assert fingerprint_folder(folder / f"store-{count}") == fingerprint_folder(folder / "store-1")
         require_same_training(folder, "whole-1", f"whole-{count}")
         require_same_training(folder, "whole-1", f"continued-{count}")
-        require_same_training(folder, "any-step-1", f"any-step-{count}")
+        # 2 processes of 3 rows, 3 of 2.
+        require_same_training(folder, "any-step-1", f"any-step-{count}", own_steps={2: 4, 3: 3}[count])
     require_same_training(folder, "whole-1", "accumulated-2")
-    for count in (1, 2):
-        require_same_training(folder, "any-step-1", f"any-step-accumulated-{count}")
+    require_same_training(folder, "any-step-1", "any-step-accumulated-1", own_steps=3)  # 3 micro-batches of 2 rows
+    require_same_training(folder, "any-step-1", "any-step-accumulated-2", own_steps=6)  # 6 of 1 row
 
 
 @pytest.mark.usefixtures("one_thread")
@@ -91,7 +97,7 @@ def test_sharded_processes_make_the_same_student_and_go_on_from_any_checkpoint(r
     for name in ("whole", "accumulated", "continued"):
         require_same_training(folder, "whole-1", f"{name}-sharded-3")
     require_same_training(folder, "whole-1", "reformatted-sharded-3")
-    require_same_training(folder, "any-step-1", "any-step-sharded-3")
+    require_same_training(folder, "any-step-1", "any-step-sharded-3", own_steps=3)
     for suffix in ("safetensors", "json"):
         killed, whole = ((folder / f"{name}-sharded-3.{suffix}").read_bytes() for name in ("killed", "whole"))
         assert killed == whole
