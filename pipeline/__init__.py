@@ -18,7 +18,7 @@ coupling
     A pair (x_0, x_1). Independent for plain flow matching, or paired by optimal transport within a batch; for reflow
     made by the deterministic ODE of a model: the teacher, a flow or an earlier student.
 ``round1``, ``round2``, …
-    Students in the order of their training. In the papers' counting a student of a deterministic teacher's couplings
+    Students by reflow, in order. In the papers' counting a student of a deterministic teacher's couplings
     is a "2-rectified flow", so ``roundK`` after a diffusion teacher is the (K + 1)-rectified flow there.
 
 Time runs from noise (0) to sample (1). diffusers runs the other way; :mod:`pipeline.models.student` is the only place

@@ -21,7 +21,11 @@ EXAMPLE = ("data.source=folder", "data.location=pictures", "data.channels=3", "d
 SMALL = (
     "preset=smoke",
     "teacher.unet.block_out_channels=[8,16]",
-    *(f"{key}.num_steps=4" for key in ("teacher.train", "students.round1", "students.few_step")),
+    *(
+        f"{key}.{setting}"
+        for key in ("teacher.train", "students.round1", "students.few_step")
+        for setting in ("num_steps=4", "warmup_steps=0")
+    ),
     "couplings.round1.num_pairs=40",
     "features.rotation={num_steps: 40, num_features: 8}",
     "features.judge.rotation={num_steps: 40, num_features: 6}",
