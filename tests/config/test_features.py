@@ -9,6 +9,9 @@ from pipeline.system.errors import StraightflowError
 
 ENOUGH = (
     "evaluate.num_samples=2048",
+    "evaluate.headline.num_samples=2048",
+    "data.source=folder",  # of as many images as needed
+    "data.location=pictures",
     "couplings.round1.num_pairs=2048",
     "couplings.round2.num_pairs=2048",
 )

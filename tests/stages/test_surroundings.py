@@ -60,7 +60,11 @@ def test_a_package_that_is_not_installed_is_named(override: str, message: str) -
 @pytest.mark.usefixtures("without_packages")
 @pytest.mark.parametrize("key", ["features.name", "features.judge.name"])
 def test_dinov2_without_its_package_is_said(key: str) -> None:
-    enough = ("evaluate.num_samples=1024", *(f"couplings.round{n}.num_pairs=1024" for n in (1, 2)))
+    enough = (
+        "evaluate.num_samples=1024",
+        "evaluate.headline.num_samples=1024",
+        *(f"couplings.round{n}.num_pairs=1024" for n in (1, 2)),
+    )
     with pytest.raises(StraightflowError, match=r"the package transformers, for dinov2(.|\n)*\[dinov2\]"):
         require_surroundings(config(f"{key}=dinov2", *enough))
 
@@ -74,7 +78,9 @@ def test_inception_out_of_reach_is_said(tmp_path: Path, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     monkeypatch.setattr(urllib.request, "urlopen", unreachable)
-    inception = ("features.name=inception", "evaluate.num_samples=2048", "couplings.round1.num_pairs=2048",
+    inception = ("features.name=inception", "evaluate.num_samples=2048", "evaluate.headline.num_samples=2048",
+                 "data.source=folder", "data.location=pictures",
+                 "couplings.round1.num_pairs=2048",
                  "couplings.round2.num_pairs=2048")  # fmt: skip
     with pytest.raises(StraightflowError, match="network is unreachable"):
         require_surroundings(config(*inception))
@@ -102,4 +108,4 @@ def test_weights_of_lpips_out_of_reach_are_said(tmp_path: Path, monkeypatch: pyt
 
 def test_inception_needs_as_many_samples_as_it_has_features() -> None:
     with pytest.raises(StraightflowError, match=r"number of features \(2048\), found 2047"):
-        config("features.name=inception", "evaluate.num_samples=2047")
+        config("features.name=inception", "evaluate.num_samples=2047", "evaluate.headline.num_samples=2047")
