@@ -36,3 +36,8 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest test first, or the other processes would wait for it at the end."""
+    items.sort(key=lambda item: item.path.name != "test_whole_run.py")
