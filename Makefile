@@ -8,6 +8,9 @@ ARGS =
 STAMP := .venv/.complete
 ENV_INPUTS := pyproject.toml constraints.txt
 
+# Tests are divided among as many processes as there are cores; a process takes about 1 GiB.
+SPREAD := --numprocesses=logical --maxprocesses=8 --dist=worksteal
+
 # The stages call plain `python` and `accelerate`: both must be those of .venv.
 IN_ENV := PATH="$$PWD/.venv/bin:$$PATH"
 
@@ -47,7 +50,7 @@ repro: in-git $(STAMP)
 
 test: in-git $(STAMP)
 	export $(IN_ENV)
-	.venv/bin/python -m pytest $(ARGS)
+	.venv/bin/python -m pytest $(SPREAD) $(ARGS)
 
 lint: $(STAMP)
 	export $(IN_ENV)
