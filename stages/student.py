@@ -40,7 +40,7 @@ def main(config: Config, arguments: list[str]) -> None:
     student = Run(
         stage="student",
         name=name,
-        network=_starting_student(name, start, store, settings.dropout),
+        network=starting_student(name, start, store, settings.dropout),
         items=Subset(store, trained_on),
         heldout=Subset(store, heldout) if settings.heldout_items else None,
         objective=build_method(settings.method, settings.loss, runtime.device),
@@ -53,7 +53,7 @@ def main(config: Config, arguments: list[str]) -> None:
     run_training(student, config, runtime)
 
 
-def _starting_student(name: str, start: Path, store: CouplingStore, dropout: float) -> ModelMixin:
+def starting_student(name: str, start: Path, store: CouplingStore, dropout: float) -> ModelMixin:
     """The network of ``start`` as a student of ``store``: with its classes, its noise and the configured dropout."""
     accepted, opened = open_model(start)
     network, classes = starting_network(opened), accepted.num_classes
