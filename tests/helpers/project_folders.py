@@ -34,8 +34,12 @@ def bare_project(folder: Path, params: dict[str, Any], graph: dict[str, Any]) ->
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
     (folder / "dvc.yaml").write_text(yaml.safe_dump(graph))
+    # As in this project's own settings, and for `dvc init` itself: else each command leaves processes behind that ask
+    # the network.
+    quiet = os.environ | {"DVC_NO_ANALYTICS": "1", "DVC_TEST": "1"}
     for command in (["git", "init", "-q"], [sys.executable, "-m", "dvc", "init", "-q"]):
-        subprocess.run(command, cwd=folder, check=True)
+        subprocess.run(command, cwd=folder, env=quiet, check=True)
+    (folder / ".dvc/config").write_text("[core]\n    analytics = false\n    check_update = false\n")
 
 
 def commit(folder: Path) -> None:
