@@ -47,7 +47,8 @@ def measure_trajectories(field: Field, x_0: torch.Tensor, times: Sequence[float]
     return TrajectoryMeasures(
         straightness=absolute,
         straightness_normalised=_normalised(absolute, float(square_of_mean.mean())),
-        turning_radians=float(_extrapolated_turning(angles, field, x_0, times).mean()),
+        # The extrapolation of nearly straight trajectories can come out below 0; clamping keeps NaN.
+        turning_radians=float(_extrapolated_turning(angles, field, x_0, times).mean().clamp(min=0)),
         transport_cost_per_dim=float((x - x_0).double().square().mean()),
         inversion_rmse=_rmse(found_x_0, x_0),
         one_step_rmse=_rmse(one_step, x),
