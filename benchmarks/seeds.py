@@ -123,9 +123,9 @@ def describe(
     lines = [
         f"# {name} from {len(rows)} training seeds",
         "",
-        f"FID of {count:,} samples, preset {config.name}, noise seed {config.evaluate.seed}, {runtime.precision}, with the "
-        "same couplings and start. Spread: the standard deviation over seeds. `python -m benchmarks.seeds` makes this "
-        "page.",
+        f"FID of {count:,} samples, preset {config.name}, noise seed {config.evaluate.seed}, {runtime.precision}, with "
+        "the same couplings and start. Spread: the standard deviation over seeds. `python -m benchmarks.seeds` makes "
+        "this page.",
     ]
     for features in dict.fromkeys(row.features for found in rows.values() for row in found):
         chosen = {

@@ -40,7 +40,7 @@ def prepare_images(config: DataConfig, folder: Path, revision: str | None = None
                 np.save(temporary / f"{name}_labels.npy", images.labels)
         info: dict[str, object] = {
             "source": config.source,
-            "location": config.location,
+            "location": None if config.location is None else _as_text(config.location),
             "resolution": config.resolution,
             "channels": config.channels,
             "num_train": len(source.train),
@@ -48,8 +48,13 @@ def prepare_images(config: DataConfig, folder: Path, revision: str | None = None
             "fingerprint": digest.hexdigest(),
         }
         if source.class_names is not None:
-            info["class_names"] = list(source.class_names)
+            info["class_names"] = [_as_text(name) for name in source.class_names]
         write_info(temporary, info)
+
+
+def _as_text(name: str) -> str:
+    """A name with the bytes that are no text as escapes: readers of JSON refuse them."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _write_images(path: Path, images: FoundImages, config: DataConfig, task: str, digest: hashlib._Hash) -> None:

@@ -17,15 +17,19 @@ from pipeline.evaluation.cells import IMAGES, RESULT, Cell, CellCache, CellResul
 from pipeline.evaluation.kept import HASHES
 from pipeline.evaluation.quality import Quality
 from pipeline.evaluation.reference import STATISTICS
+from pipeline.system.compute import Compute
 from pipeline.system.errors import StraightflowError
 from pipeline.system.file_hashes import file_hashes
 
-CELL = Cell(SolverConfig(name="euler", num_steps=2), seed=0)
+CELL = Cell(SolverConfig(name="euler", num_steps=2), num_samples=66)
 QUALITY = Quality(
-    fid=3.0, fid_std=0.1, fid_infinity=-0.5, fid_heldout=None, kid=-0.01, precision=0.5, recall=1.0, density=1.2,
-    coverage=0.9, nearest_train_ratio=1.1,
+    num_samples=66, num_chunks=1, fid=3.0, fid_low=2.8, fid_high=3.2, fid_infinity=-0.5, fid_infinity_low=-0.7,
+    fid_infinity_high=-0.3, fid_heldout=None, fid_heldout_floor=None, kid=-0.01, kid_std=0.01, kid_samples=50,
+    precision=0.5, recall=1.0, density=1.2, coverage=0.9, neighbour_samples=20, nearest_train_ratio=1.1,
+    fid_deviations=(0.01,) * 20,
 )  # fmt: skip
-MEASURED = CellResult(QUALITY, nfe=2.0, nfe_std=0.0, seconds_per_1000=0.3, peak_memory_mib=None)
+SPENT = Compute(samples_forward=132, samples_backward=0, flops=1000, seconds=0.1)
+MEASURED = CellResult(((QUALITY,),), nfe=2.0, nfe_std=0.0, seconds_per_1000=0.3, peak_memory_mib=None, compute=SPENT)
 PICTURES = np.zeros((3, 1, 8, 8), np.uint8)
 
 
@@ -38,7 +42,8 @@ def result(**changes: object) -> Callable[[Path], None]:
     def write(place: Path) -> None:
         content = json.loads((place / RESULT).read_text())
         for name, value in changes.items():
-            (content["quality"] if name in content["quality"] else content)[name] = value
+            quality = content["qualities"][0][0]
+            (quality if name in quality else content)[name] = value
         (place / RESULT).write_text(json.dumps(content))
 
     return write
@@ -75,8 +80,8 @@ def test_a_cell_with_numbers_that_cannot_be_counts_as_not_measured(
 def test_a_cell_with_numbers_that_cannot_be_is_not_kept(tmp_path: Path) -> None:
     cache = CellCache(tmp_path, [])
     for value in (float("nan"), -1.0):
-        with pytest.raises(StraightflowError, match=r"euler at 2 steps(.|\n)*quality\.fid"):
-            cache.save(CELL, replace(MEASURED, quality=replace(QUALITY, fid=value)), PICTURES)
+        with pytest.raises(StraightflowError, match=r"euler at 2 steps(.|\n)*qualities\.0\.0\.fid"):
+            cache.save(CELL, replace(MEASURED, qualities=((replace(QUALITY, fid=value),),)), PICTURES)
     assert not cache.has(CELL)
 
 

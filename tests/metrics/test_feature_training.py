@@ -76,6 +76,9 @@ def test_a_classifier_of_images_without_classes_is_refused() -> None:
         train_network("judge", "classifier", plain, plain, SETTINGS)
 
 
+MANY_SAMPLES = ("evaluate.num_samples=2048", "evaluate.headline.num_samples=2048")
+
+
 def features(*overrides: str) -> FeaturesConfig:
     return parse_config(composed("preset=smoke", *overrides), origin="test").features
 
@@ -85,7 +88,7 @@ def features(*overrides: str) -> FeaturesConfig:
     [
         ((), {"first": "rotation", "judge": "rotation-residual"}),
         (("features.judge=null",), {"first": "rotation"}),
-        (("features.judge.name=dinov2", "evaluate.num_samples=2048"), {"first": "rotation"}),
+        (("features.judge.name=dinov2", *MANY_SAMPLES), {"first": "rotation"}),
     ],
 )
 def test_all_that_the_configuration_wants_is_trained(overrides, names) -> None:

@@ -124,7 +124,7 @@ REFUSED: dict[str, tuple[Callable[[Path], None], str]] = {
     "truth as text": (edit(UNET, add_attention="no"), "add_attention: Input should be a valid boolean"),
     "truth as a number": (edit(UNET, flip_sin_to_cos=1), "flip_sin_to_cos: Input should be a valid boolean"),
     "a scale of nothing": (edit(UNET, mid_block_scale_factor=0), "mid_block_scale_factor"),
-    "a scale that is no number": (edit(UNET, norm_eps=math.nan), "norm_eps: Input should be a finite number"),
+    "a scale that is no number": (edit(UNET, norm_eps=math.nan), "norm_eps: Input should be less than"),
     "a shift that divides by zero": (edit(UNET, freq_shift=4), "freq_shift"),  # half of the 8 channels
     "a middle of another kind": (edit(UNET, mid_block_type="UNetMidBlock2DCrossAttn"), "mid_block_type"),
     "a sampler of another kind": (edit(UNET, downsample_type="pool"), "downsample_type"),
@@ -207,7 +207,7 @@ REFUSED: dict[str, tuple[Callable[[Path], None], str]] = {
     "archive of no tensors": (archive(each(torch.Tensor.tolist)), "found: list in"),
     "archive in an archive": (archive(lambda weights: {"state_dict": weights}), "found: dict in state_dict"),
     "archive without names": (archive(lambda weights: list(weights.values())), "list instead of tensors by name"),
-    "archive of code": (archive(lambda _: torch.nn.Linear), "whole weights in"),
+    "archive of code": (archive(lambda _: torch.nn.Linear), "complete file of weights"),
     "weights that are a folder": (
         lambda folder: ((folder / WEIGHTS).unlink(), (folder / WEIGHTS).mkdir()), "found: neither"
     ),
@@ -291,20 +291,6 @@ def test_a_unet_that_could_not_be_called_is_told_before_it_is_trained() -> None:
 def test_a_name_that_no_file_system_takes_is_refused(name: str) -> None:
     with pytest.raises(StraightflowError, match=r"teacher\.pretrained"):
         check(Path(name))
-
-
-def test_a_model_on_the_hub_is_judged_by_the_same_rules_before_it_is_fetched(tmp_path: Path, monkeypatch) -> None:
-    folder = saved(tmp_path / "theirs")
-    monkeypatch.setattr("pipeline.models.check.hub_revision", lambda *_: "abc")
-    monkeypatch.setattr("pipeline.models.check.download_json", lambda _, names, __: folder / names[0])
-    assert check(Path("owner/model")) == {"pretrained": "owner/model", "fingerprint": "abc"}
-    for name, message in ((UNET, "'learned'"), (SCHEDULER, "'exp'")):
-        file = folder / name
-        before = file.read_text()
-        edit(name, **({"time_embedding_type": "learned"} if name == UNET else {"beta_schedule": "exp"}))(folder)
-        with pytest.raises(StraightflowError, match=message):
-            check(Path("owner/model"))
-        file.write_text(before)
 
 
 def saved_flow(folder: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -110,6 +111,19 @@ def test_a_model_on_the_hub_is_told_by_its_settings_and_headers_alone() -> None:
 )
 def test_weights_on_the_hub_of_another_network_are_refused(on_hub: Path, damage, message: str) -> None:
     damage(on_hub)
+    with pytest.raises(StraightflowError, match=message):
+        check({}, [])
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "message"),
+    [
+        ("unet/config.json", {"time_embedding_type": "learned"}, "'learned'"),
+        ("scheduler/scheduler_config.json", {"beta_schedule": "exp"}, "'exp'"),
+    ],
+)
+def test_a_model_on_the_hub_is_judged_by_the_rules_of_folders(on_hub: Path, file: str, change, message: str) -> None:
+    write_json(on_hub / file, json.loads((on_hub / file).read_text()) | change)
     with pytest.raises(StraightflowError, match=message):
         check({}, [])
 

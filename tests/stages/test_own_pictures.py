@@ -20,6 +20,7 @@ from stages import assess, check, classifier, couplings, data, evaluate, report,
 EXAMPLE = ("data.source=folder", "data.location=pictures", "data.channels=3", "data.resolution=32")
 SMALL = (
     "preset=smoke",
+    "compute.precision=fp32",
     "teacher.unet.block_out_channels=[8,16]",
     *(
         f"{key}.{setting}"
