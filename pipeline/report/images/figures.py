@@ -127,7 +127,9 @@ def sample_grid_figure(cells: Sequence[SampleCell], theme: Theme = LIGHT, *, col
     """
     columns = min(columns, len(cells[0].images))
     scale = max(1, round(48 / cells[0].images.shape[2]))
-    left, top, gap, space = 150, 44, 2, 26
+    top, gap, space = 44, 2, 26
+    longest = max(len(name) for cell in cells for name in (cell.model, cell.solver))
+    left = 80 + 7 * max(10, longest)  # a letter is about 7 pixels wide; the rest is for the number of steps
     groups = [list(group) for _, group in itertools.groupby(cells, key=lambda cell: (cell.model, cell.solver))]
     blocks = [
         mosaic(

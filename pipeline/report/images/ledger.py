@@ -78,7 +78,7 @@ def quality_by_compute_figure(rows: Sequence[ImageRow], ledger: Ledger, theme: T
     style(axes, theme)
     colours = theme.colours(row.model for row in rows if not row.is_couplings)
     for model in dict.fromkeys(row.model for row, _ in students):
-        cells = [(row, flops) for row, flops in students if row.model == model]
+        cells = [(row, flops / 1e12) for row, flops in students if row.model == model]
         axes.plot(
             [flops for _, flops in cells], [row.fid for row, _ in cells],
             color=colours[model], marker="o", markersize=5, linewidth=1.2, label=model,
@@ -89,8 +89,8 @@ def quality_by_compute_figure(rows: Sequence[ImageRow], ledger: Ledger, theme: T
                 color=colours[model], fontsize=7.5,
             )  # fmt: skip
     log_axis(axes, "y", [row.fid for row, _ in students])
-    log_axis(axes, "x", [flops for _, flops in students])
-    axes.set_xlabel("FLOPs to make the student, couplings and teacher included", color=theme.text)
+    log_axis(axes, "x", [flops / 1e12 for _, flops in students])
+    axes.set_xlabel("10¹² FLOPs to make the student, couplings and teacher included", color=theme.text)
     axes.set_ylabel("FID (lower is better)", color=theme.text)
     figure.suptitle("Quality for compute", color=theme.text, fontsize=12, fontweight="bold")
     note = "numbers at the points are steps" if students else "no student with a record of its compute"

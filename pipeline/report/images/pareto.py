@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from matplotlib.figure import Figure
 
-from pipeline.metrics.image_row import ImageRow
+from pipeline.metrics.image_row import ImageRow, differences
 from pipeline.report.axes import log_axis, new_figure, style
 from pipeline.report.images.comparisons import Comparison, at_least_samples, by_first_features
 from pipeline.report.images.figures import DPI, WIDTH_INCHES
@@ -17,7 +17,7 @@ from pipeline.report.theme import LIGHT, Theme
 def quality_by_seconds_figure(rows: Sequence[ImageRow], theme: Theme = LIGHT) -> Figure:
     """FID against seconds of sampling per 1,000 images, both log: a line for each model and solver, steps as labels.
 
-    Cells are ringed unless another is as fast and better by more than chance: its FID's interval says so.
+    Cells are ringed unless another of no more network calls, which no clock blurs, is better by more than chance.
 
     Args:
         rows: Every measured cell; those of the first features, of fewest samples and with a time are drawn.
@@ -37,12 +37,11 @@ def quality_by_seconds_figure(rows: Sequence[ImageRow], theme: Theme = LIGHT) ->
             axes.annotate(
                 str(count), (seconds, fid), (0, 5), textcoords="offset points", ha="center", color=colour, fontsize=7.5
             )
-    best = [(seconds, row.fid) for row, seconds in timed if not _is_dominated(row, seconds, timed)]
+    best = [(seconds, row.fid) for row, seconds in timed if not _is_dominated(row, drawn)]
     if best:
         seconds_of, fids = zip(*sorted(best), strict=True)
-        axes.scatter(
-            seconds_of, fids, s=110, facecolors="none", edgecolors=theme.text, zorder=3, label="none faster and better"
-        )
+        label = "none better with as few calls"
+        axes.scatter(seconds_of, fids, s=110, facecolors="none", edgecolors=theme.text, zorder=3, label=label)
     log_axis(axes, "y", [row.fid for row, _ in timed])
     log_axis(axes, "x", [seconds for _, seconds in timed])
     axes.set_xlabel("seconds per 1,000 images", color=theme.text)
@@ -53,10 +52,11 @@ def quality_by_seconds_figure(rows: Sequence[ImageRow], theme: Theme = LIGHT) ->
     return figure
 
 
-def _is_dominated(row: ImageRow, seconds: float, timed: Iterable[tuple[ImageRow, float]]) -> bool:
-    """Whether another cell takes no more time and is significantly better."""
+def _is_dominated(row: ImageRow, others: Iterable[ImageRow]) -> bool:
+    """Whether another cell takes no more network calls and is significantly better."""
     return any(
         Comparison("", "", other, row).is_significant
-        for other, others_seconds in timed
-        if others_seconds <= seconds and other.fid < row.fid
+        for other in others
+        if other.nfe is not None and row.nfe is not None and other.nfe <= row.nfe and other.fid < row.fid
+        if not differences(other, row)
     )
