@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from diffusers import DDPMScheduler
-from helpers.composition import composed
+from helpers.composition import changed, composed
 
 from pipeline.config.feasibility import level_problems
 from pipeline.config.loading import parse_config
@@ -18,18 +18,6 @@ from pipeline.training.preflight import require_divisible_batch
 LAUNCH = {"command": "torchrun --nproc-per-node 3", "python": "python", "num_processes": 3}
 TO_NOISE = {"share": 0.5, "solver": {"name": "ddim", "num_steps": 4}}
 WATCHED = {"trackers": ["tensorboard"], "fid_every_steps": 10}
-
-
-def changed(preset: str, changes: dict[str, Any]) -> dict[str, Any]:
-    """A preset's settings with some of them, by dotted key, set to others."""
-    content = composed(f"preset={preset}")
-    for key, value in changes.items():
-        *path, last = key.split(".")
-        section = content
-        for part in path:
-            section = section[part]
-        section[last] = value
-    return content
 
 
 # Every first number is the largest or smallest that will do, the second one the next.

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
-from helpers.composition import composed
+from helpers.composition import changed, composed
 
 from pipeline.config.feasibility import trainings
 from pipeline.config.graph import Headline, headline_of, losses
@@ -13,18 +11,6 @@ from pipeline.config.loading import parse_config
 from pipeline.system.errors import StraightflowError
 
 Changes = dict[str, object]
-
-
-def changed(changes: Changes) -> dict[str, Any]:
-    """The smoke preset's settings with some, by dotted key, set to others."""
-    content = composed("preset=smoke")
-    for key, value in changes.items():
-        *path, last = key.split(".")
-        section = content
-        for part in path:
-            section = section[part]
-        section[last] = value
-    return content
 
 
 def test_any_number_of_students_learn_the_same_couplings_in_any_order() -> None:
@@ -40,8 +26,8 @@ def test_any_number_of_students_learn_the_same_couplings_in_any_order() -> None:
 
 
 def test_the_headline_is_a_student_and_what_it_learned() -> None:
-    assert headline_of(parse_config(changed({}), origin="test")) == Headline("few_step", "round1")
-    of_another = changed({"headline": "round2"})
+    assert headline_of(parse_config(changed("smoke", {}), origin="test")) == Headline("few_step", "round1")
+    of_another = changed("smoke", {"headline": "round2"})
     assert headline_of(parse_config(of_another, origin="test")) == Headline("round2", "round2")
 
 
@@ -60,7 +46,7 @@ def test_the_headline_is_a_student_and_what_it_learned() -> None:
 )
 def test_a_reference_to_nothing_is_refused_by_its_key(changes: Changes, message: str) -> None:
     with pytest.raises(StraightflowError, match=message):
-        parse_config(changed(changes), origin="test")
+        parse_config(changed("smoke", changes), origin="test")
 
 
 @pytest.mark.parametrize(
@@ -81,7 +67,7 @@ def test_a_reference_to_nothing_is_refused_by_its_key(changes: Changes, message:
 )
 def test_a_cycle_is_shown(changes: Changes, cycle: list[str]) -> None:
     with pytest.raises(StraightflowError) as error:
-        parse_config(changed(changes), origin="test")
+        parse_config(changed("smoke", changes), origin="test")
     # Each is made from the next one; it may start anywhere.
     turns = [[*cycle[at:], *cycle[:at], cycle[at]] for at in range(len(cycle))]
     told = [f"{' <- '.join(turn)} is a cycle: each is made from the one after it" for turn in turns]
