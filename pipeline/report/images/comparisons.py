@@ -13,6 +13,7 @@ from pipeline.config.graph import TEACHER, Headline
 from pipeline.metrics.image_row import ImageRow, differences, fid_ratio
 from pipeline.metrics.row import COUPLINGS_PREFIX
 from pipeline.metrics.uncertainty import Estimate
+from pipeline.report.step_table import steps_in_words
 
 BASELINE_EVALUATIONS = (8, 16)
 """Network evaluations at which a student is compared with the best of its teacher's solvers."""
@@ -25,13 +26,13 @@ class Comparison:
 
     Attributes:
         key: Name in ``metrics/summary.json``.
-        words: What is compared.
+        against: What the numerator is divided by, in words.
         numerator: The cell in question.
         denominator: The cell it is compared with; its FID is above 0.
     """
 
     key: str
-    words: str
+    against: str
     numerator: ImageRow
     denominator: ImageRow
 
@@ -52,11 +53,11 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """The ratio with its interval in words."""
+        """The ratio with its interval in words; ``≈`` before a ratio that is not significantly other than 1."""
         if self.interval is None:
             return f"{self.ratio:.2f}, spread unknown"
-        note = "" if self.is_significant else ", no significant difference"
-        return f"{self.ratio:.2f} [{self.interval.low:.2f}, {self.interval.high:.2f}]{note}"
+        mark = "" if self.is_significant else "≈ "
+        return f"{mark}{self.ratio:.2f} [{self.interval.low:.2f}, {self.interval.high:.2f}]"
 
 
 def compare(rows: Sequence[ImageRow], headline: Headline) -> tuple[Comparison, ...]:
@@ -70,22 +71,20 @@ def compare(rows: Sequence[ImageRow], headline: Headline) -> tuple[Comparison, .
     store = next((row for row in rows if row.model == couplings), None)
     wanted: list[tuple[str, str, Pair | None]] = []
     for steps in STUDENT_STEPS:
-        cell, name = (student, "euler", steps), f"{student} at {steps} step{'s' if steps > 1 else ''}"
-        key = f"{student}_{steps}_over"
+        cell, key = (student, "euler", steps), f"{student}_{steps}_over"
         if store is not None:
-            words = f"{name} ÷ the couplings it learned from"
-            wanted.append((f"{key}_couplings", words, largest_pair(rows, cell, store.cell)))
-            words = f"{name} ÷ their ODE on the student’s noises ({store.solver}, {store.num_steps} steps)"
+            wanted.append((f"{key}_couplings", "its couplings", largest_pair(rows, cell, store.cell)))
+            against = f"their ODE ({store.solver}, {steps_in_words(store.num_steps)}) on the same noises"
             same_map = (TEACHER, store.solver, store.num_steps)
-            wanted.append((f"{key}_their_ode", words, largest_pair(rows, cell, same_map)))
+            wanted.append((f"{key}_their_ode", against, largest_pair(rows, cell, same_map)))
         for count in BASELINE_EVALUATIONS:
             best = best_teacher(rows, count)
             if best is not None:
-                words = f"{name} ÷ the teacher’s best at {count} evaluations ({best.solver})"
-                wanted.append((f"{key}_teacher_{count}", words, largest_pair(rows, cell, best.cell)))
+                against = f"the teacher’s best at {count} evaluations ({best.solver})"
+                wanted.append((f"{key}_teacher_{count}", against, largest_pair(rows, cell, best.cell)))
     return tuple(
-        Comparison(key, words, *pair)
-        for key, words, pair in wanted
+        Comparison(key, against, *pair)
+        for key, against, pair in wanted
         if pair is not None and pair[0].fid >= 0 and pair[1].fid > 0
     )
 
@@ -132,11 +131,11 @@ def equal_evaluations(rows: Sequence[ImageRow], row: ImageRow) -> float | None:
 
 
 def evaluations_in_words(count: float, rows: Iterable[ImageRow]) -> str:
-    """What :func:`equal_evaluations` found, of the rows that it was found among, as part of a sentence."""
+    """What :func:`equal_evaluations` found, of the rows that it was found among: a number of evaluations in words."""
     of_teacher = [row.nfe for row in rows if row.model == TEACHER and row.nfe]
     if math.isinf(count):
         return f"more than {max(of_teacher):g}"
-    return f"at most {count:g}" if count <= min(of_teacher) else f"about {count:.2g}"
+    return f"{count:g} or fewer" if count <= min(of_teacher) else f"{count:.2g}"
 
 
 def by_first_features(rows: Iterable[ImageRow]) -> tuple[ImageRow, ...]:

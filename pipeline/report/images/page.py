@@ -58,7 +58,7 @@ def render_page(
     content = Template(packaged_text(__package__, "page_content.html")).substitute(
         headline=escape(headline_sentence(rows, headline)),
         measure=escape(describe_measure(chosen)),
-        ratios=_ratios(compare(chosen, headline), compare(judged, headline)),
+        ratios=_ratios(compare(chosen, headline)) + _ratios(compare(judged, headline)),
         equal_quality=_equal_quality(chosen, headline),
         judge=escape(_describe_judge(rows)),
         fid_by_steps=picture(pictures["fid_by_steps"]),
@@ -78,14 +78,19 @@ def render_page(
     return frame_page(title, content, _provenance(results, provenance), params, script=viewer_script())
 
 
-def _ratios(comparisons: Sequence[Comparison], judged: Sequence[Comparison]) -> str:
-    by_judge = {comparison.key: comparison.verdict for comparison in judged}
-    head = ["what", "samples", "ratio of FIDs"] + (["by the judge"] if judged else [])
-    lines = [
-        [item.words, f"{item.numerator.num_samples:,}", item.verdict, *([by_judge.get(item.key)] if judged else [])]
-        for item in comparisons
-    ]
-    return table("Ratios of FIDs in this run, with 95 % intervals", head, lines) if lines else ""
+def _ratios(comparisons: Sequence[Comparison]) -> str:
+    """A table of ratios by one kind of features: a row for each step count, a column for each thing compared with."""
+    if not comparisons:
+        return ""
+    columns = {item.against: f"÷ {item.against}, {item.numerator.num_samples:,} samples" for item in comparisons}
+    rows: dict[int | None, dict[str, str]] = {}
+    for item in comparisons:
+        rows.setdefault(item.numerator.num_steps, {})[item.against] = item.verdict
+    lines = [[steps_in_words(steps), *(cells.get(name) for name in columns)] for steps, cells in rows.items()]
+    row = comparisons[0].numerator
+    judge = ", the judge" if row.is_judge else ""
+    caption = f"FID of {row.model} ÷ others, with 95 % intervals, by {row.features} features{judge}; ≈: 1 lies inside"
+    return table(caption, [row.model, *columns.values()], lines)
 
 
 def _equal_quality(rows: Sequence[ImageRow], headline: Headline) -> str:

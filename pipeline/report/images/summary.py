@@ -75,14 +75,13 @@ def headline_sentence(rows: Sequence[ImageRow], headline: Headline) -> str:
     least = next((row for row in at_least_samples(chosen) if row.cell == one_step), None)
     if most is None or least is None:
         return f"The student {headline.student} was not measured at one step."
-    text = f"One network evaluation reaches FID {fid_in_words(most)} with {most.num_samples:,} samples"
+    text = f"One network evaluation reaches FID {fid_in_words(most)}"
     against = next((item for item in compare(chosen, headline) if item.key.endswith("_1_over_couplings")), None)
     if against is not None:
-        text += f": {against.verdict} times the couplings it learned from ({fid_in_words(against.denominator)})"
+        text += f", {against.verdict} times that of its couplings"
     count = equal_evaluations(chosen, least)
     if count is not None:
-        needed = evaluations_in_words(count, chosen)
-        text += f"; evaluations that the teacher’s best solvers need for the same quality: {needed}"
+        text += f", as {evaluations_in_words(count, chosen)} evaluations of its teacher do"
     return f"{text}.{_further_steps(chosen, most)}"
 
 

@@ -47,7 +47,7 @@ def test_user_strings_are_escaped_and_the_page_is_made_for_phones_and_both_schem
     assert page.count("&lt;script&gt;alert(1)") == 2
     assert any(item.get("name") == "viewport" for item in Page(page).all("meta"))
     assert "prefers-color-scheme: dark" in page
-    assert "2.00 [1.74, 2.30] times the couplings it learned from" in page
+    assert "2.00 [1.74, 2.30] times that of its couplings" in page
     assert "There is no second judge" in page
     assert page.count("<tr>") >= 1 + len(FID) * len(STEPS)
 

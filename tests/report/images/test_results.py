@@ -74,8 +74,8 @@ def test_the_summary_divides_the_cells_it_names(results: Results) -> None:
     expected = 4 * 4 ** (np.log(60 / 5) / np.log(60 / 2))
     assert numbers["few_step_1_equals_teacher_evaluations"] == pytest.approx(expected)
     sentence = headline_sentence(results.rows, HEADLINE)
-    assert "FID 5.00 [4.50, 5.50] with 5,000 samples: 2.00 [1.74, 2.30] times the couplings" in sentence
-    assert sentence.endswith("need for the same quality: about 11. At 4 evaluations it is 4.50.")
+    assert "FID 5.00 [4.50, 5.50], 2.00 [1.74, 2.30] times that of its couplings, as 11 evaluations" in sentence
+    assert sentence.endswith("of its teacher do. At 4 evaluations it is 4.50.")
 
 
 def test_the_headline_goes_on_with_the_curve_of_as_many_samples(results: Results) -> None:
@@ -87,7 +87,7 @@ def test_the_headline_goes_on_with_the_curve_of_as_many_samples(results: Results
     others = [replace(row, num_samples=9 * row.num_samples) for row in further]
     assert headline_sentence([*results.rows, *others], HEADLINE).endswith(" At 4 evaluations it is 4.50.")
     alone = [row for row in results.rows if row.cell != four.cell]
-    assert headline_sentence(alone, HEADLINE).endswith("about 11.")
+    assert headline_sentence(alone, HEADLINE).endswith("as 11 evaluations of its teacher do.")
 
 
 def with_reach(rows: Iterable[ImageRow], reach: float | None) -> list[ImageRow]:
@@ -102,7 +102,7 @@ def test_a_difference_inside_the_interval_or_of_unknown_spread_is_never_a_win(re
 
     # log(5 / 2.5) = 0.69, which is sqrt(2) · 0.49.
     assert verdict(0.48) == "2.00 [1.01, 3.94]"
-    assert verdict(0.50) == "2.00 [0.99, 4.06], no significant difference"
+    assert verdict(0.50) == "≈ 2.00 [0.99, 4.06]"
     assert verdict(None) == "2.00, spread unknown"
 
 
