@@ -13,7 +13,6 @@ from pipeline.config.graph import TEACHER, Headline
 from pipeline.metrics.image_row import ImageRow, differences, fid_ratio
 from pipeline.metrics.row import COUPLINGS_PREFIX
 from pipeline.metrics.uncertainty import Estimate
-from pipeline.report.step_table import steps_in_words
 
 BASELINE_EVALUATIONS = (8, 16)
 """Network evaluations at which a student is compared with the best of its teacher's solvers."""
@@ -73,14 +72,13 @@ def compare(rows: Sequence[ImageRow], headline: Headline) -> tuple[Comparison, .
     for steps in STUDENT_STEPS:
         cell, key = (student, "euler", steps), f"{student}_{steps}_over"
         if store is not None:
-            wanted.append((f"{key}_couplings", "its couplings", largest_pair(rows, cell, store.cell)))
-            against = f"their ODE ({store.solver}, {steps_in_words(store.num_steps)}) on the same noises"
+            wanted.append((f"{key}_couplings", "couplings", largest_pair(rows, cell, store.cell)))
             same_map = (TEACHER, store.solver, store.num_steps)
-            wanted.append((f"{key}_their_ode", against, largest_pair(rows, cell, same_map)))
+            wanted.append((f"{key}_their_ode", "their ODE, same noises", largest_pair(rows, cell, same_map)))
         for count in BASELINE_EVALUATIONS:
             best = best_teacher(rows, count)
             if best is not None:
-                against = f"the teacher’s best at {count} evaluations ({best.solver})"
+                against = f"teacher, {best.solver} {count}"
                 wanted.append((f"{key}_teacher_{count}", against, largest_pair(rows, cell, best.cell)))
     return tuple(
         Comparison(key, against, *pair)

@@ -82,14 +82,17 @@ def _ratios(comparisons: Sequence[Comparison]) -> str:
     """A table of ratios by one kind of features: a row for each step count, a column for each thing compared with."""
     if not comparisons:
         return ""
-    columns = {item.against: f"÷ {item.against}, {item.numerator.num_samples:,} samples" for item in comparisons}
+    columns = {item.against: f"÷ {item.against} ({item.numerator.num_samples:,})" for item in comparisons}
     rows: dict[int | None, dict[str, str]] = {}
     for item in comparisons:
         rows.setdefault(item.numerator.num_steps, {})[item.against] = item.verdict
     lines = [[steps_in_words(steps), *(cells.get(name) for name in columns)] for steps, cells in rows.items()]
     row = comparisons[0].numerator
     judge = ", the judge" if row.is_judge else ""
-    caption = f"FID of {row.model} ÷ others, with 95 % intervals, by {row.features} features{judge}; ≈: 1 lies inside"
+    caption = (
+        f"FID of {row.model} ÷ that of others by {row.features} features{judge}, of (samples) on both sides, with 95 % "
+        "intervals; ≈: 1 lies inside. The teacher’s solvers are its best at that many evaluations."
+    )
     return table(caption, [row.model, *columns.values()], lines)
 
 
