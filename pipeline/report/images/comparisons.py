@@ -78,7 +78,7 @@ def compare(rows: Sequence[ImageRow], headline: Headline) -> tuple[Comparison, .
         for count in BASELINE_EVALUATIONS:
             best = best_teacher(rows, count)
             if best is not None:
-                against = f"teacher, {best.solver} {count}"
+                against = f"teacher at {count}"
                 wanted.append((f"{key}_teacher_{count}", against, largest_pair(rows, cell, best.cell)))
     return tuple(
         Comparison(key, against, *pair)

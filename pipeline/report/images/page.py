@@ -91,7 +91,7 @@ def _ratios(comparisons: Sequence[Comparison]) -> str:
     judge = ", the judge" if row.is_judge else ""
     caption = (
         f"FID of {row.model} ÷ that of others by {row.features} features{judge}, of (samples) on both sides, with 95 % "
-        "intervals; ≈: 1 lies inside. The teacher’s solvers are its best at that many evaluations."
+        "intervals; ≈: 1 lies inside. The teacher is taken with its best solver at 8 and 16 evaluations."
     )
     return table(caption, [row.model, *columns.values()], lines)
 
