@@ -148,7 +148,8 @@ def describe(
 
 def _with_spread(values: np.ndarray) -> str:
     spread = float(values.std(ddof=1)) if len(values) > 1 else float("nan")
-    return f"{values.mean():.2f} ± {spread:.2f}"
+    digits = 3 if values.mean() < 2 else 2
+    return f"{values.mean():.{digits}f} ± {spread:.{digits}f}"
 
 
 if __name__ == "__main__":
