@@ -108,8 +108,8 @@ def test_the_figure_shows_each_students_few_steps_at_its_total(tmp_path: Path) -
     _, ledger = run(tmp_path)
     # The teacher is no student, and 16 steps are not few.
     assert figure_of(tmp_path, ledger) == [
-        ("round1", [1_110, 1_110], list(FID["round1", "euler"][:2])),
-        ("few_step", [11_110, 11_110], list(FID["few_step", "euler"][:2])),
+        ("round1", [1_110 / 1e12, 1_110 / 1e12], list(FID["round1", "euler"][:2])),
+        ("few_step", [11_110 / 1e12, 11_110 / 1e12], list(FID["few_step", "euler"][:2])),
     ]
 
 
