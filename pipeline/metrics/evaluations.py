@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
+from pipeline.config.network_calls import CALLS_PER_ADAPTIVE_STEP, fixed_step_calls
 from pipeline.config.solver import STUDENT_SOLVERS, TEACHER_SOLVERS
-
-_PER_STEP = {"heun": 2, "midpoint": 2, "rk4": 4}
-"""Solvers that call the network more than once a step."""
-_PER_ADAPTIVE_STEP = 6
-"""Dormand-Prince 5(4) has seven stages, of which the first is the last of the step before."""
 
 
 def possible_evaluations(solver: str, num_steps: int | None) -> tuple[int, int | None]:
@@ -18,11 +14,8 @@ def possible_evaluations(solver: str, num_steps: int | None) -> tuple[int, int |
         num_steps: Its steps; None for an adaptive one.
     """
     if num_steps is None:
-        return _PER_ADAPTIVE_STEP, None
-    name = solver_of_label(solver)
-    most = _PER_STEP.get(name, 1) * num_steps
-    # Heun's step that ends at a teacher's image takes one call.
-    return most - (name == "heun"), most
+        return CALLS_PER_ADAPTIVE_STEP, None
+    return fixed_step_calls(solver_of_label(solver), num_steps)
 
 
 def solver_of_label(label: str) -> str:

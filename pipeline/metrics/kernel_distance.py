@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import torch
 
+from pipeline.metrics.uncertainty import NUM_PARTS
 from pipeline.system.blocks import BLOCK_BYTES, row_blocks
 from pipeline.system.errors import StraightflowError
 
-NUM_PARTS = 20
 LEAST_SAMPLES = 3
 _DOUBLE = 8
 _MATRICES = 2  # products, and their powers

@@ -1,0 +1,21 @@
+"""How many network calls the steps of a solver take, which a table or a manifest that says otherwise is checked by."""
+
+from __future__ import annotations
+
+_MORE_THAN_ONE = {"heun": 2, "midpoint": 2, "rk4": 4}
+"""Calls a step of the solvers that take more than one."""
+CALLS_PER_ADAPTIVE_STEP = 6
+"""Dormand-Prince 5(4) has seven stages, of which the first is the last of the step before."""
+
+
+def fixed_step_calls(solver: str, num_steps: int, *, to_noise: bool = False) -> tuple[int, int]:
+    """Fewest and most network calls of one solve; they differ where the kind of model decides.
+
+    Args:
+        solver: Name of a solver with fixed steps.
+        num_steps: Its steps.
+        to_noise: Whether it goes from image to noise.
+    """
+    most = _MORE_THAN_ONE.get(solver, 1) * num_steps
+    # A teacher's last step by Heun's method ends at the image, where there is no second slope.
+    return most - (solver == "heun" and not to_noise), most
