@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from pipeline.config.evaluation import classes_needed_by
+from pipeline.config.features import classes_needed_by
 from pipeline.config.graph import Config
 from pipeline.data.check import DataFacts, check_data
 from pipeline.models.accepted_teacher import AcceptedTeacher

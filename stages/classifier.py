@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pipeline.config.evaluation import FeaturesConfig, trained_tasks
+from pipeline.config.features import FeaturesConfig, trained_tasks
 from pipeline.config.graph import Config
 from pipeline.system.atomic import write_json
 from stages import paths

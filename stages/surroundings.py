@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import shutil
 
-from pipeline.config.evaluation import FeaturesConfig
+from pipeline.config.features import FeaturesConfig
 from pipeline.config.flow import require_lpips
 from pipeline.config.graph import Config, losses
 from pipeline.config.watch import require_tracker

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from pipeline.config.couplings import inversion_problem, start_problem
-from pipeline.config.evaluation import reference_problem
+from pipeline.config.features import reference_problem
 from pipeline.config.solver import levels_problem
 from pipeline.config.students import StudentConfig
 from pipeline.config.teacher import NUM_NOISE_LEVELS

@@ -11,8 +11,9 @@ from pydantic import model_validator
 from pipeline.config.compute import ComputeConfig, LaunchConfig
 from pipeline.config.couplings import CouplingsConfig, GateConfig
 from pipeline.config.data import DataConfig
-from pipeline.config.evaluation import EvaluateConfig, FeaturesConfig
+from pipeline.config.evaluation import EvaluateConfig
 from pipeline.config.feasibility import feasibility_problems
+from pipeline.config.features import FeaturesConfig
 from pipeline.config.flow import LossConfig
 from pipeline.config.noise import STANDARD_NOISE
 from pipeline.config.section import ModelName, Section

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from safetensors.numpy import save_file
 
-from pipeline.config.evaluation import EvaluateConfig, reference_problem
+from pipeline.config.evaluation import EvaluateConfig
+from pipeline.config.features import reference_problem
 from pipeline.config.graph import Config
 from pipeline.data.order import evenly_spaced
 from pipeline.data.sample_set import SampleSet, open_samples

@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from pipeline.config.evaluation import NUM_DINOV2_FEATURES, Dinov2Config
+from pipeline.config.features import NUM_DINOV2_FEATURES, Dinov2Config
 from pipeline.system.errors import StraightflowError, one_line
 from pipeline.system.fingerprint import fingerprint_file
 from pipeline.system.hub import download_file

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from pipeline.config.evaluation import FeaturesConfig, TrainedFeaturesConfig, trained_tasks
+from pipeline.config.features import FeaturesConfig, TrainedFeaturesConfig, trained_tasks
 from pipeline.data.labels import has_classes, require_classes
 from pipeline.data.sample_set import SampleSet
 from pipeline.flow.noise import step_generator

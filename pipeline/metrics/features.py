@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pipeline.config.evaluation import FeaturesConfig
+from pipeline.config.features import FeaturesConfig
 from pipeline.metrics.feature_training import Role
 from pipeline.metrics.moments import Moments, merge_moments, moments_of
 from pipeline.metrics.trained_features import open_network

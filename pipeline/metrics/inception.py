@@ -17,7 +17,7 @@ import torch
 from cleanfid.downloads_helper import inception_url
 from cleanfid.features import InceptionV3, InceptionV3W
 
-from pipeline.config.evaluation import NUM_INCEPTION_FEATURES, InceptionConfig
+from pipeline.config.features import NUM_INCEPTION_FEATURES, InceptionConfig
 from pipeline.metrics.resizing import bicubic, bicubic_by_pillow, bilinear
 from pipeline.system.atomic import atomic_file
 from pipeline.system.device import has_doubles

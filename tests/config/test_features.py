@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from helpers.composition import composed
 
-from pipeline.config.evaluation import FeaturesConfig, classes_needed_by
+from pipeline.config.features import FeaturesConfig, classes_needed_by
 from pipeline.config.loading import parse_config
 from pipeline.system.errors import StraightflowError
 

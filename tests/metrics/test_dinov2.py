@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from safetensors.torch import save_file
 from torch import nn
 
-from pipeline.config.evaluation import Dinov2Config
+from pipeline.config.features import Dinov2Config
 from pipeline.metrics import dinov2
 from pipeline.metrics.dinov2 import POSITIONS, Architecture, find_weights, load_dinov2, preprocess, resample_positions
 from pipeline.system.errors import StraightflowError

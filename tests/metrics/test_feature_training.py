@@ -5,7 +5,7 @@ import pytest
 import torch
 from helpers.composition import composed
 
-from pipeline.config.evaluation import FeaturesConfig, TrainedFeaturesConfig
+from pipeline.config.features import FeaturesConfig, TrainedFeaturesConfig
 from pipeline.config.loading import parse_config
 from pipeline.data.sample_set import SampleSet
 from pipeline.metrics.feature_networks import NetworkDescription

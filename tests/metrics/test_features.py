@@ -8,7 +8,7 @@ import torch
 from helpers.feature_networks import save_untrained
 from helpers.project_folders import ROOT
 
-from pipeline.config.evaluation import FeaturesConfig
+from pipeline.config.features import FeaturesConfig
 from pipeline.config.loading import load_config
 from pipeline.metrics.feature_networks import FeatureNetwork
 from pipeline.metrics.features import FeatureExtractor, open_extractor, open_extractors

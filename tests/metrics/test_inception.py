@@ -14,7 +14,7 @@ import torchvision
 from cleanfid.resize import build_resizer
 from pydantic import ValidationError
 
-from pipeline.config.evaluation import InceptionConfig
+from pipeline.config.features import InceptionConfig
 from pipeline.metrics.inception import PUBLISHED, _resizer, find_weights, load_inception
 from pipeline.metrics.resizing import bicubic, bicubic_by_pillow, bilinear
 from pipeline.system.errors import StraightflowError
