@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
@@ -12,19 +13,53 @@ from pipeline.config.section import Section
 from pipeline.system.errors import nearest
 
 
-class ReflowConfig(RegressionConfig):
+@dataclass(frozen=True)
+class TrainingCalls:
+    """Network calls that a method makes for one training image, on average.
+
+    Attributes:
+        forward: Of the student, with and without gradient.
+        backward: Of these, those with a gradient.
+        of_init: Of the model that the student starts from, without gradient.
+    """
+
+    forward: float
+    backward: float
+    of_init: float = 0.0
+
+
+class Method(Section):
+    """What a run must know of a method to plan and to check it.
+
+    Attributes:
+        two_times: Whether the student takes the time that a step ends at beside the one that it starts at.
+        follows_init: Whether the method calls the model that the student starts from, and learns its ODE.
+        needs_states: Whether it learns the states that the couplings' solver went through, and not only its two ends.
+    """
+
+    two_times: ClassVar[bool] = False
+    follows_init: ClassVar[bool] = False
+    needs_states: ClassVar[bool] = False
+
+    @property
+    def network_calls(self) -> TrainingCalls:
+        """For one training image."""
+        return TrainingCalls(forward=1, backward=1)
+
+
+class ReflowConfig(RegressionConfig, Method):
     """Regression along the whole line, see :mod:`pipeline.methods.reflow`: a student that an ODE solver samples."""
 
     name: Literal["reflow"] = "reflow"
 
 
-class OneStepConfig(Section):
+class OneStepConfig(Method):
     """Regression at t = 0 alone, see :mod:`pipeline.methods.one_step`: a student of exactly one step."""
 
     name: Literal["one_step"] = "one_step"
 
 
-class AnyStepConfig(Section):
+class AnyStepConfig(Method):
     """Regression from the student's own states, see :mod:`pipeline.methods.any_step`: one student for any step count.
 
     Attributes:
@@ -36,8 +71,13 @@ class AnyStepConfig(Section):
     share_at_noise: Annotated[float, Field(gt=0, le=1)] = 0.5
     latest_time: Annotated[float, Field(gt=0, lt=1)] = 0.95
 
+    @property
+    def network_calls(self) -> TrainingCalls:
+        """One with a gradient, and the student's own first step for those that are not at noise."""
+        return TrainingCalls(forward=2 - self.share_at_noise, backward=1)
 
-METHODS: dict[str, type[Section]] = {"reflow": ReflowConfig, "one_step": OneStepConfig, "any_step": AnyStepConfig}
+
+METHODS: dict[str, type[Method]] = {"reflow": ReflowConfig, "one_step": OneStepConfig, "any_step": AnyStepConfig}
 
 
 def _chosen_by_name(value: Any) -> Any:

@@ -1,0 +1,38 @@
+"""What a method says of its network calls is what it makes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from pipeline.config.flow import LossConfig
+from pipeline.config.methods import METHODS
+from pipeline.methods.build import build_method
+from pipeline.models.counted import CountedNetwork, NetworkCalls
+from pipeline.models.velocity_mlp import VelocityMLP
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "reflow": {"timesteps": {"name": "uniform"}},
+    "one_step": {},
+    "any_step": {"share_at_noise": 0.75},
+}
+NUM_IMAGES = 16
+
+
+def test_every_method_is_here() -> None:
+    assert set(SETTINGS) == set(METHODS)
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_network_calls_of_a_training_image(name: str) -> None:
+    config = METHODS[name].model_validate({"name": name} | SETTINGS[name])
+    method = build_method(config, LossConfig(name="l2"), torch.device("cpu"))  # type: ignore[arg-type]
+    calls = NetworkCalls()
+    network = CountedNetwork(VelocityMLP(in_channels=2, width=8, num_layers=1), calls)
+    x_1 = torch.randn(NUM_IMAGES, 2)
+    batch = {"x_0": torch.randn(NUM_IMAGES, 2), "x_1": x_1} | method.draw(x_1, torch.Generator().manual_seed(0))
+    method.loss(network, batch).mean().backward()
+    expected = config.network_calls
+    assert (calls.forward, calls.backward) == (expected.forward * NUM_IMAGES, expected.backward * NUM_IMAGES)
