@@ -91,8 +91,14 @@ def sweep(
     )
     # All processes must agree on what is missing, so the main one decides.
     missing: list[Cell] = broadcast_object_list([[cell for cell in wanted if not cache.has(cell)]])[0]
-    num_images = sum(len(block) for cell in missing for block in _blocks_of_process(sampler, cell, config))
+    blocks_of = {cell: _blocks_of_process(sampler, cell, config) for cell in missing}
+    num_images = sum(len(block) for own in blocks_of.values() for block in own)
     with Progress(f"evaluating {model}", num_images, "images", enabled=runtime.is_main and bool(missing)) as progress:
+        if missing:
+            batches = [
+                batch for own in blocks_of.values() for block in own for batch in batches_of(block, config.batch_size)
+            ]
+            _warm_up(sampler, stream_key("evaluation", config.seed), missing[0].solver, batches)
         for cell in missing:
             calls_before = sampler.calls.copy()
             blocks = _generate(sampler, cell, config, [item.extractor for item in references], progress)
@@ -119,8 +125,8 @@ def _prepare(sampler: Sampler, key: int, indices: range, solver: SolverConfig) -
 def _warm_up(sampler: Sampler, key: int, solver: SolverConfig, batches: Iterable[range]) -> None:
     """Samples once with every size of batch, so that no clock sees what a size costs only the first time.
 
-    A network is compiled for each of them, and a GPU loads its kernels. One step of a solver with fixed steps does.
-    These calls measure nothing and are not counted.
+    A network is compiled for each of them, whatever the solver, and a GPU loads its kernels. One step of a solver with
+    fixed steps does. These calls measure nothing and are not counted.
     """
     sampler = replace(sampler, calls=NetworkCalls())
     once = solver.model_copy(update={"num_steps": 1, "grid": "uniform"}) if solver.num_steps is not None else solver
@@ -148,7 +154,6 @@ def _generate(
     measured = []
     own = _blocks_of_process(sampler, cell, config)
     try:
-        _warm_up(sampler, key, cell.solver, (batch for block in own for batch in batches_of(block, config.batch_size)))
         for indices in own:
             measured.append(
                 measure_block(

@@ -101,7 +101,7 @@ def test_every_kind_of_features_measures_the_same_images_once(folder: Path, runt
     references = [reference(folder, runtime), reference(folder, runtime, judge)]
     sampler = load_sampler(folder / "student", runtime)
     rows = sweep(sampler, "student", cells(), config(), references, folder / "cells").rows
-    assert sum(drawn) == 2 * (66 + 8 + 2)  # with a batch of each size to warm up
+    assert sum(drawn) == 8 + 2 + 2 * 66  # a batch of each size warms up
     assert [(row.num_steps, row.features, row.is_judge) for row in rows] == [
         (1, "projection", False), (1, "squares", True), (2, "projection", False), (2, "squares", True),
     ]  # fmt: skip
