@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from accelerate.utils import gather_object
 
 from pipeline.config.graph import Config
@@ -57,7 +58,7 @@ class FewStepFid:
             count = min(batch_size, self.num_samples - start)
             images = draw_images(sampler, solver, self.key, range(start, start + batch_size))[:count]
             if number < len(starts):
-                parts.append((start, moments_of(self.reference.extractor.all(images, len(images)))))
+                parts.append((start, moments_of(self.reference.extractor.extract(torch.from_numpy(images)))))
             if progress is not None:
                 progress.advance(min(accelerator.num_processes, len(starts) - first) * count)
         ordered = sorted(gather_object(parts), key=lambda part: part[0])

@@ -37,11 +37,6 @@ class FeatureExtractor:
     extract: Callable[[torch.Tensor], np.ndarray]
     is_judge: bool = False
 
-    def all(self, images: np.ndarray, batch_size: int) -> np.ndarray:
-        """Features (num, num_features) of stored uint8 images (num, C, H, W), computed in batches."""
-        batches = range(0, len(images), batch_size)
-        return np.concatenate([self.extract(torch.from_numpy(images[at : at + batch_size].copy())) for at in batches])
-
     def measure(
         self, images: np.ndarray, batch_size: int, kept: np.ndarray, *, block_bytes: int = BLOCK_BYTES
     ) -> tuple[Moments, np.ndarray]:
@@ -60,7 +55,7 @@ class FeatureExtractor:
         chosen: list[np.ndarray] = []
         waiting: list[np.ndarray] = []
         for start in range(0, len(images), batch_size):
-            found = self.all(images[start : start + batch_size], batch_size)
+            found = self.extract(torch.from_numpy(images[start : start + batch_size].copy()))
             chosen.append(found[kept[(kept >= start) & (kept < start + len(found))] - start])
             waiting.append(found)
             last = start + batch_size >= len(images)

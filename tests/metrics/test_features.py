@@ -23,14 +23,15 @@ CONFIG: FeaturesConfig = load_config(ROOT / "params.yaml").features
 @pytest.mark.parametrize("task", ["classifier", "rotation"])
 def test_first_and_judge_measure_in_batches_of_any_size(task, tmp_path: Path) -> None:
     save_untrained(tmp_path / "net", task=task, num_features=6)
-    images = np.random.default_rng(0).integers(0, 256, (7, 1, 8, 8), dtype=np.uint8)
+    images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (7, 1, 8, 8), dtype=np.uint8))
     first, judge = open_extractors(CONFIG, tmp_path / "net", (1, 8, 8), CPU)
+    in_threes = open_extractors(CONFIG.model_copy(update={"batch_size": 3}), tmp_path / "net", (1, 8, 8), CPU)
     assert (first.name, first.is_judge, judge.name, judge.is_judge) == (task, False, f"{task}-residual", True)
     assert first.fingerprint != judge.fingerprint
-    for extractor in (first, judge):
-        assert extractor.all(images, 7).shape == (7, 6)
-        assert np.allclose(extractor.all(images, 3), extractor.all(images, 7), atol=1e-5)
-    assert not np.allclose(first.all(images, 7), judge.all(images, 7))
+    for extractor, divided in zip((first, judge), in_threes, strict=True):
+        assert extractor.extract(images).shape == (7, 6)
+        assert np.allclose(divided.extract(images), extractor.extract(images), atol=1e-5)
+    assert not np.allclose(first.extract(images), judge.extract(images))
 
 
 def test_the_first_features_can_be_opened_alone(tmp_path: Path) -> None:
@@ -111,5 +112,5 @@ def test_no_pass_is_larger_than_configured(tmp_path: Path, monkeypatch) -> None:
     assert extractor.extract(images).shape == (7, 6)
     assert sizes == [3, 3, 1]
     sizes.clear()
-    assert extractor.all(images.numpy(), 7).shape == (7, 6)
+    assert extractor.measure(images.numpy(), 7, np.arange(7))[0].count == 7
     assert sizes == [3, 3, 1]
