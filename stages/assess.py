@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from pipeline.config.compute import ONE_PROCESS
-from pipeline.config.graph import Config
+from pipeline.config.graph import Config, rounds_before
 from pipeline.couplings.acceptance import write_acceptance
 from pipeline.couplings.gate import check_couplings
 from pipeline.couplings.store import CouplingStore
+from pipeline.evaluation.drift import require_little_drift
 from pipeline.evaluation.measure import open_measure
 from pipeline.models.runtime import open_runtime
 from pipeline.models.sampler import load_sampler
@@ -36,6 +37,9 @@ def main(config: Config, arguments: list[str]) -> None:
     rows = open_measure(config, runtime, paths.measuring()).couplings_rows(name, store)
     content = asdict(check) | {"rows": [asdict(row) for row in rows], "source": store.manifest.source}
     write_json(paths.quality(name), content)
+    before = rounds_before(config).get(name)
+    if before is not None:
+        require_little_drift(name, rows, paths.quality(before), config.gate)
     write_acceptance(store.folder, paths.gate(name))
 
 

@@ -123,8 +123,13 @@ class GateConfig(Section):
         max_reintegration_error: Largest mean, in any shard, of ‖x̂_1 - x_1‖/‖x_1‖, where x̂_1 is the source's image of
             the same noise, solved again. In shards made from images the same error of the noise.
         reintegrated_pairs: Pairs solved again, spread evenly over the store; at least four per shard.
+        max_drift: How much higher than that of the couplings that a student learned the FID of couplings drawn from it
+            may be, as a share: 0.1 is a tenth. Refused is what lies beyond it with all of its 95 % interval.
+        drift_allowed: Couplings that may be worse.
     """
 
     max_clipped_fraction: Annotated[float, Field(ge=0, le=1)]
     max_reintegration_error: NonNegativeFloat
     reintegrated_pairs: PositiveInt
+    max_drift: NonNegativeFloat = 0.1
+    drift_allowed: tuple[ModelName, ...] = ()

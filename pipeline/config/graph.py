@@ -104,6 +104,15 @@ def headline_of(config: Config) -> Headline:
     return Headline(config.headline, config.students[config.headline].couplings)
 
 
+def rounds_before(config: Config) -> dict[str, str]:
+    """For couplings drawn from a student, by their name, the couplings that it learned."""
+    return {
+        name: config.students[couplings.source].couplings
+        for name, couplings in config.couplings.items()
+        if couplings.source in config.students
+    }
+
+
 def learns_mean_velocity(config: Config, model: str) -> bool:
     """Whether ``model`` should learn E[x_1 - x_0 | x_t] of independent pairs, which mixtures have in closed form.
 
@@ -162,6 +171,9 @@ def _reference_problems(config: Config) -> Iterable[str]:
             yield f"students.{name}.couplings is {student.couplings!r}{nearest(student.couplings, config.couplings)}"
         if student.init not in config.models:
             yield f"students.{name}.init is {student.init!r}{nearest(student.init, config.models)}"
+    for name in config.gate.drift_allowed:
+        if name not in config.couplings:
+            yield f"gate.drift_allowed names {name!r}{nearest(name, config.couplings)}"
     if config.headline not in config.students:
         yield f"headline, the student that the run is made for, is {config.headline!r}" + nearest(
             config.headline, config.students

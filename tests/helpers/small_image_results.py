@@ -47,7 +47,7 @@ def run_config() -> Config:
     """The configuration of such a run: round1, and few_step from its couplings and its weights."""
     params = composed("preset=smoke")
     params["evaluate"]["models"] = list(MODELS)
-    del params["couplings"]["round2"], params["students"]["round2"]
+    del params["couplings"]["round2"], params["students"]["round2"], params["gate"]["drift_allowed"]
     return Config.model_validate(params)
 
 

@@ -8,6 +8,7 @@ from string import Template
 from typing import Any
 
 from pipeline.config.graph import Headline
+from pipeline.evaluation.drift import Drift
 from pipeline.metrics.image_row import ImageRow
 from pipeline.report.html import Picture, packaged_text, picture, table
 from pipeline.report.images.comparisons import (
@@ -35,6 +36,7 @@ def render_page(
     results: Results,
     cells: Sequence[SampleCell],
     headline: Headline,
+    rounds: Mapping[str, str],
     of_one_step: Sequence[str],
     ledger: Ledger,
     pictures: Mapping[str, Picture],
@@ -47,6 +49,7 @@ def render_page(
         results: A run's measurements.
         cells: Sample images, at least one cell.
         headline: The student in question, and the couplings that it learned.
+        rounds: From :func:`pipeline.config.graph.rounds_before`.
         of_one_step: Measured students that were trained at t = 0 only.
         ledger: What the run computed.
         pictures: From :func:`pipeline.report.images.pictures.draw_pictures`, and ``quality_by_compute``.
@@ -68,7 +71,7 @@ def render_page(
         viewer=viewer(cells, {row.cell: row.fid for row in at_least_samples(chosen)}),
         num_noises=str(len(cells[0].images)),
         samples=picture(pictures["samples"]),
-        couplings=_couplings(results),
+        couplings=_couplings(results, rounds),
         straightness=picture(pictures["straightness"]),
         straightness_table=_straightness(results.models),
         losses=picture(pictures["losses"]),
@@ -127,7 +130,7 @@ def _describe_one_step(names: Sequence[str]) -> str:
     )
 
 
-def _couplings(results: Results) -> str:
+def _couplings(results: Results, rounds: Mapping[str, str]) -> str:
     head = (
         "couplings",
         "made by",
@@ -135,6 +138,7 @@ def _couplings(results: Results) -> str:
         "pairs",
         "FID",
         "measured on",
+        "÷ those its source learned",
         "transport cost per dim",
         "clipped",
         "drawn anew",
@@ -147,6 +151,7 @@ def _couplings(results: Results) -> str:
             f"{item.num_pairs:,}",
             fid_in_words(row),
             f"{row.num_samples:,}",
+            _drift_in_words(results.drift(name, rounds.get(name)), row),
             f"{item.transport_cost_per_dim:.4f}",
             None if item.clipped_fraction is None else f"{100 * item.clipped_fraction:.2g} %",
             None if item.reintegration_error is None else f"{100 * item.reintegration_error:.2g} %",
@@ -155,6 +160,14 @@ def _couplings(results: Results) -> str:
         for row in by_first_features(item.rows)
     ]
     return table("Quality of the couplings that students are trained on", head, lines, text_columns=3)
+
+
+def _drift_in_words(drift: Drift | None, row: ImageRow) -> str | None:
+    """The drift of couplings whose cell ``row`` it was measured by; None for any other."""
+    if drift is None or drift.couplings != row:
+        return None
+    ratio = drift.ratio
+    return "spread unknown" if ratio is None else f"{ratio.value:.2f} [{ratio.low:.2f}, {ratio.high:.2f}]"
 
 
 def _straightness(models: Sequence[ModelResult]) -> str:

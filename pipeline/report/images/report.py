@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.config.graph import Config, headline_of
+from pipeline.config.graph import Config, headline_of, rounds_before
 from pipeline.config.methods import OneStepConfig
 from pipeline.report.contents import ReportContents
 from pipeline.report.images.ledger import draw_quality_by_compute
@@ -25,14 +25,22 @@ def compose_report(root: Path, config: Config) -> ReportContents:
     """
     models = config.evaluate.models
     results = load_results(root, models, tuple(config.couplings), tuple(config.students))
-    cells, headline = load_samples(root, models), headline_of(config)
+    cells, headline, rounds = load_samples(root, models), headline_of(config), rounds_before(config)
     require_samples_of(results, cells, root)
     ledger = load_ledger(root, config)
     pictures = draw_pictures(results, cells) | {"quality_by_compute": draw_quality_by_compute(results.rows, ledger)}
     page = render_page(
-        results, cells, headline, _of_one_step(config), ledger, pictures, collect_provenance(root), parameters(config)
+        results,
+        cells,
+        headline,
+        rounds,
+        _of_one_step(config),
+        ledger,
+        pictures,
+        collect_provenance(root),
+        parameters(config),
     )
-    return ReportContents(results.rows, summary(results, headline) | ledger.summary(), pictures, page)
+    return ReportContents(results.rows, summary(results, headline, rounds) | ledger.summary(), pictures, page)
 
 
 def _of_one_step(config: Config) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from pipeline.config.graph import TEACHER
 from pipeline.config.section import ModelName, NonNegativeFloat, PositiveInt, UnitFloat, one_of
 from pipeline.couplings.check_record import CouplingsCheck
 from pipeline.data.info import Channels, DataInfo
+from pipeline.evaluation.drift import Drift, measure_drift
 from pipeline.metrics.image_row import TRAINED_HERE, FeaturesName, ImageRow
 from pipeline.metrics.trajectory_measures import TrajectoryRecord
 from pipeline.report.owners import require_couplings, require_model
@@ -116,6 +117,10 @@ class Results:
     losses: dict[str, tuple[LossPoint, ...]]
     data: DataResult
     classifier: ClassifierResult
+
+    def drift(self, name: str, before: str | None) -> Drift | None:
+        """Drift of the couplings ``name`` from those of the round ``before``; None if there is none."""
+        return None if before is None else measure_drift(self.couplings[name].rows, self.couplings[before].rows)
 
     @property
     def rows(self) -> tuple[ImageRow, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from pipeline.config.graph import Headline
@@ -25,17 +25,19 @@ from pipeline.report.images.results import Results
 from pipeline.report.step_table import lines_by_steps, steps_in_words
 
 
-def summary(results: Results, headline: Headline) -> dict[str, float]:
+def summary(results: Results, headline: Headline, rounds: Mapping[str, str]) -> dict[str, float]:
     """Headline FIDs and ratios with their intervals, and straightness, as one flat mapping.
 
     Keys are ``<student>_<steps>_fid`` and ``couplings_fid``, of the most samples that there are, with ``_low`` and
     ``_high``; those of :func:`pipeline.report.images.comparisons.compare`, also with ``_low`` and ``_high``, and by the
-    judge with ``judge_`` before them; ``<student>_<steps>_equals_teacher_evaluations``; and
-    ``straightness_normalised_<model>``. Numbers whose cells were not measured, or that are unknown, are left out.
+    judge with ``judge_`` before them; ``<student>_<steps>_equals_teacher_evaluations``; ``drift_<couplings>`` of
+    further rounds; and ``straightness_normalised_<model>``. Numbers whose cells were not measured, or that are unknown,
+    are left out.
 
     Args:
         results: A run's measurements.
         headline: The student in question, and the couplings that it learned.
+        rounds: From :func:`pipeline.config.graph.rounds_before`.
     """
     numbers: dict[str, float | None] = {}
     for prefix, rows in (("", by_first_features(results.rows)), ("judge_", by_judge(results.rows))):
@@ -52,6 +54,10 @@ def summary(results: Results, headline: Headline) -> dict[str, float]:
             known = count is not None and math.isfinite(count)
             numbers[f"{row.model}_{row.num_steps}_equals_teacher_evaluations"] = count if known else None
             numbers[f"{row.model}_{row.num_steps}_seconds_per_1000"] = row.seconds_per_1000
+    for name, before in rounds.items():
+        drift = results.drift(name, before)
+        if drift is not None and drift.ratio is not None:
+            numbers |= _with_interval(f"drift_{name}", drift.ratio.value, drift.ratio)
     for model in results.models:
         numbers[f"straightness_normalised_{model.model}"] = model.trajectories.straightness_normalised
     return {key: value for key, value in numbers.items() if value is not None}

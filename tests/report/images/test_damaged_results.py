@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers.composition import composed
-from helpers.small_image_results import COUPLINGS, MODELS, STUDENTS, write_run
+from helpers.small_image_results import COUPLINGS, MODELS, STUDENTS, run_config, write_run
 from safetensors.numpy import load_file, save_file
 
 from pipeline.config.graph import Config
@@ -188,10 +187,7 @@ def test_only_a_teacher_has_a_curve_without_points(tmp_path: Path) -> None:
 
 def configured(root: Path) -> Config:
     write_run(root)
-    params = composed("preset=smoke")
-    params["evaluate"]["models"] = list(MODELS)
-    del params["couplings"]["round2"], params["students"]["round2"]
-    return Config.model_validate(params)
+    return run_config()
 
 
 def arrays(**changes: Any) -> Callable[[Path], None]:

@@ -58,7 +58,7 @@ def test_the_csv_holds_every_cell_and_leaves_what_is_unknown_empty(results: Resu
 def test_the_summary_divides_the_cells_it_names(results: Results) -> None:
     # Of two distances whose intervals reach a tenth either way, the ratio's reaches sqrt(2) times that.
     reach = np.sqrt(2) * 0.1
-    numbers = summary(results, HEADLINE)
+    numbers = summary(results, HEADLINE, {})
     ratios = {"couplings": COUPLINGS_FID, "teacher_16": FID["teacher", "unipc"][2]}
     for steps, fid in zip((1, 4), FID["few_step", "euler"], strict=False):
         assert numbers[f"few_step_{steps}_fid"] == fid
@@ -142,7 +142,7 @@ def test_what_the_teacher_never_reaches_needs_more_than_was_measured(results: Re
 def test_a_ratio_without_its_cell_is_left_out(tmp_path: Path) -> None:
     write_run(tmp_path)
     results = load_results(tmp_path, ["round1"], COUPLINGS, STUDENTS)
-    numbers = summary(results, HEADLINE)
+    numbers = summary(results, HEADLINE, {})
     assert set(numbers) == {
         "couplings_fid", "couplings_fid_low", "couplings_fid_high", "straightness_normalised_round1",
     }  # fmt: skip
