@@ -26,5 +26,5 @@ def page(tmp_path: Path) -> str:
     pictures = draw_pictures(results, cells) | {"quality_by_compute": draw_quality_by_compute(results.rows, ledger)}
     provenance = Provenance("abc" + HOSTILE, "3.11", {"torch": "2.14"}, "a CPU", 2, "Linux")
     return render_page(
-        results, cells, Headline("few_step", "round1"), {}, (), ledger, pictures, provenance, {"note": HOSTILE}
+        results, cells, Headline("few_step", "round1"), {}, {}, ledger, pictures, provenance, {"note": HOSTILE}
     )
