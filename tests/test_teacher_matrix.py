@@ -20,6 +20,7 @@ from diffusers import (
     DDPMPipeline,
     DiffusionPipeline,
     EulerDiscreteScheduler,
+    FlowMatchEulerDiscreteScheduler,
     ScoreSdeVePipeline,
     ScoreSdeVeScheduler,
     UNet2DModel,
@@ -36,7 +37,7 @@ from pipeline.couplings.generation import generate_couplings
 from pipeline.couplings.store import CouplingStore
 from pipeline.models.pretrained import adopt_pretrained
 from pipeline.models.sampler import load_sampler
-from pipeline.models.student import save_student
+from pipeline.models.student import flow_scheduler, save_student
 from pipeline.training.loop import train
 from stages.student import starting_student
 
@@ -57,6 +58,7 @@ class Row:
         draw: Images (batch, …) that stock diffusers draws from a folder, noise and classes.
         solver: The solver of couplings that is the same.
         num_classes: Of the teacher.
+        settings: Further arguments with which it is adopted.
     """
 
     save: Callable[[Path], object]
@@ -141,6 +143,23 @@ def by_euler_in_noise_scale(folder: Path, noise: torch.Tensor, _labels: torch.Te
     return 2 * x - 1
 
 
+def saved_flow(scheduler: Any) -> Callable[[Path], object]:
+    return lambda folder: DDPMPipeline(unet=small_unet(), scheduler=scheduler).save_pretrained(folder)
+
+
+def by_flow_pipeline(folder: Path, noise: torch.Tensor, _labels: torch.Tensor | None) -> torch.Tensor:
+    return drawn_by_pipeline(DDPMPipeline.from_pretrained(folder), noise, NUM_STEPS)
+
+
+def at_times_of(scheduler: Any) -> SolverConfig:
+    """Euler's method between the noise levels at which a stock scheduler calls a flow."""
+    scheduler.set_timesteps(NUM_STEPS)
+    return SolverConfig(name="euler", num_steps=NUM_STEPS, grid=tuple((1 - scheduler.sigmas.double()).tolist()))
+
+
+SHIFTED = FlowMatchEulerDiscreteScheduler(shift=3.0)
+FLOW = {"process": "flow"}
+
 ROWS: dict[str, Row] = {
     "epsilon": Row(saved_ddim(), by_ddim_pipeline),
     "v": Row(saved_ddim(prediction_type="v_prediction"), by_ddim_pipeline),
@@ -155,6 +174,8 @@ ROWS: dict[str, Row] = {
         SolverConfig(name="unipc", num_steps=NUM_STEPS),
         num_classes=3,
     ),
+    "flow": Row(saved_flow(flow_scheduler()), by_flow_pipeline, at_times_of(flow_scheduler()), settings=FLOW),
+    "shifted flow": Row(saved_flow(SHIFTED), by_flow_pipeline, at_times_of(SHIFTED), settings=FLOW),
 }
 
 
