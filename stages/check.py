@@ -14,7 +14,7 @@ from pathlib import Path
 from pipeline.config.features import classes_needed_by
 from pipeline.config.graph import Config
 from pipeline.data.check import DataFacts, check_data
-from pipeline.models.accepted_teacher import AcceptedTeacher
+from pipeline.models.accepted_teacher import AcceptedModel
 from pipeline.models.check import check_teacher
 from pipeline.system.atomic import write_json
 from pipeline.system.whole_files import read_json
@@ -38,7 +38,7 @@ def main(config: Config, arguments: list[str]) -> None:
         print(f"note: {note}", file=sys.stderr)
     needs_classes = classes_needed_by(config.features)
     facts: list[DataFacts] = []
-    teachers: list[AcceptedTeacher] = []
+    teachers: list[AcceptedModel] = []
     data = check_data(config.data, _previous(paths.DATA_INPUT), classes_needed_by=needs_classes, tell=facts.append)
     require_enough(config, facts)
     teacher = check_teacher(config.teacher, config.data, _previous(paths.TEACHER_INPUT), tell=teachers.append)

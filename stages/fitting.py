@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pipeline.config.feasibility import class_problems, level_problems, size_problems
 from pipeline.config.graph import Config
 from pipeline.data.check import DataFacts
-from pipeline.models.accepted_teacher import AcceptedTeacher
+from pipeline.models.accepted_teacher import AcceptedModel, AcceptedTeacher
 from pipeline.system.errors import StraightflowError
 
 
@@ -26,7 +26,7 @@ def require_enough(config: Config, data: Sequence[DataFacts]) -> None:
             )
 
 
-def require_fitting(config: Config, teachers: Sequence[AcceptedTeacher], data: Sequence[DataFacts]) -> None:
+def require_fitting(config: Config, teachers: Sequence[AcceptedModel], data: Sequence[DataFacts]) -> None:
     """Checks a pretrained teacher, where it is known, against solvers, students and labels.
 
     Raises:
@@ -35,11 +35,12 @@ def require_fitting(config: Config, teachers: Sequence[AcceptedTeacher], data: S
     """
     num_labels = data[0].num_classes if data else None
     for teacher in teachers:
-        _require_none(
-            level_problems(config, len(teacher.noise_schedule.alpha)),
-            f"solvers for the teacher {config.teacher.pretrained}",
-            "lower num_steps, or name another teacher",
-        )
+        if isinstance(teacher, AcceptedTeacher):  # a flow is asked at any time
+            _require_none(
+                level_problems(config, len(teacher.noise_schedule.alpha)),
+                f"solvers for the teacher {config.teacher.pretrained}",
+                "lower num_steps, or name another teacher",
+            )
         _require_none(
             class_problems(config, teacher.num_classes, num_labels),
             f"models and data that go with the teacher {config.teacher.pretrained}",

@@ -210,7 +210,7 @@ def losses(config: Config) -> dict[str, LossConfig]:
     """Every loss that the run trains with, by its key."""
     found = {f"flows.{name}.loss": flow.loss for name, flow in config.flows.items()}
     found |= {f"students.{name}.loss": student.loss for name, student in config.students.items()}
-    if config.teacher.is_flow and config.teacher.flow is not None:
+    if config.teacher.trains_flow and config.teacher.flow is not None:
         found["teacher.flow.loss"] = config.teacher.flow.loss
     return found
 
@@ -239,7 +239,7 @@ def _space_problems(config: Config) -> Iterable[str]:
         if points and loss.name == "lpips_huber":
             yield f"{key} lpips_huber compares images; give l2 or pseudo_huber for points"
     flows = {f"flows.{name}": flow.noise for name, flow in config.flows.items()}
-    if config.teacher.is_flow and config.teacher.flow is not None:
+    if config.teacher.trains_flow and config.teacher.flow is not None:
         flows["teacher.flow"] = config.teacher.flow.noise
     for key, noise in flows.items():
         if noise != STANDARD_NOISE and not points:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import model_validator
 
 from pipeline.config.flow import FlowMatchingConfig
@@ -18,6 +20,8 @@ class TeacherConfig(Section):
 
     Attributes:
         pretrained: Hub id or local diffusers folder; null trains a model on the data.
+        pretrained_process: What ``pretrained`` is: a ``diffusion`` model, or a ``flow`` as students are saved here. It
+            decides which solvers it takes; ``check`` compares it with the model's scheduler.
         unet: Architecture when trained here on images; null for points.
         mlp: Architecture when trained here on points; null for images.
         flow: What is trained here: null for a DDPM, or the settings of a flow matched to the data, which in the
@@ -26,6 +30,7 @@ class TeacherConfig(Section):
     """
 
     pretrained: PathText | None
+    pretrained_process: Literal["diffusion", "flow"] = "diffusion"
     unet: UNetConfig | None
     mlp: MLPConfig | None = None
     flow: FlowMatchingConfig | None = None
@@ -37,6 +42,8 @@ class TeacherConfig(Section):
             raise ValueError("give one of unet (for images) and mlp (for points), and null for the other")
         if self.mlp is not None and self.pretrained is not None:
             raise ValueError("pretrained is for images; set it to null to train an mlp")
+        if self.pretrained is None and self.pretrained_process == "flow":
+            raise ValueError("pretrained_process says what pretrained is; to train a flow here, give flow its settings")
         return self
 
     @property
@@ -49,4 +56,9 @@ class TeacherConfig(Section):
     @property
     def is_flow(self) -> bool:
         """Whether the teacher is a velocity field, to be sampled like a student, rather than a diffusion model."""
+        return self.trains_flow or self.pretrained_process == "flow"
+
+    @property
+    def trains_flow(self) -> bool:
+        """Whether a velocity field is matched to the data here."""
         return self.pretrained is None and self.flow is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any, Literal, TypeGuard
 
 import torch
 from diffusers import ModelMixin
@@ -43,6 +43,15 @@ class AcceptedTeacher:
     shape: tuple[int, ...]
     num_classes: int | None
     noise_schedule: NoiseSchedule
+
+
+AcceptedModel = AcceptedTeacher | AcceptedFlow
+Process = Literal["diffusion", "flow"]
+
+
+def accept_model(network: Mapping[str, Any], scheduler: Mapping[str, Any], origin: str) -> AcceptedModel:
+    """:func:`accept_teacher` or :func:`accept_flow`, told apart by the scheduler."""
+    return (accept_flow if is_flow_scheduler(scheduler) else accept_teacher)(network, scheduler, origin)
 
 
 def accept_teacher(network: Mapping[str, Any], scheduler: Mapping[str, Any], origin: str) -> AcceptedTeacher:
@@ -91,20 +100,17 @@ def read_teacher(folder: Path) -> AcceptedTeacher:
     return accept_teacher(read_json(location / "config.json"), read_scheduler_config(folder), str(location))
 
 
-def read_model(folder: Path) -> AcceptedTeacher | AcceptedFlow:
+def read_model(folder: Path) -> AcceptedModel:
     """What a folder on this machine holds, a teacher or a flow, told apart by the scheduler.
 
     Raises:
         StraightflowError: If it is refused by :func:`accept_teacher` or :func:`accept_flow`.
     """
     location = locate(folder, "unet", "config.json")  # of a folder of something else this is what to say
-    scheduler = read_scheduler_config(folder)
-    if not is_flow_scheduler(scheduler):
-        return read_teacher(folder)
-    return accept_flow(read_json(location / "config.json"), scheduler, str(location))
+    return accept_model(read_json(location / "config.json"), read_scheduler_config(folder), str(location))
 
 
-def open_model(folder: Path) -> tuple[AcceptedTeacher | AcceptedFlow, ModelMixin]:
+def open_model(folder: Path) -> tuple[AcceptedModel, ModelMixin]:
     """What :func:`read_model` says of a folder, and its network with its weights, on the CPU.
 
     Raises:
@@ -113,19 +119,38 @@ def open_model(folder: Path) -> tuple[AcceptedTeacher | AcceptedFlow, ModelMixin
     return read_model(folder), load_network(folder)
 
 
-def open_teacher(folder: Path, shape: tuple[int, ...], name: str) -> ModelMixin:
+def open_teacher(folder: Path, shape: tuple[int, ...], name: str, process: Process = "diffusion") -> ModelMixin:
     """The network of a teacher brought along, as it is adopted: accepted, of the data's shape, its weights read.
 
     Args:
         folder: Where it lies.
         shape: Of the data's samples.
         name: As the user called it, for errors.
+        process: What it is, as ``teacher.pretrained_process`` says.
 
     Raises:
-        StraightflowError: If it may not be a teacher, makes samples of another shape or cannot be read.
+        StraightflowError: If it may not be a teacher, does not fit or cannot be read.
     """
-    require_shape(read_teacher(folder).shape, shape, name)
+    require_fit(read_model(folder), shape, name, process)
     return load_network(folder)
+
+
+def require_fit(found: AcceptedModel, shape: tuple[int, ...], name: str, process: Process) -> None:
+    """Checks that the teacher ``name`` is of the configured process and makes samples of the data's shape.
+
+    Raises:
+        StraightflowError: If it does not.
+    """
+    of_process: Process = "flow" if isinstance(found, AcceptedFlow) else "diffusion"
+    if of_process != process:
+        words = {"flow": "a flow", "diffusion": "a diffusion model"}
+        raise StraightflowError(
+            expected=f"{words[process]}, as teacher.pretrained_process: {process} says",
+            found=f"{words[of_process]}, by the scheduler of {name}",
+            mend=f"set teacher.pretrained_process: {of_process}, and solvers of {words[of_process]} for couplings from "
+            "the teacher",
+        )
+    require_shape(found.shape, shape, name)
 
 
 def require_shape(found: tuple[int, ...], wanted: tuple[int, ...], name: str) -> None:

@@ -9,13 +9,14 @@ from pipeline.config.data import DataConfig
 from pipeline.config.network import UNetConfig
 from pipeline.config.teacher import TeacherConfig
 from pipeline.models.accepted_teacher import (
-    AcceptedTeacher,
-    accept_teacher,
+    AcceptedModel,
+    Process,
+    accept_model,
     open_teacher,
-    read_teacher,
+    read_model,
     require_callable,
+    require_fit,
     require_halvings,
-    require_shape,
 )
 from pipeline.models.diffusers_layout import read_json
 from pipeline.models.hub_weights import require_weights_on_hub
@@ -34,7 +35,7 @@ def check_teacher(
     data: DataConfig,
     previous: dict[str, object],
     *,
-    tell: Callable[[AcceptedTeacher], object] = lambda _: None,
+    tell: Callable[[AcceptedModel], object] = lambda _: None,
 ) -> dict[str, object]:
     """Checks the configured teacher against the configured images.
 
@@ -51,7 +52,8 @@ def check_teacher(
         of a model on the hub is the commit that is read.
 
     Raises:
-        StraightflowError: If the teacher is missing, of another shape than the images, or refused by
+        StraightflowError: If the teacher is missing, of another shape than the images or another process than
+            configured, or refused by
             :func:`pipeline.models.accepted_teacher.open_teacher`, as the teacher stage would refuse it. Of a model on
             the hub the weights are judged by their names, types and shapes, where they are in safetensors.
     """
@@ -60,12 +62,12 @@ def check_teacher(
     if teacher.pretrained is None:
         _require_trainable(teacher.unet, data.image_shape)
         return {"pretrained": None, "fingerprint": None}
-    name = teacher.pretrained
+    name, process = teacher.pretrained, teacher.pretrained_process
     if _exists(name):
         folder = Path(name)
         _require_folder(folder)
-        open_teacher(folder, data.image_shape, name)
-        tell(read_teacher(folder))
+        open_teacher(folder, data.image_shape, name, process)
+        tell(read_model(folder))
         return {"pretrained": name, "fingerprint": fingerprint_folder(folder)}
     if _is_path(name):
         raise StraightflowError(
@@ -73,11 +75,15 @@ def check_teacher(
             found="no such folder",
             mend="correct teacher.pretrained",
         )
-    return {"pretrained": name, "fingerprint": _check_on_hub(name, data.image_shape, previous, tell)}
+    return {"pretrained": name, "fingerprint": _check_on_hub(name, process, data.image_shape, previous, tell)}
 
 
 def _check_on_hub(
-    name: str, shape: tuple[int, ...], previous: dict[str, object], tell: Callable[[AcceptedTeacher], object]
+    name: str,
+    process: Process,
+    shape: tuple[int, ...],
+    previous: dict[str, object],
+    tell: Callable[[AcceptedModel], object],
 ) -> str:
     """The newest commit, judged without its weights; without network the one recorded before, or that in the cache."""
     try:
@@ -87,20 +93,20 @@ def _check_on_hub(
         known = recorded if isinstance(recorded, str) else None
         cached = cached_model(name, known)
         if cached is not None and has_weights(cached):
-            open_teacher(cached, shape, name)
-            tell(read_teacher(cached))
+            open_teacher(cached, shape, name, process)
+            tell(read_model(cached))
             return cached.name
         if known is None:
             raise
         if cached is not None:  # what an earlier check looked at
-            accepted = read_teacher(cached)
-            require_shape(accepted.shape, shape, name)
+            accepted = read_model(cached)
+            require_fit(accepted, shape, name, process)
             tell(accepted)
         return known
     config = download_json(name, CONFIGS, revision)
     network = read_json(config)
-    accepted = accept_teacher(network, read_json(download_json(name, SCHEDULER_CONFIGS, revision)), name)
-    require_shape(accepted.shape, shape, name)
+    accepted = accept_model(network, read_json(download_json(name, SCHEDULER_CONFIGS, revision)), name)
+    require_fit(accepted, shape, name, process)
     require_weights_on_hub(name, revision, network, "unet" if config.parent.name == "unet" else "")
     tell(accepted)
     return revision

@@ -1,4 +1,4 @@
-"""Teachers: a DDPM trained with the same loop as students, or a pretrained checkpoint."""
+"""Teachers: a DDPM trained with the same loop as students, or a pretrained checkpoint, which may be a flow."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from diffusers import DDPMPipeline, DDPMScheduler, ModelMixin, ScoreSdeVePipelin
 
 from pipeline.config.teacher import NUM_NOISE_LEVELS
 from pipeline.diffusion.scheduler_settings import VARIANCE_EXPLODING
-from pipeline.models.accepted_teacher import open_teacher
+from pipeline.models.accepted_teacher import Process, open_teacher
 from pipeline.models.diffusers_layout import read_scheduler_config
-from pipeline.models.student import is_saved_pipeline
+from pipeline.models.student import is_saved_pipeline, save_student
 from pipeline.system.atomic import atomic_folder
 from pipeline.system.file_hashes import write_hashes
 from pipeline.system.hub import download_model
@@ -36,7 +36,9 @@ def is_local(name: str) -> bool:
     return Path(name).is_dir()
 
 
-def adopt_pretrained(name: str, shape: tuple[int, ...], folder: Path, commit: str | None = None) -> None:
+def adopt_pretrained(
+    name: str, shape: tuple[int, ...], folder: Path, commit: str | None = None, process: Process = "diffusion"
+) -> None:
     """Saves a checkpoint as the teacher in ``folder``.
 
     Args:
@@ -44,12 +46,16 @@ def adopt_pretrained(name: str, shape: tuple[int, ...], folder: Path, commit: st
         shape: Of the data's samples.
         folder: Where it goes.
         commit: The version on the hub, as check recorded it; None for a local folder.
+        process: What it is, as configured.
 
     Raises:
         StraightflowError: If it cannot be had, or is refused by :func:`pipeline.models.accepted_teacher.open_teacher`.
     """
     source = Path(name) if commit is None else download_model(name, commit)
-    network = open_teacher(source, shape, name)
+    network = open_teacher(source, shape, name, process)
+    if process == "flow":
+        save_student(network, folder)
+        return
     config = read_scheduler_config(source)
     kind = ScoreSdeVeScheduler if config["_class_name"] == VARIANCE_EXPLODING else DDPMScheduler
     save_teacher(network, folder, kind.from_config(config))
