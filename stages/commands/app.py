@@ -231,7 +231,7 @@ def checkpoints(
     choose_checkpoint(config(), model, tuple(steps or (1, 4)), num_samples, out)
 
 
-@command("straightflow publish few_step --license mit --data-license bsd-3-clause --to ./few_step")
+@command("straightflow publish few_step --license apache-2.0 --data-license cc-by-4.0 --to ./few_step")
 def publish(
     model: Annotated[str, typer.Argument(help="A name under models/.")],
     to: Annotated[
