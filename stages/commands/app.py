@@ -229,3 +229,40 @@ def checkpoints(
     from stages.commands.checkpoints import choose_checkpoint
 
     choose_checkpoint(config(), model, tuple(steps or (1, 4)), num_samples, out)
+
+
+@command("straightflow publish few_step --license apache-2.0 --data-license cc-by-4.0 --to ./few_step")
+def publish(
+    model: Annotated[str, typer.Argument(help="A name under models/.")],
+    to: Annotated[
+        str | None,
+        typer.Option(help="A folder, or owner/name on the hub, with your own login.", show_default="published/MODEL"),
+    ] = None,
+    license_: Annotated[
+        str | None, typer.Option("--license", help="License of the model, as the hub lists it.")
+    ] = None,
+    data_license: Annotated[str | None, typer.Option(help="License of the data.")] = None,
+    teacher_license: Annotated[str | None, typer.Option(help="License of a pretrained teacher.")] = None,
+    base_model: Annotated[str | None, typer.Option(help="Id of the teacher on the hub.")] = None,
+    dataset: Annotated[list[str] | None, typer.Option(help="Id of the data set on the hub; may be repeated.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace what was published there before.")] = False,
+) -> None:
+    """Publish a model with its card.
+
+    The folder is a whole repository of the hub: stock diffusers files, model card, figures, provenance, hashes.
+    """
+    from stages.commands.publish import PublishOptions, publish_model
+
+    publish_model(
+        config(),
+        PublishOptions(
+            model=model,
+            to=to,
+            license=license_,
+            data_license=data_license,
+            teacher_license=teacher_license,
+            base_model=base_model,
+            datasets=tuple(dataset or ()),
+            force=force,
+        ),
+    )

@@ -1,0 +1,193 @@
+"""The model card: ``README.md`` of a published folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from huggingface_hub import ModelCard
+
+from pipeline.config.graph import TEACHER, Config
+from pipeline.metrics.image_row import ImageRow
+from pipeline.metrics.row import COUPLINGS_PREFIX
+from pipeline.metrics.uncertainty import CONFIDENCE
+from pipeline.models.accepted_teacher import AcceptedFlow, AcceptedTeacher
+from pipeline.report.images.results import Results
+from pipeline.report.images.summary import fid_in_words
+from pipeline.report.ledger import Ledger
+from pipeline.report.publishing.licenses import Licenses
+from pipeline.report.publishing.limits import limits
+from pipeline.report.publishing.metadata import card_data, require_same_when_read
+from pipeline.report.publishing.snippets import Drawing, exact_images, pipeline_call
+from pipeline.report.publishing.sources import Sources
+from pipeline.report.step_table import steps_in_words
+
+FID_FIGURE, SAMPLES_FIGURE = "figures/fid_by_steps.png", "figures/samples.png"
+DDIM_STEPS = 20
+
+
+@dataclass(frozen=True)
+class Published:
+    """What a card is about.
+
+    Attributes:
+        name: Of the model in its run.
+        repository: Id on the hub; None for a folder.
+        accepted: What the model's files say it is.
+        licenses: Of model, data and teacher.
+        sources: Data and teacher.
+    """
+
+    name: str
+    repository: str | None
+    accepted: AcceptedTeacher | AcceptedFlow
+    licenses: Licenses
+    sources: Sources
+
+    @property
+    def is_flow(self) -> bool:
+        """Whether it is a flow, not a diffusion model."""
+        return isinstance(self.accepted, AcceptedFlow)
+
+
+def model_card(published: Published, config: Config, results: Results, ledger: Ledger, revision: str) -> ModelCard:
+    """The card of a model.
+
+    Args:
+        published: The model.
+        config: Of its run.
+        results: Of its run; the model is among them.
+        ledger: Of its run.
+        revision: Of the code, in words.
+
+    Raises:
+        StraightflowError: If its metadata would be read as something else.
+    """
+    model = next(item for item in results.models if item.model == published.name)
+    drawing = Drawing(
+        location=published.repository or ".",
+        model=published.accepted,
+        steps=min((row.num_steps or 1 for row in model.rows), default=1) if published.is_flow else DDIM_STEPS,
+        precision=model.precision,
+    )
+    data = card_data(published.name, model.rows, published.licenses, published.sources, is_flow=published.is_flow)
+    sections = [
+        f"# {published.name}",
+        _introduction(published, config),
+        *_drawing_section(published, drawing),
+        *_quality_section(published, config, results),
+        "## What it cannot do",
+        "\n".join(f"- {line}" for line in limits(config, published.name, published.accepted, model.rows)),
+        *_provenance_section(published, ledger, revision),
+        *_license_section(published.licenses, config),
+    ]
+    card = ModelCard(f"---\n{data.to_yaml()}\n---\n\n" + "\n\n".join(sections) + "\n")
+    require_same_when_read(card, data)
+    return card
+
+
+def _introduction(published: Published, config: Config) -> str:
+    student = config.students.get(published.name)
+    if student is not None:
+        source = config.couplings[student.couplings].source
+        return (
+            f"A rectified flow that draws {published.sources.data_in_words}, in few steps. It learned by the method "
+            f"`{student.method.name}` from couplings (noise, image) along the deterministic ODE of `{source}`, and is "
+            f"the student `{published.name}` of the run `{config.name}` of straightflow."
+        )
+    kind = "flow" if published.is_flow else "diffusion model"
+    role = "the teacher" if published.name == TEACHER else f"the model `{published.name}`"
+    return (
+        f"A {kind} that draws {published.sources.data_in_words}: {role} of the run `{config.name}` of straightflow. "
+        "Not distilled."
+    )
+
+
+def _drawing_section(published: Published, drawing: Drawing) -> list[str]:
+    where = "In this folder, with" if published.repository is None else "With"
+    parts = ["## Draw images", f"{where} stock diffusers 0.42 or newer and nothing of straightflow:"]
+    short, exact = pipeline_call(drawing), exact_images(drawing)
+    if short is not None:
+        parts += [
+            _code(short),
+            "Any `num_inference_steps` works. One step is exact; of several, the inner times of the stock scheduler "
+            "differ by less than 0.001 from those measured below.",
+        ]
+    if exact is not None:
+        same = (
+            f"The images that `straightflow sample {published.name} --steps {drawing.steps} --files` draws with "
+            f"`compute.precision: {drawing.precision}` on a CPU, "
+            + ("to the bit:" if published.is_flow else "with `--solver ddim`, to rounding:")
+        )
+        parts += [same, _code(exact)]
+    if short is None and exact is None:
+        parts[1:] = ["Its stock pipeline adds noise at every step; `straightflow sample` solves its ODE."]
+    return [*parts, f"![Samples of {published.name}, one noise a column]({SAMPLES_FIGURE})"]
+
+
+def _quality_section(published: Published, config: Config, results: Results) -> list[str]:
+    own = [row for row in results.rows if row.model == published.name]
+    student = config.students.get(published.name)
+    learned = [] if student is None else [
+        row for row in results.rows if row.model == COUPLINGS_PREFIX + student.couplings
+    ]  # fmt: skip
+    head = ("of", "solver", "steps", "network calls", "features", "samples", "reference", "noise seed", "FID")
+    return [
+        "## Quality",
+        f"Fréchet distance of features (FID, lower is better) with its {CONFIDENCE:.0%} interval. Samples n × k: the "
+        "mean over k sets of n. By a judge's features nothing was chosen or trained. Couplings are what a student "
+        "learned from.",
+        _table(head, [_cells(row) for row in (*own, *learned)]),
+        f"![FID by number of steps, all models of the run]({FID_FIGURE})",
+    ]
+
+
+def _cells(row: ImageRow) -> tuple[str, ...]:
+    chunks = "" if row.num_chunks == 1 else f" × {row.num_chunks}"
+    return (
+        row.model,
+        row.solver,
+        steps_in_words(row.num_steps).split()[0],
+        "–" if row.nfe is None else f"{row.nfe:g}",
+        f"{row.features}{' (judge)' if row.is_judge else ''}",
+        f"{row.num_samples:,}{chunks}",
+        row.reference,
+        str(row.seed),
+        fid_in_words(row),
+    )
+
+
+def _provenance_section(published: Published, ledger: Ledger, revision: str) -> list[str]:
+    cost = next((item for item in ledger.models if item.model == published.name), None)
+    if cost is None or cost.compute is None:
+        compute = "What it took to make is not known."
+    else:
+        after = ", after the pretrained teacher, whose cost is not known" if cost.is_after_teacher else ""
+        compute = (
+            f"To make it, with all that it learned from, took {cost.compute.flops:.2g} FLOPs and "
+            f"{cost.compute.seconds:,.0f} device seconds{after}."
+        )
+    return [
+        "## Provenance",
+        f"Git revision of the project at publication: {revision}. `params.yaml` is the whole configuration. "
+        "`provenance.json` has the versions, the hash of every input and output of each stage from the data on, "
+        f"couplings included, and each stage's compute. {compute}",
+        "`sha256sum --check SHA256SUMS` checks every file; `sha256.json` has those that straightflow checks by itself "
+        "when it opens the folder, for example as `teacher.pretrained`.",
+    ]
+
+
+def _license_section(licenses: Licenses, config: Config) -> list[str]:
+    lines = [f"- This model: {licenses.model}", f"- The data: {licenses.data}"]
+    if licenses.teacher is not None:
+        lines.append(f"- The teacher, {config.teacher.pretrained}: {licenses.teacher}")
+    return ["## Licenses", "\n".join(lines)]
+
+
+def _code(text: str) -> str:
+    return f"```python\n{text}```"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -1,0 +1,113 @@
+"""What a published model cannot do, in sentences for its card."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from pipeline.config.flow import LossConfig
+from pipeline.config.graph import TEACHER, Config, losses
+from pipeline.config.lineage import stages_of, training_stage
+from pipeline.config.methods import AnyStepConfig, OneStepConfig
+from pipeline.metrics.image_row import TRAINED_HERE, ImageRow
+from pipeline.models.accepted_teacher import AcceptedFlow, AcceptedTeacher
+from pipeline.report.images.comparisons import at_least_samples, by_first_features
+from pipeline.report.images.summary import describe_solver, fid_in_words
+
+
+def limits(
+    config: Config, name: str, accepted: AcceptedTeacher | AcceptedFlow, rows: Sequence[ImageRow]
+) -> tuple[str, ...]:
+    """Sentences, most restricting first.
+
+    Args:
+        config: Of the run.
+        name: Of the model.
+        accepted: What its files say it is.
+        rows: Its measured cells.
+    """
+    measured = at_least_samples(by_first_features(rows))
+    return (
+        *_of_what(accepted),
+        *_of_steps(config, name, accepted, measured),
+        *_of_training(config, name),
+        *_of_measuring(measured),
+    )
+
+
+def _of_what(accepted: AcceptedTeacher | AcceptedFlow) -> Iterator[str]:
+    channels, height, width = accepted.shape
+    colour = {1: "grey", 3: "RGB"}.get(channels, f"{channels}-channel")
+    yield f"It draws {colour} images of {height} × {width} pixels and no other size."
+    if accepted.num_classes is None:
+        yield "It is unconditional: it takes no class, no text and no image."
+    else:
+        yield (
+            f"It is conditioned on a class from 0 to {accepted.num_classes - 1} and on nothing else; the call of the "
+            "stock pipeline passes none, so its network is called as above."
+        )
+
+
+def _of_steps(
+    config: Config, name: str, accepted: AcceptedTeacher | AcceptedFlow, measured: Sequence[ImageRow]
+) -> Iterator[str]:
+    method = config.students[name].method if name in config.students else None
+    if isinstance(method, OneStepConfig):
+        further = [f"{fid_in_words(row)} at {describe_solver(row)}" for row in measured if row.num_steps != 1]
+        seen = f": FID {', '.join(further)}" if further else ""
+        yield (
+            "It makes an image in exactly one step. It never saw a state between noise and image, so with more steps "
+            f"it fails{seen}."
+        )
+    elif isinstance(method, AnyStepConfig):
+        yield "It was trained for one Euler step and for more."
+    elif isinstance(accepted, AcceptedFlow):
+        yield "It was not distilled to few steps: an ODE solver samples it, and fewer steps cost quality."
+    else:
+        yield "It is a diffusion model, which needs many steps of a deterministic solver."
+    yield "Nothing is known of other solvers and step counts than those in the table."
+
+
+def _of_training(config: Config, name: str) -> Iterator[str]:
+    student = config.students.get(name)
+    if student is not None:
+        couplings = config.couplings[student.couplings]
+        yield (
+            f"It learned from {couplings.num_pairs:,} images that `{couplings.source}` drew ({couplings.solver.label}, "
+            f"{couplings.solver.num_steps or 'adaptive'} steps), so it lacks what these lack, and repeats what "
+            "they repeat of the data."
+        )
+    made = stages_of(config, name)
+    on_features = [
+        model
+        for model, loss in _losses_by_model(config).items()
+        if loss.name == "lpips_huber" and training_stage(config, model) in made
+    ]
+    if on_features:
+        yield (
+            f"{' and '.join(on_features)} learned on LPIPS features of a network trained on ImageNet: distances of "
+            "features of such networks flatter it."
+        )
+    else:
+        yield "No loss of this run used features of a network, of those that measure it or of others."
+
+
+def _losses_by_model(config: Config) -> dict[str, LossConfig]:
+    """Losses by the model that they train; their keys are <section>.<model>.loss, or teacher.flow.loss."""
+    parts = {tuple(key.split(".")): loss for key, loss in losses(config).items()}
+    return {section if section == TEACHER else model: loss for (section, model, _), loss in parts.items()}
+
+
+def _of_measuring(measured: Sequence[ImageRow]) -> Iterator[str]:
+    if any(row.features.partition("-")[0] in TRAINED_HERE for row in measured):
+        yield (
+            "Its FIDs are of features of a small network that was trained in the run: they compare within the run, and "
+            "with no other number."
+        )
+    compared = [row for row in measured if row.nearest_train_ratio is not None]
+    copied = min(compared, key=lambda row: row.fid, default=None)
+    if copied is not None:
+        yield (
+            "The median pixel distance of its images to the nearest training image is "
+            f"{copied.nearest_train_ratio:.2f} times that of held-out images ({describe_solver(copied)}); well below 1 "
+            "would be memorised images."
+        )

@@ -1,0 +1,112 @@
+"""Code on a card that draws images with stock diffusers alone, without this project.
+
+The times of students are those of :mod:`pipeline.models.student`, the noises those of :mod:`pipeline.flow.noise`, so
+image i is the one that ``straightflow sample`` draws and evaluation measures.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Literal
+
+from pipeline.models.accepted_teacher import AcceptedFlow, AcceptedTeacher
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What a snippet draws.
+
+    Attributes:
+        location: A folder, or the id of a repository on the hub.
+        model: What its configuration says it is.
+        steps: Steps of the solver.
+        precision: Type of network calls.
+    """
+
+    location: str
+    model: AcceptedTeacher | AcceptedFlow
+    steps: int
+    precision: Literal["fp32", "bf16"]
+
+
+def pipeline_call(drawing: Drawing) -> str | None:
+    """The call of the stock pipeline; None where its own call does not draw what is measured.
+
+    ``DDPMPipeline`` passes no class, and with the scheduler of a diffusion model it adds noise at every step.
+    """
+    if isinstance(drawing.model, AcceptedTeacher) or drawing.model.num_classes is not None:
+        return None
+    return f"""import torch
+from diffusers import DiffusionPipeline
+
+pipeline = DiffusionPipeline.from_pretrained({json.dumps(drawing.location)})
+pipeline(num_inference_steps={drawing.steps}, generator=torch.Generator().manual_seed(0)).images[0].save("image.png")
+"""
+
+
+def exact_images(drawing: Drawing) -> str | None:
+    """The images of ``straightflow sample --files``; None of a variance-exploding process, which DDIM does not take.
+
+    Of a flow they are the same to the bit on the same machine; of a diffusion model, whose stock solver sums in another
+    order, to rounding where the steps divide the noise levels.
+    """
+    if isinstance(drawing.model, AcceptedTeacher) and drawing.model.noise_schedule.exploding:
+        return None
+    is_flow = isinstance(drawing.model, AcceptedFlow)
+    classes = drawing.model.num_classes
+    labels = (
+        ""
+        if classes is None
+        else f"""
+label_key = key_of(f"labels/{{noise_key}}")
+labels = torch.tensor([stream(label_key, index).integers({classes}) for index in range(num_images)])"""
+    )
+    autocast = ', torch.autocast("cpu", torch.bfloat16)' if drawing.precision == "bf16" else ""
+    passed = "" if classes is None else ", labels"
+    return f"""import hashlib
+
+import numpy as np
+import torch
+from diffusers import {"DiffusionPipeline" if is_flow else "DDIMScheduler, DiffusionPipeline"}
+from PIL import Image
+
+num_steps, num_images, seed = {drawing.steps}, 16, 0
+
+
+def key_of(name):
+    return int.from_bytes(hashlib.sha256(f"straightflow/{{name}}".encode()).digest()[:8], "little")
+
+
+def stream(key, index):
+    return np.random.Generator(np.random.Philox(key=np.array([key, index], dtype=np.uint64)))
+
+
+pipeline = DiffusionPipeline.from_pretrained({json.dumps(drawing.location)})
+noise_key = key_of(f"evaluation/{{seed}}")
+streams = [stream(noise_key, index) for index in range(num_images)]
+noise = np.stack([numbers.standard_normal({drawing.model.shape}, dtype=np.float32) for numbers in streams])
+x = torch.from_numpy(noise){labels}
+with torch.inference_mode(){autocast}:
+{_flow_steps(passed) if is_flow else _ddim_steps(passed, drawing.model.shape[0])}
+pixels = ((x + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).numpy()
+for index, image in enumerate(pixels):
+    Image.fromarray(image.squeeze()).save(f"{{index:06d}}.png")
+"""
+
+
+def _flow_steps(passed: str) -> str:
+    return f"""    for step in range(num_steps):
+        start, end = step / num_steps, (step + 1) / num_steps
+        timestep = 1000 * (1 - torch.full((num_images,), start))
+        x = x - (end - start) * pipeline.unet(x, timestep{passed}).sample.float()"""
+
+
+def _ddim_steps(passed: str, channels: int) -> str:
+    """A learned variance, in the further channels of some networks, is not needed."""
+    return f"""    settings = {{"timestep_spacing": "trailing", "clip_sample": False, "thresholding": False}}
+    scheduler = DDIMScheduler.from_config(pipeline.scheduler.config, **settings)
+    scheduler.set_timesteps(num_steps)
+    for timestep in scheduler.timesteps:
+        output = pipeline.unet(x, timestep{passed}).sample[:, :{channels}].float()
+        x = scheduler.step(output, timestep, x).prev_sample"""

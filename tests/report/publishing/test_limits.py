@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+from helpers.small_image_results import image_row, run_config
+
+from pipeline.config.flow import LossConfig
+from pipeline.config.graph import Config
+from pipeline.config.methods import AnyStepConfig, OneStepConfig
+from pipeline.models.accepted_teacher import AcceptedFlow
+from pipeline.report.publishing.limits import limits
+
+ROWS = (
+    image_row(fid=5.0, fid_low=4.0, fid_high=6.0),
+    image_row(num_steps=2, nfe=2, fid=207.0, fid_low=200.0, fid_high=214.0),
+)
+
+
+def config(**student: object) -> Config:
+    base = run_config()
+    changed = base.students["few_step"].model_copy(update=student)
+    return base.model_copy(update={"students": base.students | {"few_step": changed}})
+
+
+def said(run: Config, *, classes: int | None = None, name: str = "few_step") -> str:
+    return "\n".join(limits(run, name, AcceptedFlow((3, 16, 24), classes), ROWS))
+
+
+def test_a_student_of_one_step_fails_at_more_with_the_numbers() -> None:
+    text = said(config(method=OneStepConfig()))
+    assert "exactly one step" in text
+    assert "fails: FID 207 [200, 214] at euler, 2 steps" in text
+    assert "one step" not in said(config(method=AnyStepConfig()))
+
+
+def test_size_and_condition() -> None:
+    assert "RGB images of 16 × 24 pixels" in said(config())
+    assert "takes no class" in said(config())
+    assert "a class from 0 to 9" in said(config(), classes=10)
+
+
+def test_features_that_were_trained_on_are_named_for_whoever_learned_from_them() -> None:
+    lpips = LossConfig(name="lpips_huber", c=0.03)
+    base = run_config()
+    start = base.students["round1"].model_copy(update={"loss": lpips})
+    run = base.model_copy(update={"students": base.students | {"round1": start}})
+    assert "No loss of this run used features" in said(config())
+    # few_step starts from the weights of round1.
+    assert "round1 learned on LPIPS features" in said(run)
+    assert "round1 and few_step learned on" in said(
+        run.model_copy(update={"students": run.students | {"few_step": config(loss=lpips).students["few_step"]}})
+    )
+    assert "No loss of this run used features" in said(run, name="teacher")
+
+
+def test_what_it_learned_from_is_said() -> None:
+    couplings = run_config().couplings["round1"]
+    assert f"from {couplings.num_pairs:,} images that `teacher` drew" in said(config())

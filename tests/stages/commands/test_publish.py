@@ -1,0 +1,311 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from helpers.command_line import printed, refusal
+from helpers.composition import composed
+from helpers.recorded_run import COST, md5, record, recorded_run
+from helpers.small_image_results import COUPLINGS_FID, FID, STEPS
+from helpers.small_unet import small_unet
+from huggingface_hub import ModelCard
+from PIL import Image
+
+from pipeline.models.accepted_teacher import open_teacher
+from pipeline.models.pretrained import adopt_pretrained
+from pipeline.system.errors import StraightflowError
+from stages.commands.run_record import content_hash
+
+LICENSES = ("--license", "mit", "--data-license", "bsd-3-clause")
+IN_THE_CARD = re.compile(r"```python\n(.*?)```", re.DOTALL)
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with a finished run in it."""
+    monkeypatch.chdir(tmp_path)
+    recorded_run(tmp_path)
+    return tmp_path
+
+
+def publish(model: str = "few_step", *options: str) -> Path:
+    printed("publish", model, *LICENSES, "--to", f"./out/{model}", *options)
+    return Path("out") / model
+
+
+def snippets(folder: Path) -> list[str]:
+    return IN_THE_CARD.findall((folder / "README.md").read_text())
+
+
+def run_alone(code: str, folder: Path) -> None:
+    """Runs code in a fresh interpreter that finds installed packages, but nothing of this project's folder."""
+    imported = re.findall(r"^(?:from|import) (\w+)", code, re.MULTILINE)
+    assert set(imported) <= {"hashlib", "numpy", "torch", "diffusers", "PIL"}
+    call = [sys.executable, "-I", "-c", code]
+    # One thread, as in the calls that it is compared with.
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(call, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def images(folder: Path) -> np.ndarray:
+    return np.stack([np.asarray(Image.open(path).convert("L")) for path in sorted(folder.glob("0*.png"))])
+
+
+def drawn_by_the_card(folder: Path, tmp_path: Path) -> np.ndarray:
+    """Images of the last snippet, run exactly as the card has it, on a copy, as the pictures are no part of it."""
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    run_alone(snippets(copy)[-1], copy)
+    return images(copy)
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("classes", [None, 3])
+def test_the_card_draws_what_sample_draws_to_the_bit(
+    classes: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    recorded_run(tmp_path, few_step=small_unet(num_class_embeds=classes))
+    folder = publish()
+    printed("sample", "few_step", "--steps", "1", "--num", "16", "--files", "--out", "drawn")
+    assert np.array_equal(drawn_by_the_card(folder, tmp_path), images(Path("drawn")))
+    assert len(snippets(folder)) == (2 if classes is None else 1)  # the stock pipeline passes no class
+
+
+@pytest.mark.usefixtures("run", "one_thread")
+def test_at_several_steps_as_well(tmp_path: Path) -> None:
+    folder = publish()
+    text = (folder / "README.md").read_text()
+    (folder / "README.md").write_text(
+        text.replace("num_steps, num_images, seed = 1, 16, 0", "num_steps, num_images, seed = 3, 5, 7")
+    )
+    printed("sample", "few_step", "--steps", "3", "--num", "5", "--seed", "7", "--files", "--out", "drawn")
+    assert np.array_equal(drawn_by_the_card(folder, tmp_path), images(Path("drawn")))
+
+
+@pytest.mark.usefixtures("run")
+def test_the_short_snippet_draws_an_image(tmp_path: Path) -> None:
+    folder = publish()
+    shutil.copytree(folder, tmp_path / "copy")
+    run_alone(snippets(folder)[0], tmp_path / "copy")
+    assert Image.open(tmp_path / "copy/image.png").size == (8, 8)
+
+
+@pytest.mark.usefixtures("run", "one_thread")
+def test_a_teacher_is_drawn_by_the_stock_solver_to_rounding(tmp_path: Path) -> None:
+    folder = publish("teacher")
+    printed("sample", "teacher", "--solver", "ddim", "--steps", "20", "--num", "16", "--files", "--out", "drawn")
+    difference = drawn_by_the_card(folder, tmp_path).astype(int) - images(Path("drawn"))
+    assert np.abs(difference).max() <= 1
+
+
+@pytest.mark.usefixtures("run")
+def test_the_metadata_are_those_of_the_measured_rows() -> None:
+    data = ModelCard.load(
+        publish("few_step", "--base-model", "me/teacher", "--dataset", "me/digits") / "README.md"
+    ).data
+    content = data.to_dict()
+    assert (content["license"], content["data_license"]) == ("mit", "bsd-3-clause")
+    assert (content["base_model"], content["datasets"]) == ("me/teacher", ["me/digits"])
+    assert content["library_name"] == "diffusers"
+    found = {result.metric_args["num_steps"]: result for result in data.eval_results}
+    for steps, fid in zip(STEPS, FID["few_step", "euler"], strict=True):
+        result = found.pop(steps)
+        assert (result.metric_value, result.dataset_split, result.dataset_type) == (fid, "train", "me/digits")
+        expected = {"features": "classifier", "num_samples": 5000, "num_chunks": 1, "seed": 0, "network_calls": steps}
+        assert expected.items() <= result.metric_args.items()
+        assert result.metric_args["interval_95"] == [0.9 * fid, 1.1 * fid]
+        # Only Inception's distance is what papers call FID.
+        assert result.metric_type == "frechet_distance"
+    assert not found
+
+
+@pytest.mark.usefixtures("run")
+def test_the_card_says_quality_limits_provenance_and_licenses() -> None:
+    text = (publish() / "README.md").read_text()
+    assert "| few_step | euler | 4 | 4 | classifier | 5,000 | train | 0 | 4.50 [4.05, 4.95] |" in text
+    assert f"| couplings@round1 | unipc | 20 | – | classifier | 5,000 | train | 1 | {COUPLINGS_FID:.2f}" in text
+    assert "grey images of 8 × 8 pixels and no other size" in text
+    assert "unconditional" in text
+    # Teacher, couplings, round1 and few_step: four stages.
+    assert f"took {4 * COST.flops:.2g} FLOPs and {4 * COST.seconds:.0f} device seconds" in text
+    assert "- This model: mit\n- The data: bsd-3-clause" in text
+    for figure in re.findall(r"!\[.*\]\((.*)\)", text):
+        assert Image.open(Path("out/few_step") / figure).format == "PNG"
+
+
+@pytest.mark.usefixtures("run")
+def test_every_file_is_hashed_and_provenance_goes_back_to_the_data() -> None:
+    folder = publish()
+    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    hashes = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in files}
+    sums = dict(line.split("  ")[::-1] for line in (folder / "SHA256SUMS").read_text().splitlines())
+    assert sums == {name: sha256 for name, sha256 in hashes.items() if name != "SHA256SUMS"}
+    opened = json.loads((folder / "sha256.json").read_text())["sha256"]
+    assert opened.items() <= hashes.items()
+    assert {name for name in files if name.endswith((".json", ".safetensors"))} - {"sha256.json"} == opened.keys()
+    assert (folder / "params.yaml").read_bytes() == Path("params.yaml").read_bytes()
+    came_from = json.loads((folder / "provenance.json").read_text())
+    stages = {stage["stage"]: stage for stage in came_from["stages"]}
+    assert stages["student@few_step"]["deps"]["couplings/round1/store"] == md5(Path("couplings/round1/store"))
+    assert stages["data"]["outs"] == {"data/images": md5(Path("data/images"))}
+    assert "evaluate@teacher" not in stages
+    assert came_from["compute"]["total"]["forward_equivalents"] == 4 * (10 + 2 * 4)
+
+
+def test_hashes_are_those_of_dvc(run: Path) -> None:
+    for path in (run / "models/few_step", run / "params.yaml"):
+        assert content_hash(path) == md5(path)
+
+
+def test_a_published_teacher_opens_as_a_teacher_and_a_flipped_byte_is_refused(run: Path) -> None:
+    folder = publish("teacher")
+    adopt_pretrained(str(folder), (1, 8, 8), run / "adopted")
+    for name in json.loads((folder / "sha256.json").read_text())["sha256"]:
+        content = (folder / name).read_bytes()
+        (folder / name).write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+        with pytest.raises(StraightflowError, match=re.escape(name)):
+            open_teacher(folder, (1, 8, 8), "it")
+        (folder / name).write_bytes(content)
+    (folder / "README.md").write_text("edited on the hub")  # a card may change, and is not what is opened
+    open_teacher(folder, (1, 8, 8), "it")
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ((), ("no --license, no --data-license",)),
+        (("--license", "mit"), ("no --data-license",)),
+        ((*LICENSES, "--teacher-license", "mit"), ("--teacher-license mit",)),
+        (("--license", "My License", "--data-license", "mit"), ("'My License'", "--license")),
+        ((*LICENSES, "--base-model", "a/b/c"), ("'a/b/c'", "--base-model")),
+        ((*LICENSES, "--to", "./models/x"), ("lies in models",)),
+        ((*LICENSES, "--to", "models/x"), ("could be either",)),
+    ],
+)
+@pytest.mark.usefixtures("run")
+def test_what_is_missing_or_wrong_is_named(options: tuple[str, ...], named: tuple[str, ...]) -> None:
+    message = refusal("publish", "few_step", *options)
+    assert all(text in message for text in named)
+    assert not Path("published").exists()
+
+
+@pytest.mark.usefixtures("run")
+def test_a_name_that_is_no_model_or_was_not_measured() -> None:
+    assert "did you mean 'few_step'?" in refusal("publish", "few_stop", *LICENSES)
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    params["evaluate"]["models"].remove("round1")
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    assert "round1 among evaluate.models" in refusal("publish", "round1", *LICENSES)
+
+
+@pytest.mark.usefixtures("project")
+def test_models_of_points_are_no_repositories() -> None:
+    Path("params.yaml").write_text(yaml.safe_dump(composed("preset=toy_smoke")))
+    assert "points" in refusal("publish", "teacher", *LICENSES)
+
+
+def flip(path: str) -> None:
+    content = Path(path).read_bytes()
+    Path(path).write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "models/few_step/unet/diffusion_pytorch_model.safetensors",
+        "models/few_step/model_index.json",
+        "metrics/evaluate/few_step.json",
+        "samples/few_step.safetensors",
+        "couplings/round1/quality.json",
+        "metrics/training/teacher.json",
+    ],
+)
+@pytest.mark.usefixtures("run")
+def test_a_changed_file_is_refused(path: str) -> None:
+    flip(path)
+    message = refusal("publish", "few_step", *LICENSES)
+    assert path in message or str(Path(*Path(path).parts[:2])) in message
+    assert not Path("published").exists()
+
+
+@pytest.mark.usefixtures("run")
+def test_a_model_whose_files_do_not_match_their_own_hashes_is_refused_whatever_dvc_recorded(run: Path) -> None:
+    flip("models/few_step/model_index.json")
+    record(run)
+    assert "sha256.json" in refusal("publish", "few_step", *LICENSES)
+
+
+def test_metrics_of_another_model_are_refused(run: Path) -> None:
+    """The student was trained again after it was measured: its metrics are of the former one."""
+    former = yaml.safe_load(Path("dvc.lock").read_text())["stages"]["evaluate@few_step"]
+    former["deps"][0]["md5"] = "0" * 32 + ".dir"
+    record(run, {"evaluate@few_step": former})
+    message = refusal("publish", "few_step", *LICENSES)
+    assert "models/few_step has been made again since evaluate@few_step read it" in message
+    assert "dvc repro evaluate@few_step" in message
+
+
+@pytest.mark.parametrize("key", ["data", "teacher", "students"])
+@pytest.mark.usefixtures("run")
+def test_settings_of_another_run_are_refused(key: str) -> None:
+    params: dict[str, Any] = yaml.safe_load(Path("params.yaml").read_text())
+    changed = {
+        "data": params["data"],
+        "teacher": params["teacher"]["train"],
+        "students": params["students"]["few_step"],
+    }
+    changed[key]["seed"] += 1
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    assert "in params.yaml is not what" in refusal("publish", "few_step", *LICENSES)
+
+
+@pytest.mark.usefixtures("run")
+def test_without_a_record_nothing_is_published() -> None:
+    Path("dvc.lock").unlink()
+    assert "dvc.lock" in refusal("publish", "few_step", *LICENSES)
+
+
+@pytest.mark.usefixtures("run")
+def test_a_publication_is_replaced_only_by_force_and_only_while_nobody_edited_it() -> None:
+    folder = publish()
+    before = md5(folder)
+    assert "--force" in refusal("publish", "few_step", *LICENSES, "--to", str(folder))
+    printed("publish", "few_step", "--license", "apache-2.0", *LICENSES[2:], "--to", str(folder), "--force")
+    assert ModelCard.load(folder / "README.md").data.license == "apache-2.0"
+    publish("few_step", "--force")
+    assert md5(folder) == before
+    for name in ("README.md", "notes.txt"):
+        original = (folder / name).read_bytes() if (folder / name).exists() else None
+        (folder / name).write_text("mine")
+        assert "would not have written" in refusal("publish", "few_step", *LICENSES, "--to", str(folder), "--force")
+        assert (folder / name).read_text() == "mine"
+        (folder / name).unlink()
+        if original is not None:
+            (folder / name).write_bytes(original)
+    assert md5(folder) == before
+
+
+@pytest.mark.usefixtures("run")
+def test_an_interrupted_publication_leaves_what_was_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = publish()
+    before = md5(folder)
+
+    def broken(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(ModelCard, "save", broken)
+    refusal("publish", "few_step", *LICENSES, "--to", str(folder), "--force")
+    assert md5(folder) == before
+    assert [item.name for item in folder.parent.iterdir()] == ["few_step"]
