@@ -7,11 +7,12 @@ from collections.abc import Iterator, Sequence
 from pipeline.config.flow import LossConfig
 from pipeline.config.graph import TEACHER, Config, losses
 from pipeline.config.lineage import stages_of, training_stage
-from pipeline.config.methods import AnyStepConfig, OneStepConfig
+from pipeline.config.methods import ReflowConfig
 from pipeline.metrics.image_row import TRAINED_HERE, ImageRow
 from pipeline.models.accepted_teacher import AcceptedFlow, AcceptedTeacher
 from pipeline.report.images.comparisons import at_least_samples, by_first_features
 from pipeline.report.images.summary import describe_solver, fid_in_words
+from pipeline.report.step_table import steps_in_words
 
 
 def limits(
@@ -51,14 +52,14 @@ def _of_steps(
     config: Config, name: str, accepted: AcceptedTeacher | AcceptedFlow, measured: Sequence[ImageRow]
 ) -> Iterator[str]:
     method = config.students[name].method if name in config.students else None
-    if isinstance(method, OneStepConfig):
-        further = [f"{fid_in_words(row)} at {describe_solver(row)}" for row in measured if row.num_steps != 1]
-        seen = f": FID {', '.join(further)}" if further else ""
+    if method is not None and method.exact_steps is not None:
+        others = [row for row in measured if row.num_steps != method.exact_steps]
+        found = ", ".join(f"{fid_in_words(row)} at {describe_solver(row)}" for row in others)
         yield (
-            "It makes an image in exactly one step. It never saw a state between noise and image, so with more steps "
-            f"it fails{seen}."
+            f"It is for exactly {steps_in_words(method.exact_steps)}. It never learned the states of other numbers of "
+            f"steps, so there it fails{f': FID {found}' if found else ''}."
         )
-    elif isinstance(method, AnyStepConfig):
+    elif method is not None and not isinstance(method, ReflowConfig):
         yield "It was trained for one Euler step and for more."
     elif isinstance(accepted, AcceptedFlow):
         yield "It was not distilled to few steps: an ODE solver samples it, and fewer steps cost quality."

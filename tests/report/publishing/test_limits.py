@@ -2,9 +2,9 @@ from __future__ import annotations
 
 from helpers.small_image_results import image_row, run_config
 
-from pipeline.config.flow import LossConfig
+from pipeline.config.flow import LossConfig, TimestepsConfig
 from pipeline.config.graph import Config
-from pipeline.config.methods import AnyStepConfig, OneStepConfig
+from pipeline.config.methods import AnyStepConfig, FixedStepsConfig, ReflowConfig
 from pipeline.models.accepted_teacher import AcceptedFlow
 from pipeline.report.publishing.limits import limits
 
@@ -25,10 +25,12 @@ def said(run: Config, *, classes: int | None = None, name: str = "few_step") -> 
 
 
 def test_a_student_of_one_step_fails_at_more_with_the_numbers() -> None:
-    text = said(config(method=OneStepConfig()))
-    assert "exactly one step" in text
+    text = said(config(method=FixedStepsConfig(num_steps=1)))
+    assert "exactly 1 step." in text
     assert "fails: FID 207 [200, 214] at euler, 2 steps" in text
-    assert "one step" not in said(config(method=AnyStepConfig()))
+    assert "exactly 4 steps" in said(config(method=FixedStepsConfig(num_steps=4)))
+    assert "for one Euler step and for more" in said(config(method=AnyStepConfig()))
+    assert "not distilled" in said(config(method=ReflowConfig(timesteps=TimestepsConfig(name="uniform"))))
 
 
 def test_size_and_condition() -> None:
