@@ -149,6 +149,18 @@ def test_the_card_says_quality_limits_provenance_and_licenses() -> None:
         assert Image.open(Path("out/few_step") / figure).format == "PNG"
 
 
+def test_a_student_of_one_step_is_not_advertised_for_more(run: Path) -> None:
+    assert "Any `num_inference_steps` works" in (publish() / "README.md").read_text()
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    params["students"]["few_step"]["method"] = {"name": "one_step"}
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    record(run)
+    text = (publish("few_step", "--force") / "README.md").read_text()
+    assert "It is for exactly one step." in text
+    assert "num_inference_steps=1" in text
+    assert "Any `num_inference_steps`" not in text
+
+
 @pytest.mark.usefixtures("run")
 def test_every_file_is_hashed_and_provenance_goes_back_to_the_data() -> None:
     folder = publish()
