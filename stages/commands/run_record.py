@@ -59,8 +59,8 @@ def require_as_recorded(project: Path, paths: Iterable[Path], records: Mapping[s
             raise StraightflowError(
                 expected=f"{path} as {record.stage} wrote it, MD5 {record.outs[path.as_posix()]} in {LOCK_FILE}",
                 found="other content" if (project / path).exists() else "nothing there",
-                mend="restore it with `dvc checkout`, or `git checkout` for metrics; or run "
-                f"`dvc repro {record.stage}`",
+                mend="move it elsewhere if it is to be kept; then restore it with `dvc checkout`, or `git checkout` "
+                f"for metrics, or run `dvc repro {record.stage}`",
             )
 
 

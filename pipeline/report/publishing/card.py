@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from huggingface_hub import ModelCard
 
 from pipeline.config.graph import TEACHER, Config
+from pipeline.config.methods import OneStepConfig
 from pipeline.metrics.image_row import ImageRow
 from pipeline.metrics.row import COUPLINGS_PREFIX
 from pipeline.metrics.uncertainty import CONFIDENCE
@@ -74,7 +75,7 @@ def model_card(published: Published, config: Config, results: Results, ledger: L
     sections = [
         f"# {published.name}",
         _introduction(published, config),
-        *_drawing_section(published, drawing),
+        *_drawing_section(published, drawing, of_one_step=_is_of_one_step(config, published.name)),
         *_quality_section(published, config, results),
         "## What it cannot do",
         "\n".join(f"- {line}" for line in limits(config, published.name, published.accepted, model.rows)),
@@ -84,6 +85,10 @@ def model_card(published: Published, config: Config, results: Results, ledger: L
     card = ModelCard(f"---\n{data.to_yaml()}\n---\n\n" + "\n\n".join(sections) + "\n")
     require_same_when_read(card, data)
     return card
+
+
+def _is_of_one_step(config: Config, name: str) -> bool:
+    return name in config.students and isinstance(config.students[name].method, OneStepConfig)
 
 
 def _introduction(published: Published, config: Config) -> str:
@@ -103,16 +108,18 @@ def _introduction(published: Published, config: Config) -> str:
     )
 
 
-def _drawing_section(published: Published, drawing: Drawing) -> list[str]:
+def _drawing_section(published: Published, drawing: Drawing, *, of_one_step: bool) -> list[str]:
     where = "In this folder, with" if published.repository is None else "With"
     parts = ["## Draw images", f"{where} stock diffusers 0.42 or newer and nothing of straightflow:"]
     short, exact = pipeline_call(drawing), exact_images(drawing)
     if short is not None:
-        parts += [
-            _code(short),
-            "Any `num_inference_steps` works. One step is exact; of several, the inner times of the stock scheduler "
-            "differ by less than 0.001 from those measured below.",
-        ]
+        further = (
+            "It is for exactly one step."
+            if of_one_step
+            else "Any `num_inference_steps` works. One step is exact; of several, the inner times of the stock "
+            "scheduler differ by less than 0.001 from those measured below."
+        )
+        parts += [_code(short), further]
     if exact is not None:
         same = (
             f"The images that `straightflow sample {published.name} --steps {drawing.steps} --files` draws with "

@@ -62,7 +62,7 @@ def _of_steps(
     elif method is not None and not isinstance(method, ReflowConfig):
         yield "It was trained for one Euler step and for more."
     elif isinstance(accepted, AcceptedFlow):
-        yield "It was not distilled to few steps: an ODE solver samples it, and fewer steps cost quality."
+        yield "It learned along the way from noise to image: an ODE solver samples it, and fewer steps cost quality."
     else:
         yield "It is a diffusion model, which needs many steps of a deterministic solver."
     yield "Nothing is known of other solvers and step counts than those in the table."

@@ -88,5 +88,5 @@ def _other_run(stage: str, found: str) -> StraightflowError:
     return StraightflowError(
         expected="a model, its couplings, its measurements and params.yaml of one run",
         found=found,
-        mend=f"run `dvc repro {stage}` and what follows it, or restore that run: `git checkout`, then `dvc checkout`",
+        mend=f"run `dvc repro {stage}` and what follows it, or publish from a commit in which that run is whole",
     )

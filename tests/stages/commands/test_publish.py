@@ -8,7 +8,9 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import create_autospec
 
 import numpy as np
 import pytest
@@ -18,12 +20,14 @@ from helpers.composition import composed
 from helpers.recorded_run import COST, md5, record, recorded_run
 from helpers.small_image_results import COUPLINGS_FID, FID, STEPS
 from helpers.small_unet import small_unet
-from huggingface_hub import ModelCard
+from huggingface_hub import HfApi, ModelCard
 from PIL import Image
 
+from pipeline.config.loading import load_config
 from pipeline.models.accepted_teacher import open_teacher
 from pipeline.models.pretrained import adopt_pretrained
 from pipeline.system.errors import StraightflowError
+from stages.commands.publish import PublishOptions, publish_model
 from stages.commands.run_record import content_hash
 
 LICENSES = ("--license", "mit", "--data-license", "bsd-3-clause")
@@ -145,6 +149,18 @@ def test_the_card_says_quality_limits_provenance_and_licenses() -> None:
         assert Image.open(Path("out/few_step") / figure).format == "PNG"
 
 
+def test_a_student_of_one_step_is_not_advertised_for_more(run: Path) -> None:
+    assert "Any `num_inference_steps` works" in (publish() / "README.md").read_text()
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    params["students"]["few_step"]["method"] = {"name": "one_step"}
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    record(run)
+    text = (publish("few_step", "--force") / "README.md").read_text()
+    assert "It is for exactly one step." in text
+    assert "num_inference_steps=1" in text
+    assert "Any `num_inference_steps`" not in text
+
+
 @pytest.mark.usefixtures("run")
 def test_every_file_is_hashed_and_provenance_goes_back_to_the_data() -> None:
     folder = publish()
@@ -180,6 +196,59 @@ def test_a_published_teacher_opens_as_a_teacher_and_a_flipped_byte_is_refused(ru
         (folder / name).write_bytes(content)
     (folder / "README.md").write_text("edited on the hub")  # a card may change, and is not what is opened
     open_teacher(folder, (1, 8, 8), "it")
+
+
+@pytest.mark.usefixtures("run")
+def test_check_takes_a_published_teacher_of_another_run_by_its_folder() -> None:
+    folder = publish("teacher")
+    params = composed("preset=smoke", f"teacher.pretrained={folder.resolve()}")
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    assert f"teacher: {folder.resolve()}" in printed("check")
+    weights = folder / "unet/diffusion_pytorch_model.safetensors"
+    flip(str(weights))
+    assert "unet/diffusion_pytorch_model.safetensors with SHA-256" in refusal("check")
+
+
+@pytest.mark.usefixtures("run")
+def test_what_is_downloaded_of_a_repository_opens_without_its_card_and_figures() -> None:
+    folder = publish("teacher")
+    for path in [item for item in folder.rglob("*") if item.is_file() and item.suffix not in (".json", ".safetensors")]:
+        path.unlink()
+    open_teacher(folder, (1, 8, 8), "it")
+
+
+@pytest.mark.usefixtures("run")
+def test_a_published_student_is_sampled_like_the_one_in_the_run() -> None:
+    folder = publish()
+    for model, out in (("few_step", "a.png"), (str(folder), "b.png")):
+        printed("sample", model, "--steps", "2", "--num", "4", "--out", out)
+    assert Path("a.png").read_bytes() == Path("b.png").read_bytes()
+
+
+@pytest.mark.usefixtures("run")
+def test_to_the_hub_goes_the_same_folder_with_the_name_of_the_repository(capsys: pytest.CaptureFixture[str]) -> None:
+    api = create_autospec(HfApi, instance=True)
+    api.endpoint = "https://hub.example"
+    api.whoami.return_value = {"name": "me"}
+    api.model_info.return_value = SimpleNamespace(sha="abc", siblings=[])
+    sent: dict[str, bytes] = {}
+
+    def upload(*, folder_path: Path, **_: object) -> SimpleNamespace:
+        files = [path for path in folder_path.rglob("*") if path.is_file()]
+        sent.update({path.relative_to(folder_path).as_posix(): path.read_bytes() for path in files})
+        return SimpleNamespace(commit_url="https://hub.example/commit")
+
+    api.upload_folder.side_effect = upload
+    options = PublishOptions("few_step", "me/model", "mit", "bsd-3-clause", None, None, (), force=False)
+    publish_model(load_config(Path("params.yaml")), options, api)
+    told = capsys.readouterr().out
+    assert told.endswith("few_step published: https://hub.example/commit\n")
+    assert all(name in told for name in sent)
+    assert b'from_pretrained("me/model")' in sent.pop("README.md")
+    folder = publish()
+    del sent["SHA256SUMS"]  # has the card's hash
+    assert {name: (folder / name).read_bytes() for name in sent} == sent
+    assert not Path("published").exists()
 
 
 @pytest.mark.parametrize(
