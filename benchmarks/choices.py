@@ -38,7 +38,14 @@ from pipeline.config.students import StudentConfig
 from pipeline.couplings.store import CouplingStore
 from pipeline.evaluation.few_step_fid import FewStepFid
 from pipeline.methods.build import build_method
-from pipeline.models.networks import build_network, load_network, num_classes, sample_shape, starting_network
+from pipeline.models.networks import (
+    build_network,
+    load_network,
+    null_class_of,
+    num_classes,
+    sample_shape,
+    starting_network,
+)
 from pipeline.models.runtime import Runtime, open_runtime
 from pipeline.models.sampler import Sampler
 from pipeline.system.atomic import write_json
@@ -99,7 +106,15 @@ class Setting:
 
     def fids(self, network: ModelMixin, label: str) -> list[float]:
         """FID at each of :data:`NUM_STEPS` Euler steps, from the noise of the selection seed."""
-        sampler = Sampler(sample_shape(network), label, None, network, self.runtime, num_classes=num_classes(network))
+        sampler = Sampler(
+            sample_shape(network),
+            label,
+            None,
+            network,
+            self.runtime,
+            num_classes=num_classes(network),
+            null_class=null_class_of(network),
+        )
         with Progress(f"FID of {label}", len(NUM_STEPS) * self.fid_of.num_samples, "images") as progress:
             return [self.fid_of(sampler, SolverConfig(name="euler", num_steps=n), progress) for n in NUM_STEPS]
 

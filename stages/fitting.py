@@ -42,10 +42,15 @@ def require_fitting(config: Config, teachers: Sequence[AcceptedModel], data: Seq
                 "lower num_steps, or name another teacher",
             )
         _require_none(
-            class_problems(config, teacher.num_classes, num_labels),
+            class_problems(config, _conditions(teacher), num_labels),
             f"models and data that go with the teacher {config.teacher.pretrained}",
             "change these settings, or name another teacher",
         )
+
+
+def _conditions(teacher: AcceptedModel) -> int | None:
+    """Classes that the teacher may be asked for; its null class, the last one, is none of them."""
+    return teacher.num_classes if teacher.null_class is None else teacher.null_class
 
 
 def _require_none(problems: Iterable[str], expected: str, mend: str) -> None:

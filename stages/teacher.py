@@ -32,7 +32,7 @@ def main(config: Config, arguments: list[str]) -> None:
     elif runtime.is_main:
         name = teacher.pretrained
         commit = None if is_local(name) else recorded_commit(paths.TEACHER_INPUT, {"pretrained": name})
-        adopt_pretrained(name, images.shape, paths.model(TEACHER), commit, teacher.pretrained_process)
+        adopt_pretrained(name, images.shape, paths.model(TEACHER), commit, teacher.promised)
         write_training(TEACHER, None)
 
 

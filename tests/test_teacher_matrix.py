@@ -32,6 +32,7 @@ from helpers.small_unet import small_unet
 
 from pipeline.config.couplings import GateConfig
 from pipeline.config.solver import SolverConfig
+from pipeline.config.teacher import Promised
 from pipeline.couplings.gate import check_couplings
 from pipeline.couplings.generation import generate_couplings
 from pipeline.couplings.store import CouplingStore
@@ -157,8 +158,32 @@ def at_times_of(scheduler: Any) -> SolverConfig:
     return SolverConfig(name="euler", num_steps=NUM_STEPS, grid=tuple((1 - scheduler.sigmas.double()).tolist()))
 
 
+GUIDED = SolverConfig(name="ddim", num_steps=NUM_STEPS, guidance={"scale": 2.5, "interval": (0.1, 0.5)})
+NULL = {"promised": Promised(null_class=3)}
+
+
+@torch.no_grad()
+def by_guided_ddim(folder: Path, noise: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+    """As ``DiTPipeline`` guides a network by its last class; within an interval of noise."""
+    unet = UNet2DModel.from_pretrained(folder, subfolder="unet")
+    scheduler = DDIMScheduler.from_pretrained(folder, subfolder="scheduler")
+    scheduler.set_timesteps(NUM_STEPS)
+    x, null = noise, torch.full_like(labels, 3)
+    guided = []
+    for time in scheduler.timesteps:
+        alpha, sigma = scheduler.alphas_cumprod[time].sqrt(), (1 - scheduler.alphas_cumprod[time]).sqrt()
+        output = unet(x, time, labels).sample
+        guided.append(bool(0.1 <= alpha / (alpha + sigma) <= 0.5))
+        if guided[-1]:
+            unconditional = unet(x, time, null).sample
+            output = unconditional + 2.5 * (output - unconditional)
+        x = scheduler.step(output, time, x).prev_sample
+    assert guided == [False, False, True, True, False]
+    return x
+
+
 SHIFTED = FlowMatchEulerDiscreteScheduler(shift=3.0)
-FLOW = {"process": "flow"}
+FLOW = {"promised": Promised("flow")}
 
 ROWS: dict[str, Row] = {
     "epsilon": Row(saved_ddim(), by_ddim_pipeline),
@@ -173,6 +198,9 @@ ROWS: dict[str, Row] = {
         by_unipc,
         SolverConfig(name="unipc", num_steps=NUM_STEPS),
         num_classes=3,
+    ),
+    "class-conditional, guided": Row(
+        saved_ddim({"num_class_embeds": 4}), by_guided_ddim, GUIDED, num_classes=4, settings=NULL
     ),
     "flow": Row(saved_flow(flow_scheduler()), by_flow_pipeline, at_times_of(flow_scheduler()), settings=FLOW),
     "shifted flow": Row(saved_flow(SHIFTED), by_flow_pipeline, at_times_of(SHIFTED), settings=FLOW),

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
+from pipeline.config.guidance import GuidanceConfig
 from pipeline.config.section import ModelName, PositiveInt, Section, Seed, Tolerance
 from pipeline.config.solver import GridName, NumSteps, SolverConfig
 
@@ -14,11 +15,12 @@ class SweepSolverConfig(Section):
     """A solver that models are measured with; in YAML its bare name is enough.
 
     Attributes:
-        name: Solver; see :class:`pipeline.config.solver.SolverConfig` for it and the next three.
+        name: Solver; see :class:`pipeline.config.solver.SolverConfig` for it, the next three and ``guidance``.
         grid: Times of the fixed steps.
         rtol: Relative tolerance of ``dopri5``.
         atol: Absolute tolerance of ``dopri5``.
         num_steps: Step counts; null takes ``evaluate.num_steps``.
+        guidance: Of the teacher; null for none.
     """
 
     name: str
@@ -26,6 +28,7 @@ class SweepSolverConfig(Section):
     rtol: Tolerance | None = None
     atol: Tolerance | None = None
     num_steps: Annotated[tuple[NumSteps, ...], Field(min_length=1)] | None = None
+    guidance: GuidanceConfig | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -46,7 +49,7 @@ class SweepSolverConfig(Section):
             counts = (None,)
         elif isinstance(self.grid, tuple):
             counts = (len(self.grid) - 1,)
-        common = {"name": self.name, "grid": self.grid, "rtol": self.rtol, "atol": self.atol}
+        common = {name: getattr(self, name) for name in ("name", "grid", "rtol", "atol", "guidance")}
         return tuple(SolverConfig.model_validate({**common, "num_steps": count}) for count in counts)
 
 

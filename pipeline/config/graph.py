@@ -130,6 +130,7 @@ def _graph_problems(config: Config) -> Iterable[str]:
     yield from _space_problems(config)
     yield from feasibility_problems(config)
     yield from _reference_problems(config)
+    yield from _guidance_problems(config)
     for name, couplings in config.couplings.items():
         allowed = config.solvers_of(couplings.source)
         used = {"solver": couplings.solver}
@@ -159,6 +160,23 @@ def _graph_problems(config: Config) -> Iterable[str]:
     for key, values in (("models", config.evaluate.models), ("num_steps", config.evaluate.num_steps)):
         if not values or len(set(values)) != len(values):
             yield f"evaluate.{key} must name at least one entry and none twice, found {list(values)}"
+
+
+def _guidance_problems(config: Config) -> Iterable[str]:
+    """Yields guidance of what cannot be guided: students learn the guided map, and need none."""
+    keys = {f"evaluate.{kind}_solvers": getattr(config.evaluate, f"{kind}_solvers") for kind in ("teacher", "student")}
+    for name, couplings in config.couplings.items():
+        inversion = couplings.image_to_noise
+        keys[f"couplings.{name}.solver"] = (couplings.solver,)
+        keys[f"couplings.{name}.image_to_noise.solver"] = () if inversion is None else (inversion.solver,)
+    of_teacher = {f"couplings.{name}" for name, couplings in config.couplings.items() if couplings.source == TEACHER}
+    for key, solvers in keys.items():
+        if all(solver.guidance is None for solver in solvers):
+            continue
+        if key != "evaluate.teacher_solvers" and not any(key.startswith(f"{name}.") for name in of_teacher):
+            yield f"{key} has guidance, which is of the teacher alone: students learn its guided samples; leave it out"
+        elif config.teacher.null_class is None:
+            yield f"{key} has guidance, which needs teacher.null_class, the class that stands for none"
 
 
 def _reference_problems(config: Config) -> Iterable[str]:

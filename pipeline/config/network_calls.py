@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pipeline.config.guidance import GuidanceConfig
+
 _MORE_THAN_ONE = {"heun": 2, "midpoint": 2, "rk4": 4}
 """Calls a step of the solvers that take more than one."""
 CALLS_PER_ADAPTIVE_STEP = 6
@@ -19,3 +21,10 @@ def fixed_step_calls(solver: str, num_steps: int, *, to_noise: bool = False) -> 
     most = _MORE_THAN_ONE.get(solver, 1) * num_steps
     # A teacher's last step by Heun's method ends at the image, where there is no second slope.
     return most - (solver == "heun" and not to_noise), most
+
+
+def guided_calls(least: int, most: int, guidance: GuidanceConfig | None) -> tuple[int, int]:
+    """Fewest and most evaluations of a solve that takes ``least`` to ``most`` unguided; in the interval each is two."""
+    if guidance is None:
+        return least, most
+    return (2 * least if guidance.is_everywhere else least), 2 * most

@@ -7,6 +7,7 @@ from typing import Annotated, TypedDict
 
 from pydantic import Field, model_validator
 
+from pipeline.config.guidance import GuidanceConfig
 from pipeline.config.section import PositiveInt, Section, Tolerance, one_of
 
 TEACHER_SOLVERS = ("unipc", "dpmpp_2m", "ddim", "heun", "dopri5")
@@ -44,6 +45,7 @@ class SolverConfig(Section):
         grid: Times of the fixed steps. For a student: ``uniform``, ``cosine``, ``edm`` (Karras et al. 2022), or the
             num_steps + 1 times themselves, rising from 0 to 1. For a teacher: training times, ``uniform`` or
             ``quadratic`` (Song et al. 2021, app. D.2), which is denser towards the image.
+        guidance: Of a class-conditional teacher, whose guided ODE is another one; null for none.
     """
 
     name: Annotated[str, one_of((*TEACHER_SOLVERS, *STUDENT_SOLVERS))]
@@ -51,6 +53,7 @@ class SolverConfig(Section):
     rtol: Tolerance | None = None
     atol: Tolerance | None = None
     grid: GridName | tuple[float, ...] = "uniform"
+    guidance: GuidanceConfig | None = None
 
     @model_validator(mode="after")
     def _settings_match_solver(self) -> SolverConfig:
@@ -97,9 +100,12 @@ class SolverConfig(Section):
 
     @property
     def label(self) -> str:
-        """Name in tables: the solver, with its tolerance or a grid other than uniform."""
+        """Name in tables: the solver, with its tolerance or a grid other than uniform, and its guidance."""
+        parts = [self.name]
         if self.rtol is not None:
-            return f"{self.name}-{self.rtol:g}"
-        if isinstance(self.grid, tuple):
-            return f"{self.name}-given"
-        return self.name if self.grid == "uniform" else f"{self.name}-{self.grid}"
+            parts.append(f"{self.rtol:g}")
+        elif self.grid != "uniform":
+            parts.append("given" if isinstance(self.grid, tuple) else self.grid)
+        if self.guidance is not None:
+            parts.append(self.guidance.label)
+        return "-".join(parts)

@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import model_validator
 
 from pipeline.config.flow import FlowMatchingConfig
 from pipeline.config.network import MLPConfig, UNetConfig
-from pipeline.config.section import PathText, Section
+from pipeline.config.section import NonNegativeInt, PathText, Section
 from pipeline.config.training import TrainingConfig
 
 NUM_NOISE_LEVELS = 1000
 """Timesteps of diffusion models trained here (Ho et al. 2020)."""
+
+
+Process = Literal["diffusion", "flow"]
+
+
+@dataclass(frozen=True)
+class Promised:
+    """What the configuration says of a pretrained teacher.
+
+    Attributes:
+        process: ``diffusion`` or ``flow``.
+        null_class: Class that stands for none; None where every class is one.
+    """
+
+    process: Process = "diffusion"
+    null_class: int | None = None
 
 
 class TeacherConfig(Section):
@@ -22,6 +39,8 @@ class TeacherConfig(Section):
         pretrained: Hub id or local diffusers folder; null trains a model on the data.
         pretrained_process: What ``pretrained`` is: a ``diffusion`` model, or a ``flow`` as students are saved here. It
             decides which solvers it takes; ``check`` compares it with the model's scheduler.
+        null_class: Class of ``pretrained`` that stands for none, which guidance needs: the last of a network that has
+            one more than the data. It is never drawn as a condition, nor by students. Null where there is none.
         unet: Architecture when trained here on images; null for points.
         mlp: Architecture when trained here on points; null for images.
         flow: What is trained here: null for a DDPM, or the settings of a flow matched to the data, which in the
@@ -30,7 +49,8 @@ class TeacherConfig(Section):
     """
 
     pretrained: PathText | None
-    pretrained_process: Literal["diffusion", "flow"] = "diffusion"
+    pretrained_process: Process = "diffusion"
+    null_class: NonNegativeInt | None = None
     unet: UNetConfig | None
     mlp: MLPConfig | None = None
     flow: FlowMatchingConfig | None = None
@@ -44,6 +64,8 @@ class TeacherConfig(Section):
             raise ValueError("pretrained is for images; set it to null to train an mlp")
         if self.pretrained is None and self.pretrained_process == "flow":
             raise ValueError("pretrained_process says what pretrained is; to train a flow here, give flow its settings")
+        if self.pretrained is None and self.null_class is not None:
+            raise ValueError("null_class is of a pretrained teacher; those trained here have no classes")
         return self
 
     @property
@@ -52,6 +74,11 @@ class TeacherConfig(Section):
         network = self.unet or self.mlp
         assert network is not None  # validated
         return network
+
+    @property
+    def promised(self) -> Promised:
+        """What ``pretrained`` is said to be."""
+        return Promised(self.pretrained_process, self.null_class)
 
     @property
     def is_flow(self) -> bool:

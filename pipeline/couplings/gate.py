@@ -92,6 +92,8 @@ def _solver_reasons(manifest: Manifest, source: Sampler) -> Iterator[str]:
     for solver in (manifest.solver, *inverted):
         if not (solver.solves_flows if source.noise_schedule is None else solver.solves_diffusion_models):
             yield f"solver {solver.label}, which {manifest.source} does not take"
+        if solver.guidance is not None and source.null_class is None:
+            yield f"solver {solver.label}, but {manifest.source} has no null class to be guided by"
 
 
 def _clipped_reasons(store: CouplingStore, limit: float) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.config.network_calls import CALLS_PER_ADAPTIVE_STEP, fixed_step_calls
+from pipeline.config.network_calls import CALLS_PER_ADAPTIVE_STEP, fixed_step_calls, guided_calls
 from pipeline.config.solver import SolverConfig
 from pipeline.flow.adaptive import MOST_STEPS
 
@@ -19,5 +19,7 @@ def network_calls(solver: SolverConfig, *, to_noise: bool) -> tuple[int, int]:
     """
     if solver.name == "dopri5":
         least = _DOPRI5_FIRST + CALLS_PER_ADAPTIVE_STEP
-        return least, _DOPRI5_FIRST + CALLS_PER_ADAPTIVE_STEP * MOST_STEPS + _DOPRI5_LAST
-    return fixed_step_calls(solver.name, solver.steps, to_noise=to_noise)
+        most = _DOPRI5_FIRST + CALLS_PER_ADAPTIVE_STEP * MOST_STEPS + _DOPRI5_LAST
+        return guided_calls(least, most, solver.guidance)
+    least, most = fixed_step_calls(solver.name, solver.steps, to_noise=to_noise)
+    return guided_calls(least, most, solver.guidance)

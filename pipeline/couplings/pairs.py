@@ -153,7 +153,7 @@ def pair_source(sampler: Sampler, config: CouplingsConfig, real: SampleSet | Non
             found="none" if real is None else f"images of {real.shape}",
             mend="correct data, or set image_to_noise: null",
         )
-    problem = inversion_problem(sampler.num_classes, 0 if real.labels is None else int(real.labels.max()) + 1)
+    problem = inversion_problem(sampler.num_conditions, 0 if real.labels is None else int(real.labels.max()) + 1)
     if problem is not None:
         raise StraightflowError(
             expected=f"images that {config.source} can invert to noise",

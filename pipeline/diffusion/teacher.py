@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from pipeline.config.solver import SolverConfig
+from pipeline.diffusion.guidance import Guidance, conditioned_output
 from pipeline.diffusion.noise_schedule import Node, NoiseSchedule
 from pipeline.diffusion.solvers import GRID_SOLVERS
 from pipeline.flow.paths import per_sample
@@ -12,25 +13,33 @@ from pipeline.flow.solvers import Solution, dopri5
 
 
 class Teacher:
-    """A diffusion network as an estimator of x_1 that counts its calls in ``nfe``.
+    """A diffusion network as an estimator of x_1 that counts its evaluations in ``nfe``, guided ones as two.
 
     Args:
         network: UNet that predicts epsilon, v, the sample or the score. If it also predicts the variance (2 C output
             channels), only the first C, the mean, are used.
         schedule: Noise schedule that it was trained with.
         labels: Classes of the samples, (batch,); None for an unconditional network.
+        guidance: Towards these classes; None for none.
     """
 
-    def __init__(self, network: torch.nn.Module, schedule: NoiseSchedule, labels: torch.Tensor | None = None) -> None:
+    def __init__(
+        self,
+        network: torch.nn.Module,
+        schedule: NoiseSchedule,
+        labels: torch.Tensor | None = None,
+        guidance: Guidance | None = None,
+    ) -> None:
         self._network = network
-        self._classes = () if labels is None else (labels,)
+        self._labels = labels
+        self._guidance = guidance
         self.schedule = schedule
         self.nfe = 0
 
     def estimate(self, x: torch.Tensor, node: Node) -> torch.Tensor:
         """x̂_1, shape of ``x``, from the state ``x`` (batch, …) at a grid point."""
         time = torch.full((len(x),), node.time, device=x.device)
-        return self._estimate(x, node.alpha, node.sigma, time)
+        return self._estimate(x, node.alpha, node.sigma, time, node.t)
 
     def velocity(self, x_t: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         """dx_t/dt = x̂_1 - ε̂ in straight-line time, at ``x_t`` (batch, …) and times ``t`` (batch,).
@@ -39,16 +48,22 @@ class Teacher:
         """
         t = t.clamp(*self.schedule.time_range)
         alpha, sigma, time = (per_sample(values, x_t) for values in self.schedule.at(t))
-        estimate = self._estimate(x_t * (alpha + sigma), alpha, sigma, time.flatten())
+        estimate = self._estimate(x_t * (alpha + sigma), alpha, sigma, time.flatten(), t)
         return (estimate - x_t) / per_sample(1 - t, x_t)
 
     def _estimate(
-        self, x: torch.Tensor, alpha: torch.Tensor | float, sigma: torch.Tensor | float, time: torch.Tensor
+        self,
+        x: torch.Tensor,
+        alpha: torch.Tensor | float,
+        sigma: torch.Tensor | float,
+        time: torch.Tensor,
+        t: torch.Tensor | float,
     ) -> torch.Tensor:
-        self.nfe += 1
         # Variance-exploding networks see images in [0, 1].
         seen = (x + 1) / 2 if self.schedule.exploding else x
-        output: torch.Tensor = self._network(seen, time, *self._classes).sample[:, : x.shape[1]].to(x.dtype)
+        output, evaluations = conditioned_output(self._network, seen, time, self._labels, self._guidance, t)
+        self.nfe += evaluations
+        output = output[:, : x.shape[1]]
         match self.schedule.prediction:
             case "sample":
                 return output
@@ -66,6 +81,7 @@ def generate(
     x_0: torch.Tensor,
     solver: SolverConfig,
     labels: torch.Tensor | None = None,
+    guidance: Guidance | None = None,
 ) -> Solution:
     """Solves the teacher's probability-flow ODE from noise to image.
 
@@ -76,11 +92,12 @@ def generate(
         solver: A teacher's solver. ``dopri5`` runs in straight-line time from the largest to the smallest trained noise
             level and, like the others, ends with one estimate of x_1.
         labels: Classes, (batch,); None for an unconditional network.
+        guidance: Towards these classes; None for none.
 
     Returns:
-        Images, not clipped, and the number of network calls.
+        Images, not clipped, and the number of evaluations.
     """
-    teacher = Teacher(network, schedule, labels)
+    teacher = Teacher(network, schedule, labels, guidance)
     start = schedule.initial_scale * x_0
     if solver.name == "dopri5":
         first, last = schedule.node(-1), schedule.node(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pipeline.config.guidance import GUIDED
 from pipeline.config.network_calls import CALLS_PER_ADAPTIVE_STEP, fixed_step_calls
 from pipeline.config.solver import STUDENT_SOLVERS, TEACHER_SOLVERS
 
@@ -15,7 +16,8 @@ def possible_evaluations(solver: str, num_steps: int | None) -> tuple[int, int |
     """
     if num_steps is None:
         return CALLS_PER_ADAPTIVE_STEP, None
-    return fixed_step_calls(solver_of_label(solver), num_steps)
+    least, most = fixed_step_calls(solver_of_label(solver), num_steps)
+    return least, 2 * most if f"-{GUIDED}-" in solver else most
 
 
 def solver_of_label(label: str) -> str:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeGuard
+from typing import Any, TypeGuard
 
 import torch
 from diffusers import ModelMixin
 
+from pipeline.config.teacher import Process, Promised
 from pipeline.diffusion.noise_schedule import NoiseSchedule, read_noise_schedule
 from pipeline.models.diffusers_layout import locate, read_json, read_scheduler_config
-from pipeline.models.networks import KINDS, class_count, load_network, network_class, require_known_settings
+from pipeline.models.networks import KINDS, class_count, load_network, network_class, null_class, require_known_settings
 from pipeline.models.student import is_flow_scheduler, require_flow_scheduler
 from pipeline.system.errors import StraightflowError, one_line
 
@@ -24,10 +25,12 @@ class AcceptedFlow:
     Attributes:
         shape: Of one sample, (channels, height, width) or (dim,).
         num_classes: Classes that it is conditioned on; None for none.
+        null_class: Of these, the one that stands for none; None where there is none such.
     """
 
     shape: tuple[int, ...]
     num_classes: int | None
+    null_class: int | None = None
 
 
 @dataclass(frozen=True)
@@ -38,15 +41,16 @@ class AcceptedTeacher:
         shape: Of one sample, (channels, height, width) or (dim,).
         num_classes: Classes that it is conditioned on; None for none.
         noise_schedule: Its forward process.
+        null_class: Of its classes, the one that stands for none; None where there is none such.
     """
 
     shape: tuple[int, ...]
     num_classes: int | None
     noise_schedule: NoiseSchedule
+    null_class: int | None = None
 
 
 AcceptedModel = AcceptedTeacher | AcceptedFlow
-Process = Literal["diffusion", "flow"]
 
 
 def accept_model(network: Mapping[str, Any], scheduler: Mapping[str, Any], origin: str) -> AcceptedModel:
@@ -71,7 +75,7 @@ def accept_teacher(network: Mapping[str, Any], scheduler: Mapping[str, Any], ori
     # A Fourier embedding takes the logarithm of the time, which is the noise's scale; indices start at 0.
     times = ("positional", "fourier") if noise_schedule.exploding else ("positional",)
     shape = _accept_network(network, times, origin)
-    return AcceptedTeacher(shape, class_count(network), noise_schedule)
+    return AcceptedTeacher(shape, class_count(network), noise_schedule, null_class(network))
 
 
 def accept_flow(network: Mapping[str, Any], scheduler: Mapping[str, Any], origin: str) -> AcceptedFlow:
@@ -91,7 +95,7 @@ def accept_flow(network: Mapping[str, Any], scheduler: Mapping[str, Any], origin
             found=repr(network["out_channels"]),
             mend="correct config.json, or name another model",
         )
-    return AcceptedFlow(shape, class_count(network))
+    return AcceptedFlow(shape, class_count(network), null_class(network))
 
 
 def read_teacher(folder: Path) -> AcceptedTeacher:
@@ -119,28 +123,30 @@ def open_model(folder: Path) -> tuple[AcceptedModel, ModelMixin]:
     return read_model(folder), load_network(folder)
 
 
-def open_teacher(folder: Path, shape: tuple[int, ...], name: str, process: Process = "diffusion") -> ModelMixin:
+def open_teacher(folder: Path, shape: tuple[int, ...], name: str, promised: Promised) -> ModelMixin:
     """The network of a teacher brought along, as it is adopted: accepted, of the data's shape, its weights read.
 
     Args:
         folder: Where it lies.
         shape: Of the data's samples.
         name: As the user called it, for errors.
-        process: What it is, as ``teacher.pretrained_process`` says.
+        promised: What the configuration says of it.
 
     Raises:
         StraightflowError: If it may not be a teacher, does not fit or cannot be read.
     """
-    require_fit(read_model(folder), shape, name, process)
+    require_fit(read_model(folder), shape, name, promised)
     return load_network(folder)
 
 
-def require_fit(found: AcceptedModel, shape: tuple[int, ...], name: str, process: Process) -> None:
-    """Checks that the teacher ``name`` is of the configured process and makes samples of the data's shape.
+def require_fit(found: AcceptedModel, shape: tuple[int, ...], name: str, promised: Promised) -> None:
+    """Checks that the teacher ``name`` is of the process and has the null class that are configured, and that it makes
+    samples of the data's shape.
 
     Raises:
         StraightflowError: If it does not.
     """
+    process: Process = promised.process
     of_process: Process = "flow" if isinstance(found, AcceptedFlow) else "diffusion"
     if of_process != process:
         words = {"flow": "a flow", "diffusion": "a diffusion model"}
@@ -151,6 +157,14 @@ def require_fit(found: AcceptedModel, shape: tuple[int, ...], name: str, process
             "the teacher",
         )
     require_shape(found.shape, shape, name)
+    if promised.null_class is not None and (found.num_classes or 0) - 1 != promised.null_class:
+        raise StraightflowError(
+            expected=f"a teacher of {promised.null_class + 1} classes, of which teacher.null_class: "
+            f"{promised.null_class}, the last, stands for none",
+            found=f"{found.num_classes or 'no'} classes in {name}",
+            mend="set teacher.null_class: null, without guidance; or the last class of a network that has one more "
+            "than its data",
+        )
 
 
 def require_shape(found: tuple[int, ...], wanted: tuple[int, ...], name: str) -> None:

@@ -7,10 +7,9 @@ from pathlib import Path
 
 from pipeline.config.data import DataConfig
 from pipeline.config.network import UNetConfig
-from pipeline.config.teacher import TeacherConfig
+from pipeline.config.teacher import Promised, TeacherConfig
 from pipeline.models.accepted_teacher import (
     AcceptedModel,
-    Process,
     accept_model,
     open_teacher,
     read_model,
@@ -62,11 +61,11 @@ def check_teacher(
     if teacher.pretrained is None:
         _require_trainable(teacher.unet, data.image_shape)
         return {"pretrained": None, "fingerprint": None}
-    name, process = teacher.pretrained, teacher.pretrained_process
+    name, promised = teacher.pretrained, teacher.promised
     if _exists(name):
         folder = Path(name)
         _require_folder(folder)
-        open_teacher(folder, data.image_shape, name, process)
+        open_teacher(folder, data.image_shape, name, promised)
         tell(read_model(folder))
         return {"pretrained": name, "fingerprint": fingerprint_folder(folder)}
     if _is_path(name):
@@ -75,12 +74,12 @@ def check_teacher(
             found="no such folder",
             mend="correct teacher.pretrained",
         )
-    return {"pretrained": name, "fingerprint": _check_on_hub(name, process, data.image_shape, previous, tell)}
+    return {"pretrained": name, "fingerprint": _check_on_hub(name, promised, data.image_shape, previous, tell)}
 
 
 def _check_on_hub(
     name: str,
-    process: Process,
+    promised: Promised,
     shape: tuple[int, ...],
     previous: dict[str, object],
     tell: Callable[[AcceptedModel], object],
@@ -93,20 +92,20 @@ def _check_on_hub(
         known = recorded if isinstance(recorded, str) else None
         cached = cached_model(name, known)
         if cached is not None and has_weights(cached):
-            open_teacher(cached, shape, name, process)
+            open_teacher(cached, shape, name, promised)
             tell(read_model(cached))
             return cached.name
         if known is None:
             raise
         if cached is not None:  # what an earlier check looked at
             accepted = read_model(cached)
-            require_fit(accepted, shape, name, process)
+            require_fit(accepted, shape, name, promised)
             tell(accepted)
         return known
     config = download_json(name, CONFIGS, revision)
     network = read_json(config)
     accepted = accept_model(network, read_json(download_json(name, SCHEDULER_CONFIGS, revision)), name)
-    require_fit(accepted, shape, name, process)
+    require_fit(accepted, shape, name, promised)
     require_weights_on_hub(name, revision, network, "unet" if config.parent.name == "unet" else "")
     tell(accepted)
     return revision

@@ -11,6 +11,7 @@ from __future__ import annotations
 import torch
 
 from pipeline.config.solver import SolverConfig
+from pipeline.diffusion.guidance import Guidance
 from pipeline.diffusion.noise_schedule import NoiseSchedule
 from pipeline.diffusion.solvers import GRID_SOLVERS
 from pipeline.diffusion.teacher import Teacher
@@ -29,6 +30,7 @@ def invert_teacher(
     image_noise: torch.Tensor,
     solver: SolverConfig,
     labels: torch.Tensor | None = None,
+    guidance: Guidance | None = None,
 ) -> Solution:
     """Solves the teacher's ODE from images to noise, from the lowest to the highest trained level.
 
@@ -39,11 +41,12 @@ def invert_teacher(
         image_noise: Standard normal noise of the first state, same shape.
         solver: A teacher's solver.
         labels: Classes of the images, (batch,); None for an unconditional network.
+        guidance: Towards these classes; None for none.
 
     Returns:
         Noise x_0, standard normal if the teacher and the solver are exact, and the network calls made.
     """
-    teacher = Teacher(network, schedule, labels)
+    teacher = Teacher(network, schedule, labels, guidance)
     least, most = schedule.node(0), schedule.node(-1)
     x = least.alpha * x_1 + least.sigma * image_noise
     if solver.name == "dopri5":

@@ -195,6 +195,37 @@ def class_count(config: Mapping[str, Any]) -> int | None:
     return count
 
 
+NULL_CLASS = "_null_class"
+"""Setting of a network's ``config.json`` that stock diffusers keeps and passes over, as its name begins so."""
+
+
+def null_class(config: Mapping[str, Any]) -> int | None:
+    """Class of a network with these settings that stands for none; None where every class is one.
+
+    Raises:
+        StraightflowError: If it is not the last class.
+    """
+    found, count = config.get(NULL_CLASS), class_count(config)
+    if found is not None and (count is None or type(found) is not int or found != count - 1):
+        raise StraightflowError(
+            expected=f"the last of the network's {count or 'no'} classes as the one that stands for none",
+            found=f"{NULL_CLASS}: {str(found)[:80]}",
+            mend="correct config.json",
+        )
+    return found
+
+
+def null_class_of(network: ModelMixin) -> int | None:
+    """:func:`null_class` of a network."""
+    return null_class(network.config)
+
+
+def set_null_class(network: ModelMixin, index: int | None) -> None:
+    """Records in a network's configuration, with which it is saved, which class stands for none."""
+    if index is not None:
+        network.register_to_config(**{NULL_CLASS: index})
+
+
 def noise_of(network: ModelMixin) -> NoiseConfig:
     """The distribution of x_0 that a network was saved with."""
     mean = network.config.get("noise_mean")

@@ -6,14 +6,17 @@ from pathlib import Path
 
 from diffusers import DDPMPipeline, DDPMScheduler, ModelMixin, ScoreSdeVePipeline, ScoreSdeVeScheduler
 
-from pipeline.config.teacher import NUM_NOISE_LEVELS
+from pipeline.config.teacher import NUM_NOISE_LEVELS, Promised
 from pipeline.diffusion.scheduler_settings import VARIANCE_EXPLODING
-from pipeline.models.accepted_teacher import Process, open_teacher
+from pipeline.models.accepted_teacher import open_teacher
 from pipeline.models.diffusers_layout import read_scheduler_config
+from pipeline.models.networks import set_null_class
 from pipeline.models.student import is_saved_pipeline, save_student
 from pipeline.system.atomic import atomic_folder
 from pipeline.system.file_hashes import write_hashes
 from pipeline.system.hub import download_model
+
+NOTHING_SPECIAL = Promised()
 
 
 def training_scheduler() -> DDPMScheduler:
@@ -37,7 +40,7 @@ def is_local(name: str) -> bool:
 
 
 def adopt_pretrained(
-    name: str, shape: tuple[int, ...], folder: Path, commit: str | None = None, process: Process = "diffusion"
+    name: str, shape: tuple[int, ...], folder: Path, commit: str | None = None, promised: Promised = NOTHING_SPECIAL
 ) -> None:
     """Saves a checkpoint as the teacher in ``folder``.
 
@@ -46,14 +49,15 @@ def adopt_pretrained(
         shape: Of the data's samples.
         folder: Where it goes.
         commit: The version on the hub, as check recorded it; None for a local folder.
-        process: What it is, as configured.
+        promised: What the configuration says of it.
 
     Raises:
         StraightflowError: If it cannot be had, or is refused by :func:`pipeline.models.accepted_teacher.open_teacher`.
     """
     source = Path(name) if commit is None else download_model(name, commit)
-    network = open_teacher(source, shape, name, process)
-    if process == "flow":
+    network = open_teacher(source, shape, name, promised)
+    set_null_class(network, promised.null_class)
+    if promised.process == "flow":
         save_student(network, folder)
         return
     config = read_scheduler_config(source)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 import torch
 
+from pipeline.config.guidance import GuidanceConfig
 from pipeline.config.noise import STANDARD_NOISE, NoiseConfig
 from pipeline.config.solver import STUDENT_SOLVERS, TEACHER_SOLVERS, SolverConfig
 from pipeline.data.space import Space, space_of_shape
+from pipeline.diffusion.guidance import Guidance
 from pipeline.diffusion.noise_schedule import NoiseSchedule
 from pipeline.diffusion.teacher import Teacher, generate
 from pipeline.flow.noise import sample_labels, sample_noise
@@ -22,7 +24,7 @@ from pipeline.models.flops import FlopsPerSample, flops_per_sample
 from pipeline.models.inversion import invert_student, invert_teacher
 from pipeline.models.networks import noise_of
 from pipeline.models.runtime import Runtime
-from pipeline.models.student import predict_velocity
+from pipeline.models.student import guided_velocity, predict_velocity
 from pipeline.system.compute import Compute
 from pipeline.system.errors import StraightflowError
 from pipeline.system.fingerprint import fingerprint_folder
@@ -41,6 +43,7 @@ class Sampler:
         noise: Distribution of x_0.
         num_classes: Classes of a class-conditional model; None for others.
         calls: Samples that this process sent through the network so far.
+        null_class: Of its classes, the one that stands for none and is never drawn; None where there is none such.
     """
 
     shape: tuple[int, ...]
@@ -51,6 +54,7 @@ class Sampler:
     noise: NoiseConfig = STANDARD_NOISE
     num_classes: int | None = None
     calls: NetworkCalls = field(default_factory=NetworkCalls, compare=False)
+    null_class: int | None = None
 
     @property
     def space(self) -> Space:
@@ -62,15 +66,18 @@ class Sampler:
         """Solves the model's ODE from ``x_0``, for ``labels`` if it is class-conditional; images are not clipped.
 
         Raises:
-            StraightflowError: If the solver is for models of the other kind, or labels are missing or too many.
+            StraightflowError: If the solver is for models of the other kind, or labels are missing or too many, or
+                guidance is asked of a model without a null class.
         """
         self._require_solver(solver)
         # Copied in inference mode, as all later states are: other tensors would make a compiled network compile again.
         x_0, labels = x_0.to(self.runtime.device, copy=True), self._placed(labels)
         with self.runtime.autocast():
             if self.noise_schedule is not None:
-                return generate(self._counted, self.noise_schedule, x_0, solver, labels)
-            return solve(self.velocity_field(labels), x_0, solver)
+                guidance = self._guidance(solver.guidance)
+                return generate(self._counted, self.noise_schedule, x_0, solver, labels, guidance)
+            before = self.calls.copy()
+            return self._evaluations(solve(self.velocity_field(labels, solver.guidance), x_0, solver), before)
 
     @torch.inference_mode()
     def invert(
@@ -86,25 +93,49 @@ class Sampler:
         labels = self._placed(labels)
         with self.runtime.autocast():
             if self.noise_schedule is not None:
-                return invert_teacher(self._counted, self.noise_schedule, x_1, image_noise, solver, labels)
-            return invert_student(self.velocity_field(labels), x_1, image_noise, solver)
+                guidance = self._guidance(solver.guidance)
+                return invert_teacher(self._counted, self.noise_schedule, x_1, image_noise, solver, labels, guidance)
+            before, velocity = self.calls.copy(), self.velocity_field(labels, solver.guidance)
+            return self._evaluations(invert_student(velocity, x_1, image_noise, solver), before)
 
     def labels(self, key: int, indices: Iterable[int]) -> torch.Tensor | None:
         """Classes drawn for the noise of these indices, (len(indices),); None if the model has none."""
-        return None if self.num_classes is None else sample_labels(key, indices, self.num_classes)
+        return None if self.num_conditions is None else sample_labels(key, indices, self.num_conditions)
+
+    @property
+    def num_conditions(self) -> int | None:
+        """Classes that may be asked for: all but the null class, which is the last; None of an unconditional model."""
+        return self.num_classes if self.null_class is None else self.null_class
 
     def draw(self, key: int, indices: Iterable[int]) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Noise x_0 of these indices, and the classes that go with it."""
         indices = list(indices)
         return sample_noise(key, indices, self.shape, self.noise), self.labels(key, indices)
 
-    def velocity_field(self, labels: torch.Tensor | None = None) -> Field:
+    def velocity_field(self, labels: torch.Tensor | None = None, guided: GuidanceConfig | None = None) -> Field:
         """dx_t/dt of the model's ODE, on the rectified-flow time axis for teachers as well."""
-        labels = self._placed(labels)
+        labels, guidance = self._placed(labels), self._guidance(guided)
         if self.noise_schedule is not None:
-            return Teacher(self._counted, self.noise_schedule, labels).velocity
+            return Teacher(self._counted, self.noise_schedule, labels, guidance).velocity
         network = self._counted
+        if guidance is not None:
+            return lambda x_t, t: guided_velocity(network, x_t, t, labels, guidance)
         return lambda x_t, t: predict_velocity(network, x_t, t, labels)
+
+    def _guidance(self, config: GuidanceConfig | None) -> Guidance | None:
+        if config is None:
+            return None
+        if self.null_class is None:
+            raise StraightflowError(
+                expected="a class-conditional model with a null class, to be guided",
+                found="an unconditional one" if self.num_classes is None else "one without",
+                mend="leave guidance out, or set teacher.null_class to the class that stands for none",
+            )
+        return Guidance(config, self.null_class)
+
+    def _evaluations(self, solution: Solution, before: NetworkCalls) -> Solution:
+        """A flow's solution with its evaluations by the rows that the network got: a guided velocity takes two."""
+        return replace(solution, nfe=(self.calls - before).forward // len(solution.x))
 
     def _require_solver(self, solver: SolverConfig) -> None:
         """The configuration says what a model is, but a folder may hold another."""
@@ -169,4 +200,5 @@ def load_sampler(folder: Path, runtime: Runtime) -> Sampler:
         runtime=runtime,
         noise=noise_of(network),
         num_classes=accepted.num_classes,
+        null_class=accepted.null_class,
     )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from pipeline.diffusion.guidance import Guidance, conditioned_output
 from pipeline.models.diffusers_layout import read_scheduler_config
 from pipeline.system.atomic import atomic_folder
 from pipeline.system.errors import StraightflowError, nearest
@@ -43,6 +44,13 @@ def predict_velocity(
     classes = () if labels is None else (labels,)
     prediction: torch.Tensor = network(x_t, NUM_TRAIN_TIMESTEPS * (1 - t), *classes).sample
     return -prediction.float()
+
+
+def guided_velocity(
+    network: torch.nn.Module, x_t: torch.Tensor, t: torch.Tensor, labels: torch.Tensor | None, guidance: Guidance
+) -> torch.Tensor:
+    """The velocity of a flow that is guided towards ``labels``; otherwise as :func:`predict_velocity`."""
+    return -conditioned_output(network, x_t, NUM_TRAIN_TIMESTEPS * (1 - t), labels, guidance, t)[0].float()
 
 
 _FLOW_PROCESS: Mapping[str, tuple[object, ...]] = {

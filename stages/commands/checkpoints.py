@@ -18,7 +18,7 @@ from pipeline.config.solver import SolverConfig
 from pipeline.data.space import space_of
 from pipeline.evaluation.few_step_fid import FewStepFid, open_few_step_fid
 from pipeline.flow.noise import stream_key
-from pipeline.models.networks import load_network, noise_of, num_classes, sample_shape, starting_network
+from pipeline.models.networks import load_network, noise_of, null_class_of, num_classes, sample_shape, starting_network
 from pipeline.models.runtime import open_runtime
 from pipeline.models.sampler import Sampler
 from pipeline.models.student import is_saved_student, save_student
@@ -95,7 +95,10 @@ def _opened(config: Config, model: str, num_samples: int) -> tuple[ModelMixin, S
     """The network that averages are loaded into, the sampler around it, and what measures its images."""
     runtime = open_runtime(config.compute, ONE_PROCESS)
     network = runtime.place(starting_network(load_network(paths.model(config.students[model].init))))
-    sampler = Sampler(sample_shape(network), model, None, network, runtime, noise_of(network), num_classes(network))
+    sampler = Sampler(
+        sample_shape(network), model, None, network, runtime, noise_of(network), num_classes(network),
+        null_class=null_class_of(network),
+    )  # fmt: skip
     fid_of = open_few_step_fid(
         config,
         runtime,

@@ -15,7 +15,7 @@ from pipeline.config.data import DataConfig
 from pipeline.config.graph import Config
 from pipeline.config.loading import parse_config
 from pipeline.config.solver import STUDENT_SOLVERS
-from pipeline.config.teacher import TeacherConfig
+from pipeline.config.teacher import Promised, TeacherConfig
 from pipeline.models.accepted_teacher import AcceptedFlow, AcceptedModel
 from pipeline.models.check import check_teacher
 from pipeline.models.pretrained import adopt_pretrained, save_teacher, training_scheduler
@@ -54,7 +54,7 @@ def test_a_flow_is_a_teacher_and_saved_as_students_are(whose: str, tmp_path: Pat
     # As many steps as one likes, as a flow has no levels of noise.
     many = {"couplings.round1.solver": EULER | {"num_steps": 5000}}
     require_fitting(config_of(folder, "flow", **many), told, [])
-    adopt_pretrained(str(folder), (1, 8, 8), tmp_path / "teacher", process="flow")
+    adopt_pretrained(str(folder), (1, 8, 8), tmp_path / "teacher", promised=Promised("flow"))
     assert is_saved_student(tmp_path / "teacher")
     weights = load_file(tmp_path / "teacher" / WEIGHTS)
     assert all(torch.equal(weights[name], values) for name, values in unet.state_dict().items())
@@ -72,7 +72,7 @@ def test_a_teacher_of_another_process_than_configured_is_told_by_its_scheduler(
     said = []
     for meet in (
         lambda: check(tmp_path / "theirs", other),
-        lambda: adopt_pretrained(str(tmp_path / "theirs"), (1, 8, 8), tmp_path / "teacher", process=other),
+        lambda: adopt_pretrained(str(tmp_path / "theirs"), (1, 8, 8), tmp_path / "teacher", promised=Promised(other)),
     ):
         with pytest.raises(StraightflowError, match=rf"pretrained_process: {other}(.|\n)*{process}") as refusal:
             meet()

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from huggingface_hub import ModelCard
 
 from pipeline.config.graph import TEACHER, Config
-from pipeline.config.methods import OneStepConfig
 from pipeline.metrics.image_row import ImageRow
 from pipeline.metrics.row import COUPLINGS_PREFIX
 from pipeline.metrics.uncertainty import CONFIDENCE
@@ -88,7 +87,7 @@ def model_card(published: Published, config: Config, results: Results, ledger: L
 
 
 def _is_of_one_step(config: Config, name: str) -> bool:
-    return name in config.students and isinstance(config.students[name].method, OneStepConfig)
+    return name in config.students and config.students[name].method.exact_steps == 1
 
 
 def _introduction(published: Published, config: Config) -> str:
