@@ -64,17 +64,18 @@ def model_card(published: Published, config: Config, results: Results, ledger: L
         StraightflowError: If its metadata would be read as something else.
     """
     model = next(item for item in results.models if item.model == published.name)
+    exact_steps = _exact_steps(config, published.name)
     drawing = Drawing(
         location=published.repository or ".",
         model=published.accepted,
-        steps=min((row.num_steps or 1 for row in model.rows), default=1) if published.is_flow else DDIM_STEPS,
+        steps=_drawn_steps(model.rows, exact_steps) if published.is_flow else DDIM_STEPS,
         precision=model.precision,
     )
     data = card_data(published.name, model.rows, published.licenses, published.sources, is_flow=published.is_flow)
     sections = [
         f"# {published.name}",
         _introduction(published, config),
-        *_drawing_section(published, drawing, of_one_step=_is_of_one_step(config, published.name)),
+        *_drawing_section(published, drawing, exact_steps=exact_steps),
         *_quality_section(published, config, results),
         "## What it cannot do",
         "\n".join(f"- {line}" for line in limits(config, published.name, published.accepted, model.rows)),
@@ -86,8 +87,13 @@ def model_card(published: Published, config: Config, results: Results, ledger: L
     return card
 
 
-def _is_of_one_step(config: Config, name: str) -> bool:
-    return name in config.students and config.students[name].method.exact_steps == 1
+def _exact_steps(config: Config, name: str) -> int | None:
+    return config.students[name].method.exact_steps if name in config.students else None
+
+
+def _drawn_steps(rows: Sequence[ImageRow], exact_steps: int | None) -> int:
+    """Steps of the example: those that the student is for, else the fewest that were measured."""
+    return exact_steps or min((row.num_steps or 1 for row in rows), default=1)
 
 
 def _introduction(published: Published, config: Config) -> str:
@@ -107,14 +113,14 @@ def _introduction(published: Published, config: Config) -> str:
     )
 
 
-def _drawing_section(published: Published, drawing: Drawing, *, of_one_step: bool) -> list[str]:
+def _drawing_section(published: Published, drawing: Drawing, *, exact_steps: int | None) -> list[str]:
     where = "In this folder, with" if published.repository is None else "With"
     parts = ["## Draw images", f"{where} stock diffusers 0.42 or newer and nothing of straightflow:"]
     short, exact = pipeline_call(drawing), exact_images(drawing)
     if short is not None:
         further = (
-            "It is for exactly one step."
-            if of_one_step
+            f"It is for exactly {steps_in_words(exact_steps)}."
+            if exact_steps is not None
             else "Any `num_inference_steps` works. One step is exact; of several, the inner times of the stock "
             "scheduler differ by less than 0.001 from those measured below."
         )

@@ -30,7 +30,7 @@ def test_a_student_of_one_step_fails_at_more_with_the_numbers() -> None:
     assert "fails: FID 207 [200, 214] at euler, 2 steps" in text
     assert "exactly 4 steps" in said(config(method=FixedStepsConfig(num_steps=4)))
     assert "for one Euler step and for more" in said(config(method=AnyStepConfig()))
-    assert "not distilled" in said(config(method=ReflowConfig(timesteps=TimestepsConfig(name="uniform"))))
+    assert "an ODE solver samples it" in said(config(method=ReflowConfig(timesteps=TimestepsConfig(name="uniform"))))
 
 
 def test_size_and_condition() -> None:

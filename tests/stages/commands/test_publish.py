@@ -156,7 +156,7 @@ def test_a_student_of_one_step_is_not_advertised_for_more(run: Path) -> None:
     Path("params.yaml").write_text(yaml.safe_dump(params))
     record(run)
     text = (publish("few_step", "--force") / "README.md").read_text()
-    assert "It is for exactly one step." in text
+    assert "It is for exactly 1 step." in text
     assert "num_inference_steps=1" in text
     assert "Any `num_inference_steps`" not in text
 
