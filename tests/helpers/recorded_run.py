@@ -51,7 +51,7 @@ def recorded_run(root: Path, few_step: UNet2DModel | None = None, **settings: An
     """
     params = composed("preset=smoke", "compute.precision=fp32")
     params["evaluate"]["models"] = list(MODELS)
-    del params["couplings"]["round2"], params["students"]["round2"]
+    del params["couplings"]["round2"], params["students"]["round2"], params["gate"]["drift_allowed"]
     params |= settings
     write_run(root)
     costs = [f"metrics/training/{model}.json" for model in MODELS]
