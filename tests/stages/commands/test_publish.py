@@ -25,7 +25,7 @@ from PIL import Image
 
 from pipeline.config.loading import load_config
 from pipeline.models.accepted_teacher import open_teacher
-from pipeline.models.pretrained import adopt_pretrained
+from pipeline.models.pretrained import NOTHING_SPECIAL, adopt_pretrained
 from pipeline.system.errors import StraightflowError
 from stages.commands.publish import PublishOptions, publish_model
 from stages.commands.run_record import content_hash
@@ -152,7 +152,7 @@ def test_the_card_says_quality_limits_provenance_and_licenses() -> None:
 def test_a_student_of_one_step_is_not_advertised_for_more(run: Path) -> None:
     assert "Any `num_inference_steps` works" in (publish() / "README.md").read_text()
     params = yaml.safe_load(Path("params.yaml").read_text())
-    params["students"]["few_step"]["method"] = {"name": "one_step"}
+    params["students"]["few_step"]["method"] = {"name": "fixed_steps"}
     Path("params.yaml").write_text(yaml.safe_dump(params))
     record(run)
     text = (publish("few_step", "--force") / "README.md").read_text()
@@ -192,10 +192,10 @@ def test_a_published_teacher_opens_as_a_teacher_and_a_flipped_byte_is_refused(ru
         content = (folder / name).read_bytes()
         (folder / name).write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
         with pytest.raises(StraightflowError, match=re.escape(name)):
-            open_teacher(folder, (1, 8, 8), "it")
+            open_teacher(folder, (1, 8, 8), "it", NOTHING_SPECIAL)
         (folder / name).write_bytes(content)
     (folder / "README.md").write_text("edited on the hub")  # a card may change, and is not what is opened
-    open_teacher(folder, (1, 8, 8), "it")
+    open_teacher(folder, (1, 8, 8), "it", NOTHING_SPECIAL)
 
 
 @pytest.mark.usefixtures("run")
@@ -214,7 +214,7 @@ def test_what_is_downloaded_of_a_repository_opens_without_its_card_and_figures()
     folder = publish("teacher")
     for path in [item for item in folder.rglob("*") if item.is_file() and item.suffix not in (".json", ".safetensors")]:
         path.unlink()
-    open_teacher(folder, (1, 8, 8), "it")
+    open_teacher(folder, (1, 8, 8), "it", NOTHING_SPECIAL)
 
 
 @pytest.mark.usefixtures("run")
