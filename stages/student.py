@@ -15,7 +15,9 @@ from pipeline.couplings.store import CouplingStore
 from pipeline.methods.build import build_method
 from pipeline.models.accepted_teacher import open_model
 from pipeline.models.networks import set_noise, starting_network
-from pipeline.models.runtime import open_runtime
+from pipeline.models.ode import ode_of
+from pipeline.models.runtime import Runtime, open_runtime
+from pipeline.models.sampler import Sampler, load_sampler
 from pipeline.models.student import save_student
 from pipeline.system.errors import StraightflowError
 from pipeline.system.fingerprint import fingerprint_file, fingerprint_folder
@@ -36,18 +38,22 @@ def main(config: Config, arguments: list[str]) -> None:
     require_acceptance(store.folder, paths.gate(settings.couplings))
     start = paths.model(settings.init)
     trained_on, heldout = heldout_split(len(store), settings.heldout_items, store.manifest.seed)
+    init = model_to_follow(name, start, store, runtime) if settings.method.follows_init else None
     student = Run(
         stage="student",
         name=name,
         network=starting_student(name, start, store, settings.dropout),
         items=Subset(store, trained_on),
         heldout=Subset(store, heldout) if settings.heldout_items else None,
-        objective=build_method(settings.method, settings.loss, runtime.device),
+        objective=build_method(
+            settings.method, settings.loss, runtime.device, init=None if init is None else ode_of(init)
+        ),
         settings=settings,
         inputs=[fingerprint_folder(start), fingerprint_file(store.folder / MANIFEST)],
         solver=SolverConfig(name="euler", num_steps=settings.method.exact_steps or 4),
         noise_schedule=None,
         save=save_student,
+        companions=() if init is None else (init,),
     )
     run_training(student, config, runtime)
 
@@ -66,6 +72,18 @@ def starting_student(name: str, start: Path, store: CouplingStore, dropout: floa
     set_dropout(network, dropout)
     set_noise(network, store.manifest.noise)
     return network
+
+
+def model_to_follow(name: str, start: Path, store: CouplingStore, runtime: Runtime) -> Sampler:
+    """The model of ``start`` as the ODE that a student of ``store`` follows, beside the one that is trained from it."""
+    init = load_sampler(start, runtime)
+    if init.noise != store.manifest.noise:
+        raise StraightflowError(
+            expected=f"couplings of the noise that the model followed by {name} starts from, {init.noise}",
+            found=f"{store.folder} of {store.manifest.noise}",
+            mend=f"change init or couplings of {name}, so that both start from the same noise",
+        )
+    return init
 
 
 if __name__ == "__main__":

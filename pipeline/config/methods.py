@@ -93,10 +93,33 @@ class AnyStepConfig(Method):
         return TrainingCalls(forward=2 - self.share_at_noise, backward=1)
 
 
+class ProgressiveConfig(Method):
+    """Two half steps of init as one, see :mod:`pipeline.methods.progressive`.
+
+    Attributes:
+        num_steps: Equal Euler steps that the student is for. A progressive init must be for twice as many.
+    """
+
+    follows_init: ClassVar[bool] = True
+    name: Literal["progressive"] = "progressive"
+    num_steps: NumSteps
+
+    @property
+    def network_calls(self) -> TrainingCalls:
+        """One with a gradient, and init's two half steps."""
+        return TrainingCalls(forward=1, backward=1, of_init=2)
+
+    @property
+    def exact_steps(self) -> int:
+        """As many as it is trained for."""
+        return self.num_steps
+
+
 METHODS: dict[str, type[Method]] = {
     "reflow": ReflowConfig,
     "fixed_steps": FixedStepsConfig,
     "any_step": AnyStepConfig,
+    "progressive": ProgressiveConfig,
 }
 FORMER_NAMES = {"one_step": "fixed_steps"}
 
@@ -123,6 +146,6 @@ def _chosen_by_name(value: Any) -> Any:
 
 
 MethodConfig = Annotated[
-    ReflowConfig | FixedStepsConfig | AnyStepConfig,
+    ReflowConfig | FixedStepsConfig | AnyStepConfig | ProgressiveConfig,
     BeforeValidator(_chosen_by_name),
 ]

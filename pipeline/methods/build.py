@@ -5,21 +5,24 @@ from __future__ import annotations
 import torch
 
 from pipeline.config.flow import LossConfig
-from pipeline.config.methods import AnyStepConfig, FixedStepsConfig, MethodConfig, ReflowConfig
+from pipeline.config.methods import AnyStepConfig, FixedStepsConfig, MethodConfig, ProgressiveConfig, ReflowConfig
 from pipeline.flow.losses import build_velocity_loss
 from pipeline.methods.any_step import AnyStep
 from pipeline.methods.fixed_steps import FixedSteps
 from pipeline.methods.objective import Objective
+from pipeline.methods.progressive import Progressive
 from pipeline.methods.reflow import build_reflow
+from pipeline.models.ode import Ode
 
 
-def build_method(method: MethodConfig, loss: LossConfig, device: torch.device) -> Objective:
+def build_method(method: MethodConfig, loss: LossConfig, device: torch.device, *, init: Ode | None = None) -> Objective:
     """The configured method of a student of couplings.
 
     Args:
         method: Its name and parameters.
         loss: Between velocities.
         device: Where networks of the loss go.
+        init: ODE of the model that the student starts from, for a method that follows it.
     """
     match method:
         case ReflowConfig():
@@ -28,3 +31,6 @@ def build_method(method: MethodConfig, loss: LossConfig, device: torch.device) -
             return FixedSteps(build_velocity_loss(loss, device), method.num_steps)
         case AnyStepConfig():
             return AnyStep(build_velocity_loss(loss, device), method.share_at_noise, method.latest_time)
+        case ProgressiveConfig():
+            assert init is not None  # it follows init
+            return Progressive(build_velocity_loss(loss, device), method.num_steps, init)

@@ -27,6 +27,7 @@ from pipeline.flow.noise import step_generator
 from pipeline.flow.timesteps import fixed
 from pipeline.methods.reflow import Reflow
 from pipeline.models.runtime import open_runtime
+from pipeline.models.sampler import Sampler
 from pipeline.models.velocity_mlp import VelocityMLP
 from pipeline.system.errors import InterruptedRunError, StraightflowError
 from pipeline.training.dropout import set_dropout
@@ -315,6 +316,20 @@ def test_memory_counts_what_processes_exchange(tiny_unet, runtime) -> None:
     largest = sum(parameter.numel() for parameter in tiny_unet.up_blocks[0].parameters())
     assert sharded.copy_bytes == 2 * 4 * largest
     assert sharded.state_bytes == 4 * num * 5 // 2
+
+
+def test_memory_counts_the_weights_of_models_that_the_method_calls(tiny_unet, runtime) -> None:
+    num = sum(parameter.numel() for parameter in tiny_unet.parameters())
+    init = Sampler((1, 8, 8), "init", None, tiny_unet, runtime)
+    config = training_config()
+    needs = training_needs(
+        tiny_unet.train(), Pairs(), OBJECTIVE, config, runtime, companions=[init], averages_looked_at=False
+    )
+    assert needs.companion_bytes == 4 * num
+    assert f"{4 * num / 1e3:.0f} kB other models" in needs.describe()
+    alone = needs_of(tiny_unet, runtime)
+    assert dataclasses.replace(needs, companion_bytes=0) == alone
+    assert "other models" not in alone.describe()
 
 
 def test_memory_counts_what_a_perceptual_distance_keeps(tiny_unet, runtime) -> None:
