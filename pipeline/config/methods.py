@@ -46,6 +46,11 @@ class Method(Section):
         """For one training image."""
         return TrainingCalls(forward=1, backward=1)
 
+    def times_problem(self, state_times: Sequence[float]) -> str | None:
+        """Why states at these rising times, in (0, 1), leave nothing to learn; None if they do, or are not needed."""
+        del state_times
+        return None
+
 
 class ReflowConfig(RegressionConfig, Method):
     """Regression along the whole line, see :mod:`pipeline.methods.reflow`: a student that an ODE solver samples."""
@@ -91,7 +96,7 @@ class CmtConfig(Method):
     latest_time: Annotated[float, Field(gt=0, lt=1)] = 0.95
 
     def times_problem(self, state_times: Sequence[float]) -> str | None:
-        """Why states at these rising times, in (0, 1), leave nothing to learn; None if they leave some."""
+        """If all come after the latest time."""
         if state_times and state_times[0] <= self.latest_time:
             return None
         first = f"the first at t = {state_times[0]:.4g}" if state_times else "there is none"

@@ -13,9 +13,10 @@ from pipeline.config.noise import STANDARD_NOISE, NoiseConfig
 from pipeline.config.solver import STUDENT_SOLVERS, TEACHER_SOLVERS, SolverConfig
 from pipeline.data.space import Space, space_of_shape
 from pipeline.diffusion.noise_schedule import NoiseSchedule
+from pipeline.diffusion.state_times import state_times
 from pipeline.diffusion.teacher import Teacher, generate
 from pipeline.flow.noise import sample_labels, sample_noise
-from pipeline.flow.solvers import Field, Solution, solve, time_grid
+from pipeline.flow.solvers import Field, Solution, solve
 from pipeline.flow.states import StepStarts
 from pipeline.models.accepted_teacher import AcceptedTeacher, open_model
 from pipeline.models.counted import CountedNetwork, NetworkCalls
@@ -89,9 +90,7 @@ class Sampler:
 
     def state_times(self, solver: SolverConfig) -> tuple[float, ...]:
         """Straight-line times of the states that :meth:`sample` keeps of a solver of fixed steps, rising, in (0, 1)."""
-        if self.noise_schedule is None:
-            return time_grid(solver)[1:-1]
-        return tuple(node.t for node in self.noise_schedule.nodes(solver.steps, str(solver.grid))[1:-1])
+        return state_times(solver, self.noise_schedule)
 
     @torch.inference_mode()
     def invert(
