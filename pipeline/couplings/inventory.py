@@ -47,6 +47,7 @@ class Unfinished:
             solver = SolverConfig.model_validate(self.settings["solver"])
             made = f"from {self.settings['source']} by {solver.label}, {solver.num_steps or 'adaptive'} steps"
             made += f", seed {self.settings['seed']}"
+            made += ", with states" if self.settings.get("states") else ""
         return f"{self.folder}: {self.num_shards} shards, {self.num_bytes / 1e6:,.1f} MB, {made}"
 
 

@@ -22,8 +22,8 @@ class States:
     The first step begins at the noise, which whoever solves has anyway.
 
     Attributes:
-        z: Float16, (batch, num_steps - 1, …). Rounding moves an entry by at most 2^-11 of itself, so by less than 0.002
-            between -4 and 4.
+        z: Float16, (batch, num_steps - 1, …). Rounding moves an entry by at most 2^-11 of itself, and by less than
+            0.002 between -8 and 8.
         squared_error: Mean square by which rounding moved the entries, a scalar.
     """
 

@@ -105,6 +105,7 @@ def test_shards_that_were_begun_before_there_were_states_are_found_again(sampler
     for folder, states in ((run.unfinished.folder, False), (other.unfinished.folder, True)):
         assert found[folder].is_of(couplings(states=states))
         assert not found[folder].is_of(couplings(states=not states))
+        assert found[folder].describe().endswith("2 steps, seed 7, with states" if states else "2 steps, seed 7")
 
 
 def test_keeping_states_changes_neither_noise_nor_images(sampler: Sampler, with_states: Path, tmp_path: Path) -> None:
