@@ -133,6 +133,7 @@ def _graph_problems(config: Config) -> Iterable[str]:
     yield from _reference_problems(config)
     yield from _guidance_problems(config)
     yield from _following_problems(config)
+    yield from _states_problems(config)
     for name, couplings in config.couplings.items():
         allowed = config.solvers_of(couplings.source)
         used = {"solver": couplings.solver}
@@ -226,6 +227,17 @@ def _following_problems(config: Config) -> Iterable[str]:
             yield (
                 f"students.{name}.method {method.name} follows init at all times, but {student.init!r} is for exactly "
                 f"{steps} step{'' if steps == 1 else 's'}; give an init for any number of steps"
+            )
+
+
+def _states_problems(config: Config) -> Iterable[str]:
+    """Yields students that learn states which their couplings do not keep."""
+    for name, student in config.students.items():
+        learned = config.couplings.get(student.couplings)
+        if student.method.needs_states and learned is not None and not learned.states:
+            yield (
+                f"students.{name}.method {student.method.name} learns the states between noise and image, which its "
+                f"couplings do not keep; set couplings.{student.couplings}.states: true"
             )
 
 

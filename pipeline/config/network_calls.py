@@ -10,6 +10,11 @@ CALLS_PER_ADAPTIVE_STEP = 6
 """Dormand-Prince 5(4) has seven stages, of which the first is the last of the step before."""
 
 
+def calls_per_step(solver: str) -> int:
+    """Network calls of one step of a solver with fixed steps; a teacher's last step by Heun's method takes one less."""
+    return _MORE_THAN_ONE.get(solver, 1)
+
+
 def fixed_step_calls(solver: str, num_steps: int, *, to_noise: bool = False) -> tuple[int, int]:
     """Fewest and most network calls of one solve; they differ where the kind of model decides.
 
@@ -18,7 +23,7 @@ def fixed_step_calls(solver: str, num_steps: int, *, to_noise: bool = False) -> 
         num_steps: Its steps.
         to_noise: Whether it goes from image to noise.
     """
-    most = _MORE_THAN_ONE.get(solver, 1) * num_steps
+    most = calls_per_step(solver) * num_steps
     # A teacher's last step by Heun's method ends at the image, where there is no second slope.
     return most - (solver == "heun" and not to_noise), most
 

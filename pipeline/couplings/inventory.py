@@ -36,7 +36,9 @@ class Unfinished:
     def is_of(self, config: CouplingsConfig) -> bool:
         """Whether a run of ``config`` continues it, if source, precision and code are unchanged."""
         promised = config.model_dump(mode="json")
-        return self.settings is not None and all(promised.get(key) == value for key, value in self.settings.items())
+        if self.settings is None or self.settings.get("states") != promised.get("states"):
+            return False
+        return all(promised.get(key) == value for key, value in self.settings.items())
 
     def describe(self) -> str:
         """What it holds, in one line."""
@@ -45,6 +47,7 @@ class Unfinished:
             solver = SolverConfig.model_validate(self.settings["solver"])
             made = f"from {self.settings['source']} by {solver.label}, {solver.num_steps or 'adaptive'} steps"
             made += f", seed {self.settings['seed']}"
+            made += ", with states" if self.settings.get("states") else ""
         return f"{self.folder}: {self.num_shards} shards, {self.num_bytes / 1e6:,.1f} MB, {made}"
 
 

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 from pipeline.config.flow import LossConfig
-from pipeline.config.methods import AnyStepConfig, FixedStepsConfig, MethodConfig, ProgressiveConfig, ReflowConfig
+from pipeline.config.methods import (
+    AnyStepConfig,
+    CmtConfig,
+    FixedStepsConfig,
+    MethodConfig,
+    ProgressiveConfig,
+    ReflowConfig,
+)
 from pipeline.flow.losses import build_velocity_loss
 from pipeline.methods.any_step import AnyStep
+from pipeline.methods.cmt import build_cmt
 from pipeline.methods.fixed_steps import FixedSteps
 from pipeline.methods.objective import Objective
 from pipeline.methods.progressive import Progressive
@@ -15,7 +25,14 @@ from pipeline.methods.reflow import build_reflow
 from pipeline.models.ode import Ode
 
 
-def build_method(method: MethodConfig, loss: LossConfig, device: torch.device, *, init: Ode | None = None) -> Objective:
+def build_method(
+    method: MethodConfig,
+    loss: LossConfig,
+    device: torch.device,
+    *,
+    init: Ode | None = None,
+    state_times: Sequence[float] = (),
+) -> Objective:
     """The configured method of a student of couplings.
 
     Args:
@@ -23,6 +40,10 @@ def build_method(method: MethodConfig, loss: LossConfig, device: torch.device, *
         loss: Between velocities.
         device: Where networks of the loss go.
         init: ODE of the model that the student starts from, for a method that follows it.
+        state_times: Times of the couplings' states, for a method that needs them.
+
+    Raises:
+        StraightflowError: If the method has none of them to learn.
     """
     match method:
         case ReflowConfig():
@@ -34,3 +55,5 @@ def build_method(method: MethodConfig, loss: LossConfig, device: torch.device, *
         case ProgressiveConfig():
             assert init is not None  # it follows init
             return Progressive(build_velocity_loss(loss, device), method.num_steps, init)
+        case CmtConfig():
+            return build_cmt(method, build_velocity_loss(loss, device), state_times)

@@ -21,8 +21,10 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "fixed_steps": {"num_steps": 4},
     "any_step": {"share_at_noise": 0.75},
     "progressive": {"num_steps": 4},
+    "cmt": {},
 }
 NUM_IMAGES = 16
+STATE_TIMES = (0.25, 0.5, 0.75)
 
 
 def test_every_method_is_here() -> None:
@@ -37,9 +39,17 @@ def test_network_calls_of_a_training_image(name: str) -> None:
         CountedNetwork(VelocityMLP(in_channels=2, width=8, num_layers=1), counts) for counts in (calls, of_init)
     )
     init = Ode(partial(predict_velocity, followed)) if config.follows_init else None
-    method = build_method(config, LossConfig(name="l2"), torch.device("cpu"), init=init)  # type: ignore[arg-type]
+    method = build_method(
+        config,  # type: ignore[arg-type]
+        LossConfig(name="l2"),
+        torch.device("cpu"),
+        init=init,
+        state_times=STATE_TIMES,
+    )
     x_1 = torch.randn(NUM_IMAGES, 2)
     batch = {"x_0": torch.randn(NUM_IMAGES, 2), "x_1": x_1} | method.draw(x_1, torch.Generator().manual_seed(0))
+    if config.needs_states:
+        batch["states"] = torch.randn(NUM_IMAGES, len(STATE_TIMES), 2).half()
     method.loss(network, batch).mean().backward()
     expected = config.network_calls
     assert (calls.forward, calls.backward) == (expected.forward * NUM_IMAGES, expected.backward * NUM_IMAGES)
