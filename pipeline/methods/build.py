@@ -5,12 +5,22 @@ from __future__ import annotations
 import torch
 
 from pipeline.config.flow import LossConfig
-from pipeline.config.methods import AnyStepConfig, MethodConfig, OneStepConfig, ReflowConfig
+from pipeline.config.methods import (
+    AnyStepConfig,
+    MeanFlowConfig,
+    MethodConfig,
+    OneStepConfig,
+    ReflowConfig,
+    ShortcutConfig,
+)
 from pipeline.flow.losses import build_velocity_loss
+from pipeline.flow.timesteps import build_timesteps
 from pipeline.methods.any_step import AnyStep
+from pipeline.methods.mean_flow import MeanFlow
 from pipeline.methods.objective import Objective
 from pipeline.methods.one_step import OneStep
 from pipeline.methods.reflow import build_reflow
+from pipeline.methods.shortcut import Shortcut
 
 
 def build_method(method: MethodConfig, loss: LossConfig, device: torch.device) -> Objective:
@@ -28,3 +38,19 @@ def build_method(method: MethodConfig, loss: LossConfig, device: torch.device) -
             return OneStep(build_velocity_loss(loss, device))
         case AnyStepConfig():
             return AnyStep(build_velocity_loss(loss, device), method.share_at_noise, method.latest_time)
+        case MeanFlowConfig():
+            return MeanFlow(
+                build_timesteps(method.timesteps),
+                build_velocity_loss(loss, device),
+                method.share_of_velocity,
+                method.share_to_image,
+                method.difference_step,
+            )
+        case ShortcutConfig():
+            return Shortcut(
+                build_timesteps(method.timesteps),
+                build_velocity_loss(loss, device),
+                method.share_of_velocity,
+                method.share_of_pairs,
+                method.steps == "halving",
+            )
