@@ -17,6 +17,7 @@ from pipeline.flow.noise import stream_key
 from pipeline.models.networks import noise_of, null_class_of, num_classes, sample_shape
 from pipeline.models.runtime import Runtime
 from pipeline.models.sampler import Sampler
+from pipeline.models.student import takes_two_times
 from pipeline.system.errors import StraightflowError
 from pipeline.training.watching import Preview, QuickFid, Watcher
 from stages import paths
@@ -75,10 +76,10 @@ def as_wrapped(network: ModelMixin, noise_schedule: NoiseSchedule | None, runtim
     A network wrapped for training enters autocast itself; inside another region it would be compiled again.
     """
     shape, noise, classes = sample_shape(network), noise_of(network), num_classes(network)
-    none = null_class_of(network)
+    none, two_times = null_class_of(network), takes_two_times(network.config)
     outside = dataclasses.replace(runtime, precision="fp32")
     return lambda training: Sampler(
-        shape, "in training", noise_schedule, training, outside, noise, classes, null_class=none
+        shape, "in training", noise_schedule, training, outside, noise, classes, null_class=none, two_times=two_times
     )
 
 

@@ -11,17 +11,22 @@ from pipeline.config.methods import (
     AnyStepConfig,
     CmtConfig,
     FixedStepsConfig,
+    MeanFlowConfig,
     MethodConfig,
     ProgressiveConfig,
     ReflowConfig,
+    ShortcutConfig,
 )
 from pipeline.flow.losses import build_velocity_loss
+from pipeline.flow.timesteps import build_timesteps
 from pipeline.methods.any_step import AnyStep
 from pipeline.methods.cmt import build_cmt
 from pipeline.methods.fixed_steps import FixedSteps
+from pipeline.methods.mean_flow import MeanFlow
 from pipeline.methods.objective import Objective
 from pipeline.methods.progressive import Progressive
 from pipeline.methods.reflow import build_reflow
+from pipeline.methods.shortcut import Shortcut
 from pipeline.models.ode import Ode
 
 
@@ -57,3 +62,19 @@ def build_method(
             return Progressive(build_velocity_loss(loss, device), method.num_steps, init)
         case CmtConfig():
             return build_cmt(method, build_velocity_loss(loss, device), state_times)
+        case MeanFlowConfig():
+            return MeanFlow(
+                build_timesteps(method.timesteps),
+                build_velocity_loss(loss, device),
+                method.share_of_velocity,
+                method.share_to_image,
+                method.difference_step,
+            )
+        case ShortcutConfig():
+            return Shortcut(
+                build_timesteps(method.timesteps),
+                build_velocity_loss(loss, device),
+                method.share_of_velocity,
+                method.share_of_pairs,
+                method.steps == "halving",
+            )

@@ -11,22 +11,22 @@ import torch
 
 from pipeline.config.guidance import GuidanceConfig
 from pipeline.config.noise import STANDARD_NOISE, NoiseConfig
-from pipeline.config.solver import STUDENT_SOLVERS, TEACHER_SOLVERS, SolverConfig
+from pipeline.config.solver import FLOW_MAP_SOLVERS, STUDENT_SOLVERS, TEACHER_SOLVERS, SolverConfig
 from pipeline.data.space import Space, space_of_shape
 from pipeline.diffusion.guidance import Guidance
 from pipeline.diffusion.noise_schedule import NoiseSchedule
 from pipeline.diffusion.state_times import state_times
 from pipeline.diffusion.teacher import Teacher, generate
 from pipeline.flow.noise import sample_labels, sample_noise
-from pipeline.flow.solvers import Field, Solution, solve
+from pipeline.flow.solvers import Field, MeanField, Solution, flow_map_euler, solve, time_grid
 from pipeline.flow.states import StepStarts
-from pipeline.models.accepted_teacher import AcceptedTeacher, open_model
+from pipeline.models.accepted_teacher import AcceptedFlow, AcceptedTeacher, open_model
 from pipeline.models.counted import CountedNetwork, NetworkCalls
 from pipeline.models.flops import FlopsPerSample, flops_per_sample
 from pipeline.models.inversion import invert_student, invert_teacher
 from pipeline.models.networks import noise_of
 from pipeline.models.runtime import Runtime
-from pipeline.models.student import guided_velocity, predict_velocity
+from pipeline.models.student import guided_velocity, predict_mean_velocity, predict_velocity
 from pipeline.system.compute import Compute
 from pipeline.system.errors import StraightflowError
 from pipeline.system.fingerprint import fingerprint_folder
@@ -46,6 +46,7 @@ class Sampler:
         num_classes: Classes of a class-conditional model; None for others.
         calls: Samples that this process sent through the network so far.
         null_class: Of its classes, the one that stands for none and is never drawn; None where there is none such.
+        two_times: Whether it is a flow map, which takes the time that a step ends at as well.
     """
 
     shape: tuple[int, ...]
@@ -57,6 +58,7 @@ class Sampler:
     num_classes: int | None = None
     calls: NetworkCalls = field(default_factory=NetworkCalls, compare=False)
     null_class: int | None = None
+    two_times: bool = False
 
     @property
     def space(self) -> Space:
@@ -74,7 +76,8 @@ class Sampler:
     ) -> Solution:
         """Solves the model's ODE from ``x_0``, for ``labels`` if it is class-conditional; images are not clipped.
 
-        With ``keep_states`` the solution has the states at :meth:`state_times` as well.
+        A flow map takes its own steps along the solver's times. With ``keep_states`` the solution has the states at
+        :meth:`state_times` as well.
 
         Raises:
             StraightflowError: If the solver is for models of the other kind, or has no states to keep, or labels are
@@ -88,6 +91,8 @@ class Sampler:
             if self.noise_schedule is not None:
                 guidance = self._guidance(solver.guidance)
                 solution = generate(self._counted, self.noise_schedule, x_0, solver, labels, guidance, starts=starts)
+            elif self.two_times:
+                solution = flow_map_euler(self.mean_velocity, x_0, time_grid(solver))
             else:
                 before, velocity = self.calls.copy(), self.velocity_field(labels, solver.guidance)
                 solution = solve(velocity if starts is None else starts.of_field(velocity), x_0, solver)
@@ -105,9 +110,15 @@ class Sampler:
         """Solves the model's ODE from images ``x_1`` to noise; see :mod:`pipeline.models.inversion`.
 
         Raises:
-            StraightflowError: As :meth:`sample`.
+            StraightflowError: As :meth:`sample`; or if the model is a flow map, whose steps lead to images alone.
         """
         self._require_solver(solver)
+        if self.two_times:
+            raise StraightflowError(
+                expected="a model of one time to invert images with",
+                found="a flow map, which takes the time that a step ends at as well",
+                mend="name the teacher, a flow or a student of one time",
+            )
         x_1, image_noise = (tensor.to(self.runtime.device, copy=True) for tensor in (x_1, image_noise))
         labels = self._placed(labels)
         with self.runtime.autocast():
@@ -132,14 +143,26 @@ class Sampler:
         return sample_noise(key, indices, self.shape, self.noise), self.labels(key, indices)
 
     def velocity_field(self, labels: torch.Tensor | None = None, guided: GuidanceConfig | None = None) -> Field:
-        """dx_t/dt of the model's ODE, on the rectified-flow time axis for teachers as well."""
+        """dx_t/dt of the model's ODE, on the rectified-flow time axis for teachers as well.
+
+        A flow map's is the mean velocity of a step of no length.
+        """
         labels, guidance = self._placed(labels), self._guidance(guided)
         if self.noise_schedule is not None:
             return Teacher(self._counted, self.noise_schedule, labels, guidance).velocity
+        if self.two_times:
+            mean_velocity = self.mean_velocity
+            return lambda x_t, t: mean_velocity(x_t, t, t)
         network = self._counted
         if guidance is not None:
             return lambda x_t, t: guided_velocity(network, x_t, t, labels, guidance)
         return lambda x_t, t: predict_velocity(network, x_t, t, labels)
+
+    @property
+    def mean_velocity(self) -> MeanField:
+        """Mean velocity from t to the end of a step, of a flow map."""
+        network = self._counted
+        return lambda x_t, t, end: predict_mean_velocity(network, x_t, t, end)
 
     def _guidance(self, config: GuidanceConfig | None) -> Guidance | None:
         if config is None:
@@ -158,11 +181,16 @@ class Sampler:
 
     def _require_solver(self, solver: SolverConfig) -> None:
         """The configuration says what a model is, but a folder may hold another."""
-        is_flow = self.noise_schedule is None
-        if not (solver.solves_flows if is_flow else solver.solves_diffusion_models):
+        solvers: tuple[str, ...]
+        kind, solvers, fits = "flow", STUDENT_SOLVERS, solver.solves_flows
+        if self.noise_schedule is not None:
+            kind, solvers, fits = "diffusion model", TEACHER_SOLVERS, solver.solves_diffusion_models
+        elif self.two_times:
+            kind, solvers, fits = "flow map", FLOW_MAP_SOLVERS, solver.solves_flow_maps
+        if not fits:
             raise StraightflowError(
-                expected=f"one of {', '.join(STUDENT_SOLVERS if is_flow else TEACHER_SOLVERS)} on a grid of theirs, as "
-                f"the model is a {'flow' if is_flow else 'diffusion model'} by its scheduler_config.json",
+                expected=f"one of {', '.join(solvers)} on a grid of theirs, as the model is a {kind} by its "
+                "scheduler_config.json",
                 found=f"{solver.name} on grid {solver.grid}",
                 mend="configure one of them, or put the model there that the configuration describes",
             )
@@ -191,7 +219,7 @@ class Sampler:
     @cached_property
     def flops_per_sample(self) -> FlopsPerSample:
         """FLOPs of the network."""
-        return flops_per_sample(self.network, self.shape, self.num_classes)
+        return flops_per_sample(self.network, self.shape, self.num_classes, two_times=self.two_times)
 
     def compute(self, since: NetworkCalls, seconds: float) -> Compute:
         """What this process computed since a copy of ``calls`` was taken, in this time."""
@@ -220,4 +248,5 @@ def load_sampler(folder: Path, runtime: Runtime) -> Sampler:
         noise=noise_of(network),
         num_classes=accepted.num_classes,
         null_class=accepted.null_class,
+        two_times=isinstance(accepted, AcceptedFlow) and accepted.two_times,
     )

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.velocity_field import Field
 
 from pipeline.config.flow import LossConfig
-from pipeline.config.methods import METHODS
+from pipeline.config.methods import METHODS, Method
 from pipeline.methods.build import build_method
 from pipeline.models.counted import CountedNetwork, NetworkCalls
 from pipeline.models.ode import Ode
@@ -22,9 +23,18 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "any_step": {"share_at_noise": 0.75},
     "progressive": {"num_steps": 4},
     "cmt": {},
+    "mean_flow": {"share_of_velocity": 0.25},
+    "shortcut": {"share_of_velocity": 0.5, "share_of_pairs": 0.25},
 }
 NUM_IMAGES = 16
 STATE_TIMES = (0.25, 0.5, 0.75)
+
+
+def network_of(config: Method) -> torch.nn.Module:
+    """One of as many times as the method's students have."""
+    if config.two_times:
+        return Field(lambda field, x, *_: field.slope * x, slope=0.3)
+    return VelocityMLP(in_channels=2, width=8, num_layers=1)
 
 
 def test_every_method_is_here() -> None:
@@ -35,9 +45,8 @@ def test_every_method_is_here() -> None:
 def test_network_calls_of_a_training_image(name: str) -> None:
     config = METHODS[name].model_validate({"name": name} | SETTINGS[name])
     calls, of_init = NetworkCalls(), NetworkCalls()
-    network, followed = (
-        CountedNetwork(VelocityMLP(in_channels=2, width=8, num_layers=1), counts) for counts in (calls, of_init)
-    )
+    network = CountedNetwork(network_of(config), calls)
+    followed = CountedNetwork(VelocityMLP(in_channels=2, width=8, num_layers=1), of_init)
     init = Ode(partial(predict_velocity, followed)) if config.follows_init else None
     method = build_method(
         config,  # type: ignore[arg-type]
