@@ -46,6 +46,12 @@ class Method(Section):
         """For one training image."""
         return TrainingCalls(forward=1, backward=1)
 
+    @property
+    def heldout_calls(self) -> TrainingCalls:
+        """For one held-out image, whose loss has no gradient."""
+        calls = self.network_calls
+        return TrainingCalls(forward=calls.forward, backward=0, of_init=calls.of_init)
+
 
 class ReflowConfig(RegressionConfig, Method):
     """Regression along the whole line, see :mod:`pipeline.methods.reflow`: a student that an ODE solver samples."""
@@ -75,6 +81,11 @@ class AnyStepConfig(Method):
     def network_calls(self) -> TrainingCalls:
         """One with a gradient, and the student's own first step for those that are not at noise."""
         return TrainingCalls(forward=2 - self.share_at_noise, backward=1)
+
+    @property
+    def heldout_calls(self) -> TrainingCalls:
+        """Any rows may come, so the first step is made for all of them."""
+        return TrainingCalls(forward=2, backward=0)
 
 
 METHODS: dict[str, type[Method]] = {"reflow": ReflowConfig, "one_step": OneStepConfig, "any_step": AnyStepConfig}

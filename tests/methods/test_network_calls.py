@@ -36,3 +36,8 @@ def test_network_calls_of_a_training_image(name: str) -> None:
     method.loss(network, batch).mean().backward()
     expected = config.network_calls
     assert (calls.forward, calls.backward) == (expected.forward * NUM_IMAGES, expected.backward * NUM_IMAGES)
+    calls.forward = calls.backward = 0
+    with torch.no_grad():
+        method.loss(network, batch)
+    expected = config.heldout_calls
+    assert (calls.forward, calls.backward) == (expected.forward * NUM_IMAGES, 0)
