@@ -8,7 +8,6 @@ from diffusers import ModelMixin
 
 from pipeline.config.couplings import start_problem
 from pipeline.config.graph import Config
-from pipeline.config.methods import OneStepConfig
 from pipeline.config.solver import SolverConfig
 from pipeline.couplings.acceptance import require_acceptance
 from pipeline.couplings.manifest import MANIFEST
@@ -46,7 +45,7 @@ def main(config: Config, arguments: list[str]) -> None:
         objective=build_method(settings.method, settings.loss, runtime.device),
         settings=settings,
         inputs=[fingerprint_folder(start), fingerprint_file(store.folder / MANIFEST)],
-        solver=SolverConfig(name="euler", num_steps=1 if isinstance(settings.method, OneStepConfig) else 4),
+        solver=SolverConfig(name="euler", num_steps=settings.method.exact_steps or 4),
         noise_schedule=None,
         save=save_student,
     )

@@ -24,8 +24,8 @@ from pipeline.flow.losses import VelocityLoss, l2
 from pipeline.flow.noise import sample_noise, stream_key
 from pipeline.flow.paths import linear_path, linear_velocity
 from pipeline.flow.solvers import uniform_grid
+from pipeline.methods.fixed_steps import FixedSteps
 from pipeline.methods.flow_matching import build_flow_matching
-from pipeline.methods.one_step import OneStep
 from pipeline.methods.reflow import build_reflow
 from pipeline.metrics.points import sliced_wasserstein
 from pipeline.metrics.trajectories import measure_trajectories
@@ -143,7 +143,7 @@ round1 = fit("round1", network, pairs, build_reflow(settings, settings.loss, run
 # At t = 0 the network's input is noise alone. Regression on `x_1 - x_0` at t = 0 only gives a one-step sampler.
 
 # %%
-distilled = fit("distilled", network, pairs, OneStep(VelocityLoss(l2)))
+distilled = fit("distilled", network, pairs, FixedSteps(VelocityLoss(l2), num_steps=1))
 
 # %% [markdown]
 # ## 5. Distance to the data at 1, 4 and 50 steps

@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field
 
 from pipeline.config.flow import RegressionConfig
 from pipeline.config.section import Section
+from pipeline.config.solver import NumSteps
 from pipeline.system.errors import nearest
 
 
@@ -52,6 +53,11 @@ class Method(Section):
         calls = self.network_calls
         return TrainingCalls(forward=calls.forward, backward=0, of_init=calls.of_init)
 
+    @property
+    def exact_steps(self) -> int | None:
+        """Euler steps that the student is for, if it knows the times of so many alone; None for any number."""
+        return None
+
 
 class ReflowConfig(RegressionConfig, Method):
     """Regression along the whole line, see :mod:`pipeline.methods.reflow`: a student that an ODE solver samples."""
@@ -59,10 +65,20 @@ class ReflowConfig(RegressionConfig, Method):
     name: Literal["reflow"] = "reflow"
 
 
-class OneStepConfig(Method):
-    """Regression at t = 0 alone, see :mod:`pipeline.methods.one_step`: a student of exactly one step."""
+class FixedStepsConfig(Method):
+    """Regression where each of some steps starts, see :mod:`pipeline.methods.fixed_steps`.
 
-    name: Literal["one_step"] = "one_step"
+    Attributes:
+        num_steps: Equal Euler steps that the student is for, and no other number.
+    """
+
+    name: Literal["fixed_steps"] = "fixed_steps"
+    num_steps: NumSteps = 1
+
+    @property
+    def exact_steps(self) -> int:
+        """As many as it is trained for."""
+        return self.num_steps
 
 
 class AnyStepConfig(Method):
@@ -88,7 +104,12 @@ class AnyStepConfig(Method):
         return TrainingCalls(forward=2, backward=0)
 
 
-METHODS: dict[str, type[Method]] = {"reflow": ReflowConfig, "one_step": OneStepConfig, "any_step": AnyStepConfig}
+METHODS: dict[str, type[Method]] = {
+    "reflow": ReflowConfig,
+    "fixed_steps": FixedStepsConfig,
+    "any_step": AnyStepConfig,
+}
+FORMER_NAMES = {"one_step": "fixed_steps"}
 
 
 def _chosen_by_name(value: Any) -> Any:
@@ -101,6 +122,8 @@ def _chosen_by_name(value: Any) -> Any:
     if not isinstance(value, Mapping) or "name" not in value:
         raise ValueError(f"{value!r} is no mapping with a name; give name: and one of {', '.join(METHODS)}")
     name = str(value["name"])
+    if name in FORMER_NAMES:
+        raise ValueError(f"name {name!r} is now {FORMER_NAMES[name]!r}; write that, the result is the same")
     if name not in METHODS:
         raise ValueError(f"name {name!r}{nearest(name, METHODS)}")
     section = METHODS[name]
@@ -110,4 +133,7 @@ def _chosen_by_name(value: Any) -> Any:
     return section.model_validate(value)
 
 
-MethodConfig = Annotated[ReflowConfig | OneStepConfig | AnyStepConfig, BeforeValidator(_chosen_by_name)]
+MethodConfig = Annotated[
+    ReflowConfig | FixedStepsConfig | AnyStepConfig,
+    BeforeValidator(_chosen_by_name),
+]

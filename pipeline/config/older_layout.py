@@ -46,7 +46,7 @@ def todays_layout(content: Mapping[str, Any]) -> dict[str, Any]:
         students[name] = {"couplings": name} | _as_reflow(_mapping(_mapping(item).get("train")))
     instead: dict[str, Any] = {"couplings": couplings, "students": students}
     if "distill" in content:
-        students["distilled"] = _mapping(content["distill"]) | {"method": {"name": "one_step"}}
+        students["distilled"] = _mapping(content["distill"]) | {"method": {"name": "fixed_steps"}}
         instead["headline"] = "distilled"
     return instead
 

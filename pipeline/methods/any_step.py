@@ -17,7 +17,7 @@ from pipeline.models.student import predict_velocity
 class AnyStep:
     """Regression from the student's own states to the pair's image: what its first step missed, later ones add.
 
-    A share of the batch is at t = 0, which is :class:`pipeline.methods.one_step.OneStep`. The rest is where the
+    A share of the batch is at t = 0, which is :mod:`pipeline.methods.fixed_steps` of one step. The rest is where the
     student's own first step leads, x_t = x_0 + t · sg[v(x_0, 0)], and learns the velocity from there to the image,
     (x_1 - x_t) / (1 - t), with weight 1 - t. sg keeps gradients out of the step. States of one's own in place of the
     data's are imitation learning's (Ross et al. 2011, DAgger).

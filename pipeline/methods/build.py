@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 
 from pipeline.config.flow import LossConfig
-from pipeline.config.methods import AnyStepConfig, MethodConfig, OneStepConfig, ReflowConfig
+from pipeline.config.methods import AnyStepConfig, FixedStepsConfig, MethodConfig, ReflowConfig
 from pipeline.flow.losses import build_velocity_loss
 from pipeline.methods.any_step import AnyStep
+from pipeline.methods.fixed_steps import FixedSteps
 from pipeline.methods.objective import Objective
-from pipeline.methods.one_step import OneStep
 from pipeline.methods.reflow import build_reflow
 
 
@@ -24,7 +24,7 @@ def build_method(method: MethodConfig, loss: LossConfig, device: torch.device) -
     match method:
         case ReflowConfig():
             return build_reflow(method, loss, device)
-        case OneStepConfig():
-            return OneStep(build_velocity_loss(loss, device))
+        case FixedStepsConfig():
+            return FixedSteps(build_velocity_loss(loss, device), method.num_steps)
         case AnyStepConfig():
             return AnyStep(build_velocity_loss(loss, device), method.share_at_noise, method.latest_time)

@@ -1,4 +1,4 @@
-"""The one training loop: teacher, reflow student and one-step distillation alike.
+"""The one training loop: teacher, flows and students of every method alike.
 
 The code of a step is in eight files: this one; :mod:`pipeline.training.samples`, what its batch is;
 a method, such as :mod:`pipeline.methods.reflow`, what it minimises, by :mod:`pipeline.flow.timesteps`,

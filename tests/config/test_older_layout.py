@@ -52,7 +52,7 @@ def test_what_the_refusal_says_to_write_is_valid_and_means_the_same() -> None:
     assert shown == {
         "round1": ("round1", "teacher", "reflow"),
         "round2": ("round2", "round1", "reflow"),
-        "distilled": ("round1", "round1", "one_step"),
+        "distilled": ("round1", "round1", "fixed_steps"),
     }
     method = config.students["round2"].method.model_dump(exclude_none=True)
     assert method == {"name": "reflow", "timesteps": TIMESTEPS, "weighting": "cosmap", "path": {"name": "linear"}}

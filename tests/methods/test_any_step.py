@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from pipeline.config.flow import LossConfig
-from pipeline.config.methods import AnyStepConfig, MethodConfig, OneStepConfig
+from pipeline.config.methods import AnyStepConfig, FixedStepsConfig, MethodConfig
 from pipeline.flow.losses import VelocityLoss, l2
 from pipeline.flow.noise import step_generator
 from pipeline.flow.paths import per_sample
@@ -102,7 +102,7 @@ def test_of_a_mixture_that_knows_nothing_of_the_noise_its_mean_is_learned() -> N
 def test_all_of_the_batch_at_noise_is_one_step_to_the_bit_and_costs_one_call() -> None:
     x_0, x_1 = noise(8), noise(9)[1:]
     network = Field(lambda field, x, t, _: (field.slope - t) * x.sin(), slope=0.3)
-    one_step = build_method(OneStepConfig(), LossConfig(name="pseudo_huber", c=0.03), CPU)
+    one_step = build_method(FixedStepsConfig(), LossConfig(name="pseudo_huber", c=0.03), CPU)
     objective = build_method(AnyStepConfig(share_at_noise=1), LossConfig(name="pseudo_huber", c=0.03), CPU)
     expected = one_step.loss(network, drawn(one_step, x_0, x_1))
     found = objective.loss(network, drawn(objective, x_0, x_1))
@@ -241,7 +241,7 @@ METHODS = TypeAdapter(MethodConfig)
 
 def test_a_method_is_chosen_by_name_and_takes_its_own_parameters() -> None:
     assert METHODS.validate_python({"name": "any_step"}) == AnyStepConfig(share_at_noise=0.5, latest_time=0.95)
-    assert METHODS.validate_python({"name": "one_step"}) == OneStepConfig()
+    assert METHODS.validate_python({"name": "fixed_steps"}) == FixedStepsConfig()
     reflow = {"name": "reflow", "timesteps": {"name": "u_shaped", "a": 4.0}}
     assert METHODS.dump_python(METHODS.validate_python(reflow))["timesteps"]["a"] == 4.0
 
@@ -272,7 +272,7 @@ def test_impossible_shares_and_times_are_refused(values: dict[str, object], prob
 
 @pytest.mark.parametrize("value", ["any_step", None, {"share_at_noise": 0.5}, ["any_step"]])
 def test_a_method_without_a_name_is_told_the_names(value: object) -> None:
-    with pytest.raises(ValidationError, match="no mapping with a name; give name: and one of reflow, one_step, any_st"):
+    with pytest.raises(ValidationError, match="no mapping with a name; give name: and one of reflow, fixed_steps, any"):
         METHODS.validate_python(value)
 
 

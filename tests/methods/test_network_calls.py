@@ -15,7 +15,7 @@ from pipeline.models.velocity_mlp import VelocityMLP
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "reflow": {"timesteps": {"name": "uniform"}},
-    "one_step": {},
+    "fixed_steps": {"num_steps": 4},
     "any_step": {"share_at_noise": 0.75},
 }
 NUM_IMAGES = 16

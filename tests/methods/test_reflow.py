@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from pipeline.config.flow import LossConfig, PathConfig, TimestepsConfig
-from pipeline.config.methods import OneStepConfig, ReflowConfig
+from pipeline.config.methods import FixedStepsConfig, ReflowConfig
 from pipeline.flow import losses
 from pipeline.flow.losses import VelocityLoss, image_error, l2, load_lpips
 from pipeline.flow.noise import step_generator
@@ -122,7 +122,7 @@ def test_lpips_huber_is_the_loss_of_the_published_code(monkeypatch, t: float) ->
 def test_lpips_without_its_package_says_what_to_install(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "lpips", None)
     with pytest.raises(StraightflowError, match=r"pip install -e '.\[lpips\]'"):
-        build_method(OneStepConfig(), LossConfig(name="lpips_huber", c=0.03), torch.device("cpu"))
+        build_method(FixedStepsConfig(), LossConfig(name="lpips_huber", c=0.03), torch.device("cpu"))
 
 
 def test_lpips_sees_enlarged_images_and_grey_ones_as_colour(monkeypatch) -> None:

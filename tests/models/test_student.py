@@ -14,7 +14,7 @@ from pipeline.config.solver import SolverConfig
 from pipeline.config.teacher import MLPConfig
 from pipeline.flow.losses import VelocityLoss, l2
 from pipeline.flow.noise import sample_noise, stream_key
-from pipeline.methods.one_step import OneStep
+from pipeline.methods.fixed_steps import FixedSteps
 from pipeline.models.accepted_teacher import read_teacher
 from pipeline.models.networks import build_network, starting_network
 from pipeline.models.pretrained import save_teacher, training_scheduler
@@ -144,7 +144,7 @@ def test_training_conditions_on_the_pairs_classes(runtime, tmp_path: Path) -> No
         log_every_steps=100,
         checkpoint_every_steps=1000,
     )
-    objective = OneStep(VelocityLoss(l2))
+    objective = FixedSteps(VelocityLoss(l2), num_steps=1)
     train(unet, TwoClasses(), objective, config, runtime, tmp_path / "run", "conditional")
     save_student(unet, tmp_path / "student")
     sampler = load_sampler(tmp_path / "student", runtime)

@@ -80,14 +80,14 @@ def test_every_file_of_the_report_is_written_and_its_table_described(
 
 
 @pytest.mark.parametrize("measured", [True, False])
-def test_students_of_exactly_one_step_are_named_on_the_page(measured: bool, tmp_path: Path) -> None:
+def test_students_of_one_number_of_steps_are_named_on_the_page(measured: bool, tmp_path: Path) -> None:
     params = run_on_images(tmp_path).model_dump(mode="json")
-    params["students"]["round1"]["method"] = {"name": "one_step"}
+    params["students"]["round1"]["method"] = {"name": "fixed_steps", "num_steps": 2}
     params["evaluate"]["models"] = [name for name in params["evaluate"]["models"] if measured or name != "round1"]
     config, files = Config.model_validate(params), {"table": tmp_path / "t.csv", "summary": tmp_path / "summary.json"}
     write_report(tmp_path, config, **files, folder=tmp_path / "report")
     page = (tmp_path / "report/index.html").read_text("utf-8")
-    assert ("Trained at t = 0 only: round1." in page) == measured
+    assert ("Trained for one number of steps only: round1 for 2." in page) == measured
 
 
 def test_a_table_of_other_samples_than_the_configured_ones_is_refused(tmp_path: Path) -> None:

@@ -54,5 +54,5 @@ def test_no_stage_starts_on_the_older_layout_and_the_message_says_what_to_write(
     assert ended.value.code == 2
     told = capsys.readouterr().err
     assert told.startswith("error\nexpected: the sections couplings, students and headline in params.yaml\n")
-    assert "distilled:\n      couplings: round1\n      num_steps: 5\n      method: {name: one_step}" in told
+    assert "distilled:\n      couplings: round1\n      num_steps: 5\n      method: {name: fixed_steps}" in told
     assert told.endswith("headline: distilled\n")

@@ -35,7 +35,7 @@ def render_page(
     results: Results,
     cells: Sequence[SampleCell],
     headline: Headline,
-    of_one_step: Sequence[str],
+    exact_steps: Mapping[str, int],
     ledger: Ledger,
     pictures: Mapping[str, Picture],
     provenance: Provenance,
@@ -47,7 +47,7 @@ def render_page(
         results: A run's measurements.
         cells: Sample images, at least one cell.
         headline: The student in question, and the couplings that it learned.
-        of_one_step: Measured students that were trained at t = 0 only.
+        exact_steps: Measured students that are for one number of steps, and which.
         ledger: What the run computed.
         pictures: From :func:`pipeline.report.images.pictures.draw_pictures`, and ``quality_by_compute``.
         provenance: Code, packages and machine.
@@ -62,7 +62,7 @@ def render_page(
         equal_quality=_equal_quality(chosen, headline),
         judge=escape(_describe_judge(rows)),
         fid_by_steps=picture(pictures["fid_by_steps"]),
-        of_one_step=escape(_describe_one_step(of_one_step)),
+        exact_steps=escape(_describe_exact_steps(exact_steps)),
         quality_by_seconds=picture(pictures["quality_by_seconds"]),
         few_step=few_step_table(rows, {"fid": ".3f", "num_samples": ","}),
         viewer=viewer(cells, {row.cell: row.fid for row in at_least_samples(chosen)}),
@@ -118,12 +118,13 @@ def _describe_judge(rows: Sequence[ImageRow]) -> str:
     return text
 
 
-def _describe_one_step(names: Sequence[str]) -> str:
-    if not names:
+def _describe_exact_steps(steps: Mapping[str, int]) -> str:
+    if not steps:
         return ""
+    listed = ", ".join(f"{name} for {count}" for name, count in steps.items())
     return (
-        f"Trained at t = 0 only: {', '.join(names)}. Such a student is for one step; "
-        "further steps call it at times it was not trained at."
+        f"Trained for one number of steps only: {listed}. "
+        "Other numbers of steps call such a student at times that it was not trained at."
     )
 
 

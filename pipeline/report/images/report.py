@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.config.graph import Config, headline_of
-from pipeline.config.methods import OneStepConfig
 from pipeline.report.contents import ReportContents
 from pipeline.report.images.ledger import draw_quality_by_compute
 from pipeline.report.images.page import render_page
@@ -30,15 +29,12 @@ def compose_report(root: Path, config: Config) -> ReportContents:
     ledger = load_ledger(root, config)
     pictures = draw_pictures(results, cells) | {"quality_by_compute": draw_quality_by_compute(results.rows, ledger)}
     page = render_page(
-        results, cells, headline, _of_one_step(config), ledger, pictures, collect_provenance(root), parameters(config)
+        results, cells, headline, _exact_steps(config), ledger, pictures, collect_provenance(root), parameters(config)
     )
     return ReportContents(results.rows, summary(results, headline) | ledger.summary(), pictures, page)
 
 
-def _of_one_step(config: Config) -> tuple[str, ...]:
-    """Measured students that are for exactly one step."""
-    return tuple(
-        name
-        for name, student in config.students.items()
-        if isinstance(student.method, OneStepConfig) and name in config.evaluate.models
-    )
+def _exact_steps(config: Config) -> dict[str, int]:
+    """Measured students that are for one number of steps, and which."""
+    measured = {name: student for name, student in config.students.items() if name in config.evaluate.models}
+    return {name: steps for name, student in measured.items() if (steps := student.method.exact_steps) is not None}
