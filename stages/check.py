@@ -22,7 +22,7 @@ from stages import paths
 from stages.code import STAGES, code_of
 from stages.composition import note_on
 from stages.entry import PARAMS, run
-from stages.fitting import require_enough, require_fitting
+from stages.fitting import require_enough, require_fitting, require_states_to_learn
 from stages.inputs import require_apart_from_outputs
 from stages.surroundings import require_networks_fit, require_surroundings
 
@@ -43,6 +43,7 @@ def main(config: Config, arguments: list[str]) -> None:
     require_enough(config, facts)
     teacher = check_teacher(config.teacher, config.data, _previous(paths.TEACHER_INPUT), tell=teachers.append)
     require_fitting(config, teachers, facts)
+    require_states_to_learn(config, teachers)
     for stage in STAGES:
         write_json(paths.code(stage), code_of(stage))
     write_json(paths.DATA_INPUT, data)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from pipeline.config.feasibility import class_problems, level_problems, size_problems
 from pipeline.config.graph import Config
+from pipeline.config.solver import TEACHER_SOLVERS
+from pipeline.config.students import StudentConfig
 from pipeline.data.check import DataFacts
 from pipeline.models.accepted_teacher import AcceptedTeacher
 from pipeline.system.errors import StraightflowError
@@ -45,6 +47,40 @@ def require_fitting(config: Config, teachers: Sequence[AcceptedTeacher], data: S
             f"models and data that go with the teacher {config.teacher.pretrained}",
             "change these settings, or name another teacher",
         )
+
+
+def require_states_to_learn(config: Config, teachers: Sequence[AcceptedTeacher]) -> None:
+    """Checks that students which learn a solver's states find some at times that they learn.
+
+    Raises:
+        StraightflowError: If one finds none.
+    """
+    learners = {name: student for name, student in config.students.items() if student.method.needs_states}
+    if learners:
+        _require_none(_late_states(config, learners, teachers), "states for the students that learn them", _SOONER)
+
+
+_SOONER = "change the student's method, or the solver of its couplings"
+
+
+def _late_states(
+    config: Config, learners: Mapping[str, StudentConfig], teachers: Sequence[AcceptedTeacher]
+) -> Iterable[str]:
+    # With diffusers, which takes a second.
+    from pipeline.diffusion.noise_schedule import noise_schedule_of
+    from pipeline.diffusion.state_times import state_times
+    from pipeline.models.pretrained import training_scheduler
+
+    schedules = [teacher.noise_schedule for teacher in teachers]
+    if config.teacher.pretrained is None:
+        schedules = [noise_schedule_of(training_scheduler())]
+    for name, student in learners.items():
+        couplings = config.couplings[student.couplings]
+        is_flow = config.solvers_of(couplings.source) != TEACHER_SOLVERS
+        for schedule in [None] if is_flow else schedules:
+            problem = student.method.times_problem(state_times(couplings.solver, schedule))
+            if problem is not None:
+                yield f"students.{name}.method {student.method.name} finds in couplings.{student.couplings} {problem}"
 
 
 def _require_none(problems: Iterable[str], expected: str, mend: str) -> None:

@@ -12,6 +12,7 @@ from pipeline.config.solver import SolverConfig
 from pipeline.couplings.acceptance import require_acceptance
 from pipeline.couplings.manifest import MANIFEST
 from pipeline.couplings.store import CouplingStore
+from pipeline.couplings.with_states import WithStates
 from pipeline.methods.build import build_method
 from pipeline.models.accepted_teacher import open_model
 from pipeline.models.networks import set_noise, starting_network
@@ -36,13 +37,20 @@ def main(config: Config, arguments: list[str]) -> None:
     require_acceptance(store.folder, paths.gate(settings.couplings))
     start = paths.model(settings.init)
     trained_on, heldout = heldout_split(len(store), settings.heldout_items, store.manifest.seed)
+    with_states = WithStates(store) if settings.method.needs_states else None
+    items = store if with_states is None else with_states
     student = Run(
         stage="student",
         name=name,
         network=starting_student(name, start, store, settings.dropout),
-        items=Subset(store, trained_on),
-        heldout=Subset(store, heldout) if settings.heldout_items else None,
-        objective=build_method(settings.method, settings.loss, runtime.device),
+        items=Subset(items, trained_on),
+        heldout=Subset(items, heldout) if settings.heldout_items else None,
+        objective=build_method(
+            settings.method,
+            settings.loss,
+            runtime.device,
+            state_times=() if with_states is None else with_states.times,
+        ),
         settings=settings,
         inputs=[fingerprint_folder(start), fingerprint_file(store.folder / MANIFEST)],
         solver=SolverConfig(name="euler", num_steps=settings.method.exact_steps or 4),

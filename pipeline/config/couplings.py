@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from pipeline.config.section import ModelName, NonNegativeFloat, PositiveInt, Section, Seed
-from pipeline.config.solver import SolverConfig
+from pipeline.config.solver import SolverConfig, states_problem
 
 
 class ImageToNoiseConfig(Section):
@@ -35,6 +35,8 @@ class CouplingsConfig(Section):
         seed: Store seed; pair i's noise is a function of it and i alone.
         drop_farthest_share: Share of pairs to leave out, those with the largest ‖x_1 - x_0‖.
         image_to_noise: Pairs made from real images; null for none.
+        states: Whether the states that the solver goes through are kept with every pair, for methods that learn them.
+            They take 2 (num_steps - 1) C·H·W bytes a pair.
     """
 
     source: ModelName
@@ -46,6 +48,8 @@ class CouplingsConfig(Section):
     seed: Seed
     drop_farthest_share: Annotated[float, Field(ge=0, lt=1)] = 0.0
     image_to_noise: ImageToNoiseConfig | None = None
+    # Not part of what a store without states is named by, so that its shards are found again.
+    states: Annotated[bool, Field(exclude_if=lambda states: not states)] = False
 
     @property
     def num_inverted_pairs(self) -> int:
@@ -65,6 +69,16 @@ class CouplingsConfig(Section):
             )
         if self.image_to_noise is not None and self.num_inverted_pairs == 0:
             raise ValueError(f"image_to_noise.share comes to none of {self.num_pairs} pairs; raise it, or give null")
+        return self
+
+    @model_validator(mode="after")
+    def _states_have_common_times(self) -> CouplingsConfig:
+        problems = [states_problem(self.solver)] if self.states else []
+        if self.states and self.image_to_noise is not None:
+            problems.append("pairs made from images have none of that direction; set image_to_noise: null")
+        found = "; ".join(filter(None, problems))
+        if found:
+            raise ValueError(f"states: true keeps the states from noise to image at times of all pairs, but {found}")
         return self
 
     @model_validator(mode="after")

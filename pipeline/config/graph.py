@@ -121,6 +121,7 @@ def _graph_problems(config: Config) -> Iterable[str]:
     yield from _space_problems(config)
     yield from feasibility_problems(config)
     yield from _reference_problems(config)
+    yield from _states_problems(config)
     for name, couplings in config.couplings.items():
         allowed = config.solvers_of(couplings.source)
         used = {"solver": couplings.solver}
@@ -169,6 +170,17 @@ def _reference_problems(config: Config) -> Iterable[str]:
     cycle = _cycle(config)
     if cycle:
         yield f"{' <- '.join(cycle)} is a cycle: each is made from the one after it; let one start from the teacher"
+
+
+def _states_problems(config: Config) -> Iterable[str]:
+    """Yields students that learn states which their couplings do not keep."""
+    for name, student in config.students.items():
+        learned = config.couplings.get(student.couplings)
+        if student.method.needs_states and learned is not None and not learned.states:
+            yield (
+                f"students.{name}.method {student.method.name} learns the states between noise and image, which its "
+                f"couplings do not keep; set couplings.{student.couplings}.states: true"
+            )
 
 
 def _name_problems(config: Config) -> Iterable[str]:

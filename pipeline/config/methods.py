@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -58,6 +58,11 @@ class Method(Section):
         """Euler steps that the student is for, if it knows the times of so many alone; None for any number."""
         return None
 
+    def times_problem(self, state_times: Sequence[float]) -> str | None:
+        """Why states at these rising times, in (0, 1), leave nothing to learn; None if they do, or are not needed."""
+        del state_times
+        return None
+
 
 class ReflowConfig(RegressionConfig, Method):
     """Regression along the whole line, see :mod:`pipeline.methods.reflow`: a student that an ODE solver samples."""
@@ -104,10 +109,32 @@ class AnyStepConfig(Method):
         return TrainingCalls(forward=2, backward=0)
 
 
+class CmtConfig(Method):
+    """Regression from the solver's states, see :mod:`pipeline.methods.cmt`: one student for any step count.
+
+    Attributes:
+        share_at_noise: Share of samples at t = 0, which one step needs; the rest is at a state, each as likely.
+        latest_time: States after it are not learned: the way that is left is divided by 1 - t.
+    """
+
+    needs_states: ClassVar[bool] = True
+    name: Literal["cmt"] = "cmt"
+    share_at_noise: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    latest_time: Annotated[float, Field(gt=0, lt=1)] = 0.95
+
+    def times_problem(self, state_times: Sequence[float]) -> str | None:
+        """If all come after the latest time."""
+        if state_times and state_times[0] <= self.latest_time:
+            return None
+        first = f"the first at t = {state_times[0]:.4g}" if state_times else "there is none"
+        return f"no state up to latest_time ({self.latest_time:g}), {first}; raise latest_time, or solve in more steps"
+
+
 METHODS: dict[str, type[Method]] = {
     "reflow": ReflowConfig,
     "fixed_steps": FixedStepsConfig,
     "any_step": AnyStepConfig,
+    "cmt": CmtConfig,
 }
 FORMER_NAMES = {"one_step": "fixed_steps"}
 
@@ -134,6 +161,9 @@ def _chosen_by_name(value: Any) -> Any:
 
 
 MethodConfig = Annotated[
-    ReflowConfig | FixedStepsConfig | AnyStepConfig,
+    ReflowConfig  # one a line
+    | FixedStepsConfig
+    | AnyStepConfig
+    | CmtConfig,
     BeforeValidator(_chosen_by_name),
 ]

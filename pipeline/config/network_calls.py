@@ -11,6 +11,11 @@ FIRST_ADAPTIVE_CALLS = 2
 LEAST_ADAPTIVE_CALLS = FIRST_ADAPTIVE_CALLS + CALLS_PER_ADAPTIVE_STEP
 
 
+def calls_per_step(solver: str) -> int:
+    """Network calls of one step of a solver with fixed steps; a teacher's last step by Heun's method takes one less."""
+    return _MORE_THAN_ONE.get(solver, 1)
+
+
 def fixed_step_calls(solver: str, num_steps: int, *, to_noise: bool = False) -> tuple[int, int]:
     """Fewest and most network calls of one solve; they differ where the kind of model decides.
 
@@ -19,6 +24,6 @@ def fixed_step_calls(solver: str, num_steps: int, *, to_noise: bool = False) -> 
         num_steps: Its steps.
         to_noise: Whether it goes from image to noise.
     """
-    most = _MORE_THAN_ONE.get(solver, 1) * num_steps
+    most = calls_per_step(solver) * num_steps
     # A teacher's last step by Heun's method ends at the image, where there is no second slope.
     return most - (solver == "heun" and not to_noise), most

@@ -26,6 +26,15 @@ def levels_problem(num_points: int, levels: int) -> str | None:
     return f"{num_points} grid points, but the teacher was trained at {levels} levels of noise"
 
 
+def states_problem(solver: SolverConfig) -> str | None:
+    """Why a solver has no states to keep between noise and image, at times that all pairs share; None if it has."""
+    if solver.num_steps is None:
+        return f"solver {solver.name} chooses its own times, other ones for every batch; name a solver of fixed steps"
+    if solver.num_steps == 1:
+        return f"solver {solver.name} takes one step, which has no state between noise and image; raise num_steps"
+    return None
+
+
 class Tolerances(TypedDict):
     """Keyword arguments of an adaptive solver."""
 

@@ -5,9 +5,10 @@ A pair is (index, sample). The noise of a pair made from noise is never stored: 
 they were inverted to. A shard is one safetensors file; the manifest names every shard with its hash, and carries a
 noise check value, so that a changed generator is caught before training.
 
-``manifest`` what a store says about itself · ``shard`` one file of pairs · ``store`` reading · ``pairs`` where they
-come from · ``generation`` making · ``unfinished`` the store in the making · ``inventory`` which of them there are ·
-``pair_filter`` leaving out the farthest pairs · ``pair_measures`` their costs · ``network_calls`` what solving takes ·
-``recount`` measuring again what the manifest says of them · ``reintegration`` solving some again · ``gate`` whether a
-store may be trained on · ``check_record`` what the gate measured · ``acceptance`` where that is written and required.
+``manifest`` what a store says about itself · ``shard`` one file of pairs · ``store`` reading · ``with_states`` reading
+the states between noise and image as well · ``pairs`` where they come from · ``generation`` making · ``unfinished`` the
+store in the making · ``inventory`` which of them there are · ``pair_filter`` leaving out the farthest pairs ·
+``pair_measures`` their costs · ``network_calls`` what solving takes · ``recount`` measuring again what the manifest
+says of them · ``reintegration`` solving some again · ``gate`` whether a store may be trained on · ``check_record`` what
+the gate measured · ``acceptance`` where that is written and required.
 """

@@ -44,7 +44,7 @@ def check_couplings(
     dropped = 0 if manifest.pair_filter is None else manifest.pair_filter.num_dropped
     fits = (source.shape, source.num_classes) == (manifest.shape, manifest.num_classes)
     fits = fits and not list(_solver_reasons(manifest, source))
-    solved = reintegrate(store, source, limits.reintegrated_pairs) if fits else Reintegration(None, None, {})
+    solved = reintegrate(store, source, limits.reintegrated_pairs) if fits else Reintegration(None, None, {}, {})
     check = CouplingsCheck(
         num_pairs=len(store),
         num_dropped=dropped,
@@ -58,6 +58,7 @@ def check_couplings(
         *_solver_reasons(manifest, source),
         *_clipped_reasons(store, limits.max_clipped_fraction),
         *_reintegration_reasons(store, solved.by_shard, limits.max_reintegration_error),
+        *_states_reasons(store, solved.states_by_shard, limits.max_reintegration_error),
         *_content_reasons(store),
         *disagreements(store),
     ]
@@ -75,6 +76,8 @@ def _reasons(store: CouplingStore, promised: CouplingsConfig, source: Sampler) -
     manifest = store.manifest
     if manifest.num_pairs < promised.num_pairs:
         yield f"{manifest.num_pairs} pairs, {promised.num_pairs} were promised"
+    if promised.states and manifest.state_times is None:
+        yield "no states, but states: true promised them"
     if source.shape != manifest.shape:
         yield f"pairs of shape {manifest.shape}, but {promised.source} has {source.shape}"
     if manifest.num_classes != source.num_classes:
@@ -92,6 +95,12 @@ def _solver_reasons(manifest: Manifest, source: Sampler) -> Iterator[str]:
     for solver in (manifest.solver, *inverted):
         if not (solver.solves_flows if source.noise_schedule is None else solver.solves_diffusion_models):
             yield f"solver {solver.label}, which {manifest.source} does not take"
+            return
+    if manifest.state_times is not None:
+        times = source.state_times(manifest.solver)
+        # Machines may round a schedule's coefficients otherwise.
+        if not np.allclose(manifest.state_times, times, rtol=1e-5, atol=0):
+            yield f"state_times {list(manifest.state_times)}, but {manifest.source} is solved at {list(times)}"
 
 
 def _clipped_reasons(store: CouplingStore, limit: float) -> Iterator[str]:
@@ -108,6 +117,14 @@ def _reintegration_reasons(store: CouplingStore, errors: dict[int, float], limit
         yield (
             f"re-integration error {errors[worst]:.3g} in {_place(store, worst)}, at most {limit:.3g} allowed: "
             "the images do not belong to their noise"
+        )
+
+
+def _states_reasons(store: CouplingStore, errors: dict[int, float], limit: float) -> Iterator[str]:
+    for worst in _beyond(errors, limit):
+        yield (
+            f"re-integration error {errors[worst]:.3g} of the states in {_place(store, worst)}, at most {limit:.3g} "
+            "allowed: they are not where the solver goes from their noise"
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import shutil
 import time
 from collections.abc import Mapping
@@ -17,21 +18,24 @@ from pipeline.couplings.manifest import (
     FORMAT,
     MANIFEST,
     VERSION,
+    VERSION_WITH_STATES,
     Manifest,
     ShardRecord,
     StoredNoise,
+    StoredStates,
     is_store_folder,
     shard_name,
 )
 from pipeline.couplings.noise_normality import noise_normality
 from pipeline.couplings.pair_filter import write_pair_filter
-from pipeline.couplings.pair_measures import num_clipped, transport_costs
+from pipeline.couplings.pair_measures import num_clipped, remaining_costs, transport_costs
 from pipeline.couplings.pairs import Pairs, drawn_ahead, pair_source
-from pipeline.couplings.shard import IMAGES, LABELS, NOISE
+from pipeline.couplings.shard import IMAGES, LABELS, NOISE, STATES
 from pipeline.couplings.unfinished import PREFIX, FinishedShard, UnfinishedStore, Worker
 from pipeline.data.pixels import from_stored, to_stored
 from pipeline.data.sample_set import SampleSet
 from pipeline.flow.noise import noise_check, stream_key
+from pipeline.flow.states import States
 from pipeline.models.counted import NetworkCalls
 from pipeline.models.sampler import Sampler
 from pipeline.system.atomic import atomic_folder, write_json
@@ -40,6 +44,7 @@ from pipeline.system.compute import Compute
 from pipeline.system.errors import StraightflowError, one_line
 from pipeline.system.file_errors import advice
 from pipeline.system.fingerprint import fingerprint_json
+from pipeline.system.memory import require_memory
 from pipeline.system.progress import Progress
 from pipeline.system.replacing import require_replaceable
 
@@ -146,6 +151,8 @@ def make_shards(run: CouplingRun, worker: Worker) -> None:
     """Makes the shards of ``worker`` that are not finished."""
     shards = worker.shards(run.num_shards)
     waiting = [shard for shard in shards if run.finished(shard) is None]
+    if waiting and run.config.states:
+        _require_memory_for_states(run)
     total, left = (sum(len(run.indices(shard)) for shard in chosen) for chosen in (shards, waiting))
     label = f"couplings from {run.config.source}"
     with Progress(label, total, "pairs", done=total - left, enabled=run.sampler.runtime.is_main) as progress:
@@ -189,12 +196,23 @@ def publish(run: CouplingRun, destination: Path, cost: Path | None = None) -> No
     shutil.rmtree(run.unfinished.folder)
 
 
+def _require_memory_for_states(run: CouplingRun) -> None:
+    """A shard is held whole until it is written, and its states are many times its images."""
+    entries = len(run.indices(0)) * (run.config.solver.steps - 1) * math.prod(run.sampler.shape)
+    require_memory(
+        2 * torch.float16.itemsize * entries,  # the tensor, and the content of its file
+        wanted_by=f"the states of a shard of the couplings from {run.config.source}",
+        mend="lower shard_pairs of these couplings, or set their states: false",
+    )
+
+
 def _make_shard(run: CouplingRun, shard: int, progress: Progress) -> None:
     config = run.config
     source = pair_source(run.sampler, config, run.images, shard)
     indices = run.indices(shard)
     stored: dict[str, torch.Tensor] = {}
     costs, squared_errors, evaluations, clipped = [], [], 0, 0
+    states = _StatesMeasured()
     calls_before, seconds = run.sampler.calls.copy(), 0.0
     chunks = [indices[start : start + config.batch_size] for start in range(0, len(indices), config.batch_size)]
     for chunk, initial in zip(chunks, drawn_ahead(source, chunks), strict=True):
@@ -211,6 +229,9 @@ def _make_shard(run: CouplingRun, shard: int, progress: Progress) -> None:
             squared_errors.append((x_0 - pairs.x_0).square().flatten())
         if pairs.labels is not None:
             tensors[LABELS] = pairs.labels.int()
+        if pairs.states is not None:
+            tensors[STATES] = pairs.states.z
+            states.add(pairs.states, x_1)
         for name, values in tensors.items():
             if name not in stored:
                 stored[name] = values.new_empty(len(indices), *values.shape[1:])
@@ -234,7 +255,28 @@ def _make_shard(run: CouplingRun, shard: int, progress: Progress) -> None:
         noise=noise,
         samples_forward=(run.sampler.calls - calls_before).forward,
         seconds=seconds,
+        states=states.read(),
     )
+
+
+class _StatesMeasured:
+    """The states of one shard, added in batches."""
+
+    def __init__(self) -> None:
+        self._costs: list[np.ndarray] = []
+        self._squared_error = 0.0
+
+    def add(self, states: States, x_1: torch.Tensor) -> None:
+        self._costs.append(remaining_costs(states.z, x_1))
+        self._squared_error += float(states.squared_error) * len(x_1)
+
+    def read(self) -> dict[str, float] | None:
+        """The values of a :class:`StoredStates`; None without states."""
+        if not self._costs:
+            return None
+        costs = np.concatenate(self._costs)
+        error = (self._squared_error / len(costs)) ** 0.5
+        return {"float16_error": error, "remaining_cost": float(np.mean(costs))}
 
 
 def _compute(sampler: Sampler, finished: list[FinishedShard]) -> Compute:
@@ -244,8 +286,9 @@ def _compute(sampler: Sampler, finished: list[FinishedShard]) -> Compute:
 
 
 def _require_finite(pairs: Pairs, config: CouplingsConfig, shard: int, chunk: range) -> None:
-    for what, values in (("images", pairs.x_1), ("noise", pairs.x_0)):
-        if not torch.isfinite(values).all():
+    states = None if pairs.states is None else pairs.states.z
+    for what, values in (("images", pairs.x_1), ("noise", pairs.x_0), ("states", states)):
+        if values is not None and not torch.isfinite(values).all():
             raise StraightflowError(
                 expected=f"finite {what} from {config.source}",
                 found=f"NaN or infinity in shard {shard_name(shard)}, pairs {chunk.start} to {chunk.stop - 1}",
@@ -257,7 +300,7 @@ def _manifest(run: CouplingRun, finished: list[FinishedShard]) -> Manifest:
     config, sampler = run.config, run.sampler
     return Manifest(
         format=FORMAT,
-        version=VERSION,
+        version=VERSION_WITH_STATES if config.states else VERSION,
         num_pairs=config.num_pairs,
         shard_pairs=config.shard_pairs,
         shape=sampler.shape,
@@ -273,6 +316,7 @@ def _manifest(run: CouplingRun, finished: list[FinishedShard]) -> Manifest:
         precision=sampler.runtime.precision,
         num_classes=sampler.num_classes,
         image_to_noise=config.image_to_noise,
+        state_times=sampler.state_times(config.solver) if config.states else None,
         shards=tuple(
             ShardRecord(
                 file=shard_name(index),
@@ -282,6 +326,7 @@ def _manifest(run: CouplingRun, finished: list[FinishedShard]) -> Manifest:
                 transport_cost=float(np.mean(shard.transport_costs)),
                 direction=shard.direction,
                 noise=None if shard.noise is None else StoredNoise(**shard.noise),
+                states=None if shard.states is None else StoredStates(**shard.states),
             )
             for index, shard in enumerate(finished)
         ),

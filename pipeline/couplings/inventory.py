@@ -36,7 +36,9 @@ class Unfinished:
     def is_of(self, config: CouplingsConfig) -> bool:
         """Whether a run of ``config`` continues it, if source, precision and code are unchanged."""
         promised = config.model_dump(mode="json")
-        return self.settings is not None and all(promised.get(key) == value for key, value in self.settings.items())
+        if self.settings is None or self.settings.get("states") != promised.get("states"):
+            return False
+        return all(promised.get(key) == value for key, value in self.settings.items())
 
     def describe(self) -> str:
         """What it holds, in one line."""

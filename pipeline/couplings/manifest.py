@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pipeline.config.couplings import ImageToNoiseConfig
 from pipeline.config.noise import STANDARD_NOISE, NoiseConfig
 from pipeline.config.section import NonNegativeFloat, PositiveInt, Probability, UnitFloat
-from pipeline.config.solver import SolverConfig
+from pipeline.config.solver import SolverConfig, states_problem
 from pipeline.couplings.noise_normality import NoiseNormality
 from pipeline.data.pixels import StoredType
 from pipeline.data.space import Space, space_of_shape
@@ -23,12 +23,15 @@ from pipeline.system.whole_files import read_json
 
 FORMAT: Literal["straightflow-couplings"] = "straightflow-couplings"
 VERSION: Literal[2] = 2
+VERSION_WITH_STATES: Literal[3] = 3
+"""Of stores that keep states; others are written as they were before there were any."""
 MANIFEST = "manifest.json"
 KEPT_PAIRS: Literal["kept.safetensors"] = "kept.safetensors"
 MAKE_AGAIN = "make the couplings again with `dvc repro --force couplings@ROUND`"
 _SHARD_NAME = re.compile(r"^shard-\d{6}\.safetensors$")
 
 
+_NOT_WRITTEN_IF_NONE = Field(exclude_if=lambda value: value is None)
 Direction = Literal["noise_to_image", "image_to_noise"]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Seed = Annotated[int, Field(ge=0, lt=2**64)]
@@ -46,6 +49,20 @@ class StoredNoise(NoiseNormality):
     float16_error: float
 
 
+@dataclass(frozen=True)
+class StoredStates:
+    """What is known of the states in a shard, and the error of storing them in float16.
+
+    Attributes:
+        float16_error: Root mean square of the difference between solved and stored states.
+        remaining_cost: Mean of ‖x_1 - z‖²/d over its pairs and their states z: what is left of the transport cost.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)
+    float16_error: NonNegativeFloat
+    remaining_cost: NonNegativeFloat
+
+
 class ShardRecord(BaseModel):
     """One shard.
 
@@ -58,6 +75,7 @@ class ShardRecord(BaseModel):
         transport_cost: Mean of ‖x_1 - x_0‖²/d over its pairs, d = C·H·W.
         direction: ``noise_to_image`` pairs have noise from the seed; ``image_to_noise`` pairs have it in the shard.
         noise: Moments of the noise in the shard; None where it is drawn from the seed.
+        states: Of the states in the shard; None, and not written, where there are none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -68,6 +86,7 @@ class ShardRecord(BaseModel):
     transport_cost: NonNegativeFloat
     direction: Direction = "noise_to_image"
     noise: StoredNoise | None = None
+    states: Annotated[StoredStates | None, _NOT_WRITTEN_IF_NONE] = None
 
     @property
     def is_from_images(self) -> bool:
@@ -114,12 +133,14 @@ class Manifest(BaseModel):
         num_classes: Classes of the labels in the shards; None where there are none.
         image_to_noise: Share and solver of the pairs made from real images; None where there are none.
         pair_filter: Pairs left out; None where there are none.
+        state_times: Straight-line times of the states kept with every pair, rising, in (0, 1); the state that the first
+            step begins at is the noise. None, and not written, where no states are kept.
         shards: The shards, in order.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     format: Literal["straightflow-couplings"]
-    version: Literal[2]
+    version: Literal[2, 3]
     num_pairs: PositiveInt
     shard_pairs: PositiveInt
     shape: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
@@ -136,6 +157,7 @@ class Manifest(BaseModel):
     num_classes: PositiveInt | None = None
     image_to_noise: ImageToNoiseConfig | None = None
     pair_filter: PairFilter | None = None
+    state_times: Annotated[tuple[float, ...] | None, _NOT_WRITTEN_IF_NONE] = None
     shards: tuple[ShardRecord, ...]
 
     @property
@@ -173,8 +195,9 @@ def read_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST
     try:
         content = read_json(path)
-        if isinstance(content, dict) and content.get("version") != VERSION:
-            raise damaged(folder, f"a manifest of version {VERSION} in {path}", f"version {content.get('version')}")
+        if isinstance(content, dict) and content.get("version") not in (VERSION, VERSION_WITH_STATES):
+            known = f"version {VERSION} or {VERSION_WITH_STATES}"
+            raise damaged(folder, f"a manifest of {known} in {path}", f"version {content.get('version')}")
         manifest = Manifest.model_validate(content)
     except OSError as error:
         raise damaged(folder, f"a manifest at {path}", str(error)) from error
@@ -184,6 +207,7 @@ def read_manifest(folder: Path) -> Manifest:
         raise damaged(folder, f"a {FORMAT} manifest in {path}", one_line(error)) from error
     _check_names(folder, manifest)
     _check_counts(folder, manifest)
+    _check_states(folder, manifest)
     return manifest
 
 
@@ -248,3 +272,18 @@ def _check_counts(folder: Path, manifest: Manifest) -> None:
             f"{dropped.dropped_share:g} of {manifest.num_pairs} pairs left out, as dropped_share says",
             str(dropped.num_dropped),
         )
+
+
+def _check_states(folder: Path, manifest: Manifest) -> None:
+    """Either version, times and shards all speak of states or none, and each step but the first has a time."""
+    times = manifest.state_times
+    told = [manifest.version == VERSION_WITH_STATES, *(shard.states is not None for shard in manifest.shards)]
+    if told != [times is not None] * len(told):
+        raise damaged(folder, "states in every shard and state_times, or in none", "some of both")
+    if times is None:
+        return
+    problem = states_problem(manifest.solver)
+    if problem is not None or manifest.image_to_noise is not None:
+        raise damaged(folder, "states of a solver that has them, of pairs made from noise", problem or "image_to_noise")
+    if len(times) != manifest.solver.steps - 1 or list(times) != sorted({0.0, *times, 1.0})[1:-1]:
+        raise damaged(folder, f"{manifest.solver.steps - 1} state_times rising between 0 and 1", str(list(times)))

@@ -16,6 +16,21 @@ def transport_costs(x_0: torch.Tensor, x_1: torch.Tensor) -> np.ndarray:
     return costs
 
 
+def remaining_costs(z: torch.Tensor, x_1: torch.Tensor) -> np.ndarray:
+    """‖x_1 - z_i‖²/d of each pair, a mean over its stored states.
+
+    Args:
+        z: States, float16, (batch, states, …).
+        x_1: Images, float32, (batch, …).
+
+    Returns:
+        Float32, (batch,).
+    """
+    by_state = [transport_costs(state.float(), x_1) for state in z.unbind(dim=1)]
+    costs: np.ndarray = np.mean(by_state, axis=0)
+    return costs
+
+
 def num_clipped(x_1: torch.Tensor) -> int:
     """Entries of images, as they were solved, that are outside [-1, 1] by more than ``CLIPPED_BEYOND``."""
     return int((x_1.abs() > 1 + CLIPPED_BEYOND).sum())

@@ -19,6 +19,7 @@ from pipeline.couplings.manifest import Direction
 from pipeline.data.order import EndlessOrder
 from pipeline.data.sample_set import SampleSet
 from pipeline.flow.noise import sample_noise, stream_key
+from pipeline.flow.states import States
 from pipeline.models.sampler import Sampler
 from pipeline.system.errors import StraightflowError
 
@@ -32,12 +33,14 @@ class Pairs:
         x_1: The same, not clipped.
         labels: Classes, int64, (batch,); None where the source has none.
         nfe: Network calls per pair.
+        states: Between noise and image, on the CPU; None where none are kept.
     """
 
     x_0: torch.Tensor
     x_1: torch.Tensor
     labels: torch.Tensor | None
     nfe: int
+    states: States | None = None
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,7 @@ class FromNoise:
     sampler: Sampler
     seed: int
     solver: SolverConfig
+    keep_states: bool = False
 
     @property
     def direction(self) -> Direction:
@@ -90,8 +94,12 @@ class FromNoise:
 
     def solve(self, initial: InitialState) -> Pairs:
         """Takes noise to images."""
-        solution = self.sampler.sample(initial.noise, self.solver, initial.labels)
-        return Pairs(initial.noise, solution.x.float().cpu(), initial.labels, solution.nfe)
+        if not self.keep_states:
+            solution = self.sampler.sample(initial.noise, self.solver, initial.labels)
+            return Pairs(initial.noise, solution.x.float().cpu(), initial.labels, solution.nfe)
+        solution = self.sampler.sample(initial.noise, self.solver, initial.labels, keep_states=True)
+        assert solution.states is not None  # asked for
+        return Pairs(initial.noise, solution.x.float().cpu(), initial.labels, solution.nfe, solution.states.cpu())
 
 
 @dataclass(frozen=True)
@@ -146,7 +154,7 @@ def pair_source(sampler: Sampler, config: CouplingsConfig, real: SampleSet | Non
     first = config.num_pairs - config.num_inverted_pairs
     inversion = config.image_to_noise
     if inversion is None or shard * config.shard_pairs < first:
-        return FromNoise(sampler, config.seed, config.solver)
+        return FromNoise(sampler, config.seed, config.solver, config.states)
     if real is None or real.shape != sampler.shape:
         raise StraightflowError(
             expected=f"images of {sampler.shape} to invert to noise, as couplings.image_to_noise asks for",

@@ -16,7 +16,7 @@ import torch
 from pipeline.couplings.manifest import Manifest, ShardRecord, damaged
 from pipeline.couplings.network_calls import network_calls
 from pipeline.couplings.noise_normality import noise_normality
-from pipeline.couplings.pair_measures import possibly_clipped, transport_costs
+from pipeline.couplings.pair_measures import possibly_clipped, remaining_costs, transport_costs
 from pipeline.couplings.store import CouplingStore
 from pipeline.system.progress import Progress
 
@@ -65,6 +65,7 @@ class _Measured:
         self._noise: list[torch.Tensor] = []
         self._clipped = np.zeros(2, dtype=np.int64)
         self._labels: list[torch.Tensor] = []
+        self._remaining: list[np.ndarray] = []
 
     def add(self, store: CouplingStore, indices: np.ndarray) -> None:
         pairs = store.load_made(indices)
@@ -74,6 +75,11 @@ class _Measured:
             self._noise.append(pairs["x_0"].half())
         if "labels" in pairs:
             self._labels.append(pairs["labels"])
+        times = store.manifest.state_times or ()
+        # As many states at once as there are images in a chunk.
+        parts = np.array_split(np.arange(len(indices)), len(times)) if times else []
+        for part in parts:
+            self._remaining.append(remaining_costs(store.made_states(indices[part]), pairs["x_1"][part]))
 
     def costs(self) -> np.ndarray:
         return np.concatenate(self._costs)
@@ -93,6 +99,13 @@ class _Measured:
             for name, value in asdict(noise_normality(torch.cat(self._noise))).items():
                 if _differ(said[name], value):
                     yield f"noise.{name} {said[name]:.6g} of {shard.file}, but its noise gives {value:.6g}"
+        if shard.states is not None:
+            remaining = float(np.mean(np.concatenate(self._remaining)))
+            if _differ(shard.states.remaining_cost, remaining):
+                yield (
+                    f"states.remaining_cost {shard.states.remaining_cost:.6g} of {shard.file}, but its images and "
+                    f"their states give {remaining:.6g}"
+                )
         classes = manifest.num_classes
         if classes is not None and self._labels:
             labels = torch.cat(self._labels)

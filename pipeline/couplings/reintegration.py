@@ -28,11 +28,14 @@ class Reintegration:
         by_shard: Mean relative error of what each shard's ODE ended in: of the images in shards made from noise, of the
             noise (‖x̂_0 - x_0‖/‖x_0‖) in shards made from images. Missing are shards without kept pairs, and shards
             made from images if the manifest does not say how.
+        states_by_shard: Mean relative error of each shard's stored states, ‖ẑ - z‖/‖z‖ over all of a pair's; empty
+            where none are kept.
     """
 
     reintegration_error: float | None
     inversion_error: float | None
     by_shard: dict[int, float]
+    states_by_shard: dict[int, float]
 
 
 def reintegrate(store: CouplingStore, source: Sampler, num_pairs: int) -> Reintegration:
@@ -47,18 +50,26 @@ def reintegrate(store: CouplingStore, source: Sampler, num_pairs: int) -> Reinte
     forward, backward = np.flatnonzero(~from_images), np.flatnonzero(from_images)
     means: list[float | None] = []
     by_shard: dict[int, float] = {}
+    states_by_shard: dict[int, float] = {}
     for candidates in (forward, backward):
         spread = candidates[evenly_spaced(len(candidates), num_pairs)] if len(candidates) else candidates
         chosen = _with_every_shard(store, candidates, spread)
-        errors = _in_batches(store, chosen, lambda indices: _image_errors(store, source, indices))
+        both = _in_batches(store, chosen, lambda indices: _image_and_state_errors(store, source, indices))
+        errors, state_errors = both[:, 0], both[:, 1]
         means.append(float(errors[np.isin(chosen, spread)].mean()) if len(chosen) else None)
         if candidates is backward and store.manifest.image_to_noise is not None:
             errors = _in_batches(store, chosen, lambda indices: _noise_errors(store, source, indices))
         elif candidates is backward:
             continue
-        shards = store.shards_of(chosen)
-        by_shard |= {int(shard): float(errors[shards == shard].mean()) for shard in np.unique(shards)}
-    return Reintegration(means[0], means[1], by_shard)
+        by_shard |= _means_by_shard(store, chosen, errors)
+        if candidates is forward and store.manifest.state_times is not None:
+            states_by_shard = _means_by_shard(store, chosen, state_errors)
+    return Reintegration(means[0], means[1], by_shard, states_by_shard)
+
+
+def _means_by_shard(store: CouplingStore, chosen: np.ndarray, errors: np.ndarray) -> dict[int, float]:
+    shards = store.shards_of(chosen)
+    return {int(shard): float(errors[shards == shard].mean()) for shard in np.unique(shards)}
 
 
 def _with_every_shard(store: CouplingStore, candidates: np.ndarray, spread: np.ndarray) -> np.ndarray:
@@ -74,15 +85,20 @@ def _with_every_shard(store: CouplingStore, candidates: np.ndarray, spread: np.n
 def _in_batches(store: CouplingStore, chosen: np.ndarray, errors: Callable[[np.ndarray], torch.Tensor]) -> np.ndarray:
     size = store.manifest.batch_size
     parts = [errors(chosen[start : start + size]) for start in range(0, len(chosen), size)]
-    return torch.cat(parts).numpy() if parts else np.empty(0, dtype=np.float32)
+    return torch.cat(parts).numpy() if parts else np.empty((0, 2), dtype=np.float32)
 
 
-def _image_errors(store: CouplingStore, source: Sampler, indices: np.ndarray) -> torch.Tensor:
-    pairs = store.load(indices)
-    drawn = source.sample(pairs["x_0"], store.manifest.solver, pairs.get("labels")).x.float().cpu()
+def _image_and_state_errors(store: CouplingStore, source: Sampler, indices: np.ndarray) -> torch.Tensor:
+    """(batch, 2); states that are not kept have no error."""
+    pairs, kept = store.load(indices), store.manifest.state_times is not None
+    solution = source.sample(pairs["x_0"], store.manifest.solver, pairs.get("labels"), keep_states=kept)
+    drawn = solution.x.float().cpu()
     if store.manifest.dtype == "uint8":
         drawn = drawn.clamp(-1, 1)
-    return _relative(drawn, pairs["x_1"])
+    errors = _relative(drawn, pairs["x_1"])
+    if solution.states is None:
+        return torch.stack([errors, torch.zeros_like(errors)], dim=1)
+    return torch.stack([errors, _relative(solution.states.cpu().z.float(), store.states(indices).float())], dim=1)
 
 
 def _noise_errors(store: CouplingStore, source: Sampler, indices: np.ndarray) -> torch.Tensor:

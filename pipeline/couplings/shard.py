@@ -15,8 +15,9 @@ from pipeline.system.atomic import atomic_file
 from pipeline.system.errors import one_line
 from pipeline.system.safetensors_header import read_header
 
-IMAGES, NOISE, LABELS = "images", "noise", "labels"
+IMAGES, NOISE, LABELS, STATES = "images", "noise", "labels", "states"
 NOISE_TYPE = "float16"
+STATES_TYPE = "float16"
 LABEL_TYPE = "int32"
 _SAFETENSORS_TYPES = {"uint8": "U8", "float16": "F16", "float32": "F32", "int32": "I32"}
 
@@ -26,7 +27,8 @@ def write_shard(path: Path, tensors: dict[str, torch.Tensor]) -> str:
 
     Args:
         path: Its file.
-        tensors: ``images``; ``noise`` (float16) for pairs made from images; ``labels`` (int32) where there are any.
+        tensors: ``images``; ``noise`` (float16) for pairs made from images; ``labels`` (int32) and ``states`` (float16,
+            (pairs, states, …)) where there are any.
 
     Returns:
         SHA-256 of the file.
@@ -49,6 +51,8 @@ def map_shard(folder: Path, manifest: Manifest, shard: ShardRecord) -> dict[str,
         expected[NOISE] = (NOISE_TYPE, images)
     if manifest.num_classes is not None:
         expected[LABELS] = (LABEL_TYPE, (shard.num_pairs,))
+    if manifest.state_times is not None:
+        expected[STATES] = (STATES_TYPE, (shard.num_pairs, len(manifest.state_times), *manifest.shape))
     path = folder / shard.file
     try:
         entries, start = read_header(path)

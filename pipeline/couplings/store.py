@@ -13,7 +13,7 @@ import torch
 from pipeline.config.noise import STANDARD_NOISE, NoiseConfig
 from pipeline.couplings.manifest import check_files, damaged, read_manifest
 from pipeline.couplings.pair_filter import read_kept_indices
-from pipeline.couplings.shard import IMAGES, LABELS, NOISE, map_shard
+from pipeline.couplings.shard import IMAGES, LABELS, NOISE, STATES, map_shard
 from pipeline.data.pixels import from_stored
 from pipeline.flow.noise import noise_check, sample_noise, stream_key
 
@@ -84,7 +84,10 @@ class CouplingStore:
         return self._noise(self.seed_indices(indices), (entries,))
 
     def load(self, indices: np.ndarray) -> dict[str, torch.Tensor]:
-        """Pairs as float32 ``x_0`` and ``x_1``, each (len(indices), …), and int64 ``labels`` if there are any."""
+        """Pairs as float32 ``x_0`` and ``x_1``, each (len(indices), …), and int64 ``labels`` if there are any.
+
+        States are left where they are: see :meth:`states`.
+        """
         return self.load_made(self.seed_indices(indices))
 
     def load_made(self, seed_indices: np.ndarray) -> dict[str, torch.Tensor]:
@@ -96,6 +99,14 @@ class CouplingStore:
         if self.manifest.num_classes is not None:
             batch["labels"] = torch.from_numpy(self._gather(LABELS, seed_indices)).long()
         return batch
+
+    def states(self, indices: np.ndarray) -> torch.Tensor:
+        """States of these pairs at the manifest's ``state_times``, float16, (len(indices), states, …)."""
+        return self.made_states(self.seed_indices(indices))
+
+    def made_states(self, seed_indices: np.ndarray) -> torch.Tensor:
+        """Like :meth:`states`, of pairs by their indices before any were dropped."""
+        return torch.from_numpy(self._gather(STATES, seed_indices))
 
     def made_images(self, seed_indices: np.ndarray) -> torch.Tensor:
         """Like :meth:`images`, of pairs by their indices before any were dropped."""

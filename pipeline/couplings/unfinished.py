@@ -56,6 +56,7 @@ class FinishedShard:
         noise: As in the manifest.
         samples_forward: Samples that went through the network, as in :class:`pipeline.system.compute.Compute`.
         seconds: Time of solving.
+        states: As in the manifest.
     """
 
     sha256: str
@@ -66,6 +67,7 @@ class FinishedShard:
     noise: dict[str, float] | None
     samples_forward: int
     seconds: float
+    states: dict[str, float] | None = None
 
 
 class UnfinishedStore:
@@ -123,6 +125,7 @@ class UnfinishedStore:
         noise: dict[str, float] | None,
         samples_forward: int,
         seconds: float,
+        states: dict[str, float] | None = None,
     ) -> None:
         """Writes a shard and then its record, each atomically.
 
@@ -133,7 +136,7 @@ class UnfinishedStore:
             digest = write_shard(self.path(shard), tensors)
             costs = [float(cost) for cost in transport_costs]
             finished = FinishedShard(
-                digest, evaluations, clipped_fraction, costs, direction, noise, samples_forward, seconds
+                digest, evaluations, clipped_fraction, costs, direction, noise, samples_forward, seconds, states
             )
             write_json(self._record(shard), asdict(finished))
         except OSError as error:

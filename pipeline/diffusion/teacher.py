@@ -9,6 +9,7 @@ from pipeline.diffusion.noise_schedule import Node, NoiseSchedule
 from pipeline.diffusion.solvers import GRID_SOLVERS
 from pipeline.flow.paths import per_sample
 from pipeline.flow.solvers import Solution, dopri5
+from pipeline.flow.states import StepStarts
 
 
 class Teacher:
@@ -66,6 +67,8 @@ def generate(
     x_0: torch.Tensor,
     solver: SolverConfig,
     labels: torch.Tensor | None = None,
+    *,
+    starts: StepStarts | None = None,
 ) -> Solution:
     """Solves the teacher's probability-flow ODE from noise to image.
 
@@ -76,6 +79,8 @@ def generate(
         solver: A teacher's solver. ``dopri5`` runs in straight-line time from the largest to the smallest trained noise
             level and, like the others, ends with one estimate of x_1.
         labels: Classes, (batch,); None for an unconditional network.
+        starts: Sees the states that the network is called at, as z = x / (alpha + sigma), in straight-line time; None
+            keeps none.
 
     Returns:
         Images, not clipped, and the number of network calls.
@@ -87,5 +92,11 @@ def generate(
         z = start / (first.alpha + first.sigma)
         z = dopri5(teacher.velocity, z, **solver.tolerances, times=schedule.time_range).x
         return Solution(teacher.estimate(z * (last.alpha + last.sigma), last), teacher.nfe)
-    images = GRID_SOLVERS[solver.name](teacher.estimate, start, schedule.nodes(solver.steps, str(solver.grid)))
+
+    def estimate(x: torch.Tensor, node: Node) -> torch.Tensor:
+        if starts is not None:
+            starts.see(x / (node.alpha + node.sigma))
+        return teacher.estimate(x, node)
+
+    images = GRID_SOLVERS[solver.name](estimate, start, schedule.nodes(solver.steps, str(solver.grid)))
     return Solution(images, teacher.nfe)

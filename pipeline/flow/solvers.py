@@ -15,16 +15,18 @@ import torch
 
 from pipeline.config.solver import SolverConfig
 from pipeline.flow.adaptive import State, integrate_dopri5
+from pipeline.flow.states import States
 
 Field = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 @dataclass(frozen=True)
 class Solution:
-    """End of an ODE solve: the state ``x`` and the field evaluations ``nfe`` it took."""
+    """End of an ODE solve: the state ``x``, the field evaluations ``nfe`` it took, and the states before, if kept."""
 
     x: torch.Tensor
     nfe: int
+    states: States | None = None
 
 
 class CountingField:

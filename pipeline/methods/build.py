@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 from pipeline.config.flow import LossConfig
-from pipeline.config.methods import AnyStepConfig, FixedStepsConfig, MethodConfig, ReflowConfig
+from pipeline.config.methods import AnyStepConfig, CmtConfig, FixedStepsConfig, MethodConfig, ReflowConfig
 from pipeline.flow.losses import build_velocity_loss
 from pipeline.methods.any_step import AnyStep
+from pipeline.methods.cmt import build_cmt
 from pipeline.methods.fixed_steps import FixedSteps
 from pipeline.methods.objective import Objective
 from pipeline.methods.reflow import build_reflow
 
 
-def build_method(method: MethodConfig, loss: LossConfig, device: torch.device) -> Objective:
+def build_method(
+    method: MethodConfig,
+    loss: LossConfig,
+    device: torch.device,
+    *,
+    state_times: Sequence[float] = (),
+) -> Objective:
     """The configured method of a student of couplings.
 
     Args:
         method: Its name and parameters.
         loss: Between velocities.
         device: Where networks of the loss go.
+        state_times: Times of the couplings' states, for a method that needs them.
+
+    Raises:
+        StraightflowError: If the method has none of them to learn.
     """
     match method:
         case ReflowConfig():
@@ -28,3 +41,5 @@ def build_method(method: MethodConfig, loss: LossConfig, device: torch.device) -
             return FixedSteps(build_velocity_loss(loss, device), method.num_steps)
         case AnyStepConfig():
             return AnyStep(build_velocity_loss(loss, device), method.share_at_noise, method.latest_time)
+        case CmtConfig():
+            return build_cmt(method, build_velocity_loss(loss, device), state_times)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -13,9 +13,11 @@ from pipeline.config.noise import STANDARD_NOISE, NoiseConfig
 from pipeline.config.solver import STUDENT_SOLVERS, TEACHER_SOLVERS, SolverConfig
 from pipeline.data.space import Space, space_of_shape
 from pipeline.diffusion.noise_schedule import NoiseSchedule
+from pipeline.diffusion.state_times import state_times
 from pipeline.diffusion.teacher import Teacher, generate
 from pipeline.flow.noise import sample_labels, sample_noise
 from pipeline.flow.solvers import Field, Solution, solve
+from pipeline.flow.states import StepStarts
 from pipeline.models.accepted_teacher import AcceptedTeacher, open_model
 from pipeline.models.counted import CountedNetwork, NetworkCalls
 from pipeline.models.flops import FlopsPerSample, flops_per_sample
@@ -58,19 +60,37 @@ class Sampler:
         return space_of_shape(self.shape)
 
     @torch.inference_mode()
-    def sample(self, x_0: torch.Tensor, solver: SolverConfig, labels: torch.Tensor | None = None) -> Solution:
+    def sample(
+        self,
+        x_0: torch.Tensor,
+        solver: SolverConfig,
+        labels: torch.Tensor | None = None,
+        *,
+        keep_states: bool = False,
+    ) -> Solution:
         """Solves the model's ODE from ``x_0``, for ``labels`` if it is class-conditional; images are not clipped.
 
+        With ``keep_states`` the solution has the states at :meth:`state_times` as well.
+
         Raises:
-            StraightflowError: If the solver is for models of the other kind, or labels are missing or too many.
+            StraightflowError: If the solver is for models of the other kind, or has no states to keep, or labels are
+                missing or too many.
         """
         self._require_solver(solver)
+        starts = StepStarts(solver) if keep_states else None
         # Copied in inference mode, as all later states are: other tensors would make a compiled network compile again.
         x_0, labels = x_0.to(self.runtime.device, copy=True), self._placed(labels)
         with self.runtime.autocast():
             if self.noise_schedule is not None:
-                return generate(self._counted, self.noise_schedule, x_0, solver, labels)
-            return solve(self.velocity_field(labels), x_0, solver)
+                solution = generate(self._counted, self.noise_schedule, x_0, solver, labels, starts=starts)
+            else:
+                velocity = self.velocity_field(labels)
+                solution = solve(velocity if starts is None else starts.of_field(velocity), x_0, solver)
+        return solution if starts is None else replace(solution, states=starts.states())
+
+    def state_times(self, solver: SolverConfig) -> tuple[float, ...]:
+        """Straight-line times of the states that :meth:`sample` keeps of a solver of fixed steps, rising, in (0, 1)."""
+        return state_times(solver, self.noise_schedule)
 
     @torch.inference_mode()
     def invert(

@@ -97,8 +97,8 @@ def micro_batches(batch: Batch, count: int) -> Iterator[Batch]:
 class Mirrored:
     """Twice the images of ``items``: 2i is image i, 2i + 1 is image i flipped left to right.
 
-    An epoch then visits each orientation once, in an order that the epoch's seed shuffles; noise and image are flipped
-    together, and labels stay as they are.
+    An epoch then visits each orientation once, in an order that the epoch's seed shuffles; noise, states and image are
+    flipped together, and labels stay as they are.
     """
 
     def __init__(self, items: TrainingSet) -> None:
@@ -111,7 +111,7 @@ class Mirrored:
         """Images of ``items``, the odd ones flipped."""
         batch = self._items.load(indices // 2)
         flipped = torch.from_numpy(indices % 2 == 1)
-        for name in ("x_0", "x_1"):
+        for name in ("x_0", "x_1", "states"):
             if name in batch:
                 batch[name][flipped] = batch[name][flipped].flip(-1)
         return batch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
@@ -92,7 +93,7 @@ def describe(manifest: Manifest) -> dict[str, str]:
     settings = ", ".join(
         f"{key} {value}" for key, value in manifest.solver.model_dump().items() if key != "name" and value is not None
     )
-    return {
+    said = {
         "pairs": f"{manifest.num_pairs:,} in {len(manifest.shards)} shards of at most {manifest.shard_pairs:,}",
         "made from images": f"{inverted:,}",
         "left out": f"{dropped.num_dropped:,}, all with ‖x_1 - x_0‖²/d from {dropped.smallest_dropped_cost:.4g}"
@@ -107,6 +108,18 @@ def describe(manifest: Manifest) -> dict[str, str]:
         "transport cost": f"{manifest.transport_cost:.4f} a dimension",
         "clipped": f"{manifest.clipped_fraction:.3%} of image entries",
     }
+    if manifest.state_times is not None:
+        said["states"] = _states_in_words(manifest, manifest.state_times)
+    return said
+
+
+def _states_in_words(manifest: Manifest, times: tuple[float, ...]) -> str:
+    errors = [shard.states.float16_error for shard in manifest.shards if shard.states is not None]
+    num_bytes = 2 * len(times) * math.prod(manifest.shape)
+    return (
+        f"{len(times)} a pair, at t = {', '.join(f'{t:.3g}' for t in times)}; float16, {num_bytes:,} bytes a pair, "
+        f"RMS error {max(errors):.1e}"
+    )
 
 
 def draw_pairs(pairs: dict[str, torch.Tensor], *, columns: int = 8, side: int = 64) -> Image.Image:

@@ -49,6 +49,31 @@ def test_a_reference_to_nothing_is_refused_by_its_key(changes: Changes, message:
         parse_config(changed("smoke", changes), origin="test")
 
 
+def test_a_method_of_states_needs_couplings_that_keep_them() -> None:
+    changes: Changes = {"students.few_step.method": {"name": "cmt"}}
+    message = r"students\.few_step\.method cmt learns the states.*do not keep; set couplings\.round1\.states: true"
+    with pytest.raises(StraightflowError, match=message):
+        parse_config(changed("smoke", changes), origin="test")
+    config = parse_config(changed("smoke", changes | {"couplings.round1.states": True}), origin="test")
+    assert config.students["few_step"].method.needs_states
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"solver": {"name": "dopri5", "rtol": 0.01, "atol": 0.01}}, "dopri5 chooses its own times"),
+        ({"solver": {"name": "unipc", "num_steps": 1}}, "unipc takes one step"),
+        ({"states": "perhaps"}, r"couplings\.round1\.states.*boolean"),
+    ],
+)
+def test_states_that_couplings_cannot_keep_are_refused_by_key(changes: Changes, message: str) -> None:
+    content = changed("smoke", {"couplings.round1.states": True})
+    content["couplings"]["round1"] |= changes
+    with pytest.raises(StraightflowError, match=message) as caught:
+        parse_config(content, origin="test")
+    assert "couplings.round1" in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("changes", "cycle"),
     [

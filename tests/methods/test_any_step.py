@@ -6,8 +6,8 @@ import pytest
 import torch
 from helpers.small_training import Pairs, training_config
 from helpers.velocity_field import Field, drawn
+from helpers.waits_for_nothing import WaitsForNothing
 from pydantic import TypeAdapter, ValidationError
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from pipeline.config.flow import LossConfig
 from pipeline.config.methods import AnyStepConfig, FixedStepsConfig, MethodConfig
@@ -208,19 +208,6 @@ def test_the_ledger_has_the_own_steps_of_the_rest_and_a_gradient_of_each_sample(
     objective = any_step(share)
     objective.loss(network, drawn(objective, noise(64), noise(65)[1:])).mean().backward()
     assert calls == NetworkCalls(forward=64 + steps, backward=64)
-
-
-class WaitsForNothing(TorchDispatchMode):
-    """Fails where the host would wait for a device to know a value or a shape."""
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        waiting = ("_local_scalar_dense", "nonzero", "masked_select", "is_nonzero", "equal", "unique")
-        assert func.overloadpacket.__name__ not in waiting, func
-        masks = func.overloadpacket.__name__ in ("index", "index_put", "index_put_") and any(
-            index is not None and index.dtype == torch.bool for index in args[1]
-        )
-        assert not masks, func
-        return func(*args, **(kwargs or {}))
 
 
 @pytest.mark.parametrize("share", SHARES)

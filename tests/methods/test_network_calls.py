@@ -17,8 +17,10 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "reflow": {"timesteps": {"name": "uniform"}},
     "fixed_steps": {"num_steps": 4},
     "any_step": {"share_at_noise": 0.75},
+    "cmt": {},
 }
 NUM_IMAGES = 16
+STATE_TIMES = (0.25, 0.5, 0.75)
 
 
 def test_every_method_is_here() -> None:
@@ -28,11 +30,13 @@ def test_every_method_is_here() -> None:
 @pytest.mark.parametrize("name", SETTINGS)
 def test_network_calls_of_a_training_image(name: str) -> None:
     config = METHODS[name].model_validate({"name": name} | SETTINGS[name])
-    method = build_method(config, LossConfig(name="l2"), torch.device("cpu"))  # type: ignore[arg-type]
+    method = build_method(config, LossConfig(name="l2"), torch.device("cpu"), state_times=STATE_TIMES)  # type: ignore[arg-type]
     calls = NetworkCalls()
     network = CountedNetwork(VelocityMLP(in_channels=2, width=8, num_layers=1), calls)
     x_1 = torch.randn(NUM_IMAGES, 2)
     batch = {"x_0": torch.randn(NUM_IMAGES, 2), "x_1": x_1} | method.draw(x_1, torch.Generator().manual_seed(0))
+    if config.needs_states:
+        batch["states"] = torch.randn(NUM_IMAGES, len(STATE_TIMES), 2).half()
     method.loss(network, batch).mean().backward()
     expected = config.network_calls
     assert (calls.forward, calls.backward) == (expected.forward * NUM_IMAGES, expected.backward * NUM_IMAGES)

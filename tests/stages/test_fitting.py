@@ -20,7 +20,7 @@ from pipeline.models.accepted_teacher import read_teacher
 from pipeline.models.pretrained import save_teacher
 from pipeline.system.errors import StraightflowError
 from stages.check import main as check_stage
-from stages.fitting import require_enough, require_fitting
+from stages.fitting import require_enough, require_fitting, require_states_to_learn
 
 TO_NOISE = {"share": 0.6, "solver": {"name": "ddim", "num_steps": 4}}
 
@@ -111,6 +111,40 @@ def test_the_levels_of_a_teacher_brought_along_are_read(tmp_path: Path) -> None:
     require_fitting(config(*fits, "evaluate.num_steps=[10]"), [teacher], [])
     with pytest.raises(StraightflowError, match=r"evaluate\.teacher_solvers: 11 grid points.*at 10 levels"):
         require_fitting(config(*fits, "evaluate.num_steps=[11]"), [teacher], [])
+
+
+def of_states(**couplings: Any) -> Config:
+    """Of the smoke preset, with few_step by cmt up to t = 0.9."""
+    content = composed("preset=smoke")
+    content["students"]["few_step"]["method"] = {"name": "cmt", "latest_time": 0.9}
+    content["couplings"]["round1"] |= {"states": True} | couplings
+    return parse_config(content, origin="test")
+
+
+def test_states_that_a_student_learns_come_early_enough(tmp_path: Path) -> None:
+    """Two quadratic steps are at the noisiest and the least noisy level (Song et al. 2021, app. D.2)."""
+    late = {"solver": {"name": "unipc", "num_steps": 2, "grid": "quadratic"}}
+    require_states_to_learn(of_states(), [])
+    betas = DDPMScheduler().betas.double()
+    alpha, sigma = float((1 - betas[0]).sqrt()), float(betas[0].sqrt())
+    message = rf"few_step\.method cmt finds in couplings\.round1 no state.*first at t = {alpha / (alpha + sigma):.4g}"
+    with pytest.raises(StraightflowError, match=message):
+        require_states_to_learn(of_states(**late), [])
+    # A teacher brought along has its own levels; the least noisy of these is at alpha² = 1/2, t = 1/2.
+    save_teacher(small_unet(), tmp_path / "theirs", DDPMScheduler(beta_start=0.5, beta_end=0.6, num_train_timesteps=20))
+    theirs = of_states(**late)
+    theirs = theirs.model_copy(update={"teacher": theirs.teacher.model_copy(update={"pretrained": "theirs"})})
+    require_states_to_learn(theirs, [read_teacher(tmp_path / "theirs")])
+    require_states_to_learn(theirs, [])  # not known before it is fetched
+
+
+def test_states_of_a_flow_come_early_enough() -> None:
+    late = {"source": "round1", "solver": {"name": "euler", "num_steps": 2, "grid": (0, 0.95, 1)}, "states": True}
+    content = composed("preset=smoke")
+    content["couplings"]["round2"] |= late
+    content["students"]["round2"]["method"] = {"name": "cmt", "latest_time": 0.9}
+    with pytest.raises(StraightflowError, match=r"students\.round2\.method cmt .*the first at t = 0\.95"):
+        require_states_to_learn(parse_config(content, origin="test"), [])
 
 
 def test_check_refuses_what_only_the_couplings_stage_would_tell(tmp_path: Path, monkeypatch) -> None:

@@ -12,6 +12,7 @@ from helpers.coupling_models import couplings, student_sampler
 from PIL import Image
 
 from pipeline.config.loading import parse_config
+from pipeline.config.solver import SolverConfig
 from pipeline.couplings.generation import generate_couplings, open_run
 from pipeline.models.sampler import Sampler
 from stages.commands.inspect import draw_pairs
@@ -39,6 +40,18 @@ def test_a_store_is_described_and_drawn(sampler: Sampler) -> None:
     assert printed("inspect", "couplings/round1/store") == shown
     Path("couplings/round1/store/shard-000001.safetensors").write_bytes(b"")
     assert "shard-000001" in refusal("inspect", "couplings/round1/store")
+
+
+def test_states_are_described_where_there_are_any(sampler: Sampler) -> None:
+    for name, states in (("plain", False), ("kept", True)):
+        solver = SolverConfig(name="euler", num_steps=4)
+        store = Path(f"couplings/{name}/store")
+        generate_couplings(sampler, couplings(solver=solver, states=states), Path("runs"), store)
+    assert "states" not in printed("inspect", "couplings/plain")
+    # Three states of 64 entries of two bytes.
+    assert "3 a pair, at t = 0.25, 0.5, 0.75; float16, 384 bytes a pair, RMS error " in printed(
+        "inspect", "couplings/kept"
+    )
 
 
 def test_unfinished_stores_are_listed_with_the_round_that_goes_on_with_them(sampler: Sampler) -> None:
