@@ -42,7 +42,7 @@ def main(config: Config, arguments: list[str]) -> None:
     student = Run(
         stage="student",
         name=name,
-        network=starting_student(name, start, store, settings.dropout),
+        network=starting_student(name, start, store, settings.dropout, two_times=settings.method.two_times),
         items=Subset(items, trained_on),
         heldout=Subset(items, heldout) if settings.heldout_items else None,
         objective=build_method(
@@ -60,10 +60,15 @@ def main(config: Config, arguments: list[str]) -> None:
     run_training(student, config, runtime)
 
 
-def starting_student(name: str, start: Path, store: CouplingStore, dropout: float) -> ModelMixin:
-    """The network of ``start`` as a student of ``store``: with its classes, its noise and the configured dropout."""
+def starting_student(
+    name: str, start: Path, store: CouplingStore, dropout: float, *, two_times: bool = False
+) -> ModelMixin:
+    """The network of ``start`` as a student of ``store``: with its classes, its noise and the configured dropout.
+
+    With ``two_times`` it takes the time that a step ends at as well.
+    """
     accepted, opened = open_model(start)
-    network, classes = starting_network(opened), accepted.num_classes
+    network, classes = starting_network(opened, two_times=two_times), accepted.num_classes
     problem = start_problem(classes, store.manifest.num_classes)
     if problem is not None:
         raise StraightflowError(

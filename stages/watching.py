@@ -17,6 +17,7 @@ from pipeline.flow.noise import stream_key
 from pipeline.models.networks import noise_of, num_classes, sample_shape
 from pipeline.models.runtime import Runtime
 from pipeline.models.sampler import Sampler
+from pipeline.models.student import takes_two_times
 from pipeline.system.errors import StraightflowError
 from pipeline.training.watching import Preview, QuickFid, Watcher
 from stages import paths
@@ -75,8 +76,10 @@ def as_wrapped(network: ModelMixin, noise_schedule: NoiseSchedule | None, runtim
     A network wrapped for training enters autocast itself; inside another region it would be compiled again.
     """
     shape, noise, classes = sample_shape(network), noise_of(network), num_classes(network)
-    outside = dataclasses.replace(runtime, precision="fp32")
-    return lambda training: Sampler(shape, "in training", noise_schedule, training, outside, noise, classes)
+    outside, two_times = dataclasses.replace(runtime, precision="fp32"), takes_two_times(network.config)
+    return lambda training: Sampler(
+        shape, "in training", noise_schedule, training, outside, noise, classes, two_times=two_times
+    )
 
 
 def preview_of(wrapped: Wrapped, solver: SolverConfig) -> Preview:

@@ -14,6 +14,7 @@ from pipeline.config.solver import levels_problem
 from pipeline.config.students import StudentConfig
 from pipeline.config.teacher import NUM_NOISE_LEVELS
 from pipeline.config.training import TrainingConfig
+from pipeline.config.two_times import times_problem
 
 if TYPE_CHECKING:
     from pipeline.config.graph import Config
@@ -75,6 +76,8 @@ def size_problems(config: Config, sizes: tuple[int, int]) -> Iterator[str]:
 def class_problems(config: Config, teacher_classes: int | None, num_labels: int | None) -> Iterator[str]:
     """Yields mixtures of models that are conditioned on classes and models that are not, or not on as many.
 
+    Students of two times start from models without classes alone.
+
     Args:
         config: The run.
         teacher_classes: Classes that the teacher is conditioned on; None for none, as models trained here from data.
@@ -93,6 +96,10 @@ def class_problems(config: Config, teacher_classes: int | None, num_labels: int 
                     f"students.{name}.init is {student.init!r}, and its couplings {student.couplings!r} come from "
                     f"{learned.source!r}: {problem}"
                 )
+    for name, student in config.students.items():
+        if student.method.two_times and classes.get(student.init) is not None:
+            problem = times_problem(True, of_start=False, of_images=True, num_classes=classes[student.init])
+            yield f"students.{name}.method is {student.method.name}, and init {student.init!r}: {problem}"
     for name, couplings in config.couplings.items():
         if couplings.source in classes and couplings.image_to_noise is not None and num_labels is not None:
             problem = inversion_problem(classes[couplings.source], num_labels)

@@ -17,10 +17,11 @@ from pipeline.config.features import FeaturesConfig
 from pipeline.config.flow import LossConfig
 from pipeline.config.noise import STANDARD_NOISE
 from pipeline.config.section import ModelName, Section
-from pipeline.config.solver import STUDENT_SOLVERS, TEACHER_SOLVERS, SolverConfig
+from pipeline.config.solver import FLOW_MAP_SOLVERS, STUDENT_SOLVERS, TEACHER_SOLVERS, SolverConfig
 from pipeline.config.students import StudentConfig
 from pipeline.config.teacher import TeacherConfig
 from pipeline.config.training import FlowConfig, TrainingConfig
+from pipeline.config.two_times import two_times_problems
 from pipeline.config.watch import WatchConfig
 from pipeline.system.errors import nearest
 
@@ -77,9 +78,13 @@ class Config(Section):
 
         Of the headline's student the steps that the headline compares have more samples, and so have the ODEs of a
         model that couplings were made by, which are measured whether they are among the configured solvers or not.
+        Configured solvers that a student of two times has not are left out.
         """
-        evaluate = self.evaluate
-        cells = dict.fromkeys(evaluate.solvers(teacher=self.solvers_of(model) == TEACHER_SOLVERS), evaluate.num_samples)
+        evaluate, solvers = self.evaluate, self.solvers_of(model)
+        configured = evaluate.solvers(teacher=solvers == TEACHER_SOLVERS)
+        if solvers == FLOW_MAP_SOLVERS:
+            configured = tuple(solver for solver in configured if solver.solves_flow_maps)
+        cells = dict.fromkeys(configured, evaluate.num_samples)
         if model == self.headline:
             steps = evaluate.headline.num_steps
             many = [SolverConfig(name="euler", num_steps=count) for count in steps]
@@ -88,8 +93,14 @@ class Config(Section):
         return tuple((cells | dict.fromkeys(many, evaluate.headline.num_samples)).items())
 
     def solvers_of(self, model: str) -> tuple[str, ...]:
-        """Names of the solvers that can sample ``model``: those of diffusion models, or those of flows."""
+        """Names of the solvers that can sample ``model``: those of diffusion models, of flows or of flow maps."""
+        if self.takes_two_times(model):
+            return FLOW_MAP_SOLVERS
         return TEACHER_SOLVERS if model == TEACHER and not self.teacher.is_flow else STUDENT_SOLVERS
+
+    def takes_two_times(self, model: str) -> bool:
+        """Whether ``model`` takes the time that a step ends at as well."""
+        return model in self.students and self.students[model].method.two_times
 
     @model_validator(mode="after")
     def _graph_is_sound(self) -> Config:
@@ -122,6 +133,7 @@ def _graph_problems(config: Config) -> Iterable[str]:
     yield from feasibility_problems(config)
     yield from _reference_problems(config)
     yield from _states_problems(config)
+    yield from two_times_problems(config)
     for name, couplings in config.couplings.items():
         allowed = config.solvers_of(couplings.source)
         used = {"solver": couplings.solver}

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
-from pipeline.config.flow import RegressionConfig
+from pipeline.config.flow import RegressionConfig, TimestepsConfig
 from pipeline.config.section import Section
 from pipeline.config.solver import NumSteps
 from pipeline.system.errors import nearest
@@ -130,11 +130,78 @@ class CmtConfig(Method):
         return f"no state up to latest_time ({self.latest_time:g}), {first}; raise latest_time, or solve in more steps"
 
 
+class MeanFlowConfig(Method):
+    """Regression of the mean velocity by its identity, see :mod:`pipeline.methods.mean_flow`: a student of two times.
+
+    Attributes:
+        timesteps: Distribution of t, the time that a step starts at.
+        share_of_velocity: Share of a batch whose steps have no length, which learns the velocity.
+        share_to_image: Share of the others whose steps end at the image; the rest's ends are uniform in [t, 1).
+        difference_step: Distance in t of the states between which the mean velocity's derivative is taken.
+    """
+
+    two_times: ClassVar[bool] = True
+    name: Literal["mean_flow"] = "mean_flow"
+    timesteps: TimestepsConfig = TimestepsConfig(name="u_shaped", a=4.0)
+    share_of_velocity: Annotated[float, Field(ge=0, lt=1)] = 0.25
+    share_to_image: Annotated[float, Field(ge=0, le=1)] = 0.25
+    difference_step: Annotated[float, Field(ge=1e-4, le=0.25)] = 0.02
+
+    @property
+    def network_calls(self) -> TrainingCalls:
+        """One with a gradient, and the two of a difference where steps have a length."""
+        return TrainingCalls(forward=1 + 2 * (1 - self.share_of_velocity), backward=1)
+
+    @property
+    def heldout_calls(self) -> TrainingCalls:
+        """Any rows may come, so the further calls are made for all of them."""
+        return TrainingCalls(forward=3, backward=0)
+
+
+class ShortcutConfig(Method):
+    """Regression of a step from two half steps, see :mod:`pipeline.methods.shortcut`: a student of two times.
+
+    Attributes:
+        timesteps: Distribution of t for steps of no length, and for all if they are ``continuous``.
+        share_of_velocity: Share of a batch whose steps have no length, which learns the velocity.
+        share_of_pairs: Share of a batch that learns the whole step from noise to image from the pair.
+        steps: Of the rest: ``halving``, 1, 1/2, …, 1/128 of the way, or ``continuous``, ends uniform in [t, 1).
+    """
+
+    two_times: ClassVar[bool] = True
+    name: Literal["shortcut"] = "shortcut"
+    timesteps: TimestepsConfig = TimestepsConfig(name="uniform")
+    share_of_velocity: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    share_of_pairs: Annotated[float, Field(ge=0, lt=1)] = 0.25
+    steps: Literal["halving", "continuous"] = "halving"
+
+    @model_validator(mode="after")
+    def _some_learn_from_the_student(self) -> ShortcutConfig:
+        if self.share_of_velocity + self.share_of_pairs >= 1:
+            raise ValueError(
+                f"share_of_velocity ({self.share_of_velocity}) and share_of_pairs ({self.share_of_pairs}) must leave a "
+                "share of the batch to learn from half steps; lower one"
+            )
+        return self
+
+    @property
+    def network_calls(self) -> TrainingCalls:
+        """One with a gradient, and two half steps for those that learn from the student."""
+        return TrainingCalls(forward=1 + 2 * (1 - self.share_of_velocity - self.share_of_pairs), backward=1)
+
+    @property
+    def heldout_calls(self) -> TrainingCalls:
+        """Any rows may come, so the further calls are made for all of them."""
+        return TrainingCalls(forward=3, backward=0)
+
+
 METHODS: dict[str, type[Method]] = {
     "reflow": ReflowConfig,
     "fixed_steps": FixedStepsConfig,
     "any_step": AnyStepConfig,
     "cmt": CmtConfig,
+    "mean_flow": MeanFlowConfig,
+    "shortcut": ShortcutConfig,
 }
 FORMER_NAMES = {"one_step": "fixed_steps"}
 
@@ -164,6 +231,8 @@ MethodConfig = Annotated[
     ReflowConfig  # one a line
     | FixedStepsConfig
     | AnyStepConfig
-    | CmtConfig,
+    | CmtConfig
+    | MeanFlowConfig
+    | ShortcutConfig,
     BeforeValidator(_chosen_by_name),
 ]

@@ -11,6 +11,8 @@ from pipeline.config.section import PositiveInt, Section, Tolerance, one_of
 
 TEACHER_SOLVERS = ("unipc", "dpmpp_2m", "ddim", "heun", "dopri5")
 STUDENT_SOLVERS = ("euler", "heun", "midpoint", "rk4", "projection", "dopri5")
+FLOW_MAP_SOLVERS = ("euler",)
+"""Solvers that a student of two times has: its own steps, from the time that each starts at to the one it ends at."""
 TEACHER_GRIDS = ("uniform", "quadratic")
 STUDENT_GRIDS = ("uniform", "cosine", "edm")
 MOST_STEPS = 1_000_000
@@ -103,6 +105,11 @@ class SolverConfig(Section):
     def solves_flows(self) -> bool:
         """Whether it can solve a flow's ODE."""
         return self.name in STUDENT_SOLVERS and (isinstance(self.grid, tuple) or self.grid in STUDENT_GRIDS)
+
+    @property
+    def solves_flow_maps(self) -> bool:
+        """Whether a student of two times can take its steps."""
+        return self.name in FLOW_MAP_SOLVERS and self.solves_flows
 
     @property
     def label(self) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pydantic import model_validator
+
 from pipeline.config.flow import LossConfig
-from pipeline.config.methods import MethodConfig
+from pipeline.config.methods import MeanFlowConfig, MethodConfig
 from pipeline.config.section import ModelName, Probability
 from pipeline.config.training import TrainingConfig
 
@@ -25,3 +27,12 @@ class StudentConfig(TrainingConfig):
     method: MethodConfig
     loss: LossConfig
     dropout: Probability = 0.0
+
+    @model_validator(mode="after")
+    def _differences_see_one_network(self) -> StudentConfig:
+        if isinstance(self.method, MeanFlowConfig) and self.dropout > 0:
+            raise ValueError(
+                f"dropout is {self.dropout}, but mean_flow takes differences of two calls, in which dropout drops "
+                "different values; set dropout to 0"
+            )
+        return self

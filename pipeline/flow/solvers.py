@@ -18,6 +18,8 @@ from pipeline.flow.adaptive import State, integrate_dopri5
 from pipeline.flow.states import States
 
 Field = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+MeanField = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+"""Mean velocity of a step, called as ``field(x, t, end)``, with t and end of shape (batch,)."""
 
 
 @dataclass(frozen=True)
@@ -30,15 +32,15 @@ class Solution:
 
 
 class CountingField:
-    """A field that counts its evaluations in ``nfe``."""
+    """A field of one time or of two that counts its evaluations in ``nfe``."""
 
-    def __init__(self, field: Field) -> None:
+    def __init__(self, field: Callable[..., torch.Tensor]) -> None:
         self._field = field
         self.nfe = 0
 
-    def __call__(self, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+    def __call__(self, x: torch.Tensor, *times: torch.Tensor) -> torch.Tensor:
         self.nfe += 1
-        return self._field(x, t)
+        return self._field(x, *times)
 
 
 def euler(field: Field, x: torch.Tensor, times: tuple[float, ...]) -> Solution:
@@ -116,6 +118,17 @@ def dopri5(
 
     (end,) = integrate_dopri5(derivative, (x,), times, rtol=rtol, atol=atol)
     return Solution(end, counted.nfe)
+
+
+def flow_map_euler(field: MeanField, x: torch.Tensor, times: tuple[float, ...]) -> Solution:
+    """Steps of a flow map along ``times``, x_r = x_t + (r - t) u(x_t, t, r) (Geng et al. 2025, eq. 12); one call each.
+
+    It is exact for every length of a step if u is the mean velocity from t to r, (1 / (r - t)) ∫ v(x_s, s) ds.
+    """
+    counted = CountingField(field)
+    for start, end in itertools.pairwise(times):
+        x = x + (end - start) * counted(x, _at(x, start), _at(x, end))
+    return Solution(x, counted.nfe)
 
 
 def solve(field: Field, x_0: torch.Tensor, config: SolverConfig) -> Solution:

@@ -7,13 +7,24 @@ from collections.abc import Sequence
 import torch
 
 from pipeline.config.flow import LossConfig
-from pipeline.config.methods import AnyStepConfig, CmtConfig, FixedStepsConfig, MethodConfig, ReflowConfig
+from pipeline.config.methods import (
+    AnyStepConfig,
+    CmtConfig,
+    FixedStepsConfig,
+    MeanFlowConfig,
+    MethodConfig,
+    ReflowConfig,
+    ShortcutConfig,
+)
 from pipeline.flow.losses import build_velocity_loss
+from pipeline.flow.timesteps import build_timesteps
 from pipeline.methods.any_step import AnyStep
 from pipeline.methods.cmt import build_cmt
 from pipeline.methods.fixed_steps import FixedSteps
+from pipeline.methods.mean_flow import MeanFlow
 from pipeline.methods.objective import Objective
 from pipeline.methods.reflow import build_reflow
+from pipeline.methods.shortcut import Shortcut
 
 
 def build_method(
@@ -43,3 +54,19 @@ def build_method(
             return AnyStep(build_velocity_loss(loss, device), method.share_at_noise, method.latest_time)
         case CmtConfig():
             return build_cmt(method, build_velocity_loss(loss, device), state_times)
+        case MeanFlowConfig():
+            return MeanFlow(
+                build_timesteps(method.timesteps),
+                build_velocity_loss(loss, device),
+                method.share_of_velocity,
+                method.share_to_image,
+                method.difference_step,
+            )
+        case ShortcutConfig():
+            return Shortcut(
+                build_timesteps(method.timesteps),
+                build_velocity_loss(loss, device),
+                method.share_of_velocity,
+                method.share_of_pairs,
+                method.steps == "halving",
+            )

@@ -13,7 +13,12 @@ from diffusers import ModelMixin
 from pipeline.diffusion.noise_schedule import NoiseSchedule, read_noise_schedule
 from pipeline.models.diffusers_layout import locate, read_json, read_scheduler_config
 from pipeline.models.networks import KINDS, class_count, load_network, network_class, require_known_settings
-from pipeline.models.student import is_flow_scheduler, require_flow_scheduler
+from pipeline.models.student import (
+    FLOW_MAP_SCHEDULER,
+    is_flow_scheduler,
+    require_flow_scheduler,
+    takes_two_times,
+)
 from pipeline.system.errors import StraightflowError, one_line
 
 
@@ -24,10 +29,12 @@ class AcceptedFlow:
     Attributes:
         shape: Of one sample, (channels, height, width) or (dim,).
         num_classes: Classes that it is conditioned on; None for none.
+        two_times: Whether it takes the time that a step ends at, and predicts the mean velocity until then.
     """
 
     shape: tuple[int, ...]
     num_classes: int | None
+    two_times: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,12 @@ def accept_teacher(network: Mapping[str, Any], scheduler: Mapping[str, Any], ori
             the process is not supported, see :func:`pipeline.diffusion.noise_schedule.read_noise_schedule`.
     """
     noise_schedule = read_noise_schedule(scheduler)
+    if takes_two_times(network):
+        raise StraightflowError(
+            expected=f"a teacher in {origin} that takes one time and perhaps a class",
+            found="class_embed_type 'timestep'",
+            mend="name another teacher",
+        )
     # A Fourier embedding takes the logarithm of the time, which is the noise's scale; indices start at 0.
     times = ("positional", "fourier") if noise_schedule.exploding else ("positional",)
     shape = _accept_network(network, times, origin)
@@ -72,9 +85,18 @@ def accept_flow(network: Mapping[str, Any], scheduler: Mapping[str, Any], origin
 
     Raises:
         StraightflowError: For the same networks; if it has another number of outputs than a velocity; or if its
-            timestep is not 1000 (1 - t), see :func:`pipeline.models.student.require_flow_scheduler`.
+            timestep is not 1000 (1 - t), see :func:`pipeline.models.student.require_flow_scheduler`; or if it takes
+            two times and its scheduler says nothing of the second.
     """
     require_flow_scheduler(scheduler, origin)
+    two_times = takes_two_times(network)
+    if two_times and scheduler.get("_class_name") != FLOW_MAP_SCHEDULER:
+        raise StraightflowError(
+            expected=f"the scheduler {FLOW_MAP_SCHEDULER} for a network of two times, class_embed_type 'timestep', in "
+            f"{origin}",
+            found=str(scheduler.get("_class_name"))[:80],
+            mend="put scheduler and network of one model together, or name another model",
+        )
     shape = _accept_network(network, ("positional",), origin)
     if network.get("out_channels", shape[0]) != shape[0]:
         raise StraightflowError(
@@ -82,7 +104,7 @@ def accept_flow(network: Mapping[str, Any], scheduler: Mapping[str, Any], origin
             found=repr(network["out_channels"]),
             mend="correct config.json, or name another model",
         )
-    return AcceptedFlow(shape, class_count(network))
+    return AcceptedFlow(shape, class_count(network), two_times)
 
 
 def read_teacher(folder: Path) -> AcceptedTeacher:
@@ -143,7 +165,12 @@ def require_shape(found: tuple[int, ...], wanted: tuple[int, ...], name: str) ->
 
 
 def require_callable(
-    build: Callable[[], ModelMixin], shape: tuple[int, ...], num_classes: int | None, origin: str
+    build: Callable[[], ModelMixin],
+    shape: tuple[int, ...],
+    num_classes: int | None,
+    origin: str,
+    *,
+    two_times: bool = False,
 ) -> None:
     """Builds a network without its weights and calls it, so that sizes that do not fit are told at once.
 
@@ -152,15 +179,17 @@ def require_callable(
         shape: Of one sample.
         num_classes: Classes that it is conditioned on; None for none.
         origin: Names it in errors.
+        two_times: Whether it takes the time that a step ends at as well.
 
     Raises:
         StraightflowError: If it cannot be built, or its output has not the shape of its input (twice the channels
             with a learned variance).
     """
     classes = () if num_classes is None else (torch.zeros(1, dtype=torch.long, device="meta"),)
+    ends = (torch.zeros(1, device="meta"),) if two_times else ()
     try:
         with torch.device("meta"), torch.no_grad():
-            output = build()(torch.empty(1, *shape), torch.zeros(1), *classes).sample.shape
+            output = build()(torch.empty(1, *shape), torch.zeros(1), *classes, *ends).sample.shape
     except Exception as error:  # settings of any kind reach code that does not check them
         raise StraightflowError(
             expected=f"a network in {origin} that can be built, and called with samples of shape {shape}",
@@ -189,7 +218,8 @@ def _accept_network(network: Mapping[str, Any], time_embeddings: Sequence[str], 
     if kind == "UNet2DModel":
         _require_time_embedding(network, time_embeddings, origin)
     settings = {name: value for name, value in network.items() if not name.startswith("_")}
-    require_callable(lambda: network_class(kind)(**settings), shape, class_count(network), origin)
+    two_times = takes_two_times(network)
+    require_callable(lambda: network_class(kind)(**settings), shape, class_count(network), origin, two_times=two_times)
     return shape
 
 

@@ -31,18 +31,23 @@ class FlopsPerSample:
         return Compute(calls.forward, calls.backward, flops, seconds)
 
 
-def flops_per_sample(network: torch.nn.Module, shape: tuple[int, ...], num_classes: int | None) -> FlopsPerSample:
+def flops_per_sample(
+    network: torch.nn.Module, shape: tuple[int, ...], num_classes: int | None, *, two_times: bool = False
+) -> FlopsPerSample:
     """Counts one sample, once for a network and a shape; the same on every device.
 
     Args:
         network: Not wrapped for several processes; it is left as it is.
         shape: Of one sample.
         num_classes: Classes that it is conditioned on; None for an unconditional network.
+        two_times: Whether it takes the time that a step ends at as well.
     """
     empty = _without_content(network)
     inputs = [torch.empty(1, *shape, device="meta"), torch.empty(1, device="meta")]
     if num_classes is not None:
         inputs.append(torch.zeros(1, dtype=torch.int64, device="meta"))
+    if two_times:
+        inputs.append(torch.empty(1, device="meta"))
     with FlopCounterMode(display=False) as forward, torch.no_grad():
         empty(*inputs)
     if not list(empty.parameters()):

@@ -13,10 +13,12 @@ from diffusers import ModelMixin
 
 from pipeline.config.network import MLPConfig, UNetConfig
 from pipeline.config.noise import NoiseConfig
+from pipeline.config.two_times import require_times
 from pipeline.models.architecture import fresh_network
 from pipeline.models.diffusers_layout import locate, read_json
 from pipeline.models.network_settings import require_settings_in_range
 from pipeline.models.size import WEIGHTS_BYTES, require_network_fits
+from pipeline.models.student import takes_two_times
 from pipeline.models.weights_files import has_safetensors, require_whole_weights
 from pipeline.system.errors import StraightflowError, nearest, one_line
 from pipeline.system.file_hashes import require_unchanged
@@ -152,13 +154,25 @@ def build_network(config: UNetConfig | MLPConfig, shape: tuple[int, ...], seed: 
         return fresh_network(config, shape)
 
 
-def starting_network(network: ModelMixin) -> ModelMixin:
-    """What a student starts as: a UNet as :func:`pipeline.models.unet.velocity_unet` makes it, others as they are."""
-    if type(network).__name__ != "UNet2DModel":
-        return network
-    from pipeline.models.unet import velocity_unet
+def starting_network(network: ModelMixin, *, two_times: bool = False) -> ModelMixin:
+    """What a student starts as: a UNet as :mod:`pipeline.models.unet` makes it, others as they are.
 
-    return velocity_unet(network)
+    Args:
+        network: Of the model that it starts from.
+        two_times: Whether the student takes the time that a step ends at as well.
+
+    Raises:
+        StraightflowError: If the network takes two times and the student does not, or it cannot take a second one.
+    """
+    is_unet = type(network).__name__ == "UNet2DModel"
+    require_times(
+        two_times, of_start=takes_two_times(network.config), of_images=is_unet, num_classes=num_classes(network)
+    )
+    if not is_unet:
+        return network
+    from pipeline.models.unet import flow_map_unet, velocity_unet
+
+    return flow_map_unet(network) if two_times else velocity_unet(network)
 
 
 def sample_shape(network: ModelMixin) -> tuple[int, ...]:
@@ -180,10 +194,10 @@ def num_classes(network: ModelMixin) -> int | None:
 def class_count(config: Mapping[str, Any]) -> int | None:
     """:func:`num_classes` of a network with these settings."""
     kind, count = config.get("class_embed_type"), config.get("num_class_embeds")
-    if kind is not None:
+    if kind is not None and (kind != "timestep" or count is not None):
         raise StraightflowError(
             expected="an unconditional UNet2DModel, or one with num_class_embeds",
-            found=f"class_embed_type {kind!r}",
+            found=f"class_embed_type {kind!r}" + ("" if count is None else " and num_class_embeds"),
             mend="name another teacher",
         )
     if count is None:

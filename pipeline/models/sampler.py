@@ -10,21 +10,21 @@ from pathlib import Path
 import torch
 
 from pipeline.config.noise import STANDARD_NOISE, NoiseConfig
-from pipeline.config.solver import STUDENT_SOLVERS, TEACHER_SOLVERS, SolverConfig
+from pipeline.config.solver import FLOW_MAP_SOLVERS, STUDENT_SOLVERS, TEACHER_SOLVERS, SolverConfig
 from pipeline.data.space import Space, space_of_shape
 from pipeline.diffusion.noise_schedule import NoiseSchedule
 from pipeline.diffusion.state_times import state_times
 from pipeline.diffusion.teacher import Teacher, generate
 from pipeline.flow.noise import sample_labels, sample_noise
-from pipeline.flow.solvers import Field, Solution, solve
+from pipeline.flow.solvers import Field, MeanField, Solution, flow_map_euler, solve, time_grid
 from pipeline.flow.states import StepStarts
-from pipeline.models.accepted_teacher import AcceptedTeacher, open_model
+from pipeline.models.accepted_teacher import AcceptedFlow, AcceptedTeacher, open_model
 from pipeline.models.counted import CountedNetwork, NetworkCalls
 from pipeline.models.flops import FlopsPerSample, flops_per_sample
 from pipeline.models.inversion import invert_student, invert_teacher
 from pipeline.models.networks import noise_of
 from pipeline.models.runtime import Runtime
-from pipeline.models.student import predict_velocity
+from pipeline.models.student import predict_mean_velocity, predict_velocity
 from pipeline.system.compute import Compute
 from pipeline.system.errors import StraightflowError
 from pipeline.system.fingerprint import fingerprint_folder
@@ -43,6 +43,7 @@ class Sampler:
         noise: Distribution of x_0.
         num_classes: Classes of a class-conditional model; None for others.
         calls: Samples that this process sent through the network so far.
+        two_times: Whether it is a flow map, which takes the time that a step ends at as well.
     """
 
     shape: tuple[int, ...]
@@ -53,6 +54,7 @@ class Sampler:
     noise: NoiseConfig = STANDARD_NOISE
     num_classes: int | None = None
     calls: NetworkCalls = field(default_factory=NetworkCalls, compare=False)
+    two_times: bool = False
 
     @property
     def space(self) -> Space:
@@ -71,6 +73,7 @@ class Sampler:
         """Solves the model's ODE from ``x_0``, for ``labels`` if it is class-conditional; images are not clipped.
 
         With ``keep_states`` the solution has the states at :meth:`state_times` as well.
+        A flow map takes its own steps along the solver's times.
 
         Raises:
             StraightflowError: If the solver is for models of the other kind, or has no states to keep, or labels are
@@ -83,6 +86,8 @@ class Sampler:
         with self.runtime.autocast():
             if self.noise_schedule is not None:
                 solution = generate(self._counted, self.noise_schedule, x_0, solver, labels, starts=starts)
+            elif self.two_times:
+                solution = flow_map_euler(self.mean_velocity, x_0, time_grid(solver))
             else:
                 velocity = self.velocity_field(labels)
                 solution = solve(velocity if starts is None else starts.of_field(velocity), x_0, solver)
@@ -99,9 +104,15 @@ class Sampler:
         """Solves the model's ODE from images ``x_1`` to noise; see :mod:`pipeline.models.inversion`.
 
         Raises:
-            StraightflowError: As :meth:`sample`.
+            StraightflowError: As :meth:`sample`; or if the model is a flow map, whose steps lead to images alone.
         """
         self._require_solver(solver)
+        if self.two_times:
+            raise StraightflowError(
+                expected="a model of one time to invert images with",
+                found="a flow map, which takes the time that a step ends at as well",
+                mend="name the teacher, a flow or a student of one time",
+            )
         x_1, image_noise = (tensor.to(self.runtime.device, copy=True) for tensor in (x_1, image_noise))
         labels = self._placed(labels)
         with self.runtime.autocast():
@@ -119,20 +130,37 @@ class Sampler:
         return sample_noise(key, indices, self.shape, self.noise), self.labels(key, indices)
 
     def velocity_field(self, labels: torch.Tensor | None = None) -> Field:
-        """dx_t/dt of the model's ODE, on the rectified-flow time axis for teachers as well."""
+        """dx_t/dt of the model's ODE, on the rectified-flow time axis for teachers as well.
+
+        A flow map's is the mean velocity of a step of no length.
+        """
         labels = self._placed(labels)
         if self.noise_schedule is not None:
             return Teacher(self._counted, self.noise_schedule, labels).velocity
+        if self.two_times:
+            mean_velocity = self.mean_velocity
+            return lambda x_t, t: mean_velocity(x_t, t, t)
         network = self._counted
         return lambda x_t, t: predict_velocity(network, x_t, t, labels)
 
+    @property
+    def mean_velocity(self) -> MeanField:
+        """Mean velocity from t to the end of a step, of a flow map."""
+        network = self._counted
+        return lambda x_t, t, end: predict_mean_velocity(network, x_t, t, end)
+
     def _require_solver(self, solver: SolverConfig) -> None:
         """The configuration says what a model is, but a folder may hold another."""
-        is_flow = self.noise_schedule is None
-        if not (solver.solves_flows if is_flow else solver.solves_diffusion_models):
+        solvers: tuple[str, ...]
+        kind, solvers, fits = "flow", STUDENT_SOLVERS, solver.solves_flows
+        if self.noise_schedule is not None:
+            kind, solvers, fits = "diffusion model", TEACHER_SOLVERS, solver.solves_diffusion_models
+        elif self.two_times:
+            kind, solvers, fits = "flow map", FLOW_MAP_SOLVERS, solver.solves_flow_maps
+        if not fits:
             raise StraightflowError(
-                expected=f"one of {', '.join(STUDENT_SOLVERS if is_flow else TEACHER_SOLVERS)} on a grid of theirs, as "
-                f"the model is a {'flow' if is_flow else 'diffusion model'} by its scheduler_config.json",
+                expected=f"one of {', '.join(solvers)} on a grid of theirs, as the model is a {kind} by its "
+                "scheduler_config.json",
                 found=f"{solver.name} on grid {solver.grid}",
                 mend="configure one of them, or put the model there that the configuration describes",
             )
@@ -161,7 +189,7 @@ class Sampler:
     @cached_property
     def flops_per_sample(self) -> FlopsPerSample:
         """FLOPs of the network."""
-        return flops_per_sample(self.network, self.shape, self.num_classes)
+        return flops_per_sample(self.network, self.shape, self.num_classes, two_times=self.two_times)
 
     def compute(self, since: NetworkCalls, seconds: float) -> Compute:
         """What this process computed since a copy of ``calls`` was taken, in this time."""
@@ -189,4 +217,5 @@ def load_sampler(folder: Path, runtime: Runtime) -> Sampler:
         runtime=runtime,
         noise=noise_of(network),
         num_classes=accepted.num_classes,
+        two_times=isinstance(accepted, AcceptedFlow) and accepted.two_times,
     )

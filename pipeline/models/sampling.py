@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 import numpy as np
 import torch
 
-from pipeline.config.solver import SolverConfig
+from pipeline.config.solver import FLOW_MAP_SOLVERS, SolverConfig
 from pipeline.data.pixels import to_uint8
 from pipeline.data.space import PIXELS
 from pipeline.flow.noise import stream_key
-from pipeline.flow.solvers import FIXED_STEP_SOLVERS, time_grid
+from pipeline.flow.solvers import FIXED_STEP_SOLVERS, Solution, flow_map_euler, time_grid
 from pipeline.models.sampler import Sampler
 from pipeline.system.errors import StraightflowError
 
@@ -59,23 +60,38 @@ def sample_trajectories(
             the model's samples are no images.
     """
     require_images(sampler)
-    if solver.name not in TRAJECTORY_SOLVERS:
+    solvers = trajectory_solvers(sampler)
+    if solver.name not in solvers:
         raise StraightflowError(
-            expected=f"one of {', '.join(TRAJECTORY_SOLVERS)} for a trajectory",
+            expected=f"one of {', '.join(solvers)} for a trajectory",
             found=solver.name,
             mend="choose one of them with --solver",
         )
     first, last = sampler.time_range()
     times = [first + (last - first) * t for t in time_grid(solver)]
     noise, labels = sampler.draw(stream_key("evaluation", seed), range(num_images))
-    x, step = sampler.trajectory_start(noise.to(sampler.runtime.device)), FIXED_STEP_SOLVERS[solver.name]
+    x = sampler.trajectory_start(noise.to(sampler.runtime.device))
     states = [(times[0], _pixels(x))]
     with sampler.runtime.autocast():
-        field = sampler.velocity_field(labels)
+        step = _step_of(sampler, solver, labels)
         for start, end in itertools.pairwise(times):
-            x = step(field, x, (start, end)).x
+            x = step(x, (start, end)).x
             states.append((end, _pixels(x)))
     return states
+
+
+def trajectory_solvers(sampler: Sampler) -> tuple[str, ...]:
+    """Solvers that a trajectory of this model can be drawn with."""
+    return FLOW_MAP_SOLVERS if sampler.two_times else TRAJECTORY_SOLVERS
+
+
+def _step_of(
+    sampler: Sampler, solver: SolverConfig, labels: torch.Tensor | None
+) -> Callable[[torch.Tensor, tuple[float, ...]], Solution]:
+    """The solver's steps from a state along given times."""
+    if sampler.two_times:
+        return partial(flow_map_euler, sampler.mean_velocity)
+    return partial(FIXED_STEP_SOLVERS[solver.name], sampler.velocity_field(labels))
 
 
 def require_images(sampler: Sampler) -> None:

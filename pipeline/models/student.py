@@ -2,7 +2,9 @@
 
 diffusers counts sigma from image (0) to noise (1), we count t from noise (0) to image (1). Here, and only
 here, the two meet: the saved network gets ``timestep = 1000 (1 - t)`` and predicts
-``dx/dsigma = x_0 - x_1``, so that ``DDPMPipeline`` with the scheduler of :func:`flow_scheduler` samples it.
+``dx/dsigma = x_0 - x_1``, so that ``DDPMPipeline`` with the scheduler of :func:`flow_scheduler` samples it. A student
+of two times also gets ``class_labels = 1000 (1 - r)``, r the time that a step ends at, and predicts the mean of that
+velocity from t to r; the scheduler of :func:`flow_map_scheduler` tells it from the others.
 """
 
 from __future__ import annotations
@@ -19,11 +21,13 @@ from pipeline.system.errors import StraightflowError, nearest
 from pipeline.system.file_hashes import HASHES, write_hashes
 
 if TYPE_CHECKING:
-    from diffusers import HeliosScheduler, ModelMixin
+    from diffusers import FlowMapEulerDiscreteScheduler, HeliosScheduler, ModelMixin
 
 NUM_TRAIN_TIMESTEPS = 1000
-FLOW_SCHEDULERS = ("HeliosScheduler", "FlowMatchEulerDiscreteScheduler")
-"""Schedulers that say that a saved model is a student: the one that students are saved with, and an older one."""
+FLOW_MAP_SCHEDULER = "FlowMapEulerDiscreteScheduler"
+FLOW_SCHEDULERS = ("HeliosScheduler", "FlowMatchEulerDiscreteScheduler", FLOW_MAP_SCHEDULER)
+"""Schedulers that say that a saved model is a student: the one that students are saved with, an older one, and that of
+students of two times."""
 
 
 def predict_velocity(
@@ -43,6 +47,29 @@ def predict_velocity(
     classes = () if labels is None else (labels,)
     prediction: torch.Tensor = network(x_t, NUM_TRAIN_TIMESTEPS * (1 - t), *classes).sample
     return -prediction.float()
+
+
+def predict_mean_velocity(
+    network: torch.nn.Module, x_t: torch.Tensor, t: torch.Tensor, end: torch.Tensor
+) -> torch.Tensor:
+    """The mean velocity u of a student of two times: its step from t leads to x_t + (end - t) u at ``end``.
+
+    Args:
+        network: Predicts the mean of x_0 - x_1 at timestep 1000 (1 - t) and class label 1000 (1 - end).
+        x_t: (batch, …).
+        t: (batch,) in [0, 1].
+        end: (batch,) in [t, 1]; at t it is the velocity.
+
+    Returns:
+        Float32, shape of ``x_t``.
+    """
+    prediction: torch.Tensor = network(x_t, NUM_TRAIN_TIMESTEPS * (1 - t), NUM_TRAIN_TIMESTEPS * (1 - end)).sample
+    return -prediction.float()
+
+
+def takes_two_times(config: Mapping[str, Any]) -> bool:
+    """Whether a network of these settings takes the time that a step ends at beside the one that it starts at."""
+    return config.get("class_embed_type") == "timestep"
 
 
 _FLOW_PROCESS: Mapping[str, tuple[object, ...]] = {
@@ -126,11 +153,23 @@ def flow_scheduler() -> HeliosScheduler:
     )
 
 
+def flow_map_scheduler() -> FlowMapEulerDiscreteScheduler:
+    """The stock scheduler that a student of two times is saved with: N steps from sigma = 1 - k / N, exactly as ours.
+
+    It takes the two times of a step. No stock pipeline gives a network the second one: a loop does, see
+    docs/training.md.
+    """
+    from diffusers import FlowMapEulerDiscreteScheduler  # late for the same reason
+
+    return FlowMapEulerDiscreteScheduler(num_train_timesteps=NUM_TRAIN_TIMESTEPS)
+
+
 def save_student(network: ModelMixin, folder: Path) -> None:
     """Saves a student as a plain diffusers pipeline with the hashes of its files, atomically."""
     from diffusers import DDPMPipeline  # late for the same reason
 
-    pipeline = DDPMPipeline(unet=network, scheduler=flow_scheduler())
+    scheduler = flow_map_scheduler() if takes_two_times(network.config) else flow_scheduler()
+    pipeline = DDPMPipeline(unet=network, scheduler=scheduler)
     with atomic_folder(folder, ours=is_saved_pipeline) as temporary:
         pipeline.save_pretrained(temporary)
         write_hashes(temporary)

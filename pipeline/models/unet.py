@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import torch
 from diffusers import UNet2DModel
 
 from pipeline.config.network import UNetConfig
+from pipeline.models.student import takes_two_times
 from pipeline.system.random_state import seeded
 
 FIRST_TIME_LAYER = "time_embedding.linear_1."
@@ -49,5 +51,27 @@ def velocity_unet(unet: UNet2DModel) -> UNet2DModel:
     if fourier:
         fresh = {name: values for name, values in student.state_dict().items() if name.startswith(FIRST_TIME_LAYER)}
         weights = {name: values for name, values in weights.items() if not name.startswith("time_proj.")} | fresh
+    student.load_state_dict(weights)
+    return student
+
+
+def flow_map_unet(unet: UNet2DModel) -> UNet2DModel:
+    """:func:`velocity_unet` that also takes the time that a step ends at, and predicts the mean velocity until then.
+
+    The end goes through an embedding of its own, which stock networks have for classes (``class_embed_type``
+    ``timestep``) and add to that of t. It starts as the one of t with zeros in its last layer, so that at first the
+    mean velocity is the velocity, whatever the end. A network that takes it already is returned as it is.
+    """
+    unet = velocity_unet(unet)
+    if takes_two_times(unet.config):
+        return unet
+    # Not from_config: it takes settings for defaults that were left out when the network was made.
+    settings = {name: value for name, value in unet.config.items() if not name.startswith("_")}
+    with seeded(0):
+        student = UNet2DModel(**settings | {"class_embed_type": "timestep"})
+    weights = unet.state_dict()
+    for part in ("weight", "bias"):
+        weights[f"class_embedding.linear_1.{part}"] = weights[f"time_embedding.linear_1.{part}"].clone()
+        weights[f"class_embedding.linear_2.{part}"] = torch.zeros_like(weights[f"time_embedding.linear_2.{part}"])
     student.load_state_dict(weights)
     return student

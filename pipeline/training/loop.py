@@ -26,6 +26,7 @@ from pipeline.models.counted import CountedNetwork
 from pipeline.models.flops import flops_per_sample
 from pipeline.models.networks import num_classes, sample_shape
 from pipeline.models.runtime import Runtime
+from pipeline.models.student import takes_two_times
 from pipeline.system.compute import Compute
 from pipeline.system.errors import InterruptedRunError
 from pipeline.system.progress import Progress
@@ -126,7 +127,8 @@ def train(
         network, items, objective, config, runtime, averages_looked_at=heldout is not None or looked_at
     )
     require_room(run_folder, needs, config)
-    flops = flops_per_sample(network, sample_shape(network), num_classes(network))
+    two_times = takes_two_times(network.config)
+    flops = flops_per_sample(network, sample_shape(network), num_classes(network), two_times=two_times)
     batches = StepBatches(items, objective, config, accelerator.process_index, accelerator.num_processes)
     num_workers = num_workers_for(batches, runtime)
     if runtime.is_main:

@@ -94,8 +94,11 @@ def _target(out: Path) -> Path:
 def _opened(config: Config, model: str, num_samples: int) -> tuple[ModelMixin, Sampler, FewStepFid]:
     """The network that averages are loaded into, the sampler around it, and what measures its images."""
     runtime = open_runtime(config.compute, ONE_PROCESS)
-    network = runtime.place(starting_network(load_network(paths.model(config.students[model].init))))
-    sampler = Sampler(sample_shape(network), model, None, network, runtime, noise_of(network), num_classes(network))
+    student = config.students[model]
+    two_times = student.method.two_times
+    network = runtime.place(starting_network(load_network(paths.model(student.init)), two_times=two_times))
+    shape, noise, classes = sample_shape(network), noise_of(network), num_classes(network)
+    sampler = Sampler(shape, model, None, network, runtime, noise, classes, two_times=two_times)
     fid_of = open_few_step_fid(
         config,
         runtime,

@@ -11,12 +11,12 @@ from PIL import Image
 from pydantic import ValidationError
 
 from pipeline.config.compute import ONE_PROCESS, ComputeConfig
-from pipeline.config.solver import STUDENT_SOLVERS, TEACHER_SOLVERS, SolverConfig
+from pipeline.config.solver import FLOW_MAP_SOLVERS, STUDENT_SOLVERS, TEACHER_SOLVERS, SolverConfig
 from pipeline.data.mosaic import mosaic
 from pipeline.flow.solvers import TIME_GRIDS
 from pipeline.models.runtime import open_runtime
 from pipeline.models.sampler import Sampler, load_sampler
-from pipeline.models.sampling import TRAJECTORY_SOLVERS, require_images, sample_images, sample_trajectories
+from pipeline.models.sampling import require_images, sample_images, sample_trajectories, trajectory_solvers
 from pipeline.report.gif import encode_gif
 from pipeline.system.atomic import atomic_file
 from pipeline.system.errors import StraightflowError, nearest, validation_problems
@@ -72,7 +72,7 @@ def write_samples(compute: ComputeConfig, options: SampleOptions) -> None:
     _require_out(options)
     sampler = load_sampler(_model_folder(options.model), open_runtime(compute, ONE_PROCESS))
     require_images(sampler)
-    solver = _solver(options, teacher=sampler.noise_schedule is not None)
+    solver = _solver(options, sampler)
     if options.trajectory:
         _write_trajectory(sampler, solver, options)
     else:
@@ -109,9 +109,13 @@ def _model_folder(model: str) -> Path:
     return found
 
 
-def _solver(options: SampleOptions, *, teacher: bool) -> SolverConfig:
-    by_schedule = teacher and not options.trajectory
-    solvers = TRAJECTORY_SOLVERS if options.trajectory else TEACHER_SOLVERS if teacher else STUDENT_SOLVERS
+def _solver(options: SampleOptions, sampler: Sampler) -> SolverConfig:
+    by_schedule = sampler.noise_schedule is not None and not options.trajectory
+    solvers: tuple[str, ...] = FLOW_MAP_SOLVERS if sampler.two_times else STUDENT_SOLVERS
+    if by_schedule:
+        solvers = TEACHER_SOLVERS
+    if options.trajectory:
+        solvers = trajectory_solvers(sampler)
     default = "unipc" if by_schedule else "euler"
     name = default if options.solver is None else options.solver
     grids = TEACHER_GRIDS if by_schedule else tuple(TIME_GRIDS)

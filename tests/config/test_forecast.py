@@ -101,3 +101,9 @@ def test_couplings_take_their_images_and_the_noise_of_inverted_pairs(dtype: str,
         params["evaluate"]["models"] = ["teacher"]
 
     assert couplings_bytes(config(invert)) == 64 * (1000 * bytes_each + 400 * 2)
+
+
+def test_kept_states_are_those_between_noise_and_image() -> None:
+    # Two stores of 500 uint8 images of 64 pixels, of which one has the three states of four steps in float16.
+    found = config(lambda params: params["couplings"]["round1"].update(states=True))
+    assert couplings_bytes(found) == 64 * 500 * (1 + 1 + 3 * 2)

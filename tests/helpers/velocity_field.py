@@ -28,6 +28,11 @@ class Field(torch.nn.Module):
         return SimpleNamespace(sample=-self._velocity(self, x, t, labels))
 
 
+def end_of(label: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """The time that a step ends at, broadcast over x, from the label that a network of two times gets for it."""
+    return per_sample(1 - label / NUM_TRAIN_TIMESTEPS, x)
+
+
 def drawn(objective: Objective, x_0: torch.Tensor, x_1: torch.Tensor, **others: torch.Tensor) -> Batch:
     """A batch of these pairs with what the objective draws."""
     return {"x_0": x_0, "x_1": x_1, **others, **objective.draw(x_1, step_generator(0, 1))}

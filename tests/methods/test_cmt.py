@@ -14,7 +14,7 @@ from helpers.waits_for_nothing import WaitsForNothing
 from pydantic import TypeAdapter, ValidationError
 
 from pipeline.config.flow import LossConfig
-from pipeline.config.methods import CmtConfig, MethodConfig, FixedStepsConfig
+from pipeline.config.methods import CmtConfig, FixedStepsConfig, MethodConfig
 from pipeline.config.solver import SolverConfig
 from pipeline.couplings.generation import generate_couplings
 from pipeline.couplings.store import CouplingStore
