@@ -82,10 +82,10 @@ def _better_key(location: Sequence[str]) -> str:
     """End of a message on an unknown key: the method of a student that it belongs to, or the nearest valid key."""
     *above, key = location
     sections = _sections_at(above)
-    takers = " and ".join(name for name, method in METHODS.items() if key in method.model_fields)
+    takers = " or ".join(name for name, method in METHODS.items() if key in method.model_fields)
     if takers and StudentConfig in sections:
         return f"; it belongs to the method {takers}, as {'.'.join(above)}.method.{key}"
-    return nearest(key, [name for section in sections for name in section.model_fields])
+    return nearest(key, list(dict.fromkeys(name for section in sections for name in section.model_fields)))
 
 
 def _sections_at(location: Sequence[str]) -> list[type[Section]]:

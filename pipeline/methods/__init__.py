@@ -1,6 +1,6 @@
 """What a training step minimises: one method a file, all of one signature.
 
 ``objective``: the signature · ``noise_prediction`` trains a diffusion teacher, ``flow_matching`` a flow of the data ·
-students of couplings: ``reflow``, ``fixed_steps``, ``any_step`` · of their initial model's ODE: ``progressive`` ·
-``build``: the method that a configuration names.
+students of couplings: ``reflow``, ``fixed_steps``, ``any_step`` · of their initial model's ODE: ``progressive``,
+``consistency`` · ``build``: the method that a configuration names.
 """

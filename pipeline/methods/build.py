@@ -5,9 +5,18 @@ from __future__ import annotations
 import torch
 
 from pipeline.config.flow import LossConfig
-from pipeline.config.methods import AnyStepConfig, FixedStepsConfig, MethodConfig, ProgressiveConfig, ReflowConfig
+from pipeline.config.methods import (
+    AnyStepConfig,
+    ConsistencyConfig,
+    FixedStepsConfig,
+    MethodConfig,
+    ProgressiveConfig,
+    ReflowConfig,
+)
 from pipeline.flow.losses import build_velocity_loss
+from pipeline.flow.timesteps import build_timesteps
 from pipeline.methods.any_step import AnyStep
+from pipeline.methods.consistency import Consistency, Schedule
 from pipeline.methods.fixed_steps import FixedSteps
 from pipeline.methods.objective import Objective
 from pipeline.methods.progressive import Progressive
@@ -34,3 +43,12 @@ def build_method(method: MethodConfig, loss: LossConfig, device: torch.device, *
         case ProgressiveConfig():
             assert init is not None  # it follows init
             return Progressive(build_velocity_loss(loss, device), method.num_steps, init)
+        case ConsistencyConfig():
+            assert init is not None  # it follows init
+            return Consistency(
+                build_timesteps(method.timesteps),
+                build_velocity_loss(loss, device),
+                Schedule(method.shrink, method.num_stages),
+                method.ode_solver == "heun",
+                init,
+            )

@@ -56,7 +56,7 @@ def test_a_parameter_of_a_method_beside_it_is_sent_into_it() -> None:
     content = composed("preset=smoke")
     content["students"]["round1"]["timesteps"] = {"name": "uniform"}
     with pytest.raises(
-        StraightflowError, match=r"it belongs to the method reflow, as students\.round1\.method\.timest"
+        StraightflowError, match=r"it belongs to the method reflow or consistency, as students\.round1\.method\."
     ):
         parse_config(content, origin="test")
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.velocity_field import drawn
 
 from pipeline.config.flow import LossConfig
 from pipeline.config.methods import METHODS
@@ -21,6 +22,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "fixed_steps": {"num_steps": 4},
     "any_step": {"share_at_noise": 0.75},
     "progressive": {"num_steps": 4},
+    "consistency": {"ode_solver": "euler"},
 }
 NUM_IMAGES = 16
 
@@ -39,7 +41,7 @@ def test_network_calls_of_a_training_image(name: str) -> None:
     init = Ode(partial(predict_velocity, followed)) if config.follows_init else None
     method = build_method(config, LossConfig(name="l2"), torch.device("cpu"), init=init)  # type: ignore[arg-type]
     x_1 = torch.randn(NUM_IMAGES, 2)
-    batch = {"x_0": torch.randn(NUM_IMAGES, 2), "x_1": x_1} | method.draw(x_1, torch.Generator().manual_seed(0))
+    batch = drawn(method, torch.randn(NUM_IMAGES, 2), x_1)
     method.loss(network, batch).mean().backward()
     expected = config.network_calls
     assert (calls.forward, calls.backward) == (expected.forward * NUM_IMAGES, expected.backward * NUM_IMAGES)
