@@ -16,7 +16,9 @@ from pipeline.couplings.with_states import WithStates
 from pipeline.methods.build import build_method
 from pipeline.models.accepted_teacher import open_model
 from pipeline.models.networks import set_noise, starting_network
-from pipeline.models.runtime import open_runtime
+from pipeline.models.ode import ode_of
+from pipeline.models.runtime import Runtime, open_runtime
+from pipeline.models.sampler import Sampler, load_sampler
 from pipeline.models.student import save_student
 from pipeline.system.errors import StraightflowError
 from pipeline.system.fingerprint import fingerprint_file, fingerprint_folder
@@ -39,6 +41,7 @@ def main(config: Config, arguments: list[str]) -> None:
     trained_on, heldout = heldout_split(len(store), settings.heldout_items, store.manifest.seed)
     with_states = WithStates(store) if settings.method.needs_states else None
     items = store if with_states is None else with_states
+    init = model_to_follow(name, start, store, runtime) if settings.method.follows_init else None
     student = Run(
         stage="student",
         name=name,
@@ -50,12 +53,14 @@ def main(config: Config, arguments: list[str]) -> None:
             settings.loss,
             runtime.device,
             state_times=() if with_states is None else with_states.times,
+            init=None if init is None else ode_of(init),
         ),
         settings=settings,
         inputs=[fingerprint_folder(start), fingerprint_file(store.folder / MANIFEST)],
         solver=SolverConfig(name="euler", num_steps=settings.method.exact_steps or 4),
         noise_schedule=None,
         save=save_student,
+        companions=() if init is None else (init,),
     )
     run_training(student, config, runtime)
 
@@ -79,6 +84,18 @@ def starting_student(
     set_dropout(network, dropout)
     set_noise(network, store.manifest.noise)
     return network
+
+
+def model_to_follow(name: str, start: Path, store: CouplingStore, runtime: Runtime) -> Sampler:
+    """The model of ``start`` as the ODE that a student of ``store`` follows, beside the one that is trained from it."""
+    init = load_sampler(start, runtime)
+    if init.noise != store.manifest.noise:
+        raise StraightflowError(
+            expected=f"couplings of the noise that the model followed by {name} starts from, {init.noise}",
+            found=f"{store.folder} of {store.manifest.noise}",
+            mend=f"change init or couplings of {name}, so that both start from the same noise",
+        )
+    return init
 
 
 if __name__ == "__main__":

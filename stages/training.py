@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from pipeline.data.sample_set import open_samples
 from pipeline.diffusion.noise_schedule import NoiseSchedule
 from pipeline.methods.objective import Objective
 from pipeline.models.runtime import Runtime
+from pipeline.models.sampler import Sampler
 from pipeline.models.student import is_saved_pipeline
 from pipeline.system.atomic import atomic_file, write_json
 from pipeline.system.errors import StraightflowError
@@ -51,6 +52,7 @@ class Run:
         solver: For the images drawn during training.
         noise_schedule: Of a diffusion model; None for a flow.
         save: Saves the trained network in a folder.
+        companions: Models that ``objective`` calls besides the network.
     """
 
     stage: str
@@ -64,6 +66,7 @@ class Run:
     solver: SolverConfig
     noise_schedule: NoiseSchedule | None
     save: Callable[[ModelMixin, Path], None]
+    companions: Sequence[Sampler] = ()
 
 
 def run_training(run: Run, config: Config, runtime: Runtime) -> None:
@@ -73,7 +76,7 @@ def run_training(run: Run, config: Config, runtime: Runtime) -> None:
     with watching(config, run.name, run.network, run.noise_schedule, run.solver, runtime) as watcher:
         result = train(
             run.network, run.items, run.objective, run.settings, runtime, folder, run.name,
-            heldout=run.heldout, watcher=watcher,
+            heldout=run.heldout, companions=run.companions, watcher=watcher,
         )  # fmt: skip
     if runtime.is_main:
         run.save(run.network, paths.model(run.name))

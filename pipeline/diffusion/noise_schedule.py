@@ -148,12 +148,12 @@ class NoiseSchedule:
         gets the nearest timestep.
         """
         scale = 1 / t if self.exploding else 1 / torch.hypot(t, 1 - t)
-        wanted = torch.special.logit(t.double()).cpu().numpy()
+        wanted = torch.special.logit(t.double())
         if self.exploding:
-            times = np.exp(np.interp(-wanted, -self.log_ratio, np.log(self.time)))
+            times = _interpolated(-wanted, -self.log_ratio, np.log(self.time)).exp()
         else:
-            times = np.interp(-wanted, -self.log_ratio, self.time)
-        return t * scale, (1 - t) * scale, torch.from_numpy(times).to(t)
+            times = _interpolated(-wanted, -self.log_ratio, self.time)
+        return t * scale, (1 - t) * scale, times.to(t)
 
 
 def read_noise_schedule(config: Mapping[str, Any]) -> NoiseSchedule:
@@ -219,6 +219,15 @@ def _variance_exploding(settings: ExplodingSettings) -> NoiseSchedule:
         prediction="score",
         exploding=True,
     )
+
+
+def _interpolated(x: torch.Tensor, places: np.ndarray, values: np.ndarray) -> torch.Tensor:
+    """``numpy.interp`` on the device of ``x``, for which the host does not wait: ``places`` rise, at least two."""
+    at, value = (torch.from_numpy(np.ascontiguousarray(known)).to(x) for known in (places, values))
+    right = torch.searchsorted(at, x).clamp(1, len(places) - 1)
+    left = right - 1
+    slope = (value[right] - value[left]) / (at[right] - at[left])
+    return value[left] + slope * (x.clamp(at[0], at[-1]) - at[left])
 
 
 def _finite_log_ratio(alpha: np.ndarray, sigma: np.ndarray) -> np.ndarray:

@@ -2,5 +2,6 @@
 
 ``objective``: the signature · ``noise_prediction`` trains a diffusion teacher, ``flow_matching`` a flow of the data ·
 students of couplings: ``reflow``, ``fixed_steps``, ``any_step``, ``cmt``; of two times: ``mean_flow``, ``shortcut`` ·
-``shares`` of a batch by row · ``build``: the method that a configuration names.
+of their initial model's ODE: ``progressive``, ``consistency`` · ``shares`` of a batch by row · ``build``: the method
+that a configuration names.
 """

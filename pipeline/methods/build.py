@@ -10,9 +10,11 @@ from pipeline.config.flow import LossConfig
 from pipeline.config.methods import (
     AnyStepConfig,
     CmtConfig,
+    ConsistencyConfig,
     FixedStepsConfig,
     MeanFlowConfig,
     MethodConfig,
+    ProgressiveConfig,
     ReflowConfig,
     ShortcutConfig,
 )
@@ -20,11 +22,14 @@ from pipeline.flow.losses import build_velocity_loss
 from pipeline.flow.timesteps import build_timesteps
 from pipeline.methods.any_step import AnyStep
 from pipeline.methods.cmt import build_cmt
+from pipeline.methods.consistency import Consistency, Schedule
 from pipeline.methods.fixed_steps import FixedSteps
 from pipeline.methods.mean_flow import MeanFlow
 from pipeline.methods.objective import Objective
+from pipeline.methods.progressive import Progressive
 from pipeline.methods.reflow import build_reflow
 from pipeline.methods.shortcut import Shortcut
+from pipeline.models.ode import Ode
 
 
 def build_method(
@@ -33,6 +38,7 @@ def build_method(
     device: torch.device,
     *,
     state_times: Sequence[float] = (),
+    init: Ode | None = None,
 ) -> Objective:
     """The configured method of a student of couplings.
 
@@ -41,9 +47,10 @@ def build_method(
         loss: Between velocities.
         device: Where networks of the loss go.
         state_times: Times of the couplings' states, for a method that needs them.
+        init: ODE of the model that the student starts from, for a method that follows it.
 
     Raises:
-        StraightflowError: If the method has none of them to learn.
+        StraightflowError: If the method has no states to learn.
     """
     match method:
         case ReflowConfig():
@@ -69,4 +76,16 @@ def build_method(
                 method.share_of_velocity,
                 method.share_of_pairs,
                 method.steps == "halving",
+            )
+        case ProgressiveConfig():
+            assert init is not None  # it follows init
+            return Progressive(build_velocity_loss(loss, device), method.num_steps, init)
+        case ConsistencyConfig():
+            assert init is not None  # it follows init
+            return Consistency(
+                build_timesteps(method.timesteps),
+                build_velocity_loss(loss, device),
+                Schedule(method.shrink, method.num_stages),
+                method.ode_solver == "heun",
+                init,
             )

@@ -26,6 +26,7 @@ from pipeline.models.counted import CountedNetwork
 from pipeline.models.flops import flops_per_sample
 from pipeline.models.networks import num_classes, sample_shape
 from pipeline.models.runtime import Runtime
+from pipeline.models.sampler import Sampler
 from pipeline.models.student import takes_two_times
 from pipeline.system.compute import Compute
 from pipeline.system.errors import InterruptedRunError
@@ -64,7 +65,7 @@ class TrainingResult:
         averages: All averages; each can still be copied into the network, unless they are sharded.
         seconds: Wall time since the start or the checkpoint continued from, including everything between steps.
         num_images: Images trained on in that time.
-        compute: Of the whole run, with held-out losses and without watching.
+        compute: Of the whole run, with companions and held-out losses, without watching.
     """
 
     history: list[LossRecord]
@@ -86,6 +87,7 @@ def train(
     label: str,
     *,
     heldout: TrainingSet | None = None,
+    companions: Sequence[Sampler] = (),
     watcher: Watcher | None = None,
 ) -> TrainingResult:
     """Trains ``network`` in place and leaves the averaged weights in it.
@@ -101,6 +103,7 @@ def train(
         run_folder: Where checkpoints live; must be used for these inputs alone.
         label: Name shown beside the progress.
         heldout: Samples never trained on, to measure the loss on; None for none.
+        companions: Models that the objective calls besides the network; their calls and memory count.
         watcher: Receives each record as it is made.
 
     Raises:
@@ -124,7 +127,13 @@ def train(
     place_for_training(network, runtime)
     looked_at = watcher is not None and any(map(watcher.looks_at, range(1, config.num_steps + 1)))
     needs = training_needs(
-        network, items, objective, config, runtime, averages_looked_at=heldout is not None or looked_at
+        network,
+        items,
+        objective,
+        config,
+        runtime,
+        companions=companions,
+        averages_looked_at=heldout is not None or looked_at,
     )
     require_room(run_folder, needs, config)
     two_times = takes_two_times(network.config)
@@ -151,7 +160,7 @@ def train(
             Ema(wrapped.parameters(), halflife_images=halflife, rampup_ratio=config.ema_rampup_ratio)
             for halflife in config.halflives_images
         ]
-        spending = Spending(flops, accelerator)
+        spending = Spending(flops, accelerator, companions)
         counted = CountedNetwork(wrapped, spending.calls)
         state = TrainingState(emas, meter, spending)
         checkpoints.load_newest(state)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,9 +19,10 @@ from pipeline.flow.noise import step_generator
 from pipeline.methods.objective import Batch, Objective
 from pipeline.models.networks import sample_shape
 from pipeline.models.runtime import Runtime
+from pipeline.models.sampler import Sampler
 from pipeline.system.errors import StraightflowError
 from pipeline.training.live_memory import Visited, peak_bytes
-from pipeline.training.samples import TrainingSet
+from pipeline.training.samples import TrainingSet, with_progress
 from pipeline.training.sharding import largest_block
 
 
@@ -110,6 +112,7 @@ class TrainingNeeds:
         checkpoint_bytes: One checkpoint on disk.
         copy_bytes: Buckets in which processes exchange gradients, or, if sharded, the gathered block and its gradient;
             plus the weights set aside while their averages are in use.
+        companion_bytes: Weights of the models that the method calls besides; every process has all of them.
     """
 
     num_parameters: int
@@ -117,14 +120,17 @@ class TrainingNeeds:
     activation_bytes: int
     checkpoint_bytes: int
     copy_bytes: int = 0
+    companion_bytes: int = 0
 
     def describe(self) -> str:
         """One line for a person."""
         copies = f"{_readable(self.copy_bytes)} copies of them, " if self.copy_bytes else ""
+        others = f"{_readable(self.companion_bytes)} other models, " if self.companion_bytes else ""
+        all_bytes = self.state_bytes + self.copy_bytes + self.companion_bytes + self.activation_bytes
         return (
             f"{self.num_parameters / 1e6:.2f} M parameters; each process needs about "
-            f"{_readable(self.state_bytes + self.copy_bytes + self.activation_bytes)} ({_readable(self.state_bytes)} "
-            f"weights, gradients, Adam and averages, {copies}{_readable(self.activation_bytes)} activations), a "
+            f"{_readable(all_bytes)} ({_readable(self.state_bytes)} weights, gradients, Adam and averages, "
+            f"{copies}{others}{_readable(self.activation_bytes)} activations), a "
             f"checkpoint {_readable(self.checkpoint_bytes)}"
         )
 
@@ -136,6 +142,7 @@ def training_needs(
     config: TrainingConfig,
     runtime: Runtime,
     *,
+    companions: Sequence[Sampler] = (),
     averages_looked_at: bool,
 ) -> TrainingNeeds:
     """Counts a run's memory; activations are measured on two samples, see :mod:`pipeline.training.live_memory`.
@@ -146,6 +153,7 @@ def training_needs(
         objective: Loss of a step.
         config: Its training.
         runtime: Processes and precision.
+        companions: Models that the method calls besides.
         averages_looked_at: Whether averages replace the weights at times, for held-out loss or watching.
     """
     num_processes = runtime.accelerator.num_processes
@@ -162,6 +170,7 @@ def training_needs(
         activation_bytes=_activation_bytes(network, items, objective, config, runtime),
         checkpoint_bytes=(3 + num_averages) * _FLOAT_BYTES * num_parameters,
         copy_bytes=_FLOAT_BYTES * (exchanged + put_aside),
+        companion_bytes=sum(values.nbytes for item in companions for values in item.network.parameters()),
     )
 
 
@@ -172,7 +181,7 @@ def _activation_bytes(
     visited = Visited(network, bf16=runtime.precision == "bf16")
 
     def batch_of(num_samples: int) -> Batch:
-        batch = items.load(np.arange(num_samples) % len(items))
+        batch = with_progress(items.load(np.arange(num_samples) % len(items)), 0.0)
         drawn = objective.draw(batch["x_1"], step_generator(config.seed, 0))
         return {name: values.to(runtime.device) for name, values in (batch | drawn).items()}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
@@ -13,6 +13,7 @@ from accelerate.utils import gather_object
 
 from pipeline.models.counted import NetworkCalls
 from pipeline.models.flops import FlopsPerSample
+from pipeline.models.sampler import Sampler
 from pipeline.system.compute import NOTHING, Compute, total
 
 
@@ -22,12 +23,19 @@ class Spending:
     Args:
         flops: Of the trained network.
         accelerator: The processes that train.
+        companions: Models that the method calls besides; what they computed before is not the training's.
     """
 
-    def __init__(self, flops: FlopsPerSample, accelerator: Accelerator) -> None:
+    def __init__(self, flops: FlopsPerSample, accelerator: Accelerator, companions: Sequence[Sampler] = ()) -> None:
         self.calls = NetworkCalls()
-        self._flops, self._accelerator = flops, accelerator
+        self._flops, self._accelerator, self._companions = flops, accelerator, companions
         self._earlier = NOTHING
+        self._begin()
+
+    def _begin(self) -> None:
+        """A stretch of the run begins."""
+        self.calls.forward = self.calls.backward = 0
+        self._calls_before = [companion.calls.copy() for companion in self._companions]
         self._began = time.monotonic()
 
     @contextmanager
@@ -42,6 +50,8 @@ class Spending:
     def total(self) -> Compute:
         """Over all processes and stretches; every process must call it."""
         own = self._flops.compute(self.calls, time.monotonic() - self._began)
+        before = zip(self._companions, self._calls_before, strict=True)
+        own = total([own, *(companion.compute(since, seconds=0.0) for companion, since in before)])
         return total([self._earlier, *gather_object([own])])
 
     def state_dict(self) -> dict[str, Any]:
@@ -51,5 +61,4 @@ class Spending:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Goes on from what stretches before spent, on any number of processes; what came in between is forgotten."""
         self._earlier = Compute(**state)
-        self.calls.forward = self.calls.backward = 0
-        self._began = time.monotonic()
+        self._begin()

@@ -99,6 +99,51 @@ def test_a_cycle_is_shown(changes: Changes, cycle: list[str]) -> None:
     assert any(text in str(error.value) for text in told)
 
 
+def chain(**num_steps: int) -> Changes:
+    """Students of so many steps, each from the one before, the first from the teacher."""
+    content = composed("preset=smoke")
+    students, init = content["students"], "teacher"
+    for name, count in num_steps.items():
+        method = {"name": "progressive", "num_steps": count}
+        students[name] = students["few_step"] | {"init": init, "method": method}
+        init = name
+    return content
+
+
+def test_a_chain_halves_the_number_of_steps_each_time() -> None:
+    config = parse_config(chain(p8=8, p4=4, p2=2, p1=1), origin="test")
+    assert [config.students[f"p{count}"].method.exact_steps for count in (8, 4, 2, 1)] == [8, 4, 2, 1]
+
+
+def test_a_student_that_asks_its_initial_model_at_all_times_needs_one_that_knows_them() -> None:
+    content = chain(p8=8)
+    students = content["students"]
+    students["same"] = students["few_step"] | {"init": "few_step", "method": {"name": "consistency"}}
+    parse_config(content, origin="test")
+    students["same"]["init"] = "p8"
+    with pytest.raises(
+        StraightflowError,
+        match=r"students\.same\.method consistency follows init at all times, but 'p8' is for exactly 8 steps; give an",
+    ):
+        parse_config(content, origin="test")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            chain(p8=8, p2=2),
+            r"students\.p2\.method\.num_steps is 2, whose half steps are 4, but init 'p8' is for exactly 8 steps; give "
+            r"num_steps: 4, or an init of 4 steps",
+        ),
+        (chain(p3=3, p1=1), r"init 'p3' is for exactly 3 steps; give an init of 2 steps"),
+    ],
+)
+def test_a_chain_that_skips_a_number_of_steps_is_told_the_right_one(content: Changes, message: str) -> None:
+    with pytest.raises(StraightflowError, match=message):
+        parse_config(content, origin="test")
+
+
 @pytest.mark.parametrize(
     ("section", "name", "message"),
     [

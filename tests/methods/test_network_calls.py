@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
-from helpers.velocity_field import Field
+from helpers.velocity_field import Field, drawn
 
 from pipeline.config.flow import LossConfig
 from pipeline.config.methods import METHODS, Method
 from pipeline.methods.build import build_method
 from pipeline.models.counted import CountedNetwork, NetworkCalls
+from pipeline.models.ode import Ode
+from pipeline.models.student import predict_velocity
 from pipeline.models.velocity_mlp import VelocityMLP
 
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -21,6 +24,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "cmt": {},
     "mean_flow": {"share_of_velocity": 0.25},
     "shortcut": {"share_of_velocity": 0.5, "share_of_pairs": 0.25},
+    "progressive": {"num_steps": 4},
+    "consistency": {"ode_solver": "euler"},
 }
 NUM_IMAGES = 16
 STATE_TIMES = (0.25, 0.5, 0.75)
@@ -40,18 +45,27 @@ def test_every_method_is_here() -> None:
 @pytest.mark.parametrize("name", SETTINGS)
 def test_network_calls_of_a_training_image(name: str) -> None:
     config = METHODS[name].model_validate({"name": name} | SETTINGS[name])
-    method = build_method(config, LossConfig(name="l2"), torch.device("cpu"), state_times=STATE_TIMES)  # type: ignore[arg-type]
-    calls = NetworkCalls()
+    calls, of_init = NetworkCalls(), NetworkCalls()
     network = CountedNetwork(network_of(config), calls)
-    x_1 = torch.randn(NUM_IMAGES, 2)
-    batch = {"x_0": torch.randn(NUM_IMAGES, 2), "x_1": x_1} | method.draw(x_1, torch.Generator().manual_seed(0))
+    followed = CountedNetwork(VelocityMLP(in_channels=2, width=8, num_layers=1), of_init)
+    init = Ode(partial(predict_velocity, followed)) if config.follows_init else None
+    method = build_method(
+        config,  # type: ignore[arg-type]
+        LossConfig(name="l2"),
+        torch.device("cpu"),
+        state_times=STATE_TIMES,
+        init=init,
+    )
+    batch = drawn(method, torch.randn(NUM_IMAGES, 2), torch.randn(NUM_IMAGES, 2))
     if config.needs_states:
         batch["states"] = torch.randn(NUM_IMAGES, len(STATE_TIMES), 2).half()
     method.loss(network, batch).mean().backward()
     expected = config.network_calls
     assert (calls.forward, calls.backward) == (expected.forward * NUM_IMAGES, expected.backward * NUM_IMAGES)
-    calls.forward = calls.backward = 0
+    assert (of_init.forward, of_init.backward) == (expected.of_init * NUM_IMAGES, 0)
+    calls.forward = calls.backward = of_init.forward = 0
     with torch.no_grad():
         method.loss(network, batch)
     expected = config.heldout_calls
     assert (calls.forward, calls.backward) == (expected.forward * NUM_IMAGES, 0)
+    assert of_init.forward == expected.of_init * NUM_IMAGES
