@@ -91,3 +91,17 @@ def test_pairs_made_from_images_take_the_calls_of_their_own_solver() -> None:
         params["couplings"]["round1"] |= {"num_pairs": 1000, "shard_pairs": 200, "image_to_noise": inversion}
 
     assert of_stage(config(invert), "couplings@round1").forward == 600 * 4 + 400 * 6
+
+
+def test_a_student_that_follows_its_init_calls_that_network_as_well() -> None:
+    def follow(params: dict[str, Any]) -> None:
+        params["students"]["few_step"] |= {"init": "teacher", "method": {"name": "progressive", "num_steps": 4}}
+
+    found = config(follow)
+    of_stage = {item.model: item for item in planned_calls(found) if item.stage == "student@few_step"}
+    # Salimans & Ho 2022, algorithm 2: two steps of the init, one prediction that learns from them.
+    assert of_stage == {
+        "few_step": PlannedCalls("student@few_step", "few_step", 20 * 32, 20 * 32),
+        "teacher": PlannedCalls("student@few_step", "teacher", 20 * 32 * 2),
+    }
+    assert planned_compute(found, "few_step") == 3 * 60 * 32 + 500 * 4 + (3 + 2) * 20 * 32
