@@ -45,6 +45,8 @@ repro: in-git $(STAMP)
 	.venv/bin/straightflow compose '$(PRESET)' $(ARGS)
 	.venv/bin/straightflow check
 	.venv/bin/python -m stages.commands.repair_locks
+	# Measured for some seconds, so not where every stage is up to date.
+	.venv/bin/dvc status -q || .venv/bin/straightflow forecast --total
 	.venv/bin/dvc repro
 	.venv/bin/straightflow show
 

@@ -143,9 +143,9 @@ def _graph_problems(config: Config) -> Iterable[str]:
     yield from feasibility_problems(config)
     yield from _reference_problems(config)
     yield from _guidance_problems(config)
-    yield from _following_problems(config)
     yield from _states_problems(config)
     yield from two_times_problems(config)
+    yield from _following_problems(config)
     for name, couplings in config.couplings.items():
         allowed = config.solvers_of(couplings.source)
         used = {"solver": couplings.solver}
@@ -216,6 +216,17 @@ def _reference_problems(config: Config) -> Iterable[str]:
         yield f"{' <- '.join(cycle)} is a cycle: each is made from the one after it; let one start from the teacher"
 
 
+def _states_problems(config: Config) -> Iterable[str]:
+    """Yields students that learn states which their couplings do not keep."""
+    for name, student in config.students.items():
+        learned = config.couplings.get(student.couplings)
+        if student.method.needs_states and learned is not None and not learned.states:
+            yield (
+                f"students.{name}.method {student.method.name} learns the states between noise and image, which its "
+                f"couplings do not keep; set couplings.{student.couplings}.states: true"
+            )
+
+
 def _following_problems(config: Config) -> Iterable[str]:
     """Yields students that follow the ODE of a model that has none at the times that they ask it at."""
     for name, student in config.students.items():
@@ -239,17 +250,6 @@ def _following_problems(config: Config) -> Iterable[str]:
             yield (
                 f"students.{name}.method {method.name} follows init at all times, but {student.init!r} is for exactly "
                 f"{steps} step{'' if steps == 1 else 's'}; give an init for any number of steps"
-            )
-
-
-def _states_problems(config: Config) -> Iterable[str]:
-    """Yields students that learn states which their couplings do not keep."""
-    for name, student in config.students.items():
-        learned = config.couplings.get(student.couplings)
-        if student.method.needs_states and learned is not None and not learned.states:
-            yield (
-                f"students.{name}.method {student.method.name} learns the states between noise and image, which its "
-                f"couplings do not keep; set couplings.{student.couplings}.states: true"
             )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
@@ -9,9 +10,12 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from pipeline.config.flow import RegressionConfig, TimestepsConfig
-from pipeline.config.section import Section
+from pipeline.config.section import PositiveInt, Section
 from pipeline.config.solver import NumSteps
 from pipeline.system.errors import nearest
+
+LARGEST_SHRINKAGE = 2**20
+"""A step this much shorter than the first is still some float32 numbers long."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,12 @@ class Method(Section):
     def network_calls(self) -> TrainingCalls:
         """For one training image."""
         return TrainingCalls(forward=1, backward=1)
+
+    @property
+    def heldout_calls(self) -> TrainingCalls:
+        """For one held-out image, whose loss has no gradient."""
+        calls = self.network_calls
+        return TrainingCalls(forward=calls.forward, backward=0, of_init=calls.of_init)
 
     @property
     def exact_steps(self) -> int | None:
@@ -97,27 +107,10 @@ class AnyStepConfig(Method):
         """One with a gradient, and the student's own first step for those that are not at noise."""
         return TrainingCalls(forward=2 - self.share_at_noise, backward=1)
 
-
-class ProgressiveConfig(Method):
-    """Two half steps of init as one, see :mod:`pipeline.methods.progressive`.
-
-    Attributes:
-        num_steps: Equal Euler steps that the student is for. A progressive init must be for twice as many.
-    """
-
-    follows_init: ClassVar[bool] = True
-    name: Literal["progressive"] = "progressive"
-    num_steps: NumSteps
-
     @property
-    def network_calls(self) -> TrainingCalls:
-        """One with a gradient, and init's two half steps."""
-        return TrainingCalls(forward=1, backward=1, of_init=2)
-
-    @property
-    def exact_steps(self) -> int:
-        """As many as it is trained for."""
-        return self.num_steps
+    def heldout_calls(self) -> TrainingCalls:
+        """Any rows may come, so the first step is made for all of them."""
+        return TrainingCalls(forward=2, backward=0)
 
 
 class CmtConfig(Method):
@@ -156,12 +149,17 @@ class MeanFlowConfig(Method):
     timesteps: TimestepsConfig = TimestepsConfig(name="u_shaped", a=4.0)
     share_of_velocity: Annotated[float, Field(ge=0, lt=1)] = 0.25
     share_to_image: Annotated[float, Field(ge=0, le=1)] = 0.25
-    difference_step: Annotated[float, Field(ge=1e-4, le=0.25)] = 0.05
+    difference_step: Annotated[float, Field(ge=1e-4, le=0.25)] = 0.02
 
     @property
     def network_calls(self) -> TrainingCalls:
         """One with a gradient, and the two of a difference where steps have a length."""
         return TrainingCalls(forward=1 + 2 * (1 - self.share_of_velocity), backward=1)
+
+    @property
+    def heldout_calls(self) -> TrainingCalls:
+        """Any rows may come, so the further calls are made for all of them."""
+        return TrainingCalls(forward=3, backward=0)
 
 
 class ShortcutConfig(Method):
@@ -195,15 +193,76 @@ class ShortcutConfig(Method):
         """One with a gradient, and two half steps for those that learn from the student."""
         return TrainingCalls(forward=1 + 2 * (1 - self.share_of_velocity - self.share_of_pairs), backward=1)
 
+    @property
+    def heldout_calls(self) -> TrainingCalls:
+        """Any rows may come, so the further calls are made for all of them."""
+        return TrainingCalls(forward=3, backward=0)
+
+
+class ProgressiveConfig(Method):
+    """Two half steps of init as one, see :mod:`pipeline.methods.progressive`.
+
+    Attributes:
+        num_steps: Equal Euler steps that the student is for. A progressive init must be for twice as many.
+    """
+
+    follows_init: ClassVar[bool] = True
+    name: Literal["progressive"] = "progressive"
+    num_steps: NumSteps
+
+    @property
+    def network_calls(self) -> TrainingCalls:
+        """One with a gradient, and init's two half steps."""
+        return TrainingCalls(forward=1, backward=1, of_init=2)
+
+    @property
+    def exact_steps(self) -> int:
+        """As many as it is trained for."""
+        return self.num_steps
+
+
+class ConsistencyConfig(Method):
+    """The same image from all along init's ODE, see :mod:`pipeline.methods.consistency`: a student for any step count.
+
+    Attributes:
+        timesteps: Distribution of t. The default is ECT's: noise levels of which the logarithm is N(-1.1, 2²).
+        ode_solver: Takes the step of init's ODE: ``heun`` or ``euler``.
+        shrink: How many times shorter the step is in each further stage, at equal noise.
+        num_stages: Stages of equal length that a training is divided into.
+    """
+
+    follows_init: ClassVar[bool] = True
+    name: Literal["consistency"] = "consistency"
+    timesteps: TimestepsConfig = TimestepsConfig(name="logit_normal", mean=1.1, std=2.0)
+    ode_solver: Literal["heun", "euler"] = "heun"
+    shrink: Annotated[float, Field(gt=1)] = 2.0
+    num_stages: PositiveInt = 8
+
+    @model_validator(mode="after")
+    def _last_step_is_one(self) -> ConsistencyConfig:
+        # Compared as logarithms, since the power may be no number.
+        if self.num_stages * math.log(self.shrink) > math.log(LARGEST_SHRINKAGE):
+            raise ValueError(
+                f"shrink {self.shrink:g} over {self.num_stages} stages makes the last step more than "
+                f"{LARGEST_SHRINKAGE:,} times shorter, which rounds to none in float32; lower one of them"
+            )
+        return self
+
+    @property
+    def network_calls(self) -> TrainingCalls:
+        """One with a gradient and one at the next state, and init's step to it."""
+        return TrainingCalls(forward=2, backward=1, of_init=2 if self.ode_solver == "heun" else 1)
+
 
 METHODS: dict[str, type[Method]] = {
     "reflow": ReflowConfig,
     "fixed_steps": FixedStepsConfig,
     "any_step": AnyStepConfig,
-    "progressive": ProgressiveConfig,
     "cmt": CmtConfig,
     "mean_flow": MeanFlowConfig,
     "shortcut": ShortcutConfig,
+    "progressive": ProgressiveConfig,
+    "consistency": ConsistencyConfig,
 }
 FORMER_NAMES = {"one_step": "fixed_steps"}
 
@@ -233,9 +292,10 @@ MethodConfig = Annotated[
     ReflowConfig  # one a line
     | FixedStepsConfig
     | AnyStepConfig
-    | ProgressiveConfig
     | CmtConfig
     | MeanFlowConfig
-    | ShortcutConfig,
+    | ShortcutConfig
+    | ProgressiveConfig
+    | ConsistencyConfig,
     BeforeValidator(_chosen_by_name),
 ]

@@ -8,6 +8,9 @@ _MORE_THAN_ONE = {"heun": 2, "midpoint": 2, "rk4": 4}
 """Calls a step of the solvers that take more than one."""
 CALLS_PER_ADAPTIVE_STEP = 6
 """Dormand-Prince 5(4) has seven stages, of which the first is the last of the step before."""
+FIRST_ADAPTIVE_CALLS = 2
+"""The first derivative, and the trial of the first step's length."""
+LEAST_ADAPTIVE_CALLS = FIRST_ADAPTIVE_CALLS + CALLS_PER_ADAPTIVE_STEP
 
 
 def calls_per_step(solver: str) -> int:

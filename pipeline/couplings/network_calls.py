@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from pipeline.config.network_calls import CALLS_PER_ADAPTIVE_STEP, fixed_step_calls, guided_calls
+from pipeline.config.network_calls import (
+    CALLS_PER_ADAPTIVE_STEP,
+    FIRST_ADAPTIVE_CALLS,
+    LEAST_ADAPTIVE_CALLS,
+    fixed_step_calls,
+    guided_calls,
+)
 from pipeline.config.solver import SolverConfig
 from pipeline.flow.adaptive import MOST_STEPS
 
-# The first derivative and the trial of the first step's length; a teacher's last estimate.
-_DOPRI5_FIRST, _DOPRI5_LAST = 2, 1
+_TEACHERS_LAST_ESTIMATE = 1
 
 
 def network_calls(solver: SolverConfig, *, to_noise: bool) -> tuple[int, int]:
@@ -18,8 +23,7 @@ def network_calls(solver: SolverConfig, *, to_noise: bool) -> tuple[int, int]:
         to_noise: Whether it goes from image to noise.
     """
     if solver.name == "dopri5":
-        least = _DOPRI5_FIRST + CALLS_PER_ADAPTIVE_STEP
-        most = _DOPRI5_FIRST + CALLS_PER_ADAPTIVE_STEP * MOST_STEPS + _DOPRI5_LAST
-        return guided_calls(least, most, solver.guidance)
+        most = FIRST_ADAPTIVE_CALLS + CALLS_PER_ADAPTIVE_STEP * MOST_STEPS + _TEACHERS_LAST_ESTIMATE
+        return guided_calls(LEAST_ADAPTIVE_CALLS, most, solver.guidance)
     least, most = fixed_step_calls(solver.name, solver.steps, to_noise=to_noise)
     return guided_calls(least, most, solver.guidance)

@@ -10,6 +10,7 @@ from pipeline.config.flow import LossConfig
 from pipeline.config.methods import (
     AnyStepConfig,
     CmtConfig,
+    ConsistencyConfig,
     FixedStepsConfig,
     MeanFlowConfig,
     MethodConfig,
@@ -21,6 +22,7 @@ from pipeline.flow.losses import build_velocity_loss
 from pipeline.flow.timesteps import build_timesteps
 from pipeline.methods.any_step import AnyStep
 from pipeline.methods.cmt import build_cmt
+from pipeline.methods.consistency import Consistency, Schedule
 from pipeline.methods.fixed_steps import FixedSteps
 from pipeline.methods.mean_flow import MeanFlow
 from pipeline.methods.objective import Objective
@@ -35,8 +37,8 @@ def build_method(
     loss: LossConfig,
     device: torch.device,
     *,
-    init: Ode | None = None,
     state_times: Sequence[float] = (),
+    init: Ode | None = None,
 ) -> Objective:
     """The configured method of a student of couplings.
 
@@ -44,11 +46,11 @@ def build_method(
         method: Its name and parameters.
         loss: Between velocities.
         device: Where networks of the loss go.
-        init: ODE of the model that the student starts from, for a method that follows it.
         state_times: Times of the couplings' states, for a method that needs them.
+        init: ODE of the model that the student starts from, for a method that follows it.
 
     Raises:
-        StraightflowError: If the method has none of them to learn.
+        StraightflowError: If the method has no states to learn.
     """
     match method:
         case ReflowConfig():
@@ -57,9 +59,6 @@ def build_method(
             return FixedSteps(build_velocity_loss(loss, device), method.num_steps)
         case AnyStepConfig():
             return AnyStep(build_velocity_loss(loss, device), method.share_at_noise, method.latest_time)
-        case ProgressiveConfig():
-            assert init is not None  # it follows init
-            return Progressive(build_velocity_loss(loss, device), method.num_steps, init)
         case CmtConfig():
             return build_cmt(method, build_velocity_loss(loss, device), state_times)
         case MeanFlowConfig():
@@ -77,4 +76,16 @@ def build_method(
                 method.share_of_velocity,
                 method.share_of_pairs,
                 method.steps == "halving",
+            )
+        case ProgressiveConfig():
+            assert init is not None  # it follows init
+            return Progressive(build_velocity_loss(loss, device), method.num_steps, init)
+        case ConsistencyConfig():
+            assert init is not None  # it follows init
+            return Consistency(
+                build_timesteps(method.timesteps),
+                build_velocity_loss(loss, device),
+                Schedule(method.shrink, method.num_stages),
+                method.ode_solver == "heun",
+                init,
             )

@@ -7,7 +7,10 @@ from typing import Protocol
 import torch
 
 Batch = dict[str, torch.Tensor]
-"""``x_1``, and whatever else the samples have: ``x_0`` of couplings, ``labels`` of classes; each (batch, …)."""
+"""``x_1``, and whatever else the samples have: ``x_0`` of couplings, ``labels`` of classes; each (batch, …).
+
+``progress`` is the share of the training's steps that are over, in [0, 1], the same for each sample.
+"""
 
 
 class Objective(Protocol):

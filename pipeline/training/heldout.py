@@ -8,7 +8,7 @@ import torch
 from pipeline.flow.noise import step_generator, stream_key
 from pipeline.methods.objective import Objective
 from pipeline.models.runtime import Runtime
-from pipeline.training.samples import TrainingSet
+from pipeline.training.samples import TrainingSet, with_progress
 
 
 def heldout_split(num_items: int, num_heldout: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -59,7 +59,8 @@ def heldout_loss(
     total = torch.zeros((), device=runtime.device)
     network.eval()
     for start in range(0, len(items), batch_size):
-        batch = items.load(np.arange(start, min(start + batch_size, len(items))))
+        # The loss of the end of training, at any step.
+        batch = with_progress(items.load(np.arange(start, min(start + batch_size, len(items)))), 1.0)
         # Training draws at steps from 0 on, so negative steps are free.
         drawn = objective.draw(batch["x_1"], step_generator(seed, -1 - start))
         own_rows = np.arange(len(batch["x_1"]))[rows]

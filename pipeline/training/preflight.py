@@ -22,7 +22,7 @@ from pipeline.models.runtime import Runtime
 from pipeline.models.sampler import Sampler
 from pipeline.system.errors import StraightflowError
 from pipeline.training.live_memory import Visited, peak_bytes
-from pipeline.training.samples import TrainingSet
+from pipeline.training.samples import TrainingSet, with_progress
 from pipeline.training.sharding import largest_block
 
 
@@ -181,7 +181,7 @@ def _activation_bytes(
     visited = Visited(network, bf16=runtime.precision == "bf16")
 
     def batch_of(num_samples: int) -> Batch:
-        batch = items.load(np.arange(num_samples) % len(items))
+        batch = with_progress(items.load(np.arange(num_samples) % len(items)), 0.0)
         drawn = objective.draw(batch["x_1"], step_generator(config.seed, 0))
         return {name: values.to(runtime.device) for name, values in (batch | drawn).items()}
 

@@ -69,10 +69,10 @@ class StepBatches(Dataset[Batch]):
         generator = step_generator(self._seed, step)
         indices = self._order(step)
         if self._objective.needs_images:
-            batch = self._items.load(indices)
+            batch = with_progress(self._items.load(indices), step / self._num_steps)
             drawn = self._objective.draw(batch["x_1"], generator)
             return {name: _alone(values[self._rows]) for name, values in (batch | drawn).items()}
-        batch = self._items.load(indices[self._rows])
+        batch = with_progress(self._items.load(indices[self._rows]), step / self._num_steps)
         like_global = torch.empty(self._batch_size, *batch["x_1"].shape[1:], device="meta")
         drawn = {name: values[self._rows] for name, values in self._objective.draw(like_global, generator).items()}
         return {name: _alone(values) for name, values in (batch | drawn).items()}
@@ -80,6 +80,11 @@ class StepBatches(Dataset[Batch]):
     def index(self, step: int, row: int) -> int:
         """Index of the sample in this process's row ``row`` of step ``step``."""
         return int(self._order(step)[self._rows][row])
+
+
+def with_progress(samples: Batch, progress: float) -> Batch:
+    """These samples with ``progress``, the share of the training's steps that are over, in [0, 1]."""
+    return samples | {"progress": torch.full((len(samples["x_1"]),), progress)}
 
 
 def _alone(values: torch.Tensor) -> torch.Tensor:

@@ -104,6 +104,30 @@ def compose(
     compose_params(preset, set_ or [])
 
 
+@command("straightflow forecast digits -S data.resolution=32")
+def forecast(
+    preset: Annotated[
+        str | None,
+        typer.Argument(help="A file of configs/preset/, without .yaml.", show_default="the run of params.yaml"),
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("-S", "--set", metavar="KEY=VALUE", help="A setting of the preset to change; may be repeated."),
+    ] = None,
+    total: Annotated[bool, typer.Option("--total", help="Print the line of the total alone.")] = False,
+) -> None:
+    """Print how long a run will take on this machine, before it is started.
+
+    Every network of the run is called and trained for some seconds. Memory, disk and what several processes would save
+    are printed as well. Nothing is written.
+    """
+    from stages.commands.forecast import configuration, print_forecast
+
+    if preset is None and set_:
+        raise typer.BadParameter("settings change a preset; name it before them", param_hint="-S")
+    print_forecast(config() if preset is None else configuration(preset, set_ or []), only_total=total)
+
+
 @command("straightflow show")
 def show() -> None:
     """Print every model's quality at every step count.

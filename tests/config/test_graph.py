@@ -115,6 +115,19 @@ def test_a_chain_halves_the_number_of_steps_each_time() -> None:
     assert [config.students[f"p{count}"].method.exact_steps for count in (8, 4, 2, 1)] == [8, 4, 2, 1]
 
 
+def test_a_student_that_asks_its_initial_model_at_all_times_needs_one_that_knows_them() -> None:
+    content = chain(p8=8)
+    students = content["students"]
+    students["same"] = students["few_step"] | {"init": "few_step", "method": {"name": "consistency"}}
+    parse_config(content, origin="test")
+    students["same"]["init"] = "p8"
+    with pytest.raises(
+        StraightflowError,
+        match=r"students\.same\.method consistency follows init at all times, but 'p8' is for exactly 8 steps; give an",
+    ):
+        parse_config(content, origin="test")
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

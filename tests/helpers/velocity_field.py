@@ -10,6 +10,7 @@ from pipeline.flow.noise import step_generator
 from pipeline.flow.paths import per_sample
 from pipeline.methods.objective import Batch, Objective
 from pipeline.models.student import NUM_TRAIN_TIMESTEPS
+from pipeline.training.samples import with_progress
 
 
 class Field(torch.nn.Module):
@@ -33,6 +34,9 @@ def end_of(label: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     return per_sample(1 - label / NUM_TRAIN_TIMESTEPS, x)
 
 
-def drawn(objective: Objective, x_0: torch.Tensor, x_1: torch.Tensor, **others: torch.Tensor) -> Batch:
-    """A batch of these pairs with what the objective draws."""
-    return {"x_0": x_0, "x_1": x_1, **others, **objective.draw(x_1, step_generator(0, 1))}
+def drawn(
+    objective: Objective, x_0: torch.Tensor, x_1: torch.Tensor, *, progress: float = 0.0, **others: torch.Tensor
+) -> Batch:
+    """A batch of these pairs with what the objective draws, when this share of the training is over."""
+    pairs = with_progress({"x_0": x_0, "x_1": x_1, **others}, progress)
+    return pairs | objective.draw(x_1, step_generator(0, 1))

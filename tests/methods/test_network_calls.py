@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers.velocity_field import Field
+from helpers.velocity_field import Field, drawn
 
 from pipeline.config.flow import LossConfig
 from pipeline.config.methods import METHODS, Method
@@ -21,10 +21,11 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "reflow": {"timesteps": {"name": "uniform"}},
     "fixed_steps": {"num_steps": 4},
     "any_step": {"share_at_noise": 0.75},
-    "progressive": {"num_steps": 4},
     "cmt": {},
     "mean_flow": {"share_of_velocity": 0.25},
     "shortcut": {"share_of_velocity": 0.5, "share_of_pairs": 0.25},
+    "progressive": {"num_steps": 4},
+    "consistency": {"ode_solver": "euler"},
 }
 NUM_IMAGES = 16
 STATE_TIMES = (0.25, 0.5, 0.75)
@@ -52,14 +53,19 @@ def test_network_calls_of_a_training_image(name: str) -> None:
         config,  # type: ignore[arg-type]
         LossConfig(name="l2"),
         torch.device("cpu"),
-        init=init,
         state_times=STATE_TIMES,
+        init=init,
     )
-    x_1 = torch.randn(NUM_IMAGES, 2)
-    batch = {"x_0": torch.randn(NUM_IMAGES, 2), "x_1": x_1} | method.draw(x_1, torch.Generator().manual_seed(0))
+    batch = drawn(method, torch.randn(NUM_IMAGES, 2), torch.randn(NUM_IMAGES, 2))
     if config.needs_states:
         batch["states"] = torch.randn(NUM_IMAGES, len(STATE_TIMES), 2).half()
     method.loss(network, batch).mean().backward()
     expected = config.network_calls
     assert (calls.forward, calls.backward) == (expected.forward * NUM_IMAGES, expected.backward * NUM_IMAGES)
     assert (of_init.forward, of_init.backward) == (expected.of_init * NUM_IMAGES, 0)
+    calls.forward = calls.backward = of_init.forward = 0
+    with torch.no_grad():
+        method.loss(network, batch)
+    expected = config.heldout_calls
+    assert (calls.forward, calls.backward) == (expected.forward * NUM_IMAGES, 0)
+    assert of_init.forward == expected.of_init * NUM_IMAGES

@@ -18,7 +18,11 @@ from helpers.project_folders import call, fresh_copy, run
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from pipeline.config.loading import load_config
+from pipeline.config.planned_calls import planned_calls
+from pipeline.config.planned_measuring import planned_measuring
 from pipeline.couplings.store import CouplingStore
+from pipeline.report.ledger import load_ledger
 from pipeline.system.fingerprint import fingerprint_folder
 
 
@@ -97,6 +101,14 @@ def assert_every_cell_is_measured_by_both_features(rows: list[dict[str, str]]) -
         assert row["nfe"] in ("", row["num_steps"])
 
 
+def assert_calls_were_planned(folder: Path) -> None:
+    config = load_config(folder / "params.yaml")
+    counted = {item.stage: item.compute for item in load_ledger(folder, config).stages if item.compute is not None}
+    planned = {item.stage: (item.forward, item.backward) for item in planned_calls(config)}
+    planned |= {item.stage: (item.forward, 0) for item in planned_measuring(config) if item.stage in counted}
+    assert planned == {stage: (item.samples_forward, item.samples_backward) for stage, item in counted.items()}
+
+
 def test_smoke_runs_from_nothing_to_the_table_and_then_rests(tmp_path: Path) -> None:
     fresh_copy(tmp_path)
     params = composed("preset=smoke")
@@ -107,6 +119,7 @@ def test_smoke_runs_from_nothing_to_the_table_and_then_rests(tmp_path: Path) -> 
         rows = list(csv.DictReader(stream))
     assert_every_cell_is_measured_by_both_features(rows)
     assert_the_report_shows_the_cells(tmp_path, rows)
+    assert_calls_were_planned(tmp_path)
     assert len(CouplingStore(tmp_path / "couplings/round2/store")) == 500
 
     pipeline = DiffusionPipeline.from_pretrained(tmp_path / "models/few_step")

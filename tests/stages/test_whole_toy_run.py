@@ -13,6 +13,11 @@ from helpers.composition import composed
 from helpers.project_folders import fresh_copy, run
 from PIL import Image
 
+from pipeline.config.graph import Config
+from pipeline.config.loading import load_config
+from pipeline.config.planned_calls import planned_calls, planned_compute
+from pipeline.report.ledger import load_ledger
+
 
 def test_a_toy_runs_from_nothing_to_the_report_and_then_rests(tmp_path: Path) -> None:
     fresh_copy(tmp_path)
@@ -35,7 +40,22 @@ def test_a_toy_runs_from_nothing_to_the_report_and_then_rests(tmp_path: Path) ->
     assert page.count("data:image/") == 2 * 7  # for light and for dark ground
     assert page.count("(prefers-color-scheme: dark)") == 1 + 7
     assert "Data and pipelines are up to date" in run(tmp_path, "dvc", "repro", OMP_NUM_THREADS="1")
+    assert_calls_were_planned(tmp_path, load_config(tmp_path / "params.yaml"))
     assert_stages_run_again_when_what_their_code_does_changes(tmp_path)
+
+
+def assert_calls_were_planned(folder: Path, config: Config) -> None:
+    ledger = load_ledger(folder, config)
+    counted = {item.stage: item.compute for item in ledger.stages if item.compute is not None}
+    planned = planned_calls(config)
+    assert {item.stage for item in planned} == {stage for stage in counted if not stage.startswith("evaluate@")}
+    for stage in {item.stage for item in planned}:
+        forward = sum(item.forward for item in planned if item.stage == stage)
+        backward = sum(item.backward for item in planned if item.stage == stage)
+        assert (forward, backward) == (counted[stage].samples_forward, counted[stage].samples_backward), stage
+    for item in ledger.models:
+        assert item.compute is not None
+        assert planned_compute(config, item.model) == item.compute.forward_equivalents
 
 
 def assert_stages_run_again_when_what_their_code_does_changes(folder: Path) -> None:

@@ -125,9 +125,9 @@ def test_the_number_of_workers_is_the_configured_one_where_it_has_room(runtime, 
     batches = step_batches(12)
     asked = dataclasses.replace(runtime, num_loader_workers=3)
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
-    # x_0, x_1 and t of 8 samples of 8×8 in float32 take a page of 4096 bytes each. There are two batches for each of
-    # three workers and two in use, of each of two processes.
-    wanted = 2 * (3 * 2 + 2) * 3 * 4096
+    # x_0, x_1, t and progress of 8 samples of 8×8 in float32 take a page of 4096 bytes each. There are two batches for
+    # each of three workers and two in use, of each of two processes.
+    wanted = 2 * (3 * 2 + 2) * 4 * 4096
     monkeypatch.setattr(loader, "free_shared_memory", lambda: wanted)
     assert num_workers_for(batches, asked) == 3
     monkeypatch.setattr(loader, "free_shared_memory", lambda: wanted - 1)

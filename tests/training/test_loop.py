@@ -298,7 +298,7 @@ def test_memory_is_foretold(tiny_unet, runtime) -> None:
     sizes = [needs_of(tiny_unet, runtime, batch_size=size).activation_bytes for size in (80, 160, 240)]
     assert sizes[2] - sizes[1] == sizes[1] - sizes[0]
     assert sizes[1] == pytest.approx(2 * sizes[0], rel=0.02)
-    batch = 2 * 160 * (2 * 64 + 1) * 4  # x_0, x_1 and t of 160 samples, and of the next 160
+    batch = 2 * 160 * (2 * 64 + 2) * 4  # x_0, x_1, t and progress of 160 samples, and of the next 160
     halved = needs_of(tiny_unet, runtime, batch_size=160, gradient_accumulation_steps=2).activation_bytes
     assert halved - batch == sizes[0] - batch // 2
     tiny_unet.enable_gradient_checkpointing()
@@ -344,6 +344,27 @@ def test_memory_counts_what_a_perceptual_distance_keeps(tiny_unet, runtime) -> N
     found = needs_of(tiny_unet, runtime, objective=objective, batch_size=80).activation_bytes
     # By how much the network keeps more or less while it is computed is small beside it.
     assert found - alone == pytest.approx(2 * 80 * kept_copies * 64 * 4, rel=0.02)
+
+
+class AsksProgress:
+    """Reflow whose losses are the progress that it is given."""
+
+    needs_images = False
+    draw, times = OBJECTIVE.draw, OBJECTIVE.times
+
+    def loss(self, network: torch.nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        return batch["progress"] + 0 * OBJECTIVE.loss(network, batch)
+
+
+def test_a_method_is_told_what_share_of_the_training_is_over_and_measured_as_at_its_end(
+    tiny_unet, runtime, tmp_path: Path
+) -> None:
+    settings = training_config(log_every_steps=1, heldout_items=20, heldout_every_steps=6)
+    result = training.train(
+        tiny_unet, Pairs(), AsksProgress(), settings, runtime, tmp_path, "asking", heldout=Pairs()
+    )  # fmt: skip
+    assert [row.loss for row in result.history] == pytest.approx([step / 12 for step in range(12)])
+    assert [row.heldout_loss for row in result.history if row.heldout_loss is not None] == [1.0, 1.0]
 
 
 def test_processes_share_a_step_and_draw_different_times() -> None:

@@ -1,0 +1,131 @@
+"""How fast this machine trains and calls a network."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+import numpy as np
+import torch
+from diffusers import ModelMixin
+
+from pipeline.config.solver import SolverConfig
+from pipeline.config.training import TrainingConfig
+from pipeline.flow.losses import VelocityLoss, l2
+from pipeline.flow.noise import sample_noise, stream_key
+from pipeline.flow.timesteps import uniform
+from pipeline.methods.objective import Batch
+from pipeline.methods.reflow import Reflow
+from pipeline.models.counted import CountedNetwork, NetworkCalls
+from pipeline.models.networks import num_classes, sample_shape
+from pipeline.models.runtime import Runtime
+from pipeline.models.sampler import Sampler
+from pipeline.system.device import wait_for
+from pipeline.system.stopwatch import affordable, duration, median_seconds
+from pipeline.training.ema import Ema
+from pipeline.training.loader import batches_from, num_workers_for
+from pipeline.training.loop import training_step
+from pipeline.training.preflight import TrainingNeeds, training_needs
+from pipeline.training.samples import StepBatches
+from pipeline.training.setup import place_for_training, prepared
+
+OBJECTIVE = Reflow(uniform, VelocityLoss(l2))
+"""One call with a gradient, as of every method; others make further calls without."""
+_NUM_PAIRS = 4096
+_LONGEST_CALL = 0.3
+"""Seconds beyond which a larger batch is not tried: more samples then take proportionally longer."""
+
+
+class RandomPairs:
+    """Pairs as a store of couplings gives them: noise from its seed; images of random pixels.
+
+    Args:
+        network: Whose samples they are.
+    """
+
+    def __init__(self, network: ModelMixin) -> None:
+        self._shape, self._classes = sample_shape(network), num_classes(network)
+        self._key = stream_key("couplings", 0)
+        pixels = torch.randint(
+            0, 256, (64, *self._shape), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+        )
+        self._images = pixels.float() / 127.5 - 1
+
+    def __len__(self) -> int:
+        return _NUM_PAIRS
+
+    def load(self, indices: np.ndarray) -> Batch:
+        """Their noise, their images and, of a network with classes, class 0."""
+        pairs = {"x_0": sample_noise(self._key, indices.tolist(), self._shape), "x_1": self._images[indices % 64]}
+        labels = {} if self._classes is None else {"labels": torch.zeros(len(indices), dtype=torch.long)}
+        return pairs | labels
+
+    def locate(self, index: int) -> str:
+        """Which pair."""
+        return f"pair {index}"
+
+
+def call_seconds(sampler: Sampler, solver: SolverConfig, batch_size: int, seconds: float) -> tuple[float, float]:
+    """Seconds of a network call without a gradient: whatever its size, and for each sample beside that.
+
+    Args:
+        sampler: The model.
+        solver: Of one network call.
+        batch_size: Samples per call; fewer where so many take long.
+        seconds: About as long it is measured.
+    """
+    device = sampler.runtime.device
+
+    def call(num_samples: int) -> None:
+        x_0, labels = sampler.draw(stream_key("evaluation", 0), range(num_samples))
+        sampler.sample(x_0.to(device), solver, None if labels is None else labels.to(device))
+        wait_for(device)
+
+    size = affordable(call, batch_size, _LONGEST_CALL)
+    one, many = (median_seconds(lambda size=size: call(size), seconds / 2) for size in (1, size))  # type: ignore[misc]
+    if size == 1:
+        return 0.0, one
+    per_sample = max(many - one, 0.0) / (size - 1)
+    return max(one - per_sample, 0.0), per_sample
+
+
+def step_seconds(network: ModelMixin, settings: TrainingConfig, runtime: Runtime, seconds: float) -> float:
+    """Seconds of a training step per image: data, forward and backward pass, optimizer, weight average.
+
+    Args:
+        network: Trained on random pairs; its weights change.
+        settings: Of the training. Of a batch that takes long only a part is measured.
+        runtime: One process.
+        seconds: About as long it is measured.
+    """
+    network.train()
+    one_pass = {"gradient_accumulation_steps": 1, "num_steps": 10**9}
+    most = settings.batch_size // settings.gradient_accumulation_steps
+    with prepared(network, settings, runtime) as (wrapped, optimizer):
+        counted = CountedNetwork(wrapped, NetworkCalls())
+        ema = Ema(wrapped.parameters(), halflife_images=settings.ema_halflife_images, rampup_ratio=1.0)
+
+        def steps(size: int, of_size: float | None) -> float:
+            """Seconds of one step of so many images, or the median of as many steps as take ``of_size``."""
+            config = settings.model_copy(update=one_pass | {"batch_size": size})
+            batches = StepBatches(RandomPairs(network), OBJECTIVE, config, 0, 1)
+            workers = num_workers_for(batches, runtime)
+            with closing(batches_from(batches, 0, runtime.device, num_workers=workers)) as loaded:
+
+                def step() -> None:
+                    training_step(counted, optimizer, OBJECTIVE, next(loaded), 1e-6, config, runtime.accelerator)
+                    ema.update(size, size)
+                    wait_for(runtime.device)
+
+                return duration(step) if of_size is None else median_seconds(step, of_size)
+
+        size = affordable(lambda size: steps(size, None), most, _LONGEST_CALL)
+        return steps(size, seconds) / size
+
+
+def needs_of(network: ModelMixin, settings: TrainingConfig, runtime: Runtime) -> TrainingNeeds:
+    """Memory and checkpoints of a training of ``network``."""
+    network.train()
+    place_for_training(network, runtime)
+    return training_needs(
+        network, RandomPairs(network), OBJECTIVE, settings, runtime, averages_looked_at=settings.heldout_items > 0
+    )

@@ -1,0 +1,93 @@
+"""What a run will take on this machine, before anything is computed for it."""
+
+from __future__ import annotations
+
+from pipeline.config.forecast import StageTime, forecast
+from pipeline.config.graph import Config
+from pipeline.config.loading import parse_config
+from pipeline.config.planned_disk import couplings_bytes
+from pipeline.system.yaml_text import parse_yaml
+from pipeline.training.preflight import TrainingNeeds
+from stages import composition
+
+_PROCESSES = (2, 4, 8)
+_WEIGHT_BYTES = 4
+
+
+def configuration(preset: str, settings: list[str]) -> Config:
+    """What ``make repro PRESET=preset`` with these settings would compose; params.yaml stays as it is.
+
+    Raises:
+        StraightflowError: If they do not compose to a valid configuration.
+    """
+    text = composition.compose([f"preset={preset}", *settings])
+    return parse_config(parse_yaml(text, origin=f"preset {preset}"), origin=f"preset {preset}")
+
+
+def print_forecast(config: Config, *, only_total: bool) -> None:
+    """Measures for some seconds, and prints the time of every stage, the total, memory and disk.
+
+    Args:
+        config: The run.
+        only_total: Prints the line of the total alone.
+
+    Raises:
+        StraightflowError: If a pretrained teacher or a published network of features cannot be had.
+    """
+    from stages.forecasting import measure  # with torch, which takes seconds
+
+    speeds, needs = measure(config)
+    print("\n".join(describe(config, forecast(config, speeds), needs, only_total=only_total)))
+
+
+def describe(
+    config: Config, stages: tuple[StageTime, ...], needs: dict[str, TrainingNeeds], *, only_total: bool
+) -> list[str]:
+    """Lines of the forecast.
+
+    Args:
+        config: The run.
+        stages: Times of its stages.
+        needs: What the largest training step of each architecture needs.
+        only_total: Only the line of the total.
+    """
+    least = "at least " if any(item.is_least for item in stages) else ""
+    total = f"forecast: {least}{in_words(_total(stages, 1))} in one process on this machine, as fast as it is now"
+    if only_total:
+        return [f"{total}; `straightflow forecast` shows it by stage"]
+    width = max(len(item.stage) for item in stages)
+    lines = [f"{item.stage:<{width}}  {'≥ ' if item.is_least else ''}{in_words(item.seconds())}" for item in stages]
+    shared = ", ".join(f"{in_words(_total(stages, count))} with {count}" for count in _PROCESSES)
+    lines += ["", total, f"more processes, each on such a device of its own: {shared}"]
+    lines += [f"memory of a training ({name}): {item.describe()}" for name, item in needs.items()]
+    return [*lines, _disk(config, needs)]
+
+
+def in_words(seconds: float) -> str:
+    """Seconds below a minute, minutes and seconds below an hour, hours and minutes below two days, else days."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    if seconds < 3600:
+        return f"{int(seconds / 60)} min {int(seconds % 60):02d} s"
+    if seconds < 48 * 3600:
+        return f"{int(seconds / 3600)} h {int(seconds % 3600 / 60):02d} min"
+    return f"{seconds / 86400:,.1f} days"
+
+
+def _total(stages: tuple[StageTime, ...], num_processes: int) -> float:
+    return sum(item.seconds(num_processes) for item in stages)
+
+
+def _disk(config: Config, needs: dict[str, TrainingNeeds]) -> str:
+    """Couplings and models, of which DVC's cache keeps a second copy where files cannot share blocks; checkpoints."""
+    models = len(config.models) * _WEIGHT_BYTES * max((item.num_parameters for item in needs.values()), default=0)
+    checkpoints = max((item.checkpoint_bytes for item in needs.values()), default=0)
+    kept = 1 + max(settings.kept_checkpoints for settings in config.students.values())
+    return (
+        f"disk: couplings {_megabytes(couplings_bytes(config))}, models {_megabytes(models)}, and as much again in "
+        f"DVC's cache; while a training runs, checkpoints of {_megabytes(kept * checkpoints)}"
+    )
+
+
+def _megabytes(num_bytes: int) -> str:
+    return f"{num_bytes / 1e6:,.1f} MB"

@@ -1,0 +1,82 @@
+"""Measures what a forecast is computed from: this machine's speed at every network of a configuration."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from pipeline.config.compute import ONE_PROCESS
+from pipeline.config.forecast import FRESH, NetworkSpeed, Speeds, training_batches
+from pipeline.config.graph import TEACHER, Config
+from pipeline.config.solver import SolverConfig
+from pipeline.evaluation.speed import FeaturesSpeed, features_speed
+from pipeline.models.accepted_teacher import open_model
+from pipeline.models.networks import build_network, starting_network
+from pipeline.models.pretrained import adopt_pretrained, is_local
+from pipeline.models.runtime import Runtime, open_runtime
+from pipeline.models.sampler import load_sampler
+from pipeline.models.student import save_student
+from pipeline.system.stopwatch import duration
+from pipeline.training.preflight import TrainingNeeds
+from pipeline.training.speed import call_seconds, needs_of, step_seconds
+from stages import paths
+from stages.recorded import recorded_commit
+
+_SECONDS = 1.5
+"""About so long each speed is measured."""
+
+
+def measure(config: Config) -> tuple[Speeds, dict[str, TrainingNeeds]]:
+    """Speeds of one process, and what the largest step of each architecture needs, by the names of its networks.
+
+    Raises:
+        StraightflowError: If a pretrained teacher or a published network of features cannot be had.
+    """
+    # Compiling takes longer than the forecast may, and changes what is measured: networks are called as they are.
+    runtime = open_runtime(config.compute.model_copy(update={"compile": "off"}), ONE_PROCESS)
+    batches = training_batches(config)
+    networks: dict[str, NetworkSpeed] = {}
+    needs: dict[str, TrainingNeeds] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for name in sorted({TEACHER, *batches}):
+            place = Path(folder) / name
+            _save(config, name, place)
+            solver = SolverConfig(name="euler", num_steps=1)
+            sampler = load_sampler(place, runtime)
+            if sampler.noise_schedule is not None:
+                solver = SolverConfig(name="ddim", num_steps=1)
+            call, forward = call_seconds(sampler, solver, config.evaluate.batch_size, _SECONDS)
+            training: dict[int, float] = {}
+            for size, settings in batches.get(name, {}).items():
+                network = starting_network(open_model(place)[1])
+                training[size] = step_seconds(network, settings, runtime, _SECONDS)
+                if size == max(batches[name]):
+                    needs[name] = needs_of(network, settings, runtime)
+            networks[name] = NetworkSpeed(call, forward, training)
+    features = _features(config, runtime)
+    return Speeds(_start_seconds(), networks, features.image, features.training_step), needs
+
+
+def _save(config: Config, name: str, place: Path) -> None:
+    """A model of an architecture: the pretrained teacher itself, or one with fresh weights, which are as fast."""
+    teacher, shape = config.teacher, config.data.sample_shape
+    if name == FRESH or teacher.pretrained is None:
+        save_student(build_network(teacher.network, shape, 0), place)
+        return
+    source = teacher.pretrained
+    commit = None if is_local(source) else recorded_commit(paths.TEACHER_INPUT, {"pretrained": source})
+    adopt_pretrained(source, shape, place, commit)
+
+
+def _features(config: Config, runtime: Runtime) -> FeaturesSpeed:
+    if config.data.space == "points":
+        return FeaturesSpeed(0.0, 0.0)
+    return features_speed(config.features, config.data.image_shape, runtime, _SECONDS)
+
+
+def _start_seconds() -> float:
+    """Of the interpreter and the imports of a stage."""
+    call = [sys.executable, "-c", "import stages.evaluate, pipeline.evaluation.images"]
+    return duration(lambda: subprocess.run(call, check=True))
