@@ -15,7 +15,7 @@ from pipeline.config.evaluation import EvaluateConfig
 from pipeline.config.feasibility import feasibility_problems
 from pipeline.config.features import FeaturesConfig
 from pipeline.config.flow import LossConfig
-from pipeline.config.methods import ProgressiveConfig
+from pipeline.config.following import following_problems
 from pipeline.config.noise import STANDARD_NOISE
 from pipeline.config.section import ModelName, Section
 from pipeline.config.solver import STUDENT_SOLVERS, TEACHER_SOLVERS, SolverConfig
@@ -122,7 +122,7 @@ def _graph_problems(config: Config) -> Iterable[str]:
     yield from _space_problems(config)
     yield from feasibility_problems(config)
     yield from _reference_problems(config)
-    yield from _following_problems(config)
+    yield from following_problems(config)
     for name, couplings in config.couplings.items():
         allowed = config.solvers_of(couplings.source)
         used = {"solver": couplings.solver}
@@ -171,32 +171,6 @@ def _reference_problems(config: Config) -> Iterable[str]:
     cycle = _cycle(config)
     if cycle:
         yield f"{' <- '.join(cycle)} is a cycle: each is made from the one after it; let one start from the teacher"
-
-
-def _following_problems(config: Config) -> Iterable[str]:
-    """Yields students that follow the ODE of a model that has none at the times that they ask it at."""
-    for name, student in config.students.items():
-        init, method = config.students.get(student.init), student.method
-        if not method.follows_init or init is None:
-            continue
-        if init.method.two_times:
-            yield (
-                f"students.{name}.method {method.name} follows the velocity of init, but {student.init!r} "
-                f"({init.method.name}) has a mean velocity between two times; give an init of one time"
-            )
-        steps = init.method.exact_steps
-        if steps is not None and isinstance(method, ProgressiveConfig) and steps != 2 * method.num_steps:
-            instead = f"num_steps: {steps // 2}, or " if steps % 2 == 0 else ""
-            yield (
-                f"students.{name}.method.num_steps is {method.num_steps}, whose half steps are {2 * method.num_steps}, "
-                f"but init {student.init!r} is for exactly {steps} steps; give {instead}an init of "
-                f"{2 * method.num_steps} steps"
-            )
-        elif steps is not None and not isinstance(method, ProgressiveConfig):
-            yield (
-                f"students.{name}.method {method.name} follows init at all times, but {student.init!r} is for exactly "
-                f"{steps} step{'' if steps == 1 else 's'}; give an init for any number of steps"
-            )
 
 
 def _name_problems(config: Config) -> Iterable[str]:
