@@ -25,6 +25,7 @@ PACKAGES = ("pipeline", "stages")
 # configuration reach the graph as params, and its sections through the modules that use them.
 WITHOUT_EFFECT = (
     "pipeline.config.feasibility",
+    "pipeline.config.following",
     "pipeline.config.graph",
     "pipeline.config.loading",
     "pipeline.config.older_layout",

@@ -15,7 +15,7 @@ from pipeline.config.evaluation import EvaluateConfig
 from pipeline.config.feasibility import feasibility_problems
 from pipeline.config.features import FeaturesConfig
 from pipeline.config.flow import LossConfig
-from pipeline.config.methods import ProgressiveConfig
+from pipeline.config.following import following_problems
 from pipeline.config.noise import STANDARD_NOISE
 from pipeline.config.section import ModelName, Section
 from pipeline.config.solver import FLOW_MAP_SOLVERS, STUDENT_SOLVERS, TEACHER_SOLVERS, SolverConfig
@@ -145,7 +145,7 @@ def _graph_problems(config: Config) -> Iterable[str]:
     yield from _guidance_problems(config)
     yield from _states_problems(config)
     yield from two_times_problems(config)
-    yield from _following_problems(config)
+    yield from following_problems(config)
     for name, couplings in config.couplings.items():
         allowed = config.solvers_of(couplings.source)
         used = {"solver": couplings.solver}
@@ -224,32 +224,6 @@ def _states_problems(config: Config) -> Iterable[str]:
             yield (
                 f"students.{name}.method {student.method.name} learns the states between noise and image, which its "
                 f"couplings do not keep; set couplings.{student.couplings}.states: true"
-            )
-
-
-def _following_problems(config: Config) -> Iterable[str]:
-    """Yields students that follow the ODE of a model that has none at the times that they ask it at."""
-    for name, student in config.students.items():
-        init, method = config.students.get(student.init), student.method
-        if not method.follows_init or init is None:
-            continue
-        if init.method.two_times:
-            yield (
-                f"students.{name}.method {method.name} follows the velocity of init, but {student.init!r} "
-                f"({init.method.name}) has a mean velocity between two times; give an init of one time"
-            )
-        steps = init.method.exact_steps
-        if steps is not None and isinstance(method, ProgressiveConfig) and steps != 2 * method.num_steps:
-            instead = f"num_steps: {steps // 2}, or " if steps % 2 == 0 else ""
-            yield (
-                f"students.{name}.method.num_steps is {method.num_steps}, whose half steps are {2 * method.num_steps}, "
-                f"but init {student.init!r} is for exactly {steps} steps; give {instead}an init of "
-                f"{2 * method.num_steps} steps"
-            )
-        elif steps is not None and not isinstance(method, ProgressiveConfig):
-            yield (
-                f"students.{name}.method {method.name} follows init at all times, but {student.init!r} is for exactly "
-                f"{steps} step{'' if steps == 1 else 's'}; give an init for any number of steps"
             )
 
 

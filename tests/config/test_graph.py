@@ -115,6 +115,26 @@ def test_a_chain_halves_the_number_of_steps_each_time() -> None:
     assert [config.students[f"p{count}"].method.exact_steps for count in (8, 4, 2, 1)] == [8, 4, 2, 1]
 
 
+def test_a_model_that_is_followed_has_the_noise_of_the_couplings() -> None:
+    content = composed("preset=toy_smoke")
+    student = content["students"]["few_step"] | {"method": {"name": "consistency"}}
+    source = content["couplings"][student["couplings"]]["source"]
+    # Of couplings of the same source: followed directly, or as its student.
+    for init in (source, next(name for name, item in content["students"].items() if item["init"] == source)):
+        content["students"]["few_step"] = student | {"init": init}
+        parse_config(content, origin="test")
+    content["flows"]["other"] = content["flows"]["flow"] | {"noise": {"mean": None, "std": 2.5}}
+    content["students"]["few_step"] = student | {"init": "other"}
+    with pytest.raises(
+        StraightflowError,
+        match=r"few_step\.method consistency follows init 'other', whose noise is not that of couplings '\w+'; give an",
+    ):
+        parse_config(content, origin="test")
+    content["couplings"][student["couplings"]]["source"] = "few_step"
+    with pytest.raises(StraightflowError, match="is a cycle"):
+        parse_config(content, origin="test")
+
+
 def test_a_student_that_asks_its_initial_model_at_all_times_needs_one_that_knows_them() -> None:
     content = chain(p8=8)
     students = content["students"]

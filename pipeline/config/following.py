@@ -1,0 +1,73 @@
+"""Students that follow the ODE of the model that they start from, and whether it has one for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from pipeline.config.methods import ProgressiveConfig
+from pipeline.config.noise import STANDARD_NOISE, NoiseConfig
+from pipeline.config.students import StudentConfig
+
+if TYPE_CHECKING:
+    from pipeline.config.graph import Config
+
+
+def following_problems(config: Config) -> Iterator[str]:
+    """Yields students whose ``init`` has no ODE at the times or from the noise that they follow it at."""
+    for name, student in config.students.items():
+        if not student.method.follows_init:
+            continue
+        if student.init in config.students:
+            yield from _time_problems(name, student, config.students[student.init])
+        couplings = config.couplings.get(student.couplings)
+        followed = _noise_of(config, student.init)
+        learned = None if couplings is None else _noise_of(config, couplings.source)
+        if followed is not None and learned is not None and followed != learned:
+            yield (
+                f"students.{name}.method {student.method.name} follows init {student.init!r}, whose noise is not that "
+                f"of couplings {student.couplings!r}; give an init and couplings of one noise"
+            )
+
+
+def _time_problems(name: str, student: StudentConfig, init: StudentConfig) -> Iterator[str]:
+    key, method, steps = f"students.{name}.method", student.method, init.method.exact_steps
+    if init.method.two_times:
+        yield (
+            f"{key} {method.name} follows the velocity of init, but {student.init!r} ({init.method.name}) has a mean "
+            "velocity between two times; give an init of one time"
+        )
+    if steps is None:
+        return
+    if not isinstance(method, ProgressiveConfig):
+        yield (
+            f"{key} {method.name} follows init at all times, but {student.init!r} is for exactly {steps} "
+            f"step{'' if steps == 1 else 's'}; give an init for any number of steps"
+        )
+    elif steps != 2 * method.num_steps:
+        instead = f"num_steps: {steps // 2}, or " if steps % 2 == 0 else ""
+        yield (
+            f"{key}.num_steps is {method.num_steps}, whose half steps are {2 * method.num_steps}, but init "
+            f"{student.init!r} is for exactly {steps} step{'' if steps == 1 else 's'}; give {instead}an init of "
+            f"{2 * method.num_steps} steps"
+        )
+
+
+def _noise_of(config: Config, model: str) -> NoiseConfig | None:
+    """Distribution of the noise that a model starts from; None if names lead nowhere or round in circles.
+
+    A student's is that of its couplings, so that of their source.
+    """
+    seen = set()
+    while model in config.students and model not in seen:
+        seen.add(model)
+        couplings = config.couplings.get(config.students[model].couplings)
+        if couplings is None:
+            return None
+        model = couplings.source
+    if model in config.flows:
+        return config.flows[model].noise
+    if model != "teacher":
+        return None
+    flow = config.teacher.flow
+    return flow.noise if config.teacher.is_flow and flow is not None else STANDARD_NOISE
