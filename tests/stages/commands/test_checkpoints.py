@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from diffusers import UNet2DModel
 from helpers.command_line import printed, refusal
 from helpers.small_unet import small_unet
 from safetensors.torch import save_file
 
 import stages.commands.checkpoints as command
-from pipeline.models.networks import load_network
+from pipeline.models.networks import load_network, starting_network
 from pipeline.models.student import save_student
 from pipeline.system.atomic import write_json
 from pipeline.system.fingerprint import fingerprint_file
@@ -112,3 +113,31 @@ def test_an_empty_folder_and_a_student_are_replaced(training: Path, steps: tuple
         assert weight_of("models/best") == 1.0
         save_student(small_unet(), training / "models/best")
     assert (training / "link").is_symlink()
+
+
+def test_averages_of_a_student_of_two_times_are_measured_and_saved_as_such(project: Path, monkeypatch) -> None:
+    content = yaml.safe_load(Path("params.yaml").read_text())
+    content["students"]["few_step"]["method"] = {"name": "shortcut"}
+    Path("params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    save_student(small_unet(), project / "models" / content["students"]["few_step"]["init"])
+    network = starting_network(small_unet(), two_times=True)
+    checkpoint = project / "runs/train-few_step-0123456789abcdef/step-000000010"
+    checkpoint.mkdir(parents=True)
+    save_file({str(at): weight for at, weight in enumerate(network.parameters())}, checkpoint / "ema-7.safetensors")
+    write_json(
+        checkpoint / "checkpoint.json", {"ema-7.safetensors": fingerprint_file(checkpoint / "ema-7.safetensors")}
+    )
+    measured = []
+
+    class Measure:
+        def describe(self) -> str:
+            return "calls"
+
+        def __call__(self, sampler, solver) -> float:
+            measured.append(sampler.sample(torch.zeros(1, 1, 8, 8), solver).nfe)
+            return float(sampler.two_times)
+
+    monkeypatch.setattr(command, "open_few_step_fid", lambda *_, **__: Measure())
+    printed("checkpoints", "few_step", "--out", "models/best")
+    assert measured == [1, 4]
+    assert load_network(Path("models/best")).config["class_embed_type"] == "timestep"

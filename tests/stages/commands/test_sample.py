@@ -14,7 +14,7 @@ from pipeline.config.solver import SolverConfig
 from pipeline.data.pixels import to_uint8
 from pipeline.flow.noise import sample_noise, stream_key
 from pipeline.flow.solvers import heun, uniform_grid
-from pipeline.models.networks import build_network
+from pipeline.models.networks import build_network, starting_network
 from pipeline.models.sampler import load_sampler
 from pipeline.models.sampling import sample_trajectories
 from pipeline.models.student import save_student
@@ -143,3 +143,18 @@ def test_an_allocation_that_fails_midway_is_one_message(monkeypatch) -> None:
     message = refusal("sample", "student", "--num", "4", "--out", "a.png")
     assert "you tried to allocate 25600000000 bytes" in message
     assert "lower --num" in message
+
+
+def test_a_student_of_two_times_is_drawn_by_its_own_steps(project: Path, tiny_unet, tmp_path: Path, runtime) -> None:
+    folder = project / "models/mean_flow"
+    network = starting_network(tiny_unet, two_times=True)
+    torch.nn.init.ones_(network.class_embedding.linear_2.bias)
+    save_student(network, folder)
+    run("mean_flow", tmp_path / "images", "--num", "2", "--steps", "2", "--files")
+    for name, image in zip(("000000.png", "000001.png"), expected_images(folder, runtime, 2, 2), strict=True):
+        assert np.abs(pixels(tmp_path / "images" / name).astype(int) - image[0]).max() <= 1
+    run("mean_flow", tmp_path / "strip.png", "--num", "2", "--steps", "2", "--trajectory")
+    for more in ((), ("--trajectory",)):
+        said = refusal("sample", "mean_flow", "--out", str(tmp_path / "x.png"), "--solver", "heun", *more)
+        assert "'heun', which does not exist" in said
+        assert "known: euler" in said
