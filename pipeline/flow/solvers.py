@@ -121,7 +121,7 @@ def dopri5(
 
 
 def flow_map_euler(field: MeanField, x: torch.Tensor, times: tuple[float, ...]) -> Solution:
-    """Steps of a flow map along ``times``, x_r = x_t + (r - t) u(x_t, t, r) (Geng et al. 2025, eq. 12); one call each.
+    """Steps of a flow map along ``times``, x_r = x_t + (r - t) u(x_t, t, r) (Geng et al. 2025); one call each.
 
     It is exact for every length of a step if u is the mean velocity from t to r, (1 / (r - t)) ∫ v(x_s, s) ds.
     """

@@ -15,7 +15,7 @@ from pipeline.methods.shares import most_outside, rows_outside, spread_share
 from pipeline.models.student import predict_mean_velocity
 
 SMALLEST_STEP, HALVINGS = 2.0**-7, 7
-"""1/128 of the way (Frans et al. 2024, sec. 3): steps as short, and shorter ones, are two of no length."""
+"""1/128 of the way (Frans et al. 2024): steps as short, and shorter ones, are two of no length."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Shortcut:
 def two_half_steps(network: torch.nn.Module, x_t: torch.Tensor, t: torch.Tensor, end: torch.Tensor) -> torch.Tensor:
     """Mean velocity of the student's two steps from t over the middle to ``end``, without a gradient, (batch, …).
 
-    Steps of at most :data:`SMALLEST_STEP` ask for velocities, as no shorter step is learned (their sec. 3).
+    Steps of at most :data:`SMALLEST_STEP` ask for velocities, as no shorter step is learned.
     """
     half = (end - t) / 2
     middle, asked = t + half, torch.where(end - t > SMALLEST_STEP, half, torch.zeros_like(half))
