@@ -39,8 +39,8 @@ class TeacherConfig(Section):
         pretrained: Hub id or local diffusers folder; null trains a model on the data.
         pretrained_process: What ``pretrained`` is: a ``diffusion`` model, or a ``flow`` as students are saved here. It
             decides which solvers it takes; ``check`` compares it with the model's scheduler.
-        null_class: Class of ``pretrained`` that stands for none, which guidance needs: the last of a network that has one
-            more than the data. It is never drawn as a condition, nor by students. Null where there is none.
+        null_class: Class of ``pretrained`` that stands for none, which guidance needs: the last of a network that has
+            one more than the data. It is never drawn as a condition, nor by students. Null where there is none.
         unet: Architecture when trained here on images; null for points.
         mlp: Architecture when trained here on points; null for images.
         flow: What is trained here: null for a DDPM, or the settings of a flow matched to the data, which in the

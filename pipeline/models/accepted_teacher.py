@@ -72,8 +72,9 @@ def accept_teacher(network: Mapping[str, Any], scheduler: Mapping[str, Any], ori
             the process is not supported, see :func:`pipeline.diffusion.noise_schedule.read_noise_schedule`.
     """
     noise_schedule = read_noise_schedule(scheduler)
-    # A Fourier embedding takes the logarithm of the time, which is the noise's scale; indices start at 0.
-    times = ("positional", "fourier") if noise_schedule.exploding else ("positional",)
+    # A Fourier embedding takes the logarithm of the time, which is the noise's scale; indices start at 0, and the
+    # times of preconditioned networks are logarithms already.
+    times = ("positional", "fourier") if noise_schedule.prediction == "score" else ("positional",)
     shape = _accept_network(network, times, origin)
     return AcceptedTeacher(shape, class_count(network), noise_schedule, null_class(network))
 

@@ -153,7 +153,7 @@ REFUSED: dict[str, tuple[Callable[[Path], None], str]] = {
         edit(SCHEDULER, trained_betas=[0.1, 1.0, 0.1], num_train_timesteps=3), "noise rises"
     ),
     "flow": (edit(SCHEDULER, _class_name="FlowMatchHeunDiscreteScheduler"), "FlowMatchHeunDiscreteScheduler"),
-    "edm": (edit(SCHEDULER, _class_name="EDMEulerScheduler"), "EDMEulerScheduler"),
+    "edm with betas": (edit(SCHEDULER, _class_name="EDMEulerScheduler"), "beta_end"),
     "consistency": (edit(SCHEDULER, _class_name="LCMScheduler"), "LCMScheduler"),
     "shifted": (edit(SCHEDULER, _class_name="CogVideoXDDIMScheduler", snr_shift_scale=3.0), "CogVideoXDDIMScheduler"),
     "no class": (edit(SCHEDULER, "_class_name"), "without a name"),
