@@ -223,6 +223,7 @@ ROWS: dict[str, Row] = {
     "class-conditional, guided": Row(
         saved_ddim({"num_class_embeds": 4}), by_guided_ddim, GUIDED, num_classes=4, settings=NULL
     ),
+    "non-square": Row(saved_ddim({"sample_size": (8, 4)}), by_ddim_pipeline, shape=(1, 8, 4)),
     "EDM": Row(saved_edm(EDMEulerScheduler()), by_edm(EDMEulerScheduler)),
     "EDM, v": Row(
         saved_edm(EDMEulerScheduler(prediction_type="v_prediction", sigma_data=1.0, sigma_schedule="exponential")),
