@@ -33,8 +33,8 @@ from helpers.small_training import OBJECTIVE, training_config
 from helpers.small_unet import small_unet
 
 from pipeline.config.couplings import GateConfig
+from pipeline.config.pretrained import Promised
 from pipeline.config.solver import SolverConfig
-from pipeline.config.teacher import Promised
 from pipeline.couplings.gate import check_couplings
 from pipeline.couplings.generation import generate_couplings
 from pipeline.couplings.store import CouplingStore

@@ -10,7 +10,7 @@ from typing import Any, TypeGuard
 import torch
 from diffusers import ModelMixin
 
-from pipeline.config.teacher import Process, Promised
+from pipeline.config.pretrained import Process, Promised
 from pipeline.diffusion.noise_schedule import NoiseSchedule, read_noise_schedule
 from pipeline.models.diffusers_layout import locate, read_json, read_scheduler_config
 from pipeline.models.networks import KINDS, class_count, load_network, network_class, null_class, require_known_settings

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from pipeline.config.data import DataConfig
 from pipeline.config.network import UNetConfig
-from pipeline.config.teacher import Promised, TeacherConfig
+from pipeline.config.pretrained import Promised
+from pipeline.config.teacher import TeacherConfig
 from pipeline.models.accepted_teacher import (
     AcceptedModel,
     accept_model,

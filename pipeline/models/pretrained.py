@@ -13,7 +13,8 @@ from diffusers import (
     ScoreSdeVeScheduler,
 )
 
-from pipeline.config.teacher import NUM_NOISE_LEVELS, Promised
+from pipeline.config.pretrained import Promised
+from pipeline.config.teacher import NUM_NOISE_LEVELS
 from pipeline.diffusion.scheduler_settings import EDM, VARIANCE_EXPLODING
 from pipeline.models.accepted_teacher import open_teacher
 from pipeline.models.diffusers_layout import read_scheduler_config
