@@ -19,6 +19,8 @@ from diffusers import (
     DDIMScheduler,
     DDPMPipeline,
     DiffusionPipeline,
+    EDMDPMSolverMultistepScheduler,
+    EDMEulerScheduler,
     EulerDiscreteScheduler,
     FlowMatchEulerDiscreteScheduler,
     ScoreSdeVePipeline,
@@ -31,8 +33,8 @@ from helpers.small_training import OBJECTIVE, training_config
 from helpers.small_unet import small_unet
 
 from pipeline.config.couplings import GateConfig
+from pipeline.config.pretrained import Promised
 from pipeline.config.solver import SolverConfig
-from pipeline.config.teacher import Promised
 from pipeline.couplings.gate import check_couplings
 from pipeline.couplings.generation import generate_couplings
 from pipeline.couplings.store import CouplingStore
@@ -182,6 +184,25 @@ def by_guided_ddim(folder: Path, noise: torch.Tensor, labels: torch.Tensor | Non
     return x
 
 
+def saved_edm(scheduler: Any) -> Callable[[Path], object]:
+    """No pipeline of a ``UNet2DModel`` scales its input, so that of such a network only saves it."""
+    return lambda folder: DDPMPipeline(unet=small_unet(), scheduler=scheduler).save_pretrained(folder)
+
+
+def by_edm(scheduler: type) -> Draw:
+    @torch.no_grad()
+    def draw(folder: Path, noise: torch.Tensor, _labels: torch.Tensor | None) -> torch.Tensor:
+        unet = UNet2DModel.from_pretrained(folder, subfolder="unet")
+        sampled = scheduler.from_pretrained(folder, subfolder="scheduler")
+        sampled.set_timesteps(NUM_STEPS)
+        x = noise * sampled.init_noise_sigma
+        for time in sampled.timesteps:
+            x = sampled.step(unet(sampled.scale_model_input(x, time), time).sample, time, x).prev_sample
+        return x
+
+    return draw
+
+
 SHIFTED = FlowMatchEulerDiscreteScheduler(shift=3.0)
 FLOW = {"promised": Promised("flow")}
 
@@ -201,6 +222,17 @@ ROWS: dict[str, Row] = {
     ),
     "class-conditional, guided": Row(
         saved_ddim({"num_class_embeds": 4}), by_guided_ddim, GUIDED, num_classes=4, settings=NULL
+    ),
+    "non-square": Row(saved_ddim({"sample_size": (8, 4)}), by_ddim_pipeline, shape=(1, 8, 4)),
+    "EDM": Row(saved_edm(EDMEulerScheduler()), by_edm(EDMEulerScheduler)),
+    "EDM, v": Row(
+        saved_edm(EDMEulerScheduler(prediction_type="v_prediction", sigma_data=1.0, sigma_schedule="exponential")),
+        by_edm(EDMEulerScheduler),
+    ),
+    "EDM, second order": Row(
+        saved_edm(EDMDPMSolverMultistepScheduler(sigma_max=60.0, rho=5.0)),
+        by_edm(EDMDPMSolverMultistepScheduler),
+        SolverConfig(name="dpmpp_2m", num_steps=NUM_STEPS),
     ),
     "flow": Row(saved_flow(flow_scheduler()), by_flow_pipeline, at_times_of(flow_scheduler()), settings=FLOW),
     "shifted flow": Row(saved_flow(SHIFTED), by_flow_pipeline, at_times_of(SHIFTED), settings=FLOW),

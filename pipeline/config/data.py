@@ -14,6 +14,15 @@ IMAGE_SOURCES = ("digits", "hub", "folder", "parquet")
 POINT_DIMS = {"two_gaussians": 2, "bimodal_1d": 1, "checkerboard": 2, "eight_gaussians": 2, "two_moons": 2}
 
 
+Resolution = PositiveInt | tuple[PositiveInt, PositiveInt]
+"""Side of square images in pixels, or (height, width) of others."""
+
+
+def height_and_width(resolution: Resolution) -> tuple[int, int]:
+    """Both sides of images of this resolution."""
+    return (resolution, resolution) if isinstance(resolution, int) else resolution
+
+
 NUM_DIGITS = 1797
 """Images that are bundled with scikit-learn."""
 
@@ -33,7 +42,7 @@ class DataConfig(Section):
         train_split: Name of the split to train on; in a folder ``train`` is all of it, another name is a subfolder.
         heldout_split: Name of the split held out; null holds out a share of the training split.
         heldout_share: Share of images held out when ``heldout_split`` is null.
-        resolution: Height and width in pixels; null for points.
+        resolution: Side of square images in pixels, or height and width of others; null for points.
         channels: 1 (grey) or 3 (RGB); null for points.
         num_points: Points drawn, including held-out ones; null for images.
         seed: Seed of the held-out choice, and of points.
@@ -47,7 +56,7 @@ class DataConfig(Section):
     train_split: str = "train"
     heldout_split: str | None = None
     heldout_share: Annotated[float, Field(gt=0, lt=1)]
-    resolution: PositiveInt | None
+    resolution: Resolution | None
     channels: Literal[1, 3] | None
     num_points: PositiveInt | None = None
     seed: Seed
@@ -89,6 +98,12 @@ class DataConfig(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _equal_sides_are_one_number(self) -> DataConfig:
+        if isinstance(self.resolution, tuple) and self.resolution[0] == self.resolution[1]:
+            raise ValueError(f"data.resolution is {list(self.resolution)}; give {self.resolution[0]} for square images")
+        return self
+
     @property
     def known_split_sizes(self) -> tuple[int, int] | None:
         """Sizes of the training and the held-out split if the configuration alone decides them, else None."""
@@ -113,7 +128,7 @@ class DataConfig(Section):
         """(channels, height, width)."""
         assert self.channels is not None  # validated
         assert self.resolution is not None
-        return self.channels, self.resolution, self.resolution
+        return self.channels, *height_and_width(self.resolution)
 
 
 def split_sizes(num: int, heldout_share: float) -> tuple[int, int]:

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from pipeline.config.couplings import inversion_problem, start_problem
-from pipeline.config.features import reference_problem
+from pipeline.config.data import height_and_width
+from pipeline.config.features import reference_problem, trained_tasks
 from pipeline.config.solver import levels_problem
 from pipeline.config.students import StudentConfig
 from pipeline.config.teacher import NUM_NOISE_LEVELS
@@ -28,6 +29,7 @@ def feasibility_problems(config: Config) -> Iterator[str]:
     yield from _heldout_problems(config)
     yield from _measuring_problems(config)
     yield from _network_problems(config)
+    yield from _rotation_problems(config)
     sizes = config.data.known_split_sizes
     if sizes is not None:
         yield from size_problems(config, sizes)
@@ -170,14 +172,29 @@ def _measuring_problems(config: Config) -> Iterable[str]:
 
 
 def _network_problems(config: Config) -> Iterable[str]:
-    unet, side = config.teacher.unet, config.data.resolution
+    unet, sides = config.teacher.unet, _sides(config)
     made_here = config.teacher.pretrained is None or config.flows
-    if unet is not None and side is not None and made_here and side % unet.side_divisor:
-        yield (
-            f"data.resolution is {side}, but teacher.unet halves it {len(unet.block_out_channels) - 1} times, so it "
-            f"must be divisible by {unet.side_divisor}: give fewer levels, or {side + -side % unet.side_divisor} pixels"
-        )
+    for side in sides:
+        if unet is not None and made_here and side % unet.side_divisor:
+            yield (
+                f"data.resolution is {side}, but teacher.unet halves it {len(unet.block_out_channels) - 1} times, so "
+                f"it must be divisible by {unet.side_divisor}: give fewer levels, or "
+                f"{side + -side % unet.side_divisor} pixels"
+            )
     for name, couplings in config.couplings.items():
         inversion = couplings.image_to_noise
         if inversion is not None and inversion.solver.name == "projection":
             yield f"couplings.{name}.image_to_noise.solver projection solves no ODE; name euler, heun or dopri5"
+
+
+def _rotation_problems(config: Config) -> Iterable[str]:
+    """Yields features that are learned from turned images where those have another shape."""
+    for key, name in zip(("features.name", "features.judge.name"), config.features.names, strict=False):
+        if len(_sides(config)) > 1 and "rotation" in trained_tasks(name):
+            yield f"{key} {name} turns images, which only square ones can be; name classifier, inception or dinov2"
+
+
+def _sides(config: Config) -> tuple[int, ...]:
+    """Sides of images in pixels, equal ones once; none of points."""
+    resolution = config.data.resolution
+    return () if resolution is None else tuple(dict.fromkeys(height_and_width(resolution)))

@@ -2,34 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
 from pydantic import model_validator
 
 from pipeline.config.flow import FlowMatchingConfig
 from pipeline.config.network import MLPConfig, UNetConfig
+from pipeline.config.pretrained import Process, Promised
 from pipeline.config.section import NonNegativeInt, PathText, Section
 from pipeline.config.training import TrainingConfig
 
 NUM_NOISE_LEVELS = 1000
 """Timesteps of diffusion models trained here (Ho et al. 2020)."""
-
-
-Process = Literal["diffusion", "flow"]
-
-
-@dataclass(frozen=True)
-class Promised:
-    """What the configuration says of a pretrained teacher.
-
-    Attributes:
-        process: ``diffusion`` or ``flow``.
-        null_class: Class that stands for none; None where every class is one.
-    """
-
-    process: Process = "diffusion"
-    null_class: int | None = None
 
 
 class TeacherConfig(Section):

@@ -65,10 +65,11 @@ def _formats() -> tuple[str, ...]:
 
 def image_problem(image: Image.Image, config: DataConfig, where: str) -> StraightflowError | None:
     """What is wrong with an image, if anything; ``where`` names it."""
-    if image.size != (config.resolution, config.resolution):
+    _, height, width = config.image_shape
+    if image.size != (width, height):
         return StraightflowError(
-            expected=f"images of {config.resolution}×{config.resolution}",
-            found=f"{image.size[0]}×{image.size[1]} at {where}",
+            expected=f"images of {height}×{width} (height×width)",
+            found=f"{image.size[1]}×{image.size[0]} at {where}",
             mend="set data.resolution, or resize the images",
         )
     if image.mode.startswith(DEEP_MODES) or _has_deep_channels(image):

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, TypeAdapter, model_validator
 
-from pipeline.config.data import IMAGE_SOURCES, POINT_DIMS
+from pipeline.config.data import IMAGE_SOURCES, POINT_DIMS, Resolution, height_and_width
 from pipeline.config.section import PositiveInt, one_of
 from pipeline.system.atomic import write_json
 from pipeline.system.typed_content import NO_OTHER_KEYS
@@ -34,7 +34,7 @@ class DataInfo:
     Attributes:
         source: As :class:`pipeline.config.data.DataConfig` calls it.
         location: Hub id or path; None for bundled images and for points.
-        resolution: Height and width of images in pixels.
+        resolution: Side of square images in pixels, or height and width of others.
         channels: 1 (grey) or 3 (RGB).
         dim: Coordinates of a point.
         num_train: Training samples.
@@ -47,7 +47,7 @@ class DataInfo:
 
     source: Annotated[str, one_of((*IMAGE_SOURCES, *POINT_DIMS))] | None = None
     location: str | None = None
-    resolution: PositiveInt | None = None
+    resolution: Resolution | None = None
     channels: Channels | None = None
     dim: PositiveInt | None = None
     num_train: PositiveInt | None = None
@@ -74,7 +74,7 @@ class DataInfo:
             return (self.dim,)
         if self.channels is None or self.resolution is None:
             return None
-        return self.channels, self.resolution, self.resolution
+        return self.channels, *height_and_width(self.resolution)
 
 
 def write_info(folder: Path, content: Mapping[str, Any]) -> None:

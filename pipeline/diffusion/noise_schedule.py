@@ -18,7 +18,13 @@ import torch
 from diffusers import DDPMScheduler
 
 from pipeline.config.solver import levels_problem
-from pipeline.diffusion.scheduler_settings import ExplodingSettings, PreservingSettings, read_settings
+from pipeline.diffusion.preconditioning import NoiseLevels, Preconditioning, noise_time
+from pipeline.diffusion.scheduler_settings import (
+    EDMSettings,
+    ExplodingSettings,
+    PreservingSettings,
+    read_settings,
+)
 from pipeline.system.errors import StraightflowError
 
 if TYPE_CHECKING:
@@ -60,10 +66,13 @@ class NoiseSchedule:
     Attributes:
         alpha: Coefficient of the image, (T,), float64.
         sigma: Coefficient of the noise, (T,), float64.
-        time: Timestep input of the network, (T,): the index, or the noise scale for variance-exploding networks.
+        time: Time input of the network, (T,): the index, the noise scale for networks that predict the score, or its
+            logarithm by 4 for preconditioned ones.
         log_ratio: log(alpha / sigma), (T,), finite: where alpha is 0, extrapolated from the two levels before.
         prediction: What the network predicts; ``score`` is -ε / (noise scale).
         exploding: True if alpha is 1 throughout (variance exploding), False if alpha² + sigma² is (preserving).
+        preconditioning: Of an EDM network, whose ``prediction`` is then of no account; None of others.
+        sampled_levels: The levels that an EDM network is sampled at on a ``uniform`` grid; None of others.
     """
 
     alpha: np.ndarray
@@ -72,10 +81,17 @@ class NoiseSchedule:
     log_ratio: np.ndarray
     prediction: Literal["epsilon", "v_prediction", "sample", "score"]
     exploding: bool
+    preconditioning: Preconditioning | None = None
+    sampled_levels: NoiseLevels | None = None
 
     @property
     def initial_scale(self) -> float:
-        """Standard deviation of the state that sampling starts from."""
+        """Standard deviation of the state that sampling starts from.
+
+        For EDM networks it is that of data of variance 1 with the largest noise, as in diffusers.
+        """
+        if self.preconditioning is not None:
+            return math.hypot(1.0, float(self.sigma[-1]))
         return float(self.sigma[-1]) if self.exploding else 1.0
 
     @property
@@ -98,17 +114,21 @@ class NoiseSchedule:
 
         Args:
             num_steps: Number of steps.
-            grid: ``uniform`` in the training index, the ``trailing`` timesteps of Lin et al. 2024, table 2; or
-                ``quadratic`` from the noisiest to the least noisy level (Song et al. 2021, app. D.2).
+            grid: ``uniform`` in the training index, the ``trailing`` timesteps of Lin et al. 2024, table 2, or for EDM
+                networks the noise levels of their scheduler; or ``quadratic`` from the noisiest to the least noisy
+                level (Song et al. 2021, app. D.2).
 
         Raises:
             StraightflowError: If there are fewer training timesteps than steps.
         """
-        levels = len(self.alpha)
+        levels = self._require_levels(num_steps)
         if grid == "quadratic":
             indices = self._quadratic(num_steps)[::-1]
+        elif self.sampled_levels is not None:
+            sigmas = self.sampled_levels.falling(num_steps)
+            times = noise_time(sigmas)
+            return (*(Node(1.0, *map(float, row)) for row in zip(sigmas, -np.log(sigmas), times, strict=True)), IMAGE)
         else:
-            self._require_levels(num_steps)
             indices = np.round(np.arange(levels, 0, -levels / num_steps)).astype(int)[:num_steps] - 1
         return (*(self.node(index) for index in indices), IMAGE)
 
@@ -149,7 +169,7 @@ class NoiseSchedule:
         """
         scale = 1 / t if self.exploding else 1 / torch.hypot(t, 1 - t)
         wanted = torch.special.logit(t.double())
-        if self.exploding:
+        if self.prediction == "score":
             times = _interpolated(-wanted, -self.log_ratio, np.log(self.time)).exp()
         else:
             times = _interpolated(-wanted, -self.log_ratio, self.time)
@@ -167,6 +187,8 @@ def read_noise_schedule(config: Mapping[str, Any]) -> NoiseSchedule:
             the network predicts noise where there is nothing else to see.
     """
     settings = read_settings(config)
+    if isinstance(settings, EDMSettings):
+        return _preconditioned(settings)
     return _variance_exploding(settings) if isinstance(settings, ExplodingSettings) else _variance_preserving(settings)
 
 
@@ -228,6 +250,21 @@ def _interpolated(x: torch.Tensor, places: np.ndarray, values: np.ndarray) -> to
     left = right - 1
     slope = (value[right] - value[left]) / (at[right] - at[left])
     return value[left] + slope * (x.clamp(at[0], at[-1]) - at[left])
+
+
+def _preconditioned(settings: EDMSettings) -> NoiseSchedule:
+    """The noise levels of Karras et al. 2022, on images in [-1, 1]."""
+    sigma = settings.levels.falling(settings.num_levels)[::-1].copy()
+    return NoiseSchedule(
+        alpha=np.ones_like(sigma),
+        sigma=sigma,
+        time=noise_time(sigma),
+        log_ratio=-np.log(sigma),
+        prediction="v_prediction" if settings.preconditioning.negative else "epsilon",
+        exploding=True,
+        preconditioning=settings.preconditioning,
+        sampled_levels=settings.levels,
+    )
 
 
 def _finite_log_ratio(alpha: np.ndarray, sigma: np.ndarray) -> np.ndarray:

@@ -11,9 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeGuard
 
+from pipeline.diffusion.preconditioning import NoiseLevels, Preconditioning
 from pipeline.system.errors import StraightflowError, nearest
 
 VARIANCE_EXPLODING = "ScoreSdeVeScheduler"
+EDM = ("EDMEulerScheduler", "EDMDPMSolverMultistepScheduler")
+"""Samplers of preconditioned networks (Karras et al. 2022)."""
 VARIANCE_PRESERVING = (
     "DDIMInverseScheduler",
     "DDIMParallelScheduler",
@@ -47,10 +50,15 @@ LEAST_SIGMA, LARGEST_SIGMA = 1e-6, 1e6
 LEAST_RANGE = 2.0
 """Factor between the largest scale and the least: with hardly any, sampling would start from nearly clean images."""
 
+LARGEST_RHO = 1000.0
+"""Karras et al. 2022 try 3 to 12; with far more the levels are those of ``exponential``."""
+SIGMA_SCHEDULES: tuple[Literal["karras", "exponential"], ...] = ("karras", "exponential")
+
 _PRESERVING_PROCESS = frozenset(
     {"num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas", "prediction_type"}
 ) | {"rescale_betas_zero_snr"}
 _EXPLODING_PROCESS = frozenset({"num_train_timesteps", "sigma_min", "sigma_max"})
+_EDM_PROCESS = _EXPLODING_PROCESS | {"sigma_data", "sigma_schedule", "rho", "prediction_type"}
 
 # Settings that make it another process, with the values at which they do not.
 _ONLY_AT: Mapping[str, tuple[Any, ...]] = {
@@ -125,7 +133,22 @@ class ExplodingSettings:
     sigma_max: float
 
 
-def read_settings(config: Mapping[str, Any]) -> PreservingSettings | ExplodingSettings:
+@dataclass(frozen=True)
+class EDMSettings:
+    """The process of preconditioned networks.
+
+    Attributes:
+        num_levels: How many levels the grids choose from that take trained ones.
+        levels: Noise levels, on images in [-1, 1].
+        preconditioning: Of the network.
+    """
+
+    num_levels: int
+    levels: NoiseLevels
+    preconditioning: Preconditioning
+
+
+def read_settings(config: Mapping[str, Any]) -> PreservingSettings | ExplodingSettings | EDMSettings:
     """Reads the content of ``scheduler_config.json``.
 
     Raises:
@@ -135,22 +158,47 @@ def read_settings(config: Mapping[str, Any]) -> PreservingSettings | ExplodingSe
     kind = config.get("_class_name")
     if kind == VARIANCE_EXPLODING:
         _require_known(config, _EXPLODING_PROCESS)
-        low, high = _number(config, "sigma_min"), _number(config, "sigma_max")
-        if not LEAST_SIGMA <= low < high <= LARGEST_SIGMA or high / low < LEAST_RANGE:
-            raise _refusal(
-                f"{LEAST_SIGMA:g} ≤ sigma_min, at most a {LEAST_RANGE:g}th of sigma_max ≤ {LARGEST_SIGMA:g}",
-                f"sigma_min {low}, sigma_max {high}",
-            )
-        return ExplodingSettings(_num_levels(config), low, high)
+        return ExplodingSettings(_num_levels(config), *_scales(config))
+    if kind in EDM:
+        return _edm_settings(config)
     if kind not in VARIANCE_PRESERVING:
         raise StraightflowError(
             expected=f"a scheduler of a diffusion process with betas ({', '.join(VARIANCE_PRESERVING)}), "
-            f"or {VARIANCE_EXPLODING}",
+            f"or {', '.join((*EDM, VARIANCE_EXPLODING))}",
             found=str(config.get("_class_name", "a scheduler without a name")),
             mend="save the teacher with the scheduler it was trained with, or name another teacher",
         )
     _require_known(config, _PRESERVING_PROCESS | _SIGMA_BOUNDS)
     return PreservingSettings(_betas(config) | {"num_train_timesteps": _num_levels(config)}, _prediction(config))
+
+
+def _edm_settings(config: Mapping[str, Any]) -> EDMSettings:
+    _require_known(config, _EDM_PROCESS)
+    prediction = _prediction(config)
+    if prediction == "sample":
+        raise _refusal("prediction_type epsilon or v_prediction of a preconditioned network", repr(prediction))
+    sigma_data, rho = _number(config, "sigma_data"), _number(config, "rho")
+    if not LEAST_SIGMA <= sigma_data <= LARGEST_SIGMA or not 1 <= rho <= LARGEST_RHO:
+        raise _refusal(
+            f"sigma_data from {LEAST_SIGMA:g} to {LARGEST_SIGMA:g} and rho from 1 to {LARGEST_RHO:g}",
+            f"sigma_data {sigma_data}, rho {rho}",
+        )
+    for spacing in SIGMA_SCHEDULES:
+        if config.get("sigma_schedule", SIGMA_SCHEDULES[0]) == spacing:
+            levels = NoiseLevels(*_scales(config), spacing, rho)
+            return EDMSettings(_num_levels(config), levels, Preconditioning(sigma_data, prediction == "v_prediction"))
+    raise _refusal(f"sigma_schedule {' or '.join(SIGMA_SCHEDULES)}", repr(config["sigma_schedule"]))
+
+
+def _scales(config: Mapping[str, Any]) -> tuple[float, float]:
+    """Least and largest noise."""
+    low, high = _number(config, "sigma_min"), _number(config, "sigma_max")
+    if not LEAST_SIGMA <= low < high <= LARGEST_SIGMA or high / low < LEAST_RANGE:
+        raise _refusal(
+            f"{LEAST_SIGMA:g} ≤ sigma_min, at most a {LEAST_RANGE:g}th of sigma_max ≤ {LARGEST_SIGMA:g}",
+            f"sigma_min {low}, sigma_max {high}",
+        )
+    return low, high
 
 
 def _betas(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,8 +17,8 @@ class Teacher:
     """A diffusion network as an estimator of x_1 that counts its evaluations in ``nfe``, guided ones as two.
 
     Args:
-        network: UNet that predicts epsilon, v, the sample or the score. If it also predicts the variance (2 C output
-            channels), only the first C, the mean, are used.
+        network: UNet that predicts epsilon, v, the sample or the score, or one preconditioned as EDM. If it also
+            predicts the variance (2 C output channels), only the first C, the mean, are used.
         schedule: Noise schedule that it was trained with.
         labels: Classes of the samples, (batch,); None for an unconditional network.
         guidance: Towards these classes; None for none.
@@ -60,11 +60,16 @@ class Teacher:
         time: torch.Tensor,
         t: torch.Tensor | float,
     ) -> torch.Tensor:
-        # Variance-exploding networks see images in [0, 1].
-        seen = (x + 1) / 2 if self.schedule.exploding else x
+        seen, preconditioning = x, self.schedule.preconditioning
+        if preconditioning is not None:
+            seen = preconditioning.network_input(x, sigma)
+        elif self.schedule.prediction == "score":  # of images in [0, 1]
+            seen = (x + 1) / 2
         output, evaluations = conditioned_output(self._network, seen, time, self._labels, self._guidance, t)
         self.nfe += evaluations
         output = output[:, : x.shape[1]]
+        if preconditioning is not None:
+            return preconditioning.estimate(x, output, sigma)
         match self.schedule.prediction:
             case "sample":
                 return output

@@ -42,8 +42,8 @@ class NetworkDescription:
     Attributes:
         task: What it predicts: classes, or by which of four angles an image was turned.
         architecture: ``flat``: three convolutions, and a linear layer of all positions as features. ``pooled``:
-            convolutions down to 4 pixels a side, their mean over positions as features. ``residual``: the same with
-            residual blocks (He et al. 2016).
+            convolutions down to 4 pixels on the shorter side, their mean over positions as features. ``residual``: the
+            same with residual blocks (He et al. 2016).
         shape: (channels, height, width) of the images.
         num_features: Length of the vectors of features.
         num_outputs: Number of logits.
@@ -68,7 +68,7 @@ class NetworkDescription:
 
 
 def _flat(shape: tuple[int, int, int], num_features: int) -> nn.Module:
-    side = -(-shape[1] // 2)
+    height, width = (-(-side // 2) for side in shape[1:])
     return nn.Sequential(
         nn.Conv2d(shape[0], 32, 3, padding=1),
         nn.ReLU(),
@@ -77,12 +77,12 @@ def _flat(shape: tuple[int, int, int], num_features: int) -> nn.Module:
         nn.Conv2d(64, 64, 3, padding=1),
         nn.ReLU(),
         nn.Flatten(),
-        nn.Linear(64 * side * side, num_features),
+        nn.Linear(64 * height * width, num_features),
     )
 
 
 def _pooled(shape: tuple[int, int, int], num_features: int) -> nn.Module:
-    widths = _widths(32, shape[1], num_features)
+    widths = _widths(32, min(shape[1:]), num_features)
     layers = [_convolution(shape[0], widths[0], 1)]
     for before, after in pairwise(widths):
         layers.append(_convolution(before, after, 2))
@@ -90,7 +90,7 @@ def _pooled(shape: tuple[int, int, int], num_features: int) -> nn.Module:
 
 
 def _residual(shape: tuple[int, int, int], num_features: int) -> nn.Module:
-    widths = _widths(16, shape[1], num_features)
+    widths = _widths(16, min(shape[1:]), num_features)
     layers: list[nn.Module] = [_convolution(shape[0], widths[0], 1), _ResidualBlock(widths[0], widths[0], 1)]
     for before, after in pairwise(widths):
         layers.append(_ResidualBlock(before, after, 2))
@@ -98,7 +98,7 @@ def _residual(shape: tuple[int, int, int], num_features: int) -> nn.Module:
 
 
 def _widths(first: int, side: int, last: int) -> list[int]:
-    """Channels at full size and after each halving of the side: they double up to 64, and the last are given."""
+    """Channels at full size and after each halving of ``side``: they double up to 64, and the last are given."""
     halvings = max(1, (-(-side // SMALLEST_SIDE) - 1).bit_length())
     return [min(first << number, 64) for number in range(halvings)] + [last]
 

@@ -10,7 +10,7 @@ from typing import Any, TypeGuard
 import torch
 from diffusers import ModelMixin
 
-from pipeline.config.teacher import Process, Promised
+from pipeline.config.pretrained import Process, Promised
 from pipeline.diffusion.noise_schedule import NoiseSchedule, read_noise_schedule
 from pipeline.models.diffusers_layout import locate, read_json, read_scheduler_config
 from pipeline.models.networks import KINDS, class_count, load_network, network_class, null_class, require_known_settings
@@ -85,8 +85,9 @@ def accept_teacher(network: Mapping[str, Any], scheduler: Mapping[str, Any], ori
             found="class_embed_type 'timestep'",
             mend="name another teacher",
         )
-    # A Fourier embedding takes the logarithm of the time, which is the noise's scale; indices start at 0.
-    times = ("positional", "fourier") if noise_schedule.exploding else ("positional",)
+    # A Fourier embedding takes the logarithm of the time, which is the noise's scale; indices start at 0, and the
+    # times of preconditioned networks are logarithms already.
+    times = ("positional", "fourier") if noise_schedule.prediction == "score" else ("positional",)
     shape = _accept_network(network, times, origin)
     return AcceptedTeacher(shape, class_count(network), noise_schedule, null_class(network))
 
@@ -284,11 +285,11 @@ def _image_shape(config: Mapping[str, Any], origin: str) -> tuple[int, int, int]
         )
     size = config.get("sample_size")
     height, width = size if isinstance(size, list | tuple) and len(size) == 2 else (size, size)
-    if not _is_count(height) or not _is_count(width) or height != width:
+    if not _is_count(height) or not _is_count(width):
         raise StraightflowError(
-            expected=f"the side of square images as sample_size in {origin}",
+            expected=f"the side of square images, or height and width, as sample_size in {origin}",
             found=str(size),
-            mend="write the side that the model was trained on into config.json, or name another model",
+            mend="write the size that the model was trained on into config.json, or name another model",
         )
     levels = config.get("block_out_channels", (224, 448, 672, 896))  # the default of diffusers
     if not isinstance(levels, list | tuple) or not levels or not all(_is_count(level) for level in levels):
@@ -297,8 +298,8 @@ def _image_shape(config: Mapping[str, Any], origin: str) -> tuple[int, int, int]
             found=str(levels)[:80],
             mend="correct config.json, or name another model",
         )
-    require_halvings(height, len(levels), origin)
-    return channels, height, height
+    require_halvings((height, width), len(levels), origin)
+    return channels, height, width
 
 
 def _point_shape(config: Mapping[str, Any], origin: str) -> tuple[int]:
@@ -312,20 +313,21 @@ def _point_shape(config: Mapping[str, Any], origin: str) -> tuple[int]:
     return (dim,)
 
 
-def require_halvings(size: int, num_levels: int, origin: str) -> None:
-    """Checks that a UNet of ``num_levels`` resolutions can halve images of side ``size`` as often as it must.
+def require_halvings(sides: tuple[int, int], num_levels: int, origin: str) -> None:
+    """Checks that a UNet of ``num_levels`` resolutions can halve images of these sides as often as it must.
 
     Raises:
         StraightflowError: If it cannot.
     """
     halvings = num_levels - 1
-    if size % 2**halvings:
-        fitting = size + -size % 2**halvings
+    if any(side % 2**halvings for side in sides):
+        height, width = (side + -side % 2**halvings for side in sides)
         raise StraightflowError(
-            expected=f"images whose side is divisible by {2**halvings}, as the network of {origin} has {num_levels} "
-            f"levels and halves the side {halvings} times",
-            found=f"images of {size}×{size} pixels",
-            mend=f"use fewer levels, or images of {fitting}×{fitting} pixels (data.resolution: {fitting})",
+            expected=f"images whose sides are divisible by {2**halvings}, as the network of {origin} has {num_levels} "
+            f"levels and halves them {halvings} times",
+            found=f"images of {sides[0]}×{sides[1]} pixels",
+            mend=f"use fewer levels, or images of {height}×{width} pixels "
+            f"(data.resolution: {height if height == width else [height, width]})",
         )
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from pipeline.config.data import DataConfig
 from pipeline.config.network import UNetConfig
-from pipeline.config.teacher import Promised, TeacherConfig
+from pipeline.config.pretrained import Promised
+from pipeline.config.teacher import TeacherConfig
 from pipeline.models.accepted_teacher import (
     AcceptedModel,
     accept_model,
@@ -113,7 +114,7 @@ def _check_on_hub(
 
 def _require_trainable(config: UNetConfig, shape: tuple[int, int, int]) -> None:
     """Checks that the configured UNet can be built for the images, and called."""
-    require_halvings(shape[1], len(config.block_out_channels), "teacher.unet.block_out_channels")
+    require_halvings(shape[1:], len(config.block_out_channels), "teacher.unet.block_out_channels")
     require_callable(lambda: build_unet(config, shape), shape, None, "teacher.unet")
 
 

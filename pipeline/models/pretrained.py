@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from diffusers import DDPMPipeline, DDPMScheduler, ModelMixin, ScoreSdeVePipeline, ScoreSdeVeScheduler
+from diffusers import (
+    DDPMPipeline,
+    DDPMScheduler,
+    EDMEulerScheduler,
+    ModelMixin,
+    ScoreSdeVePipeline,
+    ScoreSdeVeScheduler,
+)
 
-from pipeline.config.teacher import NUM_NOISE_LEVELS, Promised
-from pipeline.diffusion.scheduler_settings import VARIANCE_EXPLODING
+from pipeline.config.pretrained import Promised
+from pipeline.config.teacher import NUM_NOISE_LEVELS
+from pipeline.diffusion.scheduler_settings import EDM, VARIANCE_EXPLODING
 from pipeline.models.accepted_teacher import open_teacher
 from pipeline.models.diffusers_layout import read_scheduler_config
 from pipeline.models.networks import set_null_class
@@ -24,7 +32,9 @@ def training_scheduler() -> DDPMScheduler:
     return DDPMScheduler(num_train_timesteps=NUM_NOISE_LEVELS, clip_sample=False)
 
 
-def save_teacher(network: ModelMixin, folder: Path, scheduler: DDPMScheduler | ScoreSdeVeScheduler) -> None:
+def save_teacher(
+    network: ModelMixin, folder: Path, scheduler: DDPMScheduler | EDMEulerScheduler | ScoreSdeVeScheduler
+) -> None:
     """Saves a stock ``DDPMPipeline``, or ``ScoreSdeVePipeline`` by the scheduler's kind, with the hashes of its
     files, atomically.
     """
@@ -61,5 +71,6 @@ def adopt_pretrained(
         save_student(network, folder)
         return
     config = read_scheduler_config(source)
-    kind = ScoreSdeVeScheduler if config["_class_name"] == VARIANCE_EXPLODING else DDPMScheduler
+    exploding = {VARIANCE_EXPLODING: ScoreSdeVeScheduler} | dict.fromkeys(EDM, EDMEulerScheduler)
+    kind = exploding.get(config["_class_name"], DDPMScheduler)
     save_teacher(network, folder, kind.from_config(config))

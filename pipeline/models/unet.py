@@ -17,7 +17,7 @@ def build_unet(config: UNetConfig, shape: tuple[int, ...]) -> UNet2DModel:
     down = ["AttnDownBlock2D" if attention else "DownBlock2D" for attention in config.attention]
     up = ["AttnUpBlock2D" if attention else "UpBlock2D" for attention in reversed(config.attention)]
     return UNet2DModel(
-        sample_size=shape[1],
+        sample_size=shape[1] if shape[1] == shape[2] else shape[1:],
         in_channels=shape[0],
         out_channels=shape[0],
         layers_per_block=config.layers_per_block,

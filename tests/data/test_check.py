@@ -73,7 +73,7 @@ WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
         (lambda folder: edit_json(folder / "unet/config.json", in_channels=3, out_channels=3), r"found: \(3, 8, 8\)"),
         (lambda folder: edit_json(folder / "unet/config.json", sample_size=16), r"found: \(1, 16, 16\)"),
         (lambda folder: edit_json(folder / "unet/config.json", out_channels=4), "output channels"),
-        (lambda folder: edit_json(folder / "unet/config.json", sample_size=[8, 16]), "square"),
+        (lambda folder: edit_json(folder / "unet/config.json", sample_size=[8, 16]), r"found: \(1, 8, 16\)"),
         (lambda folder: edit_json(folder / "unet/config.json", block_out_channels=[8] * 5), "divisible by 16"),
     ],
 )

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from diffusers import DDIMScheduler, DDPMScheduler, ScoreSdeVeScheduler
+from diffusers import DDIMScheduler, DDPMScheduler, EDMEulerScheduler, ScoreSdeVeScheduler
 
 from pipeline.config.solver import SolverConfig
 from pipeline.diffusion.noise_schedule import read_noise_schedule
@@ -186,6 +186,69 @@ def test_a_variance_exploding_teacher_finds_the_exact_image(solver: str, setting
     assert (solution.x - exact).abs().max() < 6e-3
 
 
+def edm_config(**changes: object) -> dict[str, object]:
+    return json.loads(EDMEulerScheduler(**changes).to_json_string())
+
+
+def exact_edm_network(sigma_data: float, sign: float) -> Callable[..., SimpleNamespace]:
+    """F of Karras et al. 2022, eq. 7, for images N(MEAN, STD²): what makes x̂_1 the mean of x_1 given x."""
+
+    def network(seen: torch.Tensor, time: torch.Tensor) -> SimpleNamespace:
+        sigma = per_sample(torch.exp(4 * time.double()), seen)  # c_noise = ln(σ) / 4
+        norm = (sigma**2 + sigma_data**2).sqrt()
+        x = seen.double() * norm  # c_in = 1 / norm
+        x_1 = MEAN + STD**2 / (STD**2 + sigma**2) * (x - MEAN)
+        output = (x_1 - sigma_data**2 / norm**2 * x) / (sigma * sigma_data / norm)
+        return SimpleNamespace(sample=(sign * output).to(seen.dtype))
+
+    return network
+
+
+@pytest.mark.parametrize(
+    ("solver", "settings", "error"),
+    [("ddim", {"num_steps": 1000}, 4e-3), ("dpmpp_2m", {"num_steps": 100}, 2e-3), ("unipc", {"num_steps": 100}, 1e-3),
+     ("heun", {"num_steps": 100}, 2e-3), ("unipc", {"num_steps": 100, "grid": "quadratic"}, 1e-2),
+     ("dopri5", {"rtol": 1e-6, "atol": 1e-6}, 2e-3)],
+)  # fmt: skip
+@pytest.mark.parametrize(("prediction", "sigma_data", "sign"), [("epsilon", 0.5, 1.0), ("v_prediction", 1.0, -1.0)])
+def test_a_preconditioned_teacher_finds_the_exact_image(
+    prediction: str, sigma_data: float, sign: float, solver: str, settings: dict, error: float
+) -> None:
+    schedule = read_noise_schedule(edm_config(prediction_type=prediction, sigma_data=sigma_data))
+    network = exact_edm_network(sigma_data, sign)
+    solution = generate(network, schedule, X_0, SolverConfig(name=solver, **settings))
+    exact = MEAN + STD * (math.hypot(80, 1) * X_0 - MEAN) / math.hypot(STD, 80)
+    assert (solution.x - exact).abs().max() < error
+
+
+def test_a_preconditioned_teachers_velocity_is_that_of_the_linear_interpolation() -> None:
+    t = torch.tensor([0.05, 0.4, 0.7, 0.95])
+    time = per_sample(t, X_0)
+    exact = MEAN + (time * STD**2 - (1 - time)) / ((1 - time) ** 2 + (time * STD) ** 2) * (X_0 - time * MEAN)
+    teacher = Teacher(exact_edm_network(0.5, 1.0), read_noise_schedule(edm_config()))
+    assert torch.allclose(teacher.velocity(X_0, t), exact, atol=1e-4)
+
+
+@pytest.mark.parametrize("num_steps", [2, 18, 40])
+def test_preconditioned_teachers_are_sampled_at_the_levels_of_the_paper(num_steps: int) -> None:
+    # Karras et al. 2022, eq. 5.
+    levels = [(80 ** (1 / 7) + i / (num_steps - 1) * (0.002 ** (1 / 7) - 80 ** (1 / 7))) ** 7 for i in range(num_steps)]
+    *nodes, image = read_noise_schedule(edm_config()).nodes(num_steps)
+    assert [node.sigma for node in nodes] == pytest.approx(levels)
+    assert [node.time for node in nodes] == pytest.approx([math.log(level) / 4 for level in levels])
+    assert image.sigma == 0
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"sigma_data": 0}, {"sigma_data": None}, {"rho": 0.5}, {"rho": "7"}, {"sigma_schedule": "linear"},
+     {"sigma_min": 80.0}, {"prediction_type": "sample"}, {"num_train_timesteps": 2}, {"beta_start": 0.1}],
+)  # fmt: skip
+def test_settings_of_a_preconditioned_network_that_do_not_hold_are_refused(changes: dict[str, object]) -> None:
+    with pytest.raises(StraightflowError, match=next(iter(changes))):
+        read_noise_schedule(edm_config() | changes)
+
+
 def test_of_a_learned_variance_head_the_mean_is_used() -> None:
     teacher = process()
 
@@ -202,7 +265,7 @@ def test_of_a_learned_variance_head_the_mean_is_used() -> None:
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"_class_name": "EDMEulerScheduler", "sigma_data": 0.5}, "EDMEulerScheduler"),
+        ({"_class_name": "LCMScheduler"}, "LCMScheduler"),
         (process().config | {"prediction_type": "flow_prediction"}, "flow_prediction"),
         (process().config | {"rescale_betas_zero_snr": True}, "zero terminal"),
     ],

@@ -153,7 +153,7 @@ REFUSED: dict[str, tuple[Callable[[Path], None], str]] = {
         edit(SCHEDULER, trained_betas=[0.1, 1.0, 0.1], num_train_timesteps=3), "noise rises"
     ),
     "flow": (edit(SCHEDULER, _class_name="FlowMatchHeunDiscreteScheduler"), "FlowMatchHeunDiscreteScheduler"),
-    "edm": (edit(SCHEDULER, _class_name="EDMEulerScheduler"), "EDMEulerScheduler"),
+    "edm with betas": (edit(SCHEDULER, _class_name="EDMEulerScheduler"), "beta_end"),
     "consistency": (edit(SCHEDULER, _class_name="LCMScheduler"), "LCMScheduler"),
     "shifted": (edit(SCHEDULER, _class_name="CogVideoXDDIMScheduler", snr_shift_scale=3.0), "CogVideoXDDIMScheduler"),
     "no class": (edit(SCHEDULER, "_class_name"), "without a name"),
@@ -307,7 +307,8 @@ NOT_A_FLOW: dict[str, tuple[Callable[[Path], None], str]] = {
     "second time": (edit(UNET, class_embed_type="timestep"), "class_embed_type 'timestep'"),
     "text": (edit(UNET, _class_name="UNet2DConditionModel"), "found: UNet2DConditionModel"),
     "side that no UNet halves": (edit(UNET, sample_size=7), "divisible by 2"),
-    "sides that differ": (edit(UNET, sample_size=[8, 16]), "square"),
+    "a side that no UNet halves": (edit(UNET, sample_size=[8, 7]), "divisible by 2"),
+    "three sides": (edit(UNET, sample_size=[8, 8, 8]), "height and width"),
     "unknown setting": (edit(UNET, drop_path=0.1), "drop_path: 0.1"),
     "heads wider than channels": (
         edit(UNET, down_block_types=["DownBlock2D", "AttnDownBlock2D"], attention_head_dim=64), "ZeroDivisionError"

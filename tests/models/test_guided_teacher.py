@@ -14,8 +14,9 @@ from helpers.small_unet import small_unet
 
 from pipeline.config.data import DataConfig
 from pipeline.config.loading import parse_config
+from pipeline.config.pretrained import Promised
 from pipeline.config.solver import SolverConfig
-from pipeline.config.teacher import Promised, TeacherConfig
+from pipeline.config.teacher import TeacherConfig
 from pipeline.couplings.generation import generate_couplings, open_run
 from pipeline.couplings.network_calls import network_calls
 from pipeline.couplings.recount import disagreements

@@ -14,8 +14,9 @@ from safetensors.torch import load_file
 from pipeline.config.data import DataConfig
 from pipeline.config.graph import Config
 from pipeline.config.loading import parse_config
+from pipeline.config.pretrained import Promised
 from pipeline.config.solver import STUDENT_SOLVERS
-from pipeline.config.teacher import Promised, TeacherConfig
+from pipeline.config.teacher import TeacherConfig
 from pipeline.models.accepted_teacher import AcceptedFlow, AcceptedModel
 from pipeline.models.check import check_teacher
 from pipeline.models.pretrained import adopt_pretrained, save_teacher, training_scheduler

@@ -7,6 +7,7 @@ from html import escape
 from string import Template
 from typing import Any
 
+from pipeline.config.data import height_and_width
 from pipeline.config.graph import Headline
 from pipeline.evaluation.drift import Drift
 from pipeline.metrics.image_row import ImageRow
@@ -219,7 +220,5 @@ def _measured_on(model: ModelResult) -> str:
 def _describe_data(data: DataResult) -> str:
     name = data.source if data.location is None else f"{data.source} ({data.location})"
     colour = "grey" if data.channels == 1 else "RGB"
-    return (
-        f"{name}, {data.resolution}×{data.resolution} {colour}, "
-        f"{data.num_train:,} training and {data.num_heldout:,} held-out images"
-    )
+    height, width = height_and_width(data.resolution)
+    return f"{name}, {height}×{width} {colour}, {data.num_train:,} training and {data.num_heldout:,} held-out images"

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pipeline.config.data import IMAGE_SOURCES
+from pipeline.config.data import IMAGE_SOURCES, Resolution
 from pipeline.config.graph import TEACHER
 from pipeline.config.section import ModelName, NonNegativeFloat, PositiveInt, UnitFloat, one_of
 from pipeline.couplings.check_record import CouplingsCheck
@@ -65,7 +65,7 @@ class DataResult(DataInfo):
     """Content of ``data/images/info.json`` of images."""
 
     source: Annotated[str, one_of(IMAGE_SOURCES)]
-    resolution: PositiveInt
+    resolution: Resolution
     channels: Channels
     num_train: PositiveInt
     num_heldout: PositiveInt

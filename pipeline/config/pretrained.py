@@ -1,0 +1,21 @@
+"""What is said of a pretrained teacher, for `check` and for who adopts it to compare with its files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Process = Literal["diffusion", "flow"]
+
+
+@dataclass(frozen=True)
+class Promised:
+    """What the configuration says of a pretrained teacher.
+
+    Attributes:
+        process: ``diffusion`` or ``flow``.
+        null_class: Class that stands for none; None where every class is one.
+    """
+
+    process: Process = "diffusion"
+    null_class: int | None = None
