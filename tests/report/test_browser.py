@@ -1,4 +1,4 @@
-"""The page in headless Chromium: silent console, no request, a slider that works."""
+"""The page in headless Chromium: silent console, no request, and what a reader sees, points at and moves."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ import pytest
 from helpers.html_page import Page
 from helpers.small_image_results import FID, STEPS
 
+from pipeline.report.theme import DARK, LIGHT, Theme
+
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
-# Moves the slider to its last place and notes what then shows, on the document's root.
+# Points at a step count, moves the slider to its last place and notes what then shows, on the document's root.
 PROBE = """
 <script>
 addEventListener("load", () => {
@@ -29,21 +31,37 @@ addEventListener("load", () => {
   root.dataset.requests = requests.length;
   root.dataset.broken = [...document.images].filter((item) => item.complete && !item.naturalWidth).length;
   root.dataset.wider = document.body.scrollWidth > innerWidth;
+  root.dataset.ground = getComputedStyle(document.body).backgroundColor;
+  const panels = [...document.querySelectorAll(".side-by-side img")], box = (item) => item.getBoundingClientRect();
+  const boxes = panels.map(box);
+  root.dataset.rendering = [...new Set(panels.map((item) => getComputedStyle(item).imageRendering))].join();
+  root.dataset.narrowest = Math.min(...boxes.map((item) => item.width));
+  root.dataset.beside = boxes[0].top === boxes[1].top;
+  root.dataset.fold = boxes[0].bottom <= innerHeight;
+  const strips = [...document.querySelectorAll(".readings li")], values = strips.map((item) => item.firstChild);
+  const seen = () => values.map((item) => getComputedStyle(item).opacity).join("");
+  root.dataset.before = seen();
+  root.dataset.inside = values.map(box).every((item) => item.left >= 0 && item.right <= innerWidth);
+  strips[1].focus();
+  root.dataset.focused = seen();
 });
 </script>
 """
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed; it is no Python package")
-@pytest.mark.parametrize("size", ["1200,900", "500,900"])  # headless windows are no narrower than 500 pixels
-def test_the_page_works_in_a_browser(page: str, tmp_path: Path, size: str) -> None:
+@pytest.mark.parametrize(
+    ("size", "theme"),
+    [("1200,900", LIGHT), ("500,900", DARK)],  # headless windows are no narrower than 500 pixels
+)
+def test_the_page_works_in_a_browser(page: str, tmp_path: Path, size: str, theme: Theme) -> None:
     file = tmp_path / "page.html"
     file.write_text(page.replace("</body>", f"{PROBE}</body>"), "utf-8")
     done = subprocess.run(
         [
             *(str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"),
             *(f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={size}", "--virtual-time-budget=3000"),
-            *("--dump-dom", file.as_uri()),
+            *(f"--blink-settings=preferredColorScheme={int(theme is LIGHT)}", "--dump-dom", file.as_uri()),
         ],
         capture_output=True,
         text=True,
@@ -51,6 +69,10 @@ def test_the_page_works_in_a_browser(page: str, tmp_path: Path, size: str) -> No
     )
     assert re.findall(r".*CONSOLE.*", done.stderr) == []
     root = Page(done.stdout.strip()).all("html")[0]
+    assert root["data-ground"] == f"rgb{tuple(bytes.fromhex(theme.background[1:]))}"
+    assert (root["data-rendering"], root["data-beside"], root["data-fold"]) == ("pixelated", "true", "true")
+    assert float(root["data-narrowest"] or 0) > 200
+    assert (root["data-before"], root["data-focused"], root["data-inside"]) == ("000", "010", "true")
     assert root["data-first"] == ",".join([str(STEPS[0])] * len(FID))
     assert root["data-last"] == ",".join([str(STEPS[-1])] * len(FID))
     assert root["data-words"] == f"{STEPS[-1]} steps"

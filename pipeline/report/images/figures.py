@@ -20,7 +20,7 @@ from pipeline.report.images.comparisons import at_least_samples, by_first_featur
 from pipeline.report.images.results import LossPoint, ModelResult
 from pipeline.report.images.samples import SampleCell
 from pipeline.report.images.series import series_of
-from pipeline.report.images.summary import describe_measure
+from pipeline.report.images.summary import describe_measure, fid_in_words
 from pipeline.report.step_table import steps_in_words
 from pipeline.report.theme import LIGHT, Theme
 
@@ -68,6 +68,23 @@ def fid_by_steps_figure(rows: Sequence[ImageRow], theme: Theme = LIGHT) -> Figur
     axes.set_title(measure, color=theme.text, fontsize=8.5)
     figure.legend(loc="outside lower center", ncols=2, frameon=False, labelcolor=theme.text, fontsize=9)
     return figure
+
+
+def fids_by_steps(rows: Sequence[ImageRow]) -> dict[float, tuple[str, tuple[tuple[str, str], ...]]]:
+    """The values of :func:`fid_by_steps_figure` at each step count, with those of couplings; lowest FID first."""
+    rows = sorted(at_least_samples(by_first_features(rows)), key=lambda row: row.fid)
+    counts = sorted({row.num_steps for row in rows if row.num_steps is not None and not row.is_couplings})
+    return {
+        count: (
+            steps_in_words(count),
+            tuple(
+                (row.model if row.is_couplings else f"{row.model} · {row.solver}", fid_in_words(row))
+                for row in rows
+                if row.is_couplings or row.num_steps == count
+            ),
+        )
+        for count in counts
+    }
 
 
 def _reach(row: ImageRow) -> tuple[float, float]:
