@@ -45,7 +45,7 @@ def fid_by_steps_figure(rows: Sequence[ImageRow], theme: Theme = LIGHT) -> Figur
     axes = figure.add_subplot()
     style(axes, theme)
     for series in series_of(models, theme):
-        cells = sorted((row.num_steps or 0, row.fid, *_reach(row)) for row in series.rows)
+        cells = sorted((row.num_steps or 0, row.fid, *reach(row)) for row in series.rows)
         steps, fids, below, above = zip(*cells, strict=True)
         colour, marker = series.colour, series.marker
         axes.errorbar(
@@ -87,7 +87,7 @@ def fids_by_steps(rows: Sequence[ImageRow]) -> dict[float, tuple[str, tuple[tupl
     }
 
 
-def _reach(row: ImageRow) -> tuple[float, float]:
+def reach(row: ImageRow) -> tuple[float, float]:
     """How far the interval reaches below and above the FID; 0 where it is unknown."""
     interval = row.fid_estimate
     return (0.0, 0.0) if interval is None else (row.fid - interval.low, interval.high - row.fid)
