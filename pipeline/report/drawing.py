@@ -13,6 +13,7 @@ from pipeline.report.html import Picture, Reading
 from pipeline.report.theme import DARK, LIGHT, Theme
 
 Values = tuple[tuple[str, str], ...]
+"""Names and values, as texts."""
 
 
 def png(figure: Figure) -> bytes:

@@ -16,6 +16,7 @@ from pipeline.data.mosaic import mosaic
 from pipeline.metrics.image_row import ImageRow
 from pipeline.metrics.row import COUPLINGS_PREFIX
 from pipeline.report.axes import log_axis, new_figure, step_axis, style
+from pipeline.report.drawing import Values
 from pipeline.report.images.comparisons import at_least_samples, by_first_features
 from pipeline.report.images.results import LossPoint, ModelResult
 from pipeline.report.images.samples import SampleCell
@@ -70,7 +71,7 @@ def fid_by_steps_figure(rows: Sequence[ImageRow], theme: Theme = LIGHT) -> Figur
     return figure
 
 
-def fids_by_steps(rows: Sequence[ImageRow]) -> dict[float, tuple[str, tuple[tuple[str, str], ...]]]:
+def fids_by_steps(rows: Sequence[ImageRow]) -> dict[float, tuple[str, Values]]:
     """The values of :func:`fid_by_steps_figure` at each step count, with those of couplings; lowest FID first."""
     rows = sorted(at_least_samples(by_first_features(rows)), key=lambda row: row.fid)
     counts = sorted({row.num_steps for row in rows if row.num_steps is not None and not row.is_couplings})
