@@ -13,6 +13,28 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
+SHARP_PIXELS = 320
+"""Wider images are shown smaller than they are, where single pixels would be dropped."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Values of a figure at one place of its x axis, which a reader of the page can point at.
+
+    Attributes:
+        left: Where the strip to point at begins, as a share of the figure's width.
+        centre: Where the values are, as a share of the figure's width.
+        right: Where the strip ends, as a share of the figure's width.
+        title: Names the place.
+        values: Names and values.
+    """
+
+    left: float
+    centre: float
+    right: float
+    title: str
+    values: tuple[tuple[str, str], ...]
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -23,12 +45,14 @@ class Picture:
         light: Content of the file for a light background.
         dark: Content of the file for a dark background.
         kind: Format of both files.
+        readings: Values to point at, from left to right.
     """
 
     alt: str
     light: bytes
     dark: bytes
     kind: Literal["png", "gif"] = "png"
+    readings: tuple[Reading, ...] = ()
 
 
 def packaged_text(package: str, name: str) -> str:
@@ -37,10 +61,32 @@ def packaged_text(package: str, name: str) -> str:
 
 
 def picture(item: Picture) -> str:
-    """A picture that follows the reader's colour scheme, light or dark."""
-    return (
+    """A picture that follows the reader's colour scheme, light or dark; its readings show where one points or tabs."""
+    drawn = (
         f'<picture><source media="(prefers-color-scheme: dark)" srcset="{image_uri(item.dark, item.kind)}">'
         f'<img src="{image_uri(item.light, item.kind)}" alt="{escape(item.alt)}"></picture>'
+    )
+    if not item.readings:
+        return drawn
+    strips = "".join(map(_strip, item.readings))
+    return f'<div class="chart">{drawn}<ul class="readings" aria-label="Values of the figure">{strips}</ul></div>'
+
+
+def samples_image(pixels: np.ndarray, alt: str, kind: str = "samples") -> str:
+    """Images laid out as one, uint8 (height, width, 3); pixels stay sharp squares where they are enlarged."""
+    smooth = " smooth" if pixels.shape[1] > SHARP_PIXELS else ""
+    return f'<img class="{kind}{smooth}" src="{image_uri(encode_png(pixels))}" alt="{escape(alt)}">'
+
+
+def _strip(item: Reading) -> str:
+    """A place to point at. The values stand to the right of it in the left half of the figure, else to the left."""
+    width = item.right - item.left
+    line = 100 * (item.centre - item.left) / width if width else 0
+    side = "after" if item.centre < 0.5 else "before"
+    values = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in item.values)
+    return (
+        f'<li tabindex="0" style="left:{100 * item.left:.2f}%;width:{100 * width:.2f}%;--line:{line:.1f}%">'
+        f'<div class="values {side}"><b>{escape(item.title)}</b><dl>{values}</dl></div></li>'
     )
 
 

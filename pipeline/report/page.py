@@ -17,8 +17,9 @@ def frame_page(
     title: str,
     content: str,
     provenance: Iterable[tuple[str, object]],
-    params: Mapping[str, Any],
+    params: Mapping[str, Any] | None,
     *,
+    generator: str = "straightflow report",
     style: str = "",
     script: str = "",
 ) -> str:
@@ -28,7 +29,8 @@ def frame_page(
         title: Name of the page, in plain text.
         content: HTML between the page's heading and its provenance.
         provenance: What made the run: names and values.
-        params: The whole configuration, shown on the page.
+        params: The whole configuration, shown on the page; None on a page of several runs.
+        generator: What wrote the page.
         style: CSS in addition to that of every page.
         script: JavaScript that runs after the page has loaded.
     """
@@ -37,9 +39,16 @@ def frame_page(
         style=packaged_text(__package__, "page.css") + style,
         content=content,
         provenance=definitions(provenance),
-        params=escape(yaml.safe_dump(dict(params), sort_keys=False, allow_unicode=True)),
+        generator=escape(generator),
+        params="" if params is None else _parameters(params),
         script=f"<script>\n{script}</script>" if script else "",
     )
+
+
+def _parameters(params: Mapping[str, Any]) -> str:
+    text = escape(yaml.safe_dump(dict(params), sort_keys=False, allow_unicode=True))
+    shown = f'<pre tabindex="0" aria-label="Parameters">{text}</pre>'
+    return f"<details>\n<summary>Parameters</summary>\n{shown}\n</details>"
 
 
 def few_step_table(rows: Sequence[Row], formats: Mapping[str, str]) -> str:

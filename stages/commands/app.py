@@ -199,14 +199,21 @@ def sample(
 def compare(
     a: Annotated[str, typer.Argument(help="A folder where the pipeline ran, a git revision or a DVC experiment.")],
     b: Annotated[str, typer.Argument(help="Another one.")],
+    more: Annotated[
+        list[str] | None, typer.Argument(help="Further ones.", metavar="[C]...", show_default=False)
+    ] = None,
+    page: Annotated[
+        Path | None, typer.Option(help="An .html to write: images, curves and every cell of all runs.")
+    ] = None,
 ) -> None:
-    """Print the FIDs of two runs side by side.
+    """Print the FIDs of runs beside those of the first.
 
-    Each line says which run is better, or that the difference is within the spread.
+    Each line says which run is better, or that the difference is within the spread. With --page they are also written
+    on one page.
     """
     from stages.commands.compare import compare_runs
 
-    compare_runs(a, b)
+    compare_runs((a, b, *(more or ())), page)
 
 
 @command("straightflow inspect couplings/round1")

@@ -8,7 +8,7 @@ from pathlib import Path
 from pipeline.system.errors import StraightflowError
 
 
-def require_writable(path: Path) -> None:
+def require_writable(path: Path, option: str = "--out") -> None:
     """Checks, before work is done for it, that a file can be written at ``path``; missing folders are fine.
 
     Raises:
@@ -18,7 +18,7 @@ def require_writable(path: Path) -> None:
     obstacle = _obstacle(path)
     if obstacle is not None:
         raise StraightflowError(
-            expected=f"a place for the file {path}", found=obstacle, mend="name another place with --out"
+            expected=f"a place for the file {path}", found=obstacle, mend=f"name another place with {option}"
         )
 
 

@@ -23,8 +23,8 @@ def page(tmp_path: Path) -> str:
     write_run(tmp_path)
     results, cells = load_results(tmp_path, MODELS, COUPLINGS, STUDENTS), load_samples(tmp_path, MODELS)
     ledger = load_ledger(tmp_path, run_config())
-    pictures = draw_pictures(results, cells) | {"quality_by_compute": draw_quality_by_compute(results.rows, ledger)}
+    headline = Headline("few_step", "round1")
+    pictures = draw_pictures(results, cells, headline)
+    pictures |= {"quality_by_compute": draw_quality_by_compute(results.rows, ledger)}
     provenance = Provenance("abc" + HOSTILE, "3.11", {"torch": "2.14"}, "a CPU", 2, "Linux")
-    return render_page(
-        results, cells, Headline("few_step", "round1"), {}, {}, ledger, pictures, provenance, {"note": HOSTILE}
-    )
+    return render_page(results, cells, headline, {}, {}, ledger, pictures, provenance, {"note": HOSTILE})

@@ -98,9 +98,9 @@ def largest_pair(rows: Sequence[ImageRow], numerator: Cell, denominator: Cell) -
     return max(pairs, key=lambda pair: pair[0].num_samples, default=None)
 
 
-def best_teacher(rows: Iterable[ImageRow], evaluations: int) -> ImageRow | None:
-    """The teacher's cell of lowest FID with so many network evaluations, among those of fewest samples."""
-    cells = [row for row in at_least_samples(rows) if row.model == TEACHER and row.nfe == evaluations]
+def best_teacher(rows: Iterable[ImageRow], evaluations: int | None = None) -> ImageRow | None:
+    """The teacher's cell of lowest FID, with so many network evaluations or any, among those of fewest samples."""
+    cells = [row for row in at_least_samples(rows) if row.model == TEACHER and evaluations in (None, row.nfe)]
     return min(cells, key=lambda row: row.fid, default=None)
 
 

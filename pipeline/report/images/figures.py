@@ -16,11 +16,12 @@ from pipeline.data.mosaic import mosaic
 from pipeline.metrics.image_row import ImageRow
 from pipeline.metrics.row import COUPLINGS_PREFIX
 from pipeline.report.axes import log_axis, new_figure, step_axis, style
+from pipeline.report.drawing import Values
 from pipeline.report.images.comparisons import at_least_samples, by_first_features
 from pipeline.report.images.results import LossPoint, ModelResult
 from pipeline.report.images.samples import SampleCell
 from pipeline.report.images.series import series_of
-from pipeline.report.images.summary import describe_measure
+from pipeline.report.images.summary import describe_measure, fid_in_words
 from pipeline.report.step_table import steps_in_words
 from pipeline.report.theme import LIGHT, Theme
 
@@ -45,7 +46,7 @@ def fid_by_steps_figure(rows: Sequence[ImageRow], theme: Theme = LIGHT) -> Figur
     axes = figure.add_subplot()
     style(axes, theme)
     for series in series_of(models, theme):
-        cells = sorted((row.num_steps or 0, row.fid, *_reach(row)) for row in series.rows)
+        cells = sorted((row.num_steps or 0, row.fid, *reach(row)) for row in series.rows)
         steps, fids, below, above = zip(*cells, strict=True)
         colour, marker = series.colour, series.marker
         axes.errorbar(
@@ -70,7 +71,24 @@ def fid_by_steps_figure(rows: Sequence[ImageRow], theme: Theme = LIGHT) -> Figur
     return figure
 
 
-def _reach(row: ImageRow) -> tuple[float, float]:
+def fids_by_steps(rows: Sequence[ImageRow]) -> dict[float, tuple[str, Values]]:
+    """The values of :func:`fid_by_steps_figure` at each step count, with those of couplings; lowest FID first."""
+    rows = sorted(at_least_samples(by_first_features(rows)), key=lambda row: row.fid)
+    counts = sorted({row.num_steps for row in rows if row.num_steps is not None and not row.is_couplings})
+    return {
+        count: (
+            steps_in_words(count),
+            tuple(
+                (row.model if row.is_couplings else f"{row.model} · {row.solver}", fid_in_words(row))
+                for row in rows
+                if row.is_couplings or row.num_steps == count
+            ),
+        )
+        for count in counts
+    }
+
+
+def reach(row: ImageRow) -> tuple[float, float]:
     """How far the interval reaches below and above the FID; 0 where it is unknown."""
     interval = row.fid_estimate
     return (0.0, 0.0) if interval is None else (row.fid - interval.low, interval.high - row.fid)

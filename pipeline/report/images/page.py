@@ -12,6 +12,7 @@ from pipeline.config.graph import Headline
 from pipeline.evaluation.drift import Drift
 from pipeline.metrics.image_row import ImageRow
 from pipeline.report.html import Picture, packaged_text, picture, table
+from pipeline.report.images.answer import answer_section
 from pipeline.report.images.comparisons import (
     Comparison,
     at_least_samples,
@@ -25,6 +26,7 @@ from pipeline.report.images.comparisons import (
 from pipeline.report.images.ledger import ledger_section
 from pipeline.report.images.results import DataResult, ModelResult, Results
 from pipeline.report.images.samples import SampleCell
+from pipeline.report.images.side_by_side import choose_panels, side_by_side
 from pipeline.report.images.summary import describe_measure, describe_solver, fid_in_words, headline_sentence
 from pipeline.report.images.viewer import viewer, viewer_script
 from pipeline.report.ledger import Ledger
@@ -59,8 +61,12 @@ def render_page(
     """
     rows = results.rows
     chosen, judged = by_first_features(rows), by_judge(rows)
+    answer = answer_section(rows, headline)
     content = Template(packaged_text(__package__, "page_content.html")).substitute(
+        answer=answer,
         headline=escape(headline_sentence(rows, headline)),
+        headline_class="soft" if answer else "headline",
+        side_by_side=side_by_side(choose_panels(rows, cells, headline)),
         measure=escape(describe_measure(chosen)),
         ratios=_ratios(compare(chosen, headline)) + _ratios(compare(judged, headline)),
         equal_quality=_equal_quality(chosen, headline),

@@ -27,7 +27,9 @@ def compose_report(root: Path, config: Config) -> ReportContents:
     cells, headline, rounds = load_samples(root, models), headline_of(config), rounds_before(config)
     require_samples_of(results, cells, root)
     ledger = load_ledger(root, config)
-    pictures = draw_pictures(results, cells) | {"quality_by_compute": draw_quality_by_compute(results.rows, ledger)}
+    pictures = draw_pictures(results, cells, headline) | {
+        "quality_by_compute": draw_quality_by_compute(results.rows, ledger)
+    }
     page = render_page(
         results,
         cells,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.metrics.image_row import ImageRow
 from pipeline.metrics.row import parse_samples_key, require_cells_of, samples_key
 from pipeline.report.images.results import Results
 from pipeline.report.reading import load_samples_of, unreadable
@@ -57,14 +58,26 @@ def require_samples_of(results: Results, cells: Sequence[SampleCell], root: Path
     data = results.data
     for model in results.models:
         own = [cell for cell in cells if cell.model == model.model]
+        require_measured(own, model.rows, root)
         try:
-            require_cells_of(model.rows, [samples_key(cell.solver, cell.num_steps) for cell in own])
             for cell in own:
                 shape = cell.images.shape[1:]
                 if shape != data.sample_shape:
                     raise ValueError(f"images of shape {shape}, where the data have {data.sample_shape}")
         except ValueError as error:
             raise unreadable(root / f"samples/{model.model}.safetensors", error) from error
+
+
+def require_measured(cells: Sequence[SampleCell], rows: Sequence[ImageRow], root: Path) -> None:
+    """Checks that ``cells`` of one model are those of its measured ``rows``, at least one, and no others.
+
+    Raises:
+        StraightflowError: Naming the file below ``root`` that is of others.
+    """
+    try:
+        require_cells_of(rows, [samples_key(cell.solver, cell.num_steps) for cell in cells])
+    except ValueError as error:
+        raise unreadable(root / f"samples/{rows[0].model}.safetensors", error) from error
 
 
 def _load_model(path: Path, model: str) -> list[SampleCell]:

@@ -162,6 +162,11 @@ def describe_solver(row: ImageRow) -> str:
     return f"{row.solver}, {steps_in_words(row.num_steps)}"
 
 
+def format_two_digits(value: float) -> str:
+    """Two significant digits, or all digits before the decimal point."""
+    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
+
+
 def format_fid(value: float) -> str:
     """Three significant digits, or all digits before the decimal point."""
     return f"{value:.{0 if value >= 100 else 1 if value >= 10 else 2}f}"

@@ -11,7 +11,7 @@ from html import escape
 
 from pipeline.data.mosaic import mosaic
 from pipeline.metrics.row import ADAPTIVE
-from pipeline.report.html import encode_png, image_uri, packaged_text
+from pipeline.report.html import packaged_text, samples_image
 from pipeline.report.images.samples import SampleCell
 from pipeline.report.images.summary import format_fid
 from pipeline.report.step_table import steps_in_words
@@ -59,7 +59,7 @@ def _series(
         if count in images:
             pixels = mosaic(images[count].images, min(COLUMNS, len(images[count].images)), gap=1, gap_value=GAP_GREY)
             alt = f"{len(images[count].images)} samples of {model} with {solver} at {steps}"
-            image = f'<img class="samples" src="{image_uri(encode_png(pixels))}" alt="{escape(alt)}">'
+            image = samples_image(pixels, alt)
             known = fid.get((model, solver, count))
             note = steps if known is None else f"{steps}, FID {format_fid(known)}"
         else:

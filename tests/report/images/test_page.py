@@ -2,21 +2,24 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 from helpers.html_page import HOSTILE, Page
-from helpers.small_image_results import FID, MODELS, NUM_NOISES, SIZE, STEPS, grey_level, write_run
+from helpers.small_image_results import COUPLINGS_FID, FID, MODELS, NUM_NOISES, SIZE, STEPS, grey_level, write_run
+from matplotlib.figure import Figure
 from PIL import Image
 
 from pipeline.data.mosaic import mosaic
-from pipeline.report.drawing import png
+from pipeline.report.drawing import draw_both, png
 from pipeline.report.images.figures import sample_grid_figure
 from pipeline.report.images.samples import SampleCell, load_samples
+from pipeline.report.images.summary import format_fid
 from pipeline.report.provenance import collect_provenance, git_revision
-from pipeline.report.theme import DARK, LIGHT
+from pipeline.report.theme import DARK, LIGHT, Theme
 
 
 def decode(address: str | None) -> np.ndarray:
@@ -35,7 +38,8 @@ def test_the_page_asks_for_nothing_from_outside(page: str) -> None:
 
 def test_every_picture_has_words_and_pixels(page: str) -> None:
     images = Page(page).all("img")
-    assert len(images) == 6 + len(FID) * len(STEPS)
+    panels = 3  # the teacher, and the student at 1 and 4 of 1, 2, 4 steps
+    assert len(images) == 6 + len(FID) * len(STEPS) + panels
     assert all((image["alt"] or "").strip() for image in images)
     for source in [image["src"] for image in images] + [item["srcset"] for item in Page(page).all("source")]:
         pixels = decode(source)
@@ -47,9 +51,54 @@ def test_user_strings_are_escaped_and_the_page_is_made_for_phones_and_both_schem
     assert page.count("&lt;script&gt;alert(1)") == 2
     assert any(item.get("name") == "viewport" for item in Page(page).all("meta"))
     assert "prefers-color-scheme: dark" in page
+    assert "@media print" in page
     assert "2.00 [1.74, 2.30] times that of its couplings" in page
     assert "There is no second judge" in page
     assert page.count("<tr>") >= 1 + len(FID) * len(STEPS)
+
+
+def test_the_answer_and_the_images_come_before_the_curve_the_ledger_and_the_tables(page: str) -> None:
+    order = [
+        "One network call instead of 16: 16 times as fast, 2.50 times the FID.",
+        'class="panel"',
+        'class="readings"',
+    ]
+    order += ["Total from the teacher to each model", "<caption>FID of few_step", "<caption>Every measured cell"]
+    places = [page.index(words) for words in order]
+    assert places == sorted(places)
+    folded = page[page.rindex("<details>", 0, places[-1]) : places[-1]]
+    assert "</details>" not in folded
+
+
+def test_the_curve_has_its_values_as_text_at_every_step_count(page: str) -> None:
+    lists = re.findall(r'<li tabindex="0" style="left:([\d.]+)%;width:([\d.]+)%.*?<b>(.*?)</b><dl>(.*?)</dl>', page)
+    assert [title for _, _, title, _ in lists] == ["1 step", "4 steps", "16 steps"]
+    for at, (_, _, _, values) in enumerate(lists):
+        # Intervals reach a tenth of the FID either way; the lowest FID comes first.
+        fids = [fids[at] for fids in FID.values()] + [COUPLINGS_FID]
+        found = [float(value) for value in re.findall(r"<dd>([\d.]+) \[", values)]
+        assert found == sorted(fids)
+        assert f"few_step · euler</dt><dd>{format_fid(FID['few_step', 'euler'][at])} [" in values
+        assert "couplings@round1</dt><dd>2.50 [2.25, 2.75]" in values
+    ends = [(float(left), float(left) + float(width)) for left, width, _, _ in lists]
+    assert ends[0][0] > 0
+    assert ends[-1][1] < 100
+    for before, after in itertools.pairwise(ends):
+        assert before[1] == pytest.approx(after[0], abs=0.02)
+
+
+def test_readings_lie_where_the_figure_has_its_values() -> None:
+    def draw(theme: Theme) -> Figure:
+        figure = Figure(figsize=(4, 2), facecolor=theme.background)
+        axes = figure.add_axes((0.25, 0.1, 0.5, 0.8))  # x from 0 to 4 lies at 0.25 to 0.75 of the width
+        axes.set_xlim(0, 4)
+        return figure
+
+    readings = draw_both("", draw, {3.0: ("c", ()), 0.0: ("a", ()), 1.0: ("b", ())}).readings
+    assert [item.title for item in readings] == ["a", "b", "c"]
+    places = [(item.left, item.centre, item.right) for item in readings]
+    expected = [(0.25, 0.25, 0.3125), (0.3125, 0.375, 0.5), (0.5, 0.625, 0.75)]
+    assert np.array(places) == pytest.approx(np.array(expected), abs=1e-3)
 
 
 def test_the_viewer_keeps_every_noise_in_its_place(page: str) -> None:

@@ -178,7 +178,7 @@ def test_an_adaptive_solver_has_its_own_column_place_and_viewer_position(tmp_pat
     page = viewer(cells, {("round1", "dopri5-0.001", None): 3.5})
     assert 'data-steps="1,4,16,adaptive"' in page
     assert "adaptive, FID 3.50" in page
-    assert draw_pictures(results, cells)["quality_by_seconds"].light.startswith(b"\x89PNG")
+    assert draw_pictures(results, cells, HEADLINE)["quality_by_seconds"].light.startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize("content", [None, "{", '{"model": "round1"}', '{"model": "round1", "rows": [{"fid": "x"}]}'])
