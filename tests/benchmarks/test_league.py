@@ -29,7 +29,7 @@ def settings() -> dict[str, Any]:
     """Recipe a from the teacher and b from round1, each from two seeds."""
     params = composed("preset=smoke")
     round1 = params["students"]["round1"]
-    del params["couplings"]["round2"]
+    del params["couplings"]["round2"], params["gate"]["drift_allowed"]
     params["students"] = {"round1": round1} | {
         "a_1": round1 | {"num_steps": 30, "seed": 1},
         "a_2": round1 | {"num_steps": 30, "seed": 2},

@@ -15,7 +15,7 @@ def of(students: dict[str, dict[str, Any]]) -> dict[str, tuple[str, ...]]:
     params = composed("preset=smoke")
     base = params["students"]["round1"]
     params["students"] = {name: base | changes for name, changes in students.items()}
-    del params["couplings"]["round2"]
+    del params["couplings"]["round2"], params["gate"]["drift_allowed"]
     params["headline"] = next(iter(students))
     params["evaluate"]["models"] = ["teacher"]
     return recipes(Config.model_validate(params))
