@@ -149,7 +149,7 @@ class MeanFlowConfig(Method):
     timesteps: TimestepsConfig = TimestepsConfig(name="u_shaped", a=4.0)
     share_of_velocity: Annotated[float, Field(ge=0, lt=1)] = 0.25
     share_to_image: Annotated[float, Field(ge=0, le=1)] = 0.25
-    difference_step: Annotated[float, Field(ge=1e-4, le=0.25)] = 0.02
+    difference_step: Annotated[float, Field(ge=1e-4, le=0.25)] = 0.05
 
     @property
     def network_calls(self) -> TrainingCalls:
