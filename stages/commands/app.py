@@ -115,6 +115,20 @@ def show() -> None:
     show_results(config())
 
 
+@command("straightflow watch")
+def watch(
+    once: Annotated[bool, typer.Option("--once", help="Print one view and exit.")] = False,
+) -> None:
+    """Show what the run in progress does, until it ends.
+
+    Stage, rate, time left, loss and the newest quick FID, read from files: from any terminal, also over ssh, and also
+    of runs that DVC's queue started.
+    """
+    from stages.commands.watch import watch_run
+
+    watch_run(once=once)
+
+
 @command("straightflow sample few_step --steps 4 --num 64 --out grid.png")
 def sample(
     model: Annotated[str, typer.Argument(help="A name under models/, or the folder of any saved model.")],
