@@ -243,3 +243,18 @@ def checkpoints(
     from stages.commands.checkpoints import choose_checkpoint
 
     choose_checkpoint(config(), model, tuple(steps or (1, 4)), num_samples, out)
+
+
+@command("straightflow clean --yes")
+def clean(
+    yes: Annotated[bool, typer.Option("--yes", help="Delete what is listed.")] = False,
+) -> None:
+    """List what runs/ and DVC's cache keep for nothing, with sizes.
+
+    In runs/ that is what a run of the present params.yaml would neither go on with nor reuse: checkpoints, unfinished
+    couplings, measured cells and statistics of real images. In DVC's cache it is what neither the workspace nor a
+    commit or an experiment names. Whatever no stage wrote stays, and so does what a running process is at work in.
+    """
+    from stages.commands.clean import clean as clean_up
+
+    clean_up(config(), delete=yes)
