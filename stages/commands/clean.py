@@ -77,6 +77,7 @@ def _list(config: Config) -> tuple[list[Kept], DvcCache]:
     unneeded = list(_unneeded(config))
     for kept in unneeded:
         print(f"{kept.folder}: {kept.description}, {_megabytes(kept.num_bytes)}")
+    print("asking DVC what each commit and experiment uses, which takes a while where there are many", file=sys.stderr)
     cache = DvcCache(paths.PROJECT)
     print(cache.describe())
     total = sum(kept.num_bytes for kept in unneeded) + cache.num_bytes
