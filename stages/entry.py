@@ -15,6 +15,7 @@ from pipeline.system.errors import EXIT_RESUME, InterruptedRunError, Straightflo
 from pipeline.system.file_errors import file_error
 from pipeline.system.leftovers import clear_leftovers
 from pipeline.system.memory import memory_error
+from pipeline.system.task_status import kept_status
 from stages import paths
 from stages.inputs import require_apart_from_outputs
 
@@ -29,7 +30,14 @@ def run(main: Callable[[Config, list[str]], None]) -> None:
         require_apart_from_outputs(config)
         for folder in paths.written():
             clear_leftovers(folder)
-        main(config, sys.argv[1:])
+        with kept_status(paths.PROGRESS, _stage(sys.argv)):
+            main(config, sys.argv[1:])
+
+
+def _stage(arguments: list[str]) -> str:
+    """Name of the stage of a program's arguments, as in dvc.yaml: its module's, and what it is called with."""
+    program, *given = arguments
+    return "@".join([Path(program).stem, *(argument.rpartition("@")[2] for argument in given[:1])])
 
 
 @contextmanager

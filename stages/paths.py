@@ -15,6 +15,7 @@ CLASSIFIER = Path("models/classifier")
 RUNS = Path("runs")
 CELLS = RUNS / "cells"
 REFERENCES = RUNS / "references"
+PROGRESS = RUNS / "progress"
 FEW_STEP = Path("metrics/few_step.csv")
 SUMMARY = Path("metrics/summary.json")
 REPORT = Path("report")

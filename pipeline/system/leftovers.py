@@ -6,9 +6,10 @@ import hashlib
 import os
 import re
 import shutil
-import socket
 from contextlib import suppress
 from pathlib import Path
+
+from pipeline.system.processes import host, is_alive
 
 _LONGEST_STEM = 40
 _MARK = "straightflow"
@@ -20,7 +21,7 @@ def temporary_beside(path: Path) -> Path:
     name = path.name
     if len(name) > _LONGEST_STEM:
         name = f"{name[:24]}-{hashlib.sha256(os.fsencode(name)).hexdigest()[:12]}"
-    return path.with_name(f".{name}.{os.getpid()}@{_host()}.{_MARK}.tmp")
+    return path.with_name(f".{name}.{os.getpid()}@{host()}.{_MARK}.tmp")
 
 
 def clear_leftovers(folder: Path) -> None:
@@ -32,7 +33,7 @@ def clear_leftovers(folder: Path) -> None:
         return
     for item in list(folder.iterdir()):
         found = _TEMPORARY.match(item.name)
-        if found is None or found["host"] != _host() or _is_alive(int(found["process"])):
+        if found is None or found["host"] != host() or is_alive(int(found["process"])):
             continue
         with suppress(FileNotFoundError):  # another process clears as well
             if found["kind"] == "old" and not (folder / found["name"]).exists():
@@ -41,17 +42,3 @@ def clear_leftovers(folder: Path) -> None:
                 shutil.rmtree(item)
             else:
                 item.unlink()
-
-
-def _host() -> str:
-    return re.sub(r"[@/]", "-", socket.gethostname())[:32] or "localhost"
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:  # of another user
-        return True
-    return True

@@ -1,4 +1,4 @@
-"""Progress: a bar with rate and time left on a terminal, plain lines elsewhere."""
+"""Progress: a bar with rate and time left on a terminal, plain lines elsewhere; kept in a file for others to read."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Any, TextIO
 
 from tqdm import tqdm
 
+from pipeline.system.task_status import TaskStatus, current_status_file
+
 PLAIN_LINE_SECONDS = 10.0
 
 
@@ -16,7 +18,8 @@ class Progress:
     """Progress of one task.
 
     On a terminal this is a tqdm bar. Elsewhere it prints one line at most every
-    ``PLAIN_LINE_SECONDS``, and one at the end, so that logs stay readable.
+    ``PLAIN_LINE_SECONDS``, and one at the end, so that logs stay readable. Within
+    :func:`pipeline.system.task_status.kept_status` the file of the process is kept up to date as well.
 
     Args:
         label: What is being done.
@@ -36,6 +39,10 @@ class Progress:
         self._enabled = enabled
         self._note = ""
         self._start = self._last_line = time.monotonic()
+        self._began_at = time.time()
+        self._status = current_status_file() if enabled else None
+        if self._status is not None:
+            self._status.write(self._told())
         self._bar: tqdm[Any] | None = None
         if enabled and self._stream.isatty():
             self._bar = tqdm(
@@ -48,6 +55,8 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        if self._status is not None:
+            self._status.write(self._told())
         if self._bar is not None:
             self._bar.close()
         elif self._enabled and kind is None:
@@ -58,6 +67,8 @@ class Progress:
         self._done += units
         if note is not None:
             self._note = note
+        if self._status is not None and self._status.is_due():
+            self._status.write(self._told())
         if self._bar is not None:
             if note is not None:
                 self._bar.set_postfix_str(note, refresh=False)
@@ -65,13 +76,15 @@ class Progress:
         elif self._enabled and time.monotonic() - self._last_line >= PLAIN_LINE_SECONDS:
             self._print_line()
 
+    def _told(self) -> TaskStatus:
+        return TaskStatus(
+            self._label, self._done, self._total, self._unit, self._rate(), self._note, self._began_at, time.time()
+        )
+
+    def _rate(self) -> float:
+        """Units a second since this run began."""
+        return (self._done - self._first) / max(time.monotonic() - self._start, 1e-9)
+
     def _print_line(self) -> None:
         self._last_line = time.monotonic()
-        rate = (self._done - self._first) / max(self._last_line - self._start, 1e-9)
-        left = (self._total - self._done) / rate if rate > 0 else float("inf")
-        parts = [f"{self._label}: {self._done:,}/{self._total:,} {self._unit}", f"{rate:,.1f} {self._unit}/s"]
-        if self._done < self._total and rate > 0:
-            parts.append(f"{left:,.0f} s left")
-        if self._note:
-            parts.append(self._note)
-        print(", ".join(parts), file=self._stream, flush=True)
+        print(self._told().describe(), file=self._stream, flush=True)

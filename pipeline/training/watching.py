@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import resource
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from pipeline.config.watch import WatchConfig, require_tracker
 from pipeline.data.mosaic import mosaic
 from pipeline.data.pixels import to_uint8
 from pipeline.models.runtime import Runtime
-from pipeline.system.atomic import atomic_file
+from pipeline.system.atomic import atomic_file, write_json
+from pipeline.training.measured_fid import QUICK_FID, MeasuredFid
 from pipeline.training.meter import TIME_BUCKETS, LossRecord
 
 Preview = Callable[[torch.nn.Module], torch.Tensor]
@@ -42,7 +44,8 @@ class Watcher:
 
     Args:
         config: What to keep.
-        folder: Where; numbers in ``tensorboard/`` and ``dvclive/``, images in ``samples/``.
+        folder: Where; numbers in ``tensorboard/`` and ``dvclive/``, images in ``samples/``, the newest quick FID in
+            ``quick_fid.json``.
         preview: Draws the images.
         quick_fid: Measures FID, needed if the configuration asks for it.
         runtime: Only its main process writes.
@@ -98,6 +101,8 @@ class Watcher:
                 fid = self._quick_fid.measure(network)
                 for tracker in self._trackers:
                     tracker.log({self._quick_fid.name: fid}, step=step)
+                if self._runtime.is_main and math.isfinite(fid):
+                    write_json(self._folder / QUICK_FID, asdict(MeasuredFid(self._quick_fid.name, step, fid)))
                 note = f"FID {fid:.4g}"
         network.train()
         if self._last is not None:  # looking does not count as training time

@@ -139,6 +139,20 @@ def show() -> None:
     show_results(config())
 
 
+@command("straightflow watch")
+def watch(
+    once: Annotated[bool, typer.Option("--once", help="Print one view and exit.")] = False,
+) -> None:
+    """Show what the run in progress does, until it ends.
+
+    Stage, rate, time left, loss and the newest quick FID, read from files: from any terminal, also over ssh, and also
+    of runs that DVC's queue started.
+    """
+    from stages.commands.watch import watch_run
+
+    watch_run(once=once)
+
+
 @command("straightflow sample few_step --steps 4 --num 64 --out grid.png")
 def sample(
     model: Annotated[str, typer.Argument(help="A name under models/, or the folder of any saved model.")],
@@ -297,3 +311,18 @@ def publish(
             force=force,
         ),
     )
+
+
+@command("straightflow clean --yes")
+def clean(
+    yes: Annotated[bool, typer.Option("--yes", help="Delete what is listed.")] = False,
+) -> None:
+    """List what runs/ and DVC's cache keep for nothing, with sizes.
+
+    In runs/ that is what a run of the present params.yaml would neither go on with nor reuse: checkpoints, unfinished
+    couplings, measured cells and statistics of real images. In DVC's cache it is what neither the workspace nor a
+    commit or an experiment names. Whatever no stage wrote stays, and so does what a running process is at work in.
+    """
+    from stages.commands.clean import clean as clean_up
+
+    clean_up(config(), delete=yes)

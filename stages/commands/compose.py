@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import itertools
 import subprocess
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dvc.fs import localfs
-from dvc.lock import LockError
-from dvc.rwlock import rwlock
-
 from pipeline.config.loading import parse_config
 from pipeline.system.atomic import atomic_file
-from pipeline.system.errors import StraightflowError, one_line
+from pipeline.system.errors import StraightflowError
 from pipeline.system.whole_files import read_bytes
 from pipeline.system.yaml_text import parse_yaml
 from stages import composition, paths
+from stages.commands.dvc_at_work import read_by_no_stage
 from stages.entry import PARAMS
 
 LAST_COMPOSED = paths.RUNS / "composed.yaml"
@@ -37,7 +33,7 @@ def compose_params(preset: str, settings: list[str]) -> None:
     if before == composed:
         print(f"{PARAMS}: preset {preset}, unchanged")
         return
-    with _read_by_no_stage(PARAMS):
+    with read_by_no_stage(PARAMS, command="compose", meanwhile=f"{PARAMS} changes"):
         backup = None if before is None or _was_composed(before) else _keep(before)
         _write(PARAMS, composed)
         _write(LAST_COMPOSED, composed)
@@ -60,22 +56,6 @@ def _composed(preset: str, settings: list[str]) -> bytes:
             "another preset is chosen by PRESET=, not by -S",
         )
     return text.encode()
-
-
-@contextmanager
-def _read_by_no_stage(path: Path) -> Iterator[None]:
-    """Holds DVC's write lock on ``path``, of which every running stage holds the read lock."""
-    locks = Path(".dvc/tmp").resolve()
-    locks.mkdir(parents=True, exist_ok=True)
-    try:
-        with rwlock(str(locks), localfs, "compose", [], [str(path.resolve())], False):
-            yield
-    except LockError as error:
-        raise StraightflowError(
-            expected=f"no running stage while {path} changes",
-            found=one_line(error),
-            mend="wait until that run ends, or stop it",
-        ) from error
 
 
 def _was_composed(content: bytes) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import sys
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from pipeline.system.errors import StraightflowError, one_line
 from pipeline.system.whole_files import read_bytes
 from pipeline.system.yaml_text import parse_yaml
 from stages import paths
+from stages.commands.dvc_at_work import dvc_at_work
 from stages.entry import one_message
 
 LOCK_FILE = "dvc.lock"
@@ -38,7 +38,7 @@ def repair_locks(project: Path) -> None:
     lock = folder / RWLOCK_FILE
     if _is_whole(lock):
         return
-    at_work = _dvc_at_work(project)
+    at_work = dvc_at_work(project)
     if at_work:
         raise _busy(lock, f"dvc running as process {', '.join(map(str, at_work))}")
     try:
@@ -96,22 +96,6 @@ def _problem_of_record(content: bytes, origin: str) -> str | None:
     except (UnicodeDecodeError, Invalid) as error:
         return one_line(error)
     return None
-
-
-def _dvc_at_work(project: Path) -> list[int]:
-    """Processes that run DVC in the project's folder or below it, as proc(5) lists them."""
-    found, root = [], project.resolve()
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            arguments = os.fsdecode((process / "cmdline").read_bytes()).split("\0")
-            folder = (process / "cwd").resolve(strict=True)
-        except OSError:  # it has ended, or is of another user
-            continue
-        # Its daemons look for updates and hold nothing.
-        runs_dvc = any(Path(argument).name == "dvc" for argument in arguments[:3]) and "daemon" not in arguments
-        if runs_dvc and folder.is_relative_to(root):
-            found.append(int(process.name))
-    return sorted(found)
 
 
 def _busy(lock: Path, found: str) -> StraightflowError:

@@ -59,6 +59,8 @@ def test_what_has_no_effect_is_there() -> None:
         ("pipeline.report/page.css", ["report"]),
         ("stages.code", []),
         ("pipeline.training.watching", []),
+        ("pipeline.training.measured_fid", []),
+        ("pipeline.system.task_status", []),
     ],
 )
 def test_a_change_reaches_exactly_the_stages_that_use_it(module: str, stages: list[str]) -> None:

@@ -32,7 +32,9 @@ from pipeline.models.networks import set_noise
 from pipeline.models.sampler import Sampler
 from pipeline.models.velocity_mlp import VelocityMLP
 from pipeline.system.errors import StraightflowError
+from pipeline.system.typed_content import read_typed
 from pipeline.training.heldout import heldout_loss
+from pipeline.training.measured_fid import QUICK_FID, MeasuredFid
 from pipeline.training.meter import LossRecord
 from pipeline.training.samples import StepBatches
 from pipeline.training.watching import QuickFid, Watcher, tracked_values
@@ -84,6 +86,7 @@ def test_both_trackers_hold_what_was_recorded(runtime, tmp_path: Path, monkeypat
     assert [event.step for event in events.Scalars("images_per_second")] == [20]
 
     assert [(event.step, event.value) for event in events.Scalars("fid/of/16")] == [(15, 8.0), (30, 4.0)]
+    assert read_typed(folder / QUICK_FID, MeasuredFid) == MeasuredFid("fid/of/16", step=30, fid=4.0)
 
     shown = next(iter(repo.metrics.show().values()))["data"]
     metrics = next(iter(shown.values()))["data"]

@@ -1,0 +1,167 @@
+"""What in ``runs/`` the present configuration, code and inputs go on with or reuse.
+
+Where an input is missing, as the model that a student starts from while it is trained anew, no name can be told:
+everything that may belong to it counts as needed.
+"""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from accelerate import Accelerator
+
+from pipeline.config.couplings import CouplingsConfig
+from pipeline.config.graph import TEACHER, Config
+from pipeline.config.training import TrainingConfig
+from pipeline.couplings.generation import open_run
+from pipeline.couplings.manifest import MANIFEST
+from pipeline.data.sample_set import SampleSet, open_samples
+from pipeline.data.space import space_of
+from pipeline.evaluation.inventory import Machine, cell_names, reference_names
+from pipeline.metrics.features import FeatureExtractor, open_extractors
+from pipeline.models.runtime import Runtime
+from pipeline.models.sampler import load_sampler
+from pipeline.system.errors import StraightflowError, one_line
+from pipeline.system.fingerprint import fingerprint_file, fingerprint_folder, fingerprint_json
+from pipeline.training.inventory import run_name
+from stages import paths
+from stages.code import code_of, code_of_references
+
+Precision = Literal["fp32", "bf16"]
+DEVICES = ("cpu", "cuda")
+"""The machine that runs the stages need not be the one that asks."""
+
+
+@dataclass
+class Needed:
+    """What is needed of one kind of kept work.
+
+    Attributes:
+        names: Names of folders.
+        untold: Why names of some could not be told: by model, by the source of couplings, or by ``""`` for all.
+    """
+
+    names: set[str] = field(default_factory=set)
+    untold: dict[str, str] = field(default_factory=dict)
+
+    def add(self, group: str, names: Callable[[], Iterable[str]]) -> None:
+        """Adds what ``names`` returns, or why it could not."""
+        try:
+            self.names |= set(names())
+        except StraightflowError as error:
+            self.untold[group] = f"{error.expected}: {error.found}"
+        except OSError as error:
+            self.untold[group] = one_line(error)
+
+
+def needed_trainings(config: Config) -> Needed:
+    """Folders of checkpoints that a training of the run would continue from."""
+    needed = Needed()
+    if config.teacher.pretrained is None:
+        needed.add(TEACHER, partial(_teacher_names, config))
+    for name in config.flows:
+        needed.add(name, partial(_flow_names, config, name))
+    for name in config.students:
+        needed.add(name, partial(_student_names, config, name))
+    return needed
+
+
+def needed_stores(config: Config) -> Needed:
+    """Unfinished stores that a run would go on with."""
+    needed = Needed()
+    for couplings in config.couplings.values():
+        needed.add(couplings.source, partial(_store_names, config, couplings))
+    return needed
+
+
+def needed_references(config: Config) -> Needed:
+    """Statistics of real images that a run would read; none for points."""
+    needed = Needed()
+    if space_of(config.data).is_visual:
+        needed.add("", lambda: [name for _, names in _references(config) for name in names.values()])
+    return needed
+
+
+def needed_cells(config: Config) -> Needed:
+    """Measured cells that a run would read; none for points."""
+    needed = Needed()
+    if space_of(config.data).is_visual:
+        needed.add("", lambda: _cell_names(config))
+    return needed
+
+
+def _teacher_names(config: Config) -> Iterator[str]:
+    settings = config.teacher.model_dump(mode="json", exclude={"train"})
+    return _training_names(config, "teacher", TEACHER, config.teacher.train, [_images().fingerprint, settings])
+
+
+def _flow_names(config: Config, name: str) -> Iterator[str]:
+    architecture = config.teacher.network.model_dump(mode="json")
+    return _training_names(config, "flow", name, config.flows[name], [_images().fingerprint, architecture])
+
+
+def _student_names(config: Config, name: str) -> Iterator[str]:
+    settings = config.students[name]
+    couplings = fingerprint_file(paths.couplings(settings.couplings) / MANIFEST)
+    return _training_names(config, "student", name, settings, [_model_fingerprint(settings.init), couplings])
+
+
+def _training_names(
+    config: Config, stage: str, model: str, settings: TrainingConfig, inputs: list[Any]
+) -> Iterator[str]:
+    """As :mod:`stages.training` names them; a test starts each stage and compares."""
+    for precision in _precisions(config):
+        yield run_name(model, fingerprint_json([*inputs, settings.result_settings(), precision, code_of(stage)]))
+
+
+def _store_names(config: Config, couplings: CouplingsConfig) -> Iterator[str]:
+    """Names of the folders that the stage itself would open, tried in another place."""
+    images = _images() if couplings.image_to_noise is not None else None
+    _model_fingerprint(couplings.source)
+    runtime = Runtime(Accelerator(cpu=True), "fp32", compile=False, channels_last=False)
+    sampler = load_sampler(paths.model(couplings.source), runtime)
+    for precision in _precisions(config):
+        with tempfile.TemporaryDirectory() as folder:
+            opened = replace(sampler, runtime=replace(runtime, precision=precision))
+            run = open_run(opened, couplings, Path(folder), images, code=code_of("couplings"))
+            yield run.unfinished.folder.name
+
+
+def _references(config: Config) -> list[tuple[FeatureExtractor, dict[str, str]]]:
+    train, heldout = _images(), open_samples(paths.IMAGES, "heldout")
+    extractors = open_extractors(config.features, paths.CLASSIFIER, train.shape, torch.device("cpu"))
+    code = code_of_references()
+    return [(extractor, reference_names(config, train, heldout, extractor, code)) for extractor in extractors]
+
+
+def _cell_names(config: Config) -> Iterator[str]:
+    references = [(extractor, names[config.features.reference]) for extractor, names in _references(config)]
+    for model in config.evaluate.models:
+        fingerprint = _model_fingerprint(model)
+        for device, precision in itertools.product(DEVICES, _precisions(config)):
+            machine = Machine(device, precision)
+            yield from cell_names(config, model, fingerprint, references, code_of("evaluate"), machine)
+
+
+def _precisions(config: Config) -> tuple[Precision, ...]:
+    """Precisions that a run of the configuration may have, on whichever machine."""
+    return ("fp32", "bf16") if config.compute.precision == "auto" else (config.compute.precision,)
+
+
+def _images() -> SampleSet:
+    return open_samples(paths.IMAGES, "train")
+
+
+def _model_fingerprint(name: str) -> str:
+    """Of a saved model; StraightflowError where there is none, as an empty listing has a fingerprint as well."""
+    folder = paths.model(name)
+    if not folder.is_dir():
+        raise StraightflowError(expected=f"a model in {folder}", found="none yet", mend="run `dvc repro`")
+    return fingerprint_folder(folder)
