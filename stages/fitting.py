@@ -9,7 +9,7 @@ from pipeline.config.graph import Config
 from pipeline.config.solver import TEACHER_SOLVERS
 from pipeline.config.students import StudentConfig
 from pipeline.data.check import DataFacts
-from pipeline.models.accepted_teacher import AcceptedModel, AcceptedTeacher
+from pipeline.models.accepted_teacher import AcceptedModel, AcceptedTeacher, num_conditions
 from pipeline.system.errors import StraightflowError
 
 
@@ -44,15 +44,10 @@ def require_fitting(config: Config, teachers: Sequence[AcceptedModel], data: Seq
                 "lower num_steps, or name another teacher",
             )
         _require_none(
-            class_problems(config, _conditions(teacher), num_labels),
+            class_problems(config, num_conditions(teacher), num_labels),
             f"models and data that go with the teacher {config.teacher.pretrained}",
             "change these settings, or name another teacher",
         )
-
-
-def _conditions(teacher: AcceptedModel) -> int | None:
-    """Classes that the teacher may be asked for; its null class, the last one, is none of them."""
-    return teacher.num_classes if teacher.null_class is None else teacher.null_class
 
 
 def require_states_to_learn(config: Config, teachers: Sequence[AcceptedModel]) -> None:

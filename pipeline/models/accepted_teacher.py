@@ -60,6 +60,11 @@ class AcceptedTeacher:
 AcceptedModel = AcceptedTeacher | AcceptedFlow
 
 
+def num_conditions(model: AcceptedModel) -> int | None:
+    """Classes that may be asked for: all but the null class, which is the last; None of an unconditional model."""
+    return model.num_classes if model.null_class is None else model.null_class
+
+
 def accept_model(network: Mapping[str, Any], scheduler: Mapping[str, Any], origin: str) -> AcceptedModel:
     """:func:`accept_teacher` or :func:`accept_flow`, told apart by the scheduler."""
     return (accept_flow if is_flow_scheduler(scheduler) else accept_teacher)(network, scheduler, origin)

@@ -9,7 +9,7 @@ from pipeline.config.graph import TEACHER, Config, losses
 from pipeline.config.lineage import stages_of, training_stage
 from pipeline.config.methods import ReflowConfig
 from pipeline.metrics.image_row import TRAINED_HERE, ImageRow
-from pipeline.models.accepted_teacher import AcceptedFlow, AcceptedTeacher
+from pipeline.models.accepted_teacher import AcceptedFlow, AcceptedTeacher, num_conditions
 from pipeline.report.images.comparisons import at_least_samples, by_first_features
 from pipeline.report.images.summary import describe_solver, fid_in_words
 from pipeline.report.step_table import steps_in_words
@@ -39,12 +39,18 @@ def _of_what(accepted: AcceptedTeacher | AcceptedFlow) -> Iterator[str]:
     channels, height, width = accepted.shape
     colour = {1: "grey", 3: "RGB"}.get(channels, f"{channels}-channel")
     yield f"It draws {colour} images of {height} × {width} pixels and no other size."
-    if accepted.num_classes is None:
+    classes = num_conditions(accepted)
+    if classes is None:
         yield "It is unconditional: it takes no class, no text and no image."
     else:
         yield (
-            f"It is conditioned on a class from 0 to {accepted.num_classes - 1} and on nothing else; the call of the "
+            f"It is conditioned on a class from 0 to {classes - 1} and on nothing else; the call of the "
             "stock pipeline passes none, so its network is called as above."
+        )
+    if isinstance(accepted, AcceptedFlow) and accepted.two_times:
+        yield (
+            "Its network takes the time that a step ends at in place of a class, which no stock pipeline passes, so it "
+            "is called as above."
         )
 
 

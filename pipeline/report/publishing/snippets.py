@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 from typing import Literal
 
-from pipeline.models.accepted_teacher import AcceptedFlow, AcceptedTeacher
+from pipeline.models.accepted_teacher import AcceptedFlow, AcceptedTeacher, num_conditions
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,10 @@ class Drawing:
 def pipeline_call(drawing: Drawing) -> str | None:
     """The call of the stock pipeline; None where its own call does not draw what is measured.
 
-    ``DDPMPipeline`` passes no class, and with the scheduler of a diffusion model it adds noise at every step.
+    ``DDPMPipeline`` passes no class and no second time, and with the scheduler of a diffusion model it adds noise at
+    every step.
     """
-    if isinstance(drawing.model, AcceptedTeacher) or drawing.model.num_classes is not None:
+    if isinstance(drawing.model, AcceptedTeacher) or drawing.model.num_classes is not None or drawing.model.two_times:
         return None
     return f"""import torch
 from diffusers import DiffusionPipeline
@@ -54,7 +55,7 @@ def exact_images(drawing: Drawing) -> str | None:
     if isinstance(drawing.model, AcceptedTeacher) and drawing.model.noise_schedule.exploding:
         return None
     is_flow = isinstance(drawing.model, AcceptedFlow)
-    classes = drawing.model.num_classes
+    model, classes = drawing.model, num_conditions(drawing.model)
     labels = (
         ""
         if classes is None
@@ -64,6 +65,8 @@ labels = torch.tensor([stream(label_key, index).integers({classes}) for index in
     )
     autocast = ', torch.autocast("cpu", torch.bfloat16)' if drawing.precision == "bf16" else ""
     passed = "" if classes is None else ", labels"
+    if isinstance(model, AcceptedFlow) and model.two_times:
+        passed = ", 1000 * (1 - torch.full((num_images,), end))"
     return f"""import hashlib
 
 import numpy as np
