@@ -10,6 +10,7 @@ import torch
 from pipeline.flow.losses import VelocityLoss
 from pipeline.flow.paths import per_sample
 from pipeline.methods.objective import Batch
+from pipeline.methods.shares import most_outside, rows_outside, spread_share
 from pipeline.models.student import predict_velocity
 
 
@@ -39,8 +40,7 @@ class AnyStep:
 
     def draw(self, x_1: torch.Tensor, generator: torch.Generator) -> Batch:
         """Times (batch,). Rows at t = 0 are spread evenly, so that every process has its part of them."""
-        share = Fraction(str(self.share_at_noise))
-        at_noise = torch.tensor([int((row + 1) * share) > int(row * share) for row in range(len(x_1))])
+        at_noise = spread_share(len(x_1), Fraction(str(self.share_at_noise)))
         return {"t": (self.latest_time * torch.rand(len(x_1), generator=generator)).masked_fill(at_noise, 0)}
 
     def times(self, batch: Batch) -> torch.Tensor:
@@ -50,10 +50,8 @@ class AnyStep:
     def loss(self, network: torch.nn.Module, batch: Batch) -> torch.Tensor:
         """(1 - t) · loss of the velocity predicted at the student's own state, (batch,)."""
         x_1, t, labels = batch["x_1"], batch["t"], batch.get("labels")
-        # Consecutive rows have at most so many after t = 0; without gradients any rows may come.
-        most_after_noise = len(t) - int(len(t) * Fraction(str(self.share_at_noise)))
-        num_steps = most_after_noise if torch.is_grad_enabled() else len(t)
-        x_t = own_states(network, batch["x_0"], t, labels, num_steps)
+        most_after_noise = most_outside(len(t), Fraction(str(self.share_at_noise)))
+        x_t = own_states(network, batch["x_0"], t, labels, most_after_noise)
         velocity = predict_velocity(network, x_t, t, labels)
         target = (x_1 - x_t) / per_sample(1 - t, x_t)
         return (1 - t) * self.velocity_loss(velocity, target, x_t, t)
@@ -66,7 +64,7 @@ def own_states(
     """x_t = x_0 + t · v(x_0, 0), without a gradient.
 
     Which rows are at t = 0 is known on the device alone; asking would make the host wait for it. Their number is
-    known, so the network is called for the ``num_steps`` latest rows.
+    known, so the network is called for ``num_steps`` rows with all of the others.
 
     Args:
         network: The student.
@@ -81,7 +79,7 @@ def own_states(
     x_t = x_0.masked_fill(per_sample(t > 0, x_0), torch.nan)
     if num_steps == 0:
         return x_t
-    rows = t.topk(num_steps).indices
+    rows = rows_outside(t == 0, num_steps)
     start, own_labels = x_0[rows], None if labels is None else labels[rows]
     velocity = predict_velocity(network, start, torch.zeros_like(t[rows]), own_labels)
     return x_t.index_copy(0, rows, start + per_sample(t[rows], start) * velocity)
