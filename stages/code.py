@@ -29,6 +29,7 @@ WITHOUT_EFFECT = (
     "pipeline.config.graph",
     "pipeline.config.loading",
     "pipeline.config.older_layout",
+    "pipeline.config.two_times",
     "pipeline.couplings.inventory",
     "pipeline.system.atomic",
     "pipeline.system.code",

@@ -11,13 +11,13 @@ from safetensors.numpy import save_file
 
 from pipeline.config.section import NonNegativeFloat
 from pipeline.config.solver import SolverConfig
+from pipeline.evaluation.cache_names import cell_name
 from pipeline.evaluation.kept import is_kept, keeping
 from pipeline.evaluation.quality import Quality
 from pipeline.metrics.row import ADAPTIVE
 from pipeline.system.array_files import read_arrays
 from pipeline.system.atomic import write_json
 from pipeline.system.compute import Compute
-from pipeline.system.fingerprint import fingerprint_json
 from pipeline.system.typed_content import NO_OTHER_KEYS, read_typed, require_possible
 
 RESULT, IMAGES = "result.json", "images.safetensors"
@@ -55,7 +55,8 @@ class CellCache:
 
     Args:
         folder: Folder of the cache; may be shared by several models.
-        inputs: Everything besides the cell that a result depends on, as plain values.
+        inputs: Everything besides the cell that a result depends on, from
+            :func:`pipeline.evaluation.cache_names.cell_inputs`.
     """
 
     def __init__(self, folder: Path, inputs: list[Any]) -> None:
@@ -86,8 +87,7 @@ class CellCache:
             write_json(temporary / RESULT, asdict(result))
 
     def _place(self, cell: Cell) -> Path:
-        inputs = [self._inputs, cell.solver.model_dump(mode="json"), cell.num_samples]
-        return self._folder / f"{cell.solver.label}-{cell.solver.num_steps}-{fingerprint_json(inputs)[:16]}"
+        return self._folder / cell_name(self._inputs, cell.solver, cell.num_samples)
 
 
 def _read(place: Path) -> tuple[CellResult, np.ndarray]:

@@ -16,6 +16,7 @@ from pipeline.config.graph import Config
 from pipeline.config.solver import SolverConfig
 from pipeline.couplings.store import CouplingStore
 from pipeline.evaluation.blocks import BlockMeasures, chunk_blocks, measure_block, parts_per_block
+from pipeline.evaluation.cache_names import Machine, trajectories_name
 from pipeline.evaluation.folders import MeasuringFolders
 from pipeline.evaluation.kept import is_kept, keeping
 from pipeline.evaluation.quality import Quality, measure_quality
@@ -31,7 +32,6 @@ from pipeline.models.runtime import Runtime
 from pipeline.models.sampler import Sampler
 from pipeline.system.atomic import write_json
 from pipeline.system.compute import Compute
-from pipeline.system.fingerprint import fingerprint_json
 from pipeline.system.progress import Progress
 from pipeline.system.typed_content import read_typed, require_possible
 
@@ -85,9 +85,9 @@ class ImageMeasure:
 
     def _trajectories(self, sampler: Sampler) -> tuple[TrajectoryRecord, Compute]:
         """Measures, and what they took; measured by the main process, read by all, and again when an input changes."""
-        settings, runtime = self.config.straightness.model_dump(mode="json"), sampler.runtime
-        inputs = [sampler.fingerprint, runtime.precision, str(runtime.device.type), self.config.seed, settings]
-        place = self.cells / f"trajectories-{fingerprint_json([inputs, dict(self.code)])[:16]}"
+        runtime = sampler.runtime
+        machine = Machine(str(runtime.device.type), runtime.precision)
+        place = self.cells / trajectories_name(sampler.fingerprint, machine, self.config, self.code)
         if runtime.is_main and not is_kept(place, _read_trajectories):
             calls_before, began = sampler.calls.copy(), time.monotonic()
             record = measure_model_trajectories(sampler, self.config)

@@ -1,32 +1,19 @@
-"""Names of the cached references and cells that a run reads, for whoever asks which of the cache it still needs.
-
-They are those that :mod:`pipeline.evaluation.reference`, :mod:`pipeline.evaluation.sweep` and
-:mod:`pipeline.evaluation.images` cache under; a test measures a model with these and compares.
-"""
+"""Which cached references and cells a run reads, for whoever asks what of the cache is still needed."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.config.graph import Config
 from pipeline.data.sample_set import SampleSet
+from pipeline.evaluation.cache_names import Machine, cell_inputs, cell_name, reference_name, trajectories_name
 from pipeline.evaluation.kept import HASHES
 from pipeline.evaluation.reference import feature_counts
 from pipeline.metrics.features import FeatureExtractor
-from pipeline.system.fingerprint import fingerprint_json
 
 _NAME = re.compile(r"^[A-Za-z0-9_.-]+-[0-9a-f]{16}$")
-
-
-@dataclass(frozen=True)
-class Machine:
-    """What a cell depends on besides files and settings: type of the device, and autocast type of network calls."""
-
-    device: str
-    precision: str
 
 
 def cached_results(folder: Path) -> list[Path]:
@@ -38,13 +25,11 @@ def reference_names(
     config: Config, train: SampleSet, heldout: SampleSet, extractor: FeatureExtractor, code: Mapping[str, str]
 ) -> dict[str, str]:
     """Names of the references by one kind of features, by split; both are read, whichever is the reference."""
-    counts = list(feature_counts(config.evaluate))
+    counts = feature_counts(config.evaluate)
     return {
-        split: f"{split}-" + fingerprint_json(
-            [images.fingerprint, split, extractor.name, extractor.fingerprint, counts, dict(code)]
-        )[:16]
+        split: reference_name(split, images.fingerprint, extractor, counts, code)
         for split, images in (("train", train), ("heldout", heldout))
-    }  # fmt: skip
+    }
 
 
 def cell_names(
@@ -65,20 +50,7 @@ def cell_names(
         code: Hashes of the code that measures.
         machine: Where it is measured.
     """
-    evaluate = config.evaluate
-    measured_by = [[extractor.name, extractor.fingerprint, name] for extractor, name in references]
-    of_model = [
-        dict(code),
-        fingerprint,
-        machine.precision,
-        machine.device,
-        measured_by,
-        [evaluate.seed, evaluate.num_samples, evaluate.batch_size, evaluate.grid_images],
-        [evaluate.neighbours.model_dump(), evaluate.kernel_distance.model_dump()],
-    ]
+    inputs = cell_inputs(fingerprint, machine, references, config.evaluate, code)
     for solver, num_samples in config.cells_of(model):
-        inputs = [of_model, solver.model_dump(mode="json"), num_samples]
-        yield f"{solver.label}-{solver.num_steps}-{fingerprint_json(inputs)[:16]}"
-    straightness = evaluate.straightness.model_dump(mode="json")
-    trajectories = [fingerprint, machine.precision, machine.device, evaluate.seed, straightness]
-    yield f"trajectories-{fingerprint_json([trajectories, dict(code)])[:16]}"
+        yield cell_name(inputs, solver, num_samples)
+    yield trajectories_name(fingerprint, machine, config.evaluate, code)

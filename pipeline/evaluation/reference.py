@@ -17,6 +17,7 @@ from pipeline.config.features import reference_problem
 from pipeline.config.graph import Config
 from pipeline.data.order import evenly_spaced
 from pipeline.data.sample_set import SampleSet, open_samples
+from pipeline.evaluation.cache_names import reference_name
 from pipeline.evaluation.folders import MeasuringFolders
 from pipeline.evaluation.kept import is_kept, keeping
 from pipeline.metrics.features import FeatureExtractor, open_extractors
@@ -190,8 +191,7 @@ def open_reference(
     """
     paths = {}
     for name, images in (("train", train), ("heldout", heldout)):
-        inputs = [images.fingerprint, name, extractor.name, extractor.fingerprint, list(feature_counts), dict(code)]
-        paths[name] = folder / f"{name}-{fingerprint_json(inputs)[:16]}"
+        paths[name] = folder / reference_name(name, images.fingerprint, extractor, feature_counts, code)
         if runtime.is_main and not is_kept(paths[name], _load):
             _measure(images, extractor, feature_counts, batch_size, paths[name])
     runtime.accelerator.wait_for_everyone()

@@ -13,6 +13,7 @@ from accelerate.utils import broadcast_object_list, gather_object
 from pipeline.config.evaluation import EvaluateConfig
 from pipeline.config.solver import SolverConfig
 from pipeline.evaluation.blocks import BlockMeasures, batches_of, chunk_blocks, measure_block, parts_per_block
+from pipeline.evaluation.cache_names import Machine, cell_inputs
 from pipeline.evaluation.cells import Cell, CellCache, CellResult
 from pipeline.evaluation.quality import measure_quality
 from pipeline.evaluation.reference import Reference, feature_counts, num_images_kept
@@ -77,18 +78,9 @@ def sweep(
         reference.check(sampler.shape, config.num_samples)
         require_neighbours(config.num_samples, reference.num_images, config.neighbours.k)
     runtime = sampler.runtime
-    cache = CellCache(
-        cache_folder,
-        [
-            dict(code),
-            sampler.fingerprint,
-            runtime.precision,
-            str(runtime.device.type),
-            [[item.extractor.name, item.extractor.fingerprint, item.fingerprint] for item in references],
-            [config.seed, config.num_samples, config.batch_size, config.grid_images],
-            [config.neighbours.model_dump(), config.kernel_distance.model_dump()],
-        ],
-    )
+    machine = Machine(str(runtime.device.type), runtime.precision)
+    measured_by = [(item.extractor, item.fingerprint) for item in references]
+    cache = CellCache(cache_folder, cell_inputs(sampler.fingerprint, machine, measured_by, config, code))
     # All processes must agree on what is missing, so the main one decides.
     missing: list[Cell] = broadcast_object_list([[cell for cell in wanted if not cache.has(cell)]])[0]
     blocks_of = {cell: _blocks_of_process(sampler, cell, config) for cell in missing}

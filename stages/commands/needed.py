@@ -24,7 +24,8 @@ from pipeline.couplings.generation import open_run
 from pipeline.couplings.manifest import MANIFEST
 from pipeline.data.sample_set import SampleSet, open_samples
 from pipeline.data.space import space_of
-from pipeline.evaluation.inventory import Machine, cell_names, reference_names
+from pipeline.evaluation.cache_names import Machine
+from pipeline.evaluation.inventory import cell_names, reference_names
 from pipeline.metrics.features import FeatureExtractor, open_extractors
 from pipeline.models.runtime import Runtime
 from pipeline.models.sampler import load_sampler
