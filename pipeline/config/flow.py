@@ -13,6 +13,7 @@ from pipeline.config.section import (
     UNIT_ROUNDOFF,
     FiniteFloat,
     PositiveFloat,
+    PositiveInt,
     Probability,
     Section,
     UnitFloat,
@@ -165,10 +166,13 @@ class FlowMatchingConfig(VelocityConfig):
     Attributes:
         coupling: ``independent`` noise, or ``minibatch_ot``: within a step's batch noise and images are paired so that
             the sum of their squared distances is least (Pooladian et al. 2023, Tong et al. 2024).
+        ot_batch_size: Rows of a batch that ``minibatch_ot`` pairs among each other, from the first row on. Its cost
+            grows with their cube, and processes divide such groups among them.
         noise: Distribution of x_0.
     """
 
     coupling: Literal["independent", "minibatch_ot"]
+    ot_batch_size: PositiveInt = 128
     noise: NoiseConfig = STANDARD_NOISE
 
     @property

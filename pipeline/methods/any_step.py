@@ -9,13 +9,13 @@ import torch
 
 from pipeline.flow.losses import VelocityLoss
 from pipeline.flow.paths import per_sample
-from pipeline.methods.objective import Batch
+from pipeline.methods.objective import Batch, Objective
 from pipeline.methods.shares import most_outside, rows_outside, spread_share
 from pipeline.models.student import predict_velocity
 
 
 @dataclass(frozen=True)
-class AnyStep:
+class AnyStep(Objective):
     """Regression from the student's own states to the pair's image: what its first step missed, later ones add.
 
     A share of the batch is at t = 0, which is :mod:`pipeline.methods.fixed_steps` of one step. The rest is where the
@@ -32,11 +32,6 @@ class AnyStep:
     velocity_loss: VelocityLoss
     share_at_noise: float
     latest_time: float
-
-    @property
-    def needs_images(self) -> bool:
-        """No: times need only their number."""
-        return False
 
     def draw(self, x_1: torch.Tensor, generator: torch.Generator) -> Batch:
         """Times (batch,). Rows at t = 0 are spread evenly, so that every process has its part of them."""

@@ -10,13 +10,13 @@ import torch
 from pipeline.config.methods import CmtConfig
 from pipeline.flow.losses import VelocityLoss
 from pipeline.flow.paths import per_sample
-from pipeline.methods.objective import Batch
+from pipeline.methods.objective import Batch, Objective
 from pipeline.models.student import predict_velocity
 from pipeline.system.errors import StraightflowError
 
 
 @dataclass(frozen=True)
-class Cmt:
+class Cmt(Objective):
     """Regression of the image that a solver ends in, from the states that it went through on the way.
 
     Hu et al. 2025 (CMT, arXiv 2509.24526): the loss L_CMT-CM = E_i E[d(f(x̂_{t_i}, t_i), x̂_{t_0})], d a distance, over
@@ -33,11 +33,6 @@ class Cmt:
     velocity_loss: VelocityLoss
     state_times: tuple[float, ...]
     share_at_noise: float
-
-    @property
-    def needs_images(self) -> bool:
-        """No: which state is drawn needs only their number."""
-        return False
 
     def draw(self, x_1: torch.Tensor, generator: torch.Generator) -> Batch:
         """The number of a state (batch,), int64, and its time t (batch,), which is 0 for the noise instead."""

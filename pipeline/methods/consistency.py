@@ -11,7 +11,7 @@ from pipeline.flow.noise import place_noise
 from pipeline.flow.paths import LINEAR, per_sample
 from pipeline.flow.solvers import EDM_SIGMA_MAX, EDM_SIGMA_MIN
 from pipeline.flow.timesteps import TimeSampler
-from pipeline.methods.objective import Batch
+from pipeline.methods.objective import Batch, Objective
 from pipeline.models.ode import Ode
 from pipeline.models.student import predict_velocity
 
@@ -39,7 +39,7 @@ class Schedule:
 
 
 @dataclass(frozen=True)
-class Consistency:
+class Consistency(Objective):
     """Regression of the student's image one step of the ODE further on (Song et al. 2023, eq. 9 and alg. 2).
 
     The image is f(x_t, t) = x_t + (1 - t) v(x_t, t), so that f(x, 1) = x. x_t is between an image of the couplings and
@@ -64,11 +64,6 @@ class Consistency:
     schedule: Schedule
     second_order: bool
     init: Ode
-
-    @property
-    def needs_images(self) -> bool:
-        """No: times and noise need only their shape."""
-        return False
 
     @property
     def _first_time(self) -> float:

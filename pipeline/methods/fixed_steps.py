@@ -8,12 +8,12 @@ import torch
 
 from pipeline.flow.losses import VelocityLoss
 from pipeline.flow.paths import LINEAR
-from pipeline.methods.objective import Batch
+from pipeline.methods.objective import Batch, Objective
 from pipeline.models.student import predict_velocity
 
 
 @dataclass(frozen=True)
-class FixedSteps:
+class FixedSteps(Objective):
     """Regression of x_1 - x_0 on the pairs' line where each of k equal steps starts (Liu et al. 2022, sec. 3.2).
 
     The network then knows these k times alone: at another number of steps it fails. With k = 1 its only input is noise.
@@ -25,11 +25,6 @@ class FixedSteps:
 
     velocity_loss: VelocityLoss
     num_steps: int
-
-    @property
-    def needs_images(self) -> bool:
-        """No: times need only their number."""
-        return False
 
     def draw(self, x_1: torch.Tensor, generator: torch.Generator) -> Batch:
         """Times (batch,), uniform on 0, 1/k, …, (k - 1)/k."""

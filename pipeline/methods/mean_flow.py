@@ -10,13 +10,13 @@ import torch
 from pipeline.flow.losses import VelocityLoss
 from pipeline.flow.paths import linear_path, linear_velocity, per_sample
 from pipeline.flow.timesteps import TimeSampler
-from pipeline.methods.objective import Batch
+from pipeline.methods.objective import Batch, Objective
 from pipeline.methods.shares import most_outside, rows_outside, spread_share
 from pipeline.models.student import predict_mean_velocity
 
 
 @dataclass(frozen=True)
-class MeanFlow:
+class MeanFlow(Objective):
     """Regression of u(x_t, t, r) = v + (r - t) du/dt on the pairs' lines (Geng et al. 2025, eq. 6 and 10).
 
     u is the mean velocity from t to r, (1 / (r - t)) ∫ v ds; the identity is its definition times r - t, derived by t.
@@ -38,11 +38,6 @@ class MeanFlow:
     share_of_velocity: float
     share_to_image: float
     difference_step: float
-
-    @property
-    def needs_images(self) -> bool:
-        """No: times need only their number."""
-        return False
 
     def draw(self, x_1: torch.Tensor, generator: torch.Generator) -> Batch:
         """Times ``t``, ``end`` and whether they are equal, (batch,) each."""

@@ -8,11 +8,11 @@ import torch
 from diffusers import DDPMScheduler
 
 from pipeline.flow.losses import l2
-from pipeline.methods.objective import Batch
+from pipeline.methods.objective import Batch, Objective
 
 
 @dataclass(frozen=True)
-class NoisePrediction:
+class NoisePrediction(Objective):
     """L2 on the noise of a DDPM (Ho et al. 2020, eq. 14).
 
     Attributes:
@@ -20,11 +20,6 @@ class NoisePrediction:
     """
 
     scheduler: DDPMScheduler
-
-    @property
-    def needs_images(self) -> bool:
-        """No: noise and timesteps need only their shape."""
-        return False
 
     def times(self, batch: Batch) -> torch.Tensor:
         """1 - timestep / number of timesteps: the same direction as a flow's time, not the same scale."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from abc import ABC, abstractmethod
 
 import torch
 
@@ -13,19 +13,36 @@ Batch = dict[str, torch.Tensor]
 """
 
 
-class Objective(Protocol):
+class Objective(ABC):
     """Randomness and loss of one training step."""
 
-    @property
-    def needs_images(self) -> bool:
-        """Whether :meth:`draw` looks at the images, and not only at their shape."""
-
+    @abstractmethod
     def draw(self, x_1: torch.Tensor, generator: torch.Generator) -> Batch:
-        """Random numbers for the global batch ``x_1``, drawn on the CPU, one row a sample."""
+        """Random numbers for the global batch, drawn on the CPU, one row a sample.
 
+        Args:
+            x_1: Read for its shape alone, (batch, …).
+            generator: Source of randomness.
+        """
+
+    @property
+    def group_size(self) -> int:
+        """Consecutive rows of the global batch that :meth:`arrange` looks at together; 1 if at each alone."""
+        return 1
+
+    def arrange(self, batch: Batch) -> Batch:
+        """What was drawn, arranged by the images that it goes with, on the CPU.
+
+        Args:
+            batch: Whole groups of rows, the first of them at a multiple of :attr:`group_size`.
+        """
+        return batch
+
+    @abstractmethod
     def times(self, batch: Batch) -> torch.Tensor:
         """t of each sample, from noise (0) to image (1), (batch,)."""
 
+    @abstractmethod
     def loss(self, network: torch.nn.Module, batch: Batch) -> torch.Tensor:
         """Loss of each sample, (batch,).
 

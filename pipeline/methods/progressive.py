@@ -9,13 +9,13 @@ import torch
 from pipeline.flow.losses import VelocityLoss
 from pipeline.flow.noise import place_noise
 from pipeline.flow.paths import LINEAR
-from pipeline.methods.objective import Batch
+from pipeline.methods.objective import Batch, Objective
 from pipeline.models.ode import Ode
 from pipeline.models.student import predict_velocity
 
 
 @dataclass(frozen=True)
-class Progressive:
+class Progressive(Objective):
     """Regression of the velocity that two half steps of the initial model add up to (Salimans & Ho 2022, alg. 2).
 
     A student of N steps starts its steps at t in {0, 1/N, …, (N - 1)/N}. There x_t is between an image of the
@@ -32,11 +32,6 @@ class Progressive:
     velocity_loss: VelocityLoss
     num_steps: int
     init: Ode
-
-    @property
-    def needs_images(self) -> bool:
-        """No: times and noise need only their shape."""
-        return False
 
     def draw(self, x_1: torch.Tensor, generator: torch.Generator) -> Batch:
         """Times (batch,), uniform where the student's steps start, and noise ``x_0`` like ``x_1``."""

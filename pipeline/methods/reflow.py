@@ -10,12 +10,12 @@ from pipeline.config.flow import LossConfig, RegressionConfig
 from pipeline.flow.losses import WEIGHTINGS, VelocityLoss, Weighting, build_velocity_loss, uniform_weight
 from pipeline.flow.paths import LINEAR, Path, build_path
 from pipeline.flow.timesteps import TimeSampler, build_timesteps
-from pipeline.methods.objective import Batch
+from pipeline.methods.objective import Batch, Objective
 from pipeline.models.student import predict_velocity
 
 
 @dataclass(frozen=True)
-class Reflow:
+class Reflow(Objective):
     """Regression of dx_t/dt at x_t of given pairs (Liu et al. 2022, eq. 1): E[w(t) · loss(v(x_t, t), x_1 - x_0)].
 
     Attributes:
@@ -29,11 +29,6 @@ class Reflow:
     velocity_loss: VelocityLoss
     weighting: Weighting = uniform_weight
     path: Path = LINEAR
-
-    @property
-    def needs_images(self) -> bool:
-        """No: times need only their number."""
-        return False
 
     def draw(self, x_1: torch.Tensor, generator: torch.Generator) -> Batch:
         """Times (batch,)."""

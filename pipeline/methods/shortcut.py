@@ -10,7 +10,7 @@ import torch
 from pipeline.flow.losses import VelocityLoss
 from pipeline.flow.paths import linear_path, linear_velocity, per_sample
 from pipeline.flow.timesteps import TimeSampler
-from pipeline.methods.objective import Batch
+from pipeline.methods.objective import Batch, Objective
 from pipeline.methods.shares import most_outside, rows_outside, spread_share
 from pipeline.models.student import predict_mean_velocity
 
@@ -19,7 +19,7 @@ SMALLEST_STEP, HALVINGS = 2.0**-7, 7
 
 
 @dataclass(frozen=True)
-class Shortcut:
+class Shortcut(Objective):
     """Self-consistency of the mean velocity u(x_t, t, r) (Frans et al. 2024, eq. 5; SplitMeanFlow, arXiv 2507.16884).
 
     Two shares of the batch have targets of the pairs: at r = t the velocity x_1 - x_0 at x_t on their line, and from
@@ -40,11 +40,6 @@ class Shortcut:
     share_of_velocity: float
     share_of_pairs: float
     halving: bool
-
-    @property
-    def needs_images(self) -> bool:
-        """No: times need only their number."""
-        return False
 
     @property
     def _share_taught(self) -> Fraction:

@@ -62,13 +62,13 @@ def heldout_loss(
         # The loss of the end of training, at any step.
         batch = with_progress(items.load(np.arange(start, min(start + batch_size, len(items)))), 1.0)
         # Training draws at steps from 0 on, so negative steps are free.
-        drawn = objective.draw(batch["x_1"], step_generator(seed, -1 - start))
+        arranged = objective.arrange(batch | objective.draw(batch["x_1"], step_generator(seed, -1 - start)))
         own_rows = np.arange(len(batch["x_1"]))[rows]
         num_own = len(own_rows)
         # All processes call the network with the same number of rows, repeating some: a sharded network must be called
         # by all, and a compiled one is compiled again for every number of rows.
         taken = np.resize(own_rows if num_own else np.array([0]), share)
-        own = {name: values[taken].to(runtime.device) for name, values in (batch | drawn).items()}
+        own = {name: values[taken].to(runtime.device) for name, values in arranged.items()}
         total += objective.loss(network, own)[:num_own].sum()
     network.train()
     return float(accelerator.reduce(total, "sum")) / len(items)

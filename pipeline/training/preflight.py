@@ -182,8 +182,8 @@ def _activation_bytes(
 
     def batch_of(num_samples: int) -> Batch:
         batch = with_progress(items.load(np.arange(num_samples) % len(items)), 0.0)
-        drawn = objective.draw(batch["x_1"], step_generator(config.seed, 0))
-        return {name: values.to(runtime.device) for name, values in (batch | drawn).items()}
+        arranged = objective.arrange(batch | objective.draw(batch["x_1"], step_generator(config.seed, 0)))
+        return {name: values.to(runtime.device) for name, values in arranged.items()}
 
     batches = {num_samples: batch_of(num_samples) for num_samples in (1, 2)}
     sample_bytes = sum(int(values.nbytes) for values in batches[1].values())

@@ -67,19 +67,22 @@ class StepBatches(Dataset[Batch]):
 
     def __getitem__(self, step: int) -> Batch:
         generator = step_generator(self._seed, step)
-        indices = self._order(step)
-        if self._objective.needs_images:
-            batch = with_progress(self._items.load(indices), step / self._num_steps)
-            drawn = self._objective.draw(batch["x_1"], generator)
-            return {name: _alone(values[self._rows]) for name, values in (batch | drawn).items()}
-        batch = with_progress(self._items.load(indices[self._rows]), step / self._num_steps)
-        like_global = torch.empty(self._batch_size, *batch["x_1"].shape[1:], device="meta")
-        drawn = {name: values[self._rows] for name, values in self._objective.draw(like_global, generator).items()}
-        return {name: _alone(values) for name, values in (batch | drawn).items()}
+        groups = whole_groups(self._rows, self._objective.group_size, self._batch_size)
+        samples = with_progress(self._items.load(self._order(step)[groups]), step / self._num_steps)
+        like_global = torch.empty(self._batch_size, *samples["x_1"].shape[1:], device="meta")
+        drawn = {name: values[groups] for name, values in self._objective.draw(like_global, generator).items()}
+        own = slice(self._rows.start - groups.start, self._rows.stop - groups.start)
+        return {name: _alone(values[own]) for name, values in self._objective.arrange(samples | drawn).items()}
 
     def index(self, step: int, row: int) -> int:
         """Index of the sample in this process's row ``row`` of step ``step``."""
         return int(self._order(step)[self._rows][row])
+
+
+def whole_groups(rows: slice, group_size: int, batch_size: int) -> slice:
+    """The rows of all groups of ``group_size`` consecutive rows of a batch that have a row among ``rows``."""
+    start, stop = rows.start // group_size * group_size, -(-rows.stop // group_size) * group_size
+    return slice(start, min(stop, batch_size))
 
 
 def with_progress(samples: Batch, progress: float) -> Batch:

@@ -25,6 +25,7 @@ from pipeline.data.order import BatchOrder
 from pipeline.flow.losses import VelocityLoss, l2
 from pipeline.flow.noise import step_generator
 from pipeline.flow.timesteps import fixed
+from pipeline.methods.objective import Objective
 from pipeline.methods.reflow import Reflow
 from pipeline.models.runtime import open_runtime
 from pipeline.models.sampler import Sampler
@@ -346,10 +347,9 @@ def test_memory_counts_what_a_perceptual_distance_keeps(tiny_unet, runtime) -> N
     assert found - alone == pytest.approx(2 * 80 * kept_copies * 64 * 4, rel=0.02)
 
 
-class AsksProgress:
+class AsksProgress(Objective):
     """Reflow whose losses are the progress that it is given."""
 
-    needs_images = False
     draw, times = OBJECTIVE.draw, OBJECTIVE.times
 
     def loss(self, network: torch.nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
