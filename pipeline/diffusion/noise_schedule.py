@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -83,6 +83,9 @@ class NoiseSchedule:
     exploding: bool
     preconditioning: Preconditioning | None = None
     sampled_levels: NoiseLevels | None = None
+    _copied: dict[torch.device, tuple[torch.Tensor, torch.Tensor]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @property
     def initial_scale(self) -> float:
@@ -168,12 +171,23 @@ class NoiseSchedule:
         gets the nearest timestep.
         """
         scale = 1 / t if self.exploding else 1 / torch.hypot(t, 1 - t)
-        wanted = torch.special.logit(t.double())
+        times = _interpolated(-torch.special.logit(t.double()), *self._timesteps_on(t.device))
         if self.prediction == "score":
-            times = _interpolated(-wanted, -self.log_ratio, np.log(self.time)).exp()
-        else:
-            times = _interpolated(-wanted, -self.log_ratio, self.time)
+            times = times.exp()
         return t * scale, (1 - t) * scale, times.to(t)
+
+    def _timesteps_on(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+        """-log(alpha / sigma) and the network's timestep there, for a score its logarithm, (T,) each, on ``device``.
+
+        Copied once: the host waits for all that a GPU has to do whenever it copies there from ordinary memory.
+        """
+        if device not in self._copied:
+            values = np.log(self.time) if self.prediction == "score" else self.time
+            # Not in inference mode, whose tensors no graph may hold, as that of a likelihood does.
+            with torch.inference_mode(False):
+                places = torch.from_numpy(-self.log_ratio).to(device)
+                self._copied[device] = places, torch.from_numpy(values.astype(np.float64)).to(device)
+        return self._copied[device]
 
 
 def read_noise_schedule(config: Mapping[str, Any]) -> NoiseSchedule:
@@ -243,13 +257,12 @@ def _variance_exploding(settings: ExplodingSettings) -> NoiseSchedule:
     )
 
 
-def _interpolated(x: torch.Tensor, places: np.ndarray, values: np.ndarray) -> torch.Tensor:
+def _interpolated(x: torch.Tensor, places: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
     """``numpy.interp`` on the device of ``x``, for which the host does not wait: ``places`` rise, at least two."""
-    at, value = (torch.from_numpy(np.ascontiguousarray(known)).to(x) for known in (places, values))
-    right = torch.searchsorted(at, x).clamp(1, len(places) - 1)
+    right = torch.searchsorted(places, x).clamp(1, len(places) - 1)
     left = right - 1
-    slope = (value[right] - value[left]) / (at[right] - at[left])
-    return value[left] + slope * (x.clamp(at[0], at[-1]) - at[left])
+    slope = (values[right] - values[left]) / (places[right] - places[left])
+    return values[left] + slope * (x.clamp(places[0], places[-1]) - places[left])
 
 
 def _preconditioned(settings: EDMSettings) -> NoiseSchedule:
