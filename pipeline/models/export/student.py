@@ -55,7 +55,7 @@ def _require_student(model: AcceptedModel, folder: Path) -> AcceptedFlow:
         raise StraightflowError(
             expected="a student, whose Euler steps are exported",
             found=f"a diffusion model, by the scheduler of {folder}",
-            mend="name a student of it (`straightflow show` lists them), or publish the teacher (`straightflow publish`)",
+            mend="name a student of it; `straightflow show` lists them",
         )
     if not space_of_shape(model.shape).is_visual:
         raise StraightflowError(
