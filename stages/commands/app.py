@@ -10,7 +10,7 @@ import functools
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -20,6 +20,10 @@ from pipeline.config.section import LARGEST_SEED, MOST
 from pipeline.config.solver import MOST_STEPS
 from stages.commands.strict_command import StrictCommand
 from stages.entry import PARAMS, one_message
+
+MOST_UNROLLED = 64
+"""Steps that `export` unrolls at most: each is a copy of the network's operations, about ten seconds of export."""
+ExportFormat = Literal["onnx", "torch"]
 
 
 def example(call: str) -> str:
@@ -311,6 +315,30 @@ def publish(
             force=force,
         ),
     )
+
+
+@command("straightflow export few_step --format onnx --steps 4")
+def export(
+    model: Annotated[str, typer.Argument(help="A student's name under models/, or the folder of any saved one.")],
+    format_: Annotated[
+        ExportFormat, typer.Option("--format", help="torch: a program of torch.export. onnx: a graph for onnxruntime.")
+    ] = "torch",
+    steps: Annotated[int, typer.Option(min=1, max=MOST_UNROLLED, help="Euler steps, unrolled.")] = 1,
+    batch: Annotated[
+        int | None, typer.Option(min=1, max=MOST, help="Images that it draws at once.", show_default="any number")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="A folder; an earlier export is replaced.", show_default="exported/MODEL-FORMAT")
+    ] = None,
+) -> None:
+    """Export a student as one file that needs no network code.
+
+    It maps noise, and classes where there are such, to images, in float32 on the CPU. It is compared with the student
+    before it is put in place; code that draws with it is printed.
+    """
+    from stages.commands.export import ExportOptions, export_student
+
+    export_student(ExportOptions(model=model, format=format_, steps=steps, batch=batch, out=out))
 
 
 @command("straightflow clean --yes")

@@ -21,7 +21,7 @@ from pipeline.report.gif import encode_gif
 from pipeline.system.atomic import atomic_file
 from pipeline.system.errors import StraightflowError, nearest, validation_problems
 from pipeline.system.progress import Progress
-from stages import paths
+from stages.commands.model_folder import model_folder
 from stages.commands.places import require_writable
 from stages.commands.sample_room import grid_bytes, require_disk_for, require_memory_for, trajectory_bytes
 
@@ -70,7 +70,7 @@ def write_samples(compute: ComputeConfig, options: SampleOptions) -> None:
         StraightflowError: If the options do not fit each other or the model, or nothing can be written at ``out``.
     """
     _require_out(options)
-    sampler = load_sampler(_model_folder(options.model), open_runtime(compute, ONE_PROCESS))
+    sampler = load_sampler(model_folder(options.model), open_runtime(compute, ONE_PROCESS))
     require_images(sampler)
     solver = _solver(options, sampler)
     if options.trajectory:
@@ -94,19 +94,6 @@ def _require_out(options: SampleOptions) -> None:
             mend="name a .png, a .gif with --trajectory, or a folder with --files",
         )
     require_writable(options.out)
-
-
-def _model_folder(model: str) -> Path:
-    """The folder of that name, or else the model under models/."""
-    found = next((folder for folder in (Path(model), paths.model(model)) if folder.is_dir()), None)
-    if found is None:
-        known = sorted(path.parent.name for path in paths.PROJECT.glob(str(paths.model("*") / "model_index.json")))
-        raise StraightflowError(
-            expected="a model under models/, or the folder of a saved one",
-            found=f"{model!r}{nearest(model, known)}",
-            mend="correct the name, or train the model with `dvc repro`",
-        )
-    return found
 
 
 def _solver(options: SampleOptions, sampler: Sampler) -> SolverConfig:

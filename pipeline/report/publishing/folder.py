@@ -12,12 +12,11 @@ from huggingface_hub import ModelCard
 
 from pipeline.system.atomic import atomic_folder
 from pipeline.system.errors import StraightflowError
-from pipeline.system.file_hashes import file_hashes, require_unchanged, write_hashes
+from pipeline.system.file_hashes import require_unchanged, write_hashes
 from pipeline.system.replacing import nothing, require_replaceable
-from pipeline.system.whole_files import read_text
+from pipeline.system.sums import is_as_summed, write_sums
 
 CARD = "README.md"
-SUMS = "SHA256SUMS"
 PARAMS = "params.yaml"
 PROVENANCE = "provenance.json"
 
@@ -75,16 +74,11 @@ def write_folder(
             (temporary / name).parent.mkdir(exist_ok=True)
             (temporary / name).write_bytes(content)
         card.save(temporary / CARD)
-        sums = file_hashes(temporary, record=SUMS)
-        (temporary / SUMS).write_text("".join(f"{sha256}  {name}\n" for name, sha256 in sums.items()), "utf-8")
+        write_sums(temporary)
         for item in temporary.rglob("*"):
             item.chmod(0o755 if item.is_dir() else 0o644)  # weights are saved for their owner alone
 
 
 def is_published(folder: Path) -> bool:
     """Whether ``folder`` holds a publication and nothing else: no file was changed or added since."""
-    sums = folder / SUMS
-    if not sums.is_file():
-        return False
-    lines = [line.partition("  ") for line in read_text(sums, errors="replace").splitlines()]
-    return {name: sha256 for sha256, _, name in lines} == file_hashes(folder, record=SUMS)
+    return (folder / PROVENANCE).is_file() and is_as_summed(folder)

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from helpers.command_line import printed, refusal
+from helpers.small_unet import small_unet
+from PIL import Image
+
+from pipeline.config.solver import SolverConfig
+from pipeline.data.pixels import to_uint8
+from pipeline.models.pretrained import save_teacher, training_scheduler
+from pipeline.models.sampler import load_sampler
+from pipeline.models.student import save_student
+from stages.commands.app import app
+
+
+@pytest.fixture
+def students(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with models but no configuration, which an export does not need."""
+    monkeypatch.chdir(tmp_path)
+    save_student(small_unet(), tmp_path / "models/plain")
+    save_student(small_unet(channels=3, num_class_embeds=4), tmp_path / "models/classes")
+    save_teacher(small_unet(), training_scheduler(), tmp_path / "models/teacher")
+    return tmp_path
+
+
+def drawn(code: str, folder: Path, allowed: set[str]) -> np.ndarray:
+    """Images of code that is run in a fresh interpreter that finds installed packages, but not this project."""
+    assert set(re.findall(r"^(?:from|import) (\w+)", code, re.MULTILINE)) <= allowed
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    call = [sys.executable, "-I", "-c", code]
+    done = subprocess.run(call, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return np.stack([np.asarray(Image.open(path)) for path in sorted(folder.glob("0*.png"))])
+
+
+def expected(folder: Path, runtime, count: int, steps: int) -> np.ndarray:
+    """Pixels of the student for the noise of the printed code, (count, height, width, channels)."""
+    sampler = load_sampler(folder, runtime)
+    noise = torch.from_numpy(np.random.default_rng(0).standard_normal((count, *sampler.shape), dtype=np.float32))
+    labels = None if sampler.num_classes is None else torch.arange(count) % sampler.num_classes
+    images = sampler.sample(noise, SolverConfig(name="euler", num_steps=steps), labels).x
+    return to_uint8(images).numpy().transpose(0, 2, 3, 1)
+
+
+@pytest.mark.parametrize(("format_", "library"), [("torch", "torch"), ("onnx", "onnxruntime")])
+@pytest.mark.parametrize(("model", "options", "count"), [("plain", (), 16), ("classes", ("--batch", "6"), 6)])
+def test_the_printed_code_draws_the_images_of_the_student(
+    students: Path, runtime, format_: str, library: str, model: str, options: tuple[str, ...], count: int
+) -> None:
+    output = printed("export", model, "--format", format_, *options)
+    code = output[output.index("import numpy") :]
+    found = drawn(code, students, {"numpy", "PIL", library})
+    wanted = expected(Path("models") / model, runtime, count, 1)
+    assert np.abs(found.reshape(wanted.shape).astype(int) - wanted).max() <= 1  # 1e-3 may round to the next level
+
+
+def test_the_folder_draws_wherever_it_is_moved(students: Path, runtime) -> None:
+    printed("export", "plain", "--steps", "2", "--out", "mine")
+    (students / "elsewhere").mkdir()
+    moved = (students / "mine").rename(students / "elsewhere/student")
+    found = drawn((moved / "draw.py").read_text(), moved, {"numpy", "PIL", "torch"})
+    assert np.array_equal(found[..., None], expected(Path("models/plain"), runtime, 16, 2))
+
+
+def test_what_cannot_be_exported_is_refused_with_what_to_do(students: Path) -> None:
+    assert "did you mean 'plain'" in refusal("export", "plian")
+    assert "name a student of it" in refusal("export", "teacher")
+    (students / "mine").mkdir()
+    (students / "mine/work.txt").write_text("work")
+    assert "move it elsewhere" in refusal("export", "plain", "--out", "mine")
+    assert (students / "mine/work.txt").read_text() == "work"
+    for options in (("--steps", "0"), ("--steps", "65"), ("--batch", "0"), ("--format", "coreml")):
+        refusal("export", "plain", *options)
+    assert not (students / "exported").exists()
+
+
+@pytest.mark.usefixtures("students")
+@pytest.mark.parametrize("package", ["onnx", "onnxscript", "onnxruntime"])
+def test_a_package_that_is_missing_is_named_with_its_extra(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *more: None if name == package else find(name, *more))
+    message = refusal("export", "plain", "--format", "onnx")
+    assert f"the package {package}" in message
+    assert "pip install -e '.[export]'" in message
+
+
+def test_the_command_offers_the_formats_that_there_are() -> None:
+    from typing import get_args
+
+    from pipeline.models.export.formats import FORMATS, FormatName
+    from stages.commands.app import ExportFormat
+
+    assert set(get_args(ExportFormat)) == set(get_args(FormatName)) == set(FORMATS)
+    assert "export" in {command.callback.__name__ for command in app.registered_commands if command.callback}
