@@ -120,7 +120,7 @@ def forecast(
     ] = None,
     total: Annotated[bool, typer.Option("--total", help="Print the line of the total alone.")] = False,
 ) -> None:
-    """Print how long a run will take on this machine, before it is started.
+    """Print how long a run will take, before it is started.
 
     Every network of the run is called and trained for some seconds. Memory, disk and what several processes would save
     are printed as well. Nothing is written.

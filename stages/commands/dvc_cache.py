@@ -60,7 +60,7 @@ class DvcCache:
     def _dvc(self, *arguments: str) -> str:
         """What a call of DVC printed."""
         command = [sys.executable, "-m", "dvc", *arguments]
-        done = subprocess.run(command, cwd=self._project, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, cwd=self._project, capture_output=True, encoding="utf-8", check=False)
         if done.returncode != 0:
             raise StraightflowError(
                 expected=f"`dvc {' '.join(arguments)}` to end well",

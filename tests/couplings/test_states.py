@@ -82,7 +82,7 @@ def test_shards_that_were_begun_before_there_were_states_are_found_again(sampler
     """Their folder is named by what it was named by: nothing of it speaks of states, unless they are kept."""
     settings = {
         "source": "round1",
-        "solver": {"name": "euler", "num_steps": 2, "rtol": None, "atol": None, "grid": "uniform"},
+        "solver": {"name": "euler", "num_steps": 2, "rtol": None, "atol": None, "grid": "uniform", "guidance": None},
         "batch_size": 8,
         "shard_pairs": 20,
         "dtype": "uint8",

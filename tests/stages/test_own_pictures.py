@@ -43,7 +43,7 @@ SMALL = (
 
 def small_run(*overrides: str) -> Config:
     content = composed(*SMALL, *overrides)
-    del content["couplings"]["round2"], content["students"]["round2"]
+    del content["couplings"]["round2"], content["students"]["round2"], content["gate"]["drift_allowed"]
     Path("params.yaml").write_text(yaml.safe_dump(content))
     return load_config(Path("params.yaml"))
 

@@ -61,7 +61,7 @@ def test_workers_outlive_a_sigterm_sent_to_every_process_and_end_with_the_loop()
     assert not workers()
 
 
-@pytest.mark.parametrize("objective", [OBJECTIVE, FlowMatching(OBJECTIVE, False), FlowMatching(OBJECTIVE, True)])
+@pytest.mark.parametrize("objective", [OBJECTIVE, FlowMatching(OBJECTIVE, None), FlowMatching(OBJECTIVE, 3)])
 @pytest.mark.parametrize("ranks", [1, 2, 4])
 def test_what_is_sent_of_a_batch_is_what_it_shows(objective, ranks: int) -> None:
     items = Mirrored(Subset(Pairs(), np.arange(3, 19)))

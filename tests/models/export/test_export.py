@@ -94,7 +94,7 @@ def test_a_file_of_a_fixed_batch_takes_that_alone(name: FormatName, tmp_path: Pa
     exported = write_export(Export(tmp_path / "student", name, 1, 2), tmp_path / "out", version="1")
     draw = FORMATS[name].open(exported.file)
     assert error(tmp_path / "student", runtime, draw, 1, 2) <= (1e-6 if name == "torch" else 1e-3)
-    with pytest.raises(Exception, match=r"(?i)shape|dimension"):  # each library has its own type
+    with pytest.raises(Exception, match=r"(?i)shape|dimension|size"):  # each library has its own type
         draw(torch.zeros(3, 1, 8, 8))
 
 
@@ -116,7 +116,7 @@ def test_tracing_leaves_the_student_as_it_was(tmp_path: Path) -> None:
 
 
 def test_teachers_and_models_of_points_are_refused(tmp_path: Path) -> None:
-    save_teacher(small_unet(), training_scheduler(), tmp_path / "teacher")
+    save_teacher(small_unet(), tmp_path / "teacher", training_scheduler())
     with pytest.raises(StraightflowError, match=r"a diffusion model(.|\n)*name a student of it"):
         open_student(tmp_path / "teacher", 1)
     architecture = MLPConfig(width=8, num_layers=1, fourier_octaves=0, longest_wavelength=1.0)
@@ -143,7 +143,7 @@ def test_only_an_untouched_export_is_replaced(tmp_path: Path) -> None:
     write_export(two, out, version="1")
     assert json.loads((out / "export.json").read_text())["steps"] == 2
     (out / "notes.txt").write_text("mine")
-    with pytest.raises(StraightflowError, match=r"notes\.txt"):
+    with pytest.raises(StraightflowError, match=r"expected: nothing at .*out"):
         write_export(one, out, version="1")
     assert (out / "notes.txt").read_text() == "mine"
     assert json.loads((out / "export.json").read_text())["steps"] == 2

@@ -28,7 +28,7 @@ def students(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     save_student(small_unet(), tmp_path / "models/plain")
     save_student(small_unet(channels=3, num_class_embeds=4), tmp_path / "models/classes")
-    save_teacher(small_unet(), training_scheduler(), tmp_path / "models/teacher")
+    save_teacher(small_unet(), tmp_path / "models/teacher", training_scheduler())
     return tmp_path
 
 
