@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from helpers.composition import composed
 from helpers.pictures import folder_of
+from helpers.small_run import small_run
 from PIL import Image
 
 from pipeline.config.data import DataConfig
@@ -21,30 +21,13 @@ from pipeline.system.errors import StraightflowError
 from stages import assess, check, classifier, couplings, data, evaluate, report, student, teacher
 
 HEIGHT, WIDTH = 8, 4
-SMALL = (
-    "preset=smoke",
-    "compute.precision=fp32",
+PICTURES = (
     "data.source=folder",
     "data.location=pictures",
     f"data.resolution=[{HEIGHT},{WIDTH}]",
-    "teacher.unet.block_out_channels=[8,16]",
-    *(
-        f"{key}.{setting}"
-        for key in ("teacher.train", "students.round1", "students.few_step")
-        for setting in ("num_steps=4", "warmup_steps=0")
-    ),
-    "couplings.round1.num_pairs=40",
     "features.name=classifier",
     "features.judge.name=classifier",
-    *(f"features.{key}.num_features=8" for key in ("classifier", "judge.classifier")),
     *(f"features.{key}.num_steps=30" for key in ("classifier", "judge.classifier")),
-    "evaluate.models=[teacher,few_step]",
-    "evaluate.num_steps=[1,2]",
-    "evaluate.teacher_solvers=[ddim]",
-    "evaluate.num_samples=40",
-    "evaluate.neighbours={num_samples: 20, k: 3}",
-    "evaluate.kernel_distance.num_samples=20",
-    "evaluate.straightness.num_samples=4",
 )
 
 
@@ -63,9 +46,7 @@ def save_pictures(folder: Path, count: int) -> None:
 def test_pictures_of_unequal_sides_are_drawn_learned_and_measured(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     save_pictures(Path("pictures"), 80)
-    content = composed(*SMALL)
-    del content["couplings"]["round2"], content["students"]["round2"], content["gate"]["drift_allowed"]
-    Path("params.yaml").write_text(yaml.safe_dump(content))
+    Path("params.yaml").write_text(yaml.safe_dump(small_run(*PICTURES)))
     config = load_config(Path("params.yaml"))
     for stage, arguments in (
         (check, []),
@@ -112,7 +93,7 @@ def test_pictures_turned_on_their_side_are_refused(tmp_path: Path) -> None:
 )
 def test_what_unequal_sides_do_not_go_with_is_refused(override: str, message: str) -> None:
     with pytest.raises(StraightflowError, match=message):
-        parse_config(composed(*SMALL, override), origin="test")
+        parse_config(small_run(*PICTURES, override), origin="test")
 
 
 def test_the_shape_of_images_is_their_channels_height_and_width(tmp_path: Path) -> None:
