@@ -22,7 +22,8 @@ from pipeline.flow.losses import build_velocity_loss
 from pipeline.flow.timesteps import build_timesteps
 from pipeline.methods.any_step import AnyStep
 from pipeline.methods.cmt import build_cmt
-from pipeline.methods.consistency import Consistency, Schedule
+from pipeline.methods.consistency import Consistency
+from pipeline.methods.consistency_schedule import Schedule
 from pipeline.methods.fixed_steps import FixedSteps
 from pipeline.methods.mean_flow import MeanFlow
 from pipeline.methods.objective import Objective

@@ -11,31 +11,10 @@ from pipeline.flow.noise import place_noise
 from pipeline.flow.paths import LINEAR, per_sample
 from pipeline.flow.solvers import EDM_SIGMA_MAX, EDM_SIGMA_MIN
 from pipeline.flow.timesteps import TimeSampler
+from pipeline.methods.consistency_schedule import Schedule
 from pipeline.methods.objective import Batch, Objective
 from pipeline.models.ode import Ode
 from pipeline.models.student import predict_velocity
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How far the second of two times is from the first, and how that shrinks while training (Geng et al. 2024, ECT).
-
-    In noise levels σ = (1 - t)/t, the ones that they train at, the second is σ' = σ · max(0, 1 - n(σ) / q^(a + 1)) in
-    stage a = 0, 1, …, with n(σ) = 1 + k / (1 + exp(b σ)), k = 8, b = 1 (as their published code has it). Where that is
-    0 one step leads to the image.
-
-    Attributes:
-        shrink: q, above 1.
-        num_stages: Stages of equal length that a training is divided into.
-    """
-
-    shrink: float
-    num_stages: int
-
-    def kept(self, sigma: torch.Tensor, progress: torch.Tensor) -> torch.Tensor:
-        """σ'/σ in [0, 1) for noise levels and the share of the training that is over, each (batch,)."""
-        stage = (progress * self.num_stages).floor().clamp(max=self.num_stages - 1)
-        return (1 - (1 + 8 * torch.sigmoid(-sigma)) / self.shrink ** (stage + 1)).clamp(min=0)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from pipeline.flow.noise import step_generator
 from pipeline.flow.paths import per_sample
 from pipeline.flow.timesteps import uniform
 from pipeline.methods.build import build_method
-from pipeline.methods.consistency import Consistency, Schedule
+from pipeline.methods.consistency import Consistency
+from pipeline.methods.consistency_schedule import Schedule
 from pipeline.methods.objective import Objective
 from pipeline.models.ode import Ode
 from pipeline.toys.gaussian_mixture import GaussianMixture
