@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -13,6 +15,7 @@ from pipeline.couplings.coupling_run import CouplingRun, open_run
 from pipeline.couplings.manifest import is_store_folder
 from pipeline.couplings.publication import publish
 from pipeline.couplings.shard_making import make_shard
+from pipeline.couplings.shard_writer import ShardWriter
 from pipeline.couplings.unfinished import Worker
 from pipeline.data.sample_set import SampleSet
 from pipeline.models.sampler import Sampler
@@ -59,17 +62,28 @@ def make_shards(run: CouplingRun, worker: Worker) -> None:
         _require_memory_for_states(run)
     total, left = (sum(len(run.indices(shard)) for shard in chosen) for chosen in (shards, waiting))
     label = f"couplings from {run.config.source}"
-    with Progress(label, total, "pairs", done=total - left, enabled=run.sampler.runtime.is_main) as progress:
+    shown = Progress(label, total, "pairs", done=total - left, enabled=run.sampler.runtime.is_main)
+    with shown as progress, ShardWriter() as writer:
         for shard in waiting:
-            with run.unfinished.only_writer(shard):
-                make_shard(run, shard, progress)
+            # Locked until it is written, which is after the next one was begun.
+            with ExitStack() as lock:
+                lock.enter_context(run.unfinished.only_writer(shard))
+                write = make_shard(run, shard, progress)
+                writer.wait()
+                writer.submit(partial(_write, write, lock.pop_all()))
+
+
+def _write(write: Callable[[], None], lock: ExitStack) -> None:
+    with lock:
+        write()
 
 
 def _require_memory_for_states(run: CouplingRun) -> None:
-    """A shard is held whole until it is written, and its states are many times its images."""
+    """A shard is held whole until it is written, the next one meanwhile; its states are many times its images."""
     entries = len(run.indices(0)) * (run.config.solver.steps - 1) * math.prod(run.sampler.shape)
+    copies = 2 if run.num_shards == 1 else 3  # the tensor, the content of its file, and the next shard's tensor
     require_memory(
-        2 * torch.float16.itemsize * entries,  # the tensor, and the content of its file
+        copies * torch.float16.itemsize * entries,
         wanted_by=f"the states of a shard of the couplings from {run.config.source}",
         mend="lower shard_pairs of these couplings, or set their states: false",
     )
