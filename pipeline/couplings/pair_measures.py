@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 
 # An entry this far outside [-1, 1] counts as clipped: about 6 of 255 grey levels. Anything closer is solver error
@@ -10,13 +9,12 @@ import torch
 CLIPPED_BEYOND = 0.05
 
 
-def transport_costs(x_0: torch.Tensor, x_1: torch.Tensor) -> np.ndarray:
-    """‖x_1 - x_0‖²/d of each pair, d entries in a sample; float32, (batch,)."""
-    costs: np.ndarray = (x_1 - x_0).square().flatten(1).mean(1).numpy()
-    return costs
+def transport_costs(x_0: torch.Tensor, x_1: torch.Tensor) -> torch.Tensor:
+    """‖x_1 - x_0‖²/d of each pair, d entries in a sample; float32, (batch,), on the pairs' device."""
+    return (x_1 - x_0).square_().flatten(1).mean(1)
 
 
-def remaining_costs(z: torch.Tensor, x_1: torch.Tensor) -> np.ndarray:
+def remaining_costs(z: torch.Tensor, x_1: torch.Tensor) -> torch.Tensor:
     """‖x_1 - z_i‖²/d of each pair, a mean over its stored states.
 
     Args:
@@ -24,16 +22,19 @@ def remaining_costs(z: torch.Tensor, x_1: torch.Tensor) -> np.ndarray:
         x_1: Images, float32, (batch, …).
 
     Returns:
-        Float32, (batch,).
+        Float32, (batch,), on the pairs' device.
     """
-    by_state = [transport_costs(state.float(), x_1) for state in z.unbind(dim=1)]
-    costs: np.ndarray = np.mean(by_state, axis=0)
-    return costs
+    states = z.unbind(dim=1)
+    total = transport_costs(states[0].float(), x_1)
+    # One after another, so that the sum does not depend on how a device reduces.
+    for state in states[1:]:
+        total += transport_costs(state.float(), x_1)
+    return total / len(states)
 
 
-def num_clipped(x_1: torch.Tensor) -> int:
-    """Entries of images, as they were solved, that are outside [-1, 1] by more than ``CLIPPED_BEYOND``."""
-    return int((x_1.abs() > 1 + CLIPPED_BEYOND).sum())
+def num_clipped(x_1: torch.Tensor) -> torch.Tensor:
+    """Entries of images, as they were solved, that are outside [-1, 1] by more than ``CLIPPED_BEYOND``; a scalar."""
+    return torch.count_nonzero(x_1.abs() > 1 + CLIPPED_BEYOND)
 
 
 def possibly_clipped(stored: torch.Tensor) -> tuple[int, int]:

@@ -21,19 +21,20 @@ from pipeline.data.sample_set import SampleSet
 from pipeline.flow.noise import sample_noise, stream_key
 from pipeline.flow.states import States
 from pipeline.models.sampler import Sampler
+from pipeline.system.copies import on_device
 from pipeline.system.errors import StraightflowError
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Pairs as they were solved.
+    """Pairs as they were solved, on the device that solved them.
 
     Attributes:
-        x_0: Float32 on the CPU, (batch, channels, height, width).
+        x_0: Float32, (batch, channels, height, width).
         x_1: The same, not clipped.
-        labels: Classes, int64, (batch,); None where the source has none.
+        labels: Classes, int64, (batch,), on the CPU; None where the source has none.
         nfe: Network calls per pair.
-        states: Between noise and image, on the CPU; None where none are kept.
+        states: Between noise and image; None where none are kept.
     """
 
     x_0: torch.Tensor
@@ -94,12 +95,13 @@ class FromNoise:
 
     def solve(self, initial: InitialState) -> Pairs:
         """Takes noise to images."""
+        x_0 = on_device(initial.noise, self.sampler.runtime.device)
         if not self.keep_states:
-            solution = self.sampler.sample(initial.noise, self.solver, initial.labels)
-            return Pairs(initial.noise, solution.x.float().cpu(), initial.labels, solution.nfe)
-        solution = self.sampler.sample(initial.noise, self.solver, initial.labels, keep_states=True)
+            solution = self.sampler.sample(x_0, self.solver, initial.labels)
+            return Pairs(x_0, solution.x.float(), initial.labels, solution.nfe)
+        solution = self.sampler.sample(x_0, self.solver, initial.labels, keep_states=True)
         assert solution.states is not None  # asked for
-        return Pairs(initial.noise, solution.x.float().cpu(), initial.labels, solution.nfe, solution.states.cpu())
+        return Pairs(x_0, solution.x.float(), initial.labels, solution.nfe, solution.states)
 
 
 @dataclass(frozen=True)
@@ -134,10 +136,11 @@ class FromImages:
 
     def solve(self, initial: InitialState) -> Pairs:
         """Takes images to noise."""
-        x_1, labels = initial.x_1, initial.labels
-        assert x_1 is not None  # initial_state put it there
-        solution = self.sampler.invert(x_1, initial.noise, self.solver, labels)
-        return Pairs(solution.x.float().cpu(), x_1, labels, solution.nfe)
+        assert initial.x_1 is not None  # initial_state put it there
+        x_1 = on_device(initial.x_1, self.sampler.runtime.device)
+        image_noise = on_device(initial.noise, self.sampler.runtime.device)
+        solution = self.sampler.invert(x_1, image_noise, self.solver, initial.labels)
+        return Pairs(solution.x.float(), x_1, initial.labels, solution.nfe)
 
 
 def inversion_noise(sampler: Sampler, seed: int, indices: Iterable[int]) -> torch.Tensor:

@@ -69,7 +69,7 @@ class _Measured:
 
     def add(self, store: CouplingStore, indices: np.ndarray) -> None:
         pairs = store.load_made(indices)
-        self._costs.append(transport_costs(pairs["x_0"], pairs["x_1"]))
+        self._costs.append(transport_costs(pairs["x_0"], pairs["x_1"]).numpy())
         self._clipped += possibly_clipped(store.made_images(indices))
         if store.are_made_from_images(indices).any():
             self._noise.append(pairs["x_0"].half())
@@ -79,7 +79,7 @@ class _Measured:
         # As many states at once as there are images in a chunk.
         parts = np.array_split(np.arange(len(indices)), len(times)) if times else []
         for part in parts:
-            self._remaining.append(remaining_costs(store.made_states(indices[part]), pairs["x_1"][part]))
+            self._remaining.append(remaining_costs(store.made_states(indices[part]), pairs["x_1"][part]).numpy())
 
     def costs(self) -> np.ndarray:
         return np.concatenate(self._costs)

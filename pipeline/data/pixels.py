@@ -15,8 +15,12 @@ def to_float(images: torch.Tensor) -> torch.Tensor:
 
 
 def to_uint8(x_1: torch.Tensor) -> torch.Tensor:
-    """Nearest 8-bit value of images in [-1, 1]; values outside are clamped. Same shape."""
-    return ((x_1 + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+    """Nearest 8-bit value of finite images in [-1, 1]; values outside are clamped. Same shape.
+
+    Each operation is rounded as IEEE 754 says, so every device gives the same bytes, unless a compiler fuses the sum
+    and the product: it runs outside of compiled networks.
+    """
+    return (x_1 + 1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
 
 
 def to_stored(x_1: torch.Tensor, dtype: StoredType) -> torch.Tensor:

@@ -22,6 +22,7 @@ from pipeline.metrics.uncertainty import NUM_PARTS
 from pipeline.system.blocks import BLOCK_BYTES
 from pipeline.system.device import wait_for
 from pipeline.system.errors import StraightflowError
+from pipeline.system.finite import all_finite
 
 
 @dataclass(frozen=True)
@@ -113,9 +114,8 @@ def measure_block(
         solution, batch_seconds = _timed(generate, device)
         seconds += batch_seconds
         peaks.append(peak_memory_mib(device))
-        # A comparison with NaN is false, so this catches NaN as well.
-        finite = bool((solution.x.abs() < torch.inf).all())
-        pixels = to_uint8(solution.x).cpu()
+        checked, finite = checked_pixels(solution.x)
+        pixels = checked.cpu()
         if not finite:
             raise StraightflowError(
                 expected="finite images",
@@ -143,6 +143,11 @@ def measure_block(
         seconds=seconds,
         peak_memory_mib=max(known) if known else None,
     )
+
+
+def checked_pixels(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """8-bit images, and whether all are finite, a scalar; both where ``x`` is, and not waited for."""
+    return to_uint8(x), all_finite(x)
 
 
 def _timed(generate: Callable[[], Solution], device: torch.device) -> tuple[Solution, float]:

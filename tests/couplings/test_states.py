@@ -18,8 +18,9 @@ from safetensors.torch import load_file, save
 import pipeline.system.memory as memory_module
 from pipeline.config.couplings import GateConfig, ImageToNoiseConfig
 from pipeline.config.solver import SolverConfig
+from pipeline.couplings.coupling_run import open_run
 from pipeline.couplings.gate import check_couplings
-from pipeline.couplings.generation import generate_couplings, make_shards, open_run
+from pipeline.couplings.generation import generate_couplings, make_shards
 from pipeline.couplings.inventory import unfinished_stores
 from pipeline.couplings.manifest import read_manifest
 from pipeline.couplings.recount import disagreements
@@ -303,7 +304,7 @@ def test_a_state_that_is_not_finite_names_the_shard(sampler: Sampler, tmp_path: 
 def test_a_shard_that_memory_cannot_hold_is_refused_before_it_is_drawn(
     sampler: Sampler, tmp_path: Path, monkeypatch
 ) -> None:
-    monkeypatch.setattr(memory_module, "memory_at_hand", lambda: 2 * 2 * 20 * 3 * 64 - 1)
+    monkeypatch.setattr(memory_module, "memory_at_hand", lambda: 3 * 2 * 20 * 3 * 64 - 1)
     monkeypatch.setattr(Sampler, "sample", None)
     with pytest.raises(StraightflowError, match=r"states of a shard(.|\n)*lower shard_pairs"):
         generate_couplings(sampler, couplings(solver=FOUR, states=True), tmp_path / "runs", tmp_path / "store")

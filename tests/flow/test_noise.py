@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from typing import get_args
 
+import numpy as np
+import pytest
 import torch
 
 from pipeline.flow.noise import Purpose, noise_check, sample_noise, stream_key
@@ -34,3 +36,19 @@ def test_no_two_seeds_purposes_or_indices_share_noise() -> None:
 def test_noise_check_tells_streams_apart() -> None:
     assert noise_check(stream_key("couplings", 0), (4,)) == noise_check(stream_key("couplings", 0), (4,))
     assert noise_check(stream_key("couplings", 0), (4,)) != noise_check(stream_key("couplings", 1), (4,))
+
+
+@pytest.mark.parametrize("shape", [(1024,), (3, 32, 32), (7,)])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_every_sample_is_its_own_philox_stream_on_any_number_of_threads(
+    monkeypatch: pytest.MonkeyPatch, shape: tuple[int, ...], threads: int
+) -> None:
+    """Salmon et al. 2011: sample i is the stream of the key (key, i)."""
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    key, indices = stream_key("couplings", 3), [5, 2**40, *range(400)]
+    noise = sample_noise(key, indices, shape).numpy()
+    assert len(noise) == 402
+    for at, index in enumerate(indices):
+        generator = np.random.Generator(np.random.Philox(key=np.array([key, index], dtype=np.uint64)))
+        assert np.array_equal(noise[at], generator.standard_normal(shape, dtype=np.float32))
+    assert sample_noise(key, [], shape).shape == (0, *shape)

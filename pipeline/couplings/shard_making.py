@@ -1,0 +1,75 @@
+"""Making one shard: its pairs solved batch by batch, measured where they were solved, and checked when they arrive."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from pipeline.couplings.coupling_run import CouplingRun
+from pipeline.couplings.manifest import shard_name
+from pipeline.couplings.pairs import drawn_ahead, pair_source
+from pipeline.couplings.shard_content import ShardContent
+from pipeline.couplings.stored_pairs import stored_pairs
+from pipeline.system.copies import all_done
+from pipeline.system.errors import StraightflowError
+from pipeline.system.progress import Progress
+
+
+def make_shard(run: CouplingRun, shard: int, progress: Progress) -> Callable[[], None]:
+    """Solves the pairs of a shard, and returns the function that writes it with its record.
+
+    A batch is waited for when the next one was asked for, so that a device always has work.
+
+    Raises:
+        StraightflowError: If the sampler returns non-finite values; names the shard and the pairs.
+    """
+    config, device = run.config, run.sampler.runtime.device
+    source = pair_source(run.sampler, config, run.images, shard)
+    indices = run.indices(shard)
+    content = ShardContent(len(indices), device)
+    is_done: list[Callable[[], None]] = []
+    calls_before, evaluations, seconds = run.sampler.calls.copy(), 0, 0.0
+    chunks = [indices[start : start + config.batch_size] for start in range(0, len(indices), config.batch_size)]
+
+    def receive(batch: int) -> None:
+        is_done[batch]()
+        _require_finite(run, shard, chunks[batch], content.not_finite(batch))
+        progress.advance(len(chunks[batch]))
+
+    for batch, initial in enumerate(drawn_ahead(source, chunks)):
+        began = time.monotonic()
+        pairs = source.solve(initial)
+        bounded = run.sampler.space.is_bounded
+        stored = stored_pairs(pairs, config.dtype, source.direction, is_bounded=bounded)
+        content.add(stored, chunks[batch].start - indices.start)
+        is_done.append(all_done(device))
+        evaluations += pairs.nfe * len(chunks[batch])
+        if batch > 0:
+            receive(batch - 1)
+        seconds += time.monotonic() - began
+    began = time.monotonic()
+    receive(len(chunks) - 1)
+    seconds += time.monotonic() - began
+    measured = content.measured()
+    calls = run.sampler.calls - calls_before
+    return lambda: run.unfinished.write(
+        shard,
+        content.tensors,
+        evaluations=evaluations,
+        clipped_fraction=measured.clipped_fraction,
+        transport_costs=measured.transport_costs,
+        direction=source.direction,
+        noise=measured.noise,
+        samples_forward=calls.forward,
+        seconds=seconds,
+        states=measured.states,
+    )
+
+
+def _require_finite(run: CouplingRun, shard: int, chunk: range, not_finite: str | None) -> None:
+    if not_finite is not None:
+        raise StraightflowError(
+            expected=f"finite {not_finite} from {run.config.source}",
+            found=f"NaN or infinity in shard {shard_name(shard)}, pairs {chunk.start} to {chunk.stop - 1}",
+            mend="check the source model, or set compute.precision: fp32; finished shards are kept",
+        )
