@@ -56,6 +56,7 @@ addEventListener("load", () => {
   root.dataset.time = document.getElementById("at").textContent + " " + time.getAttribute("aria-valuetext");
   root.dataset.filmRendering = [...new Set([...view.querySelectorAll("img")].map((item) =>
     getComputedStyle(item).imageRendering))].join();
+  root.dataset.level = new Set([films[0], films[2]].map((item) => Math.round(inside(item).top))).size === 1;
   root.dataset.filmWidth = Math.min(...films.map((item) => inside(item).width));
   root.dataset.words = document.getElementById("chosen").textContent;
   root.dataset.ground = getComputedStyle(document.body).backgroundColor;
@@ -121,7 +122,7 @@ def test_the_page_works_in_a_browser(page: str, tmp_path: Path, size: str, theme
     assert root["data-last"] == ",".join([str(STEPS[-1])] * len(FID))
     assert (root["data-first-frame"], root["data-fourth-frame"]) == ("0.00,9.00", "3.00,9.00")
     assert root["data-time"] == "t = 0.375 t = 0.375"
-    assert root["data-film-rendering"] == "pixelated"
+    assert (root["data-film-rendering"], root["data-level"]) == ("pixelated", "true")
     assert float(root["data-film-width"] or 0) > 40
     assert root["data-words"] == f"{STEPS[-1]} steps"
 

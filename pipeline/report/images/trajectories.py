@@ -72,8 +72,8 @@ def trajectories_section(found: Sequence[ModelTrajectories]) -> str:
         "<h2>From noise to image</h2>"
         f"<p>The same {num_noises} noises for each, a row for every noise. The slider moves time t from noise, t = 0, "
         "to image, t = 1. On the left is the state x_t; on the right is the image that it heads for, "
-        "x_t + (1 − t) dx_t/dt. Between the ends of a step the heading stays as it is, so one step has one; "
-        "a teacher’s is at first the mean of all images.</p>"
+        "x_t + (1 − t) dx_t/dt. Between the ends of a step the heading stays as it is: one step has a single "
+        "one. Along an ODE it changes all the way.</p>"
         f'<div id="trajectories" data-times="{",".join(times)}" style="--times:{len(times)}">'
         '<p class="control" hidden><label for="time">Time</label>'
         f'<input id="time" type="range" min="0" max="{len(times) - 1}" step="1" value="0" list="times">'
@@ -92,7 +92,7 @@ def _films(model: str, trajectory: Trajectory) -> str:
     way = "along its ODE" if trajectory.num_steps is None else steps_in_words(trajectory.num_steps)
     parts = (("x_t", "x_t", trajectory.states), ("heads for", "the images headed for", trajectory.headings))
     figures = "".join(_film(f"{what} of {model}, {way}", caption, pictures) for caption, what, pictures in parts)
-    return f'<section><h3>{escape(model)} · {way}</h3><div class="films">{figures}</div></section>'
+    return f'<section><h3>{escape(model)} <span>{way}</span></h3><div class="films">{figures}</div></section>'
 
 
 def _film(what: str, caption: str, pictures: np.ndarray) -> str:

@@ -140,4 +140,4 @@ def test_trajectories_of_other_images_than_the_data_or_than_the_teachers_are_nam
 def test_names_are_escaped() -> None:
     section = trajectories_section([ModelTrajectories("<b>", tuple(flat_trajectories("teacher")))])
     assert "<b>" not in section
-    assert "&lt;b&gt; · along its ODE" in section
+    assert "&lt;b&gt; <span>along its ODE" in section
