@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pipeline.config.drawn_trajectories import drawn_trajectories
 from pipeline.config.graph import Config
 from pipeline.config.planned_calls import solver_calls
 
@@ -28,7 +29,7 @@ class PlannedMeasuring:
 def planned_measuring(config: Config) -> tuple[PlannedMeasuring, ...]:
     """Every assessment, then every evaluation; of adaptive solvers the fewest calls that they can take.
 
-    Of points the error of a velocity field is not among the calls.
+    Of points the trajectories that are drawn and the error of a velocity field are not among the calls.
     """
     found = [_assessment(config, name) for name in config.couplings]
     return (*found, *(_evaluation(config, model) for model in config.evaluate.models))
@@ -47,7 +48,8 @@ def _evaluation(config: Config, model: str) -> PlannedMeasuring:
     cells = config.cells_of(model)
     sampled = sum(count * solver_calls(config, model, solver) for solver, count in cells)
     measured = sum(count for _, count in cells)
-    return PlannedMeasuring(f"evaluate@{model}", model, sampled + _trajectories(config), measured)
+    drawn = 0 if config.data.space == "points" else drawn_trajectories(config, model).forward
+    return PlannedMeasuring(f"evaluate@{model}", model, sampled + _trajectories(config) + drawn, measured)
 
 
 def _trajectories(config: Config) -> int:

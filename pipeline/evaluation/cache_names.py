@@ -1,4 +1,4 @@
-"""Names of what evaluation caches, by everything that it depends on: references, cells, measures of trajectories."""
+"""Names of what evaluation caches, by everything that it depends on: references, cells, trajectories."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.config.drawn_trajectories import DrawnTrajectories
 from pipeline.config.evaluation import EvaluateConfig
 from pipeline.config.solver import SolverConfig
 from pipeline.metrics.features import FeatureExtractor
@@ -76,3 +77,10 @@ def trajectories_name(model: str, machine: Machine, config: EvaluateConfig, code
     settings = config.straightness.model_dump(mode="json")
     inputs = [model, machine.precision, machine.device, config.seed, settings]
     return f"trajectories-{fingerprint_json([inputs, dict(code)])[:_DIGITS]}"
+
+
+def drawn_name(model: str, machine: Machine, drawn: DrawnTrajectories, seed: int, code: Mapping[str, str]) -> str:
+    """Name of a model's drawn trajectories; ``seed`` is that of the evaluation, others as of :func:`cell_inputs`."""
+    guidance = None if drawn.guidance is None else drawn.guidance.model_dump(mode="json")
+    inputs = [model, machine.precision, machine.device, seed, drawn.along_ode, drawn.num_steps, guidance]
+    return f"drawn-{fingerprint_json([inputs, dict(code)])[:_DIGITS]}"

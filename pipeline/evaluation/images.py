@@ -5,18 +5,23 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from safetensors.numpy import save_file
 
+from pipeline.config.drawn_trajectories import DrawnTrajectories, drawn_trajectories
 from pipeline.config.evaluation import EvaluateConfig
 from pipeline.config.graph import Config
 from pipeline.config.solver import SolverConfig
 from pipeline.couplings.store import CouplingStore
+from pipeline.data.trajectory_arrays import Trajectory, from_arrays, to_arrays
 from pipeline.evaluation.blocks import BlockMeasures, chunk_blocks, measure_block, parts_per_block
-from pipeline.evaluation.cache_names import Machine, trajectories_name
+from pipeline.evaluation.cache_names import Machine, drawn_name, trajectories_name
+from pipeline.evaluation.drawn_trajectories import draw_trajectories
 from pipeline.evaluation.folders import MeasuringFolders
 from pipeline.evaluation.kept import is_kept, keeping
 from pipeline.evaluation.quality import Quality, measure_quality
@@ -30,13 +35,16 @@ from pipeline.metrics.row import COUPLINGS_PREFIX
 from pipeline.metrics.trajectory_measures import TrajectoryRecord
 from pipeline.models.runtime import Runtime
 from pipeline.models.sampler import Sampler
+from pipeline.system.array_files import read_arrays
 from pipeline.system.atomic import write_json
 from pipeline.system.compute import Compute
 from pipeline.system.progress import Progress
 from pipeline.system.typed_content import read_typed, require_possible
 
-TRAJECTORIES, COMPUTE = "trajectories.json", "compute.json"
+TRAJECTORIES, DRAWN, COMPUTE = "trajectories.json", "drawn.safetensors", "compute.json"
 CellsOf = Callable[[str], tuple[tuple[SolverConfig, int], ...]]
+DrawnOf = Callable[[str], DrawnTrajectories]
+Kept = TypeVar("Kept")
 
 
 @dataclass(frozen=True)
@@ -46,6 +54,7 @@ class ImageMeasure:
     Attributes:
         config: Settings of the evaluation.
         cells_of: Name of a model → solver and number of samples of each of its cells.
+        drawn_of: Name of a model → its trajectories that are drawn.
         references: Statistics of the real images by each kind of features, the first for what is chosen.
         cells: Folder of cached cells.
         code: Hashes of the code that measures, from :func:`pipeline.system.code.reached_code`.
@@ -53,6 +62,7 @@ class ImageMeasure:
 
     config: EvaluateConfig
     cells_of: CellsOf
+    drawn_of: DrawnOf
     references: tuple[Reference, ...]
     cells: Path
     code: Mapping[str, str]
@@ -76,27 +86,34 @@ class ImageMeasure:
         return tuple(require_possible(row, f"the measures of {row.model}") for row in rows)
 
     def evaluate(self, sampler: Sampler, model: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        """Rows and trajectories, and the first images of each cell, uint8, (num, C, H, W)."""
+        """Rows and trajectories; the first images of each cell, uint8, (num, C, H, W), and drawn trajectories."""
         found = sweep(sampler, model, self.cells_of(model), self.config, self.references, self.cells, code=self.code)
-        trajectories, compute = self._trajectories(sampler)
+        trajectories, measuring = self._trajectories(sampler)
+        drawn, drawing = self._drawn(sampler, model)
         rows = [asdict(require_possible(row, f"the measures of {model}")) for row in found.rows]
         content = {"model": model, "rows": rows, "trajectories": asdict(trajectories)}
-        return content | {"compute": asdict(found.compute + compute)}, found.images
+        return content | {"compute": asdict(found.compute + measuring + drawing)}, found.images | to_arrays(drawn)
 
     def _trajectories(self, sampler: Sampler) -> tuple[TrajectoryRecord, Compute]:
-        """Measures, and what they took; measured by the main process, read by all, and again when an input changes."""
-        runtime = sampler.runtime
-        machine = Machine(str(runtime.device.type), runtime.precision)
-        place = self.cells / trajectories_name(sampler.fingerprint, machine, self.config, self.code)
-        if runtime.is_main and not is_kept(place, _read_trajectories):
-            calls_before, began = sampler.calls.copy(), time.monotonic()
-            record = measure_model_trajectories(sampler, self.config)
-            compute = sampler.compute(calls_before, time.monotonic() - began)
-            with keeping(place) as temporary:
-                write_json(temporary / TRAJECTORIES, asdict(record))
-                write_json(temporary / COMPUTE, asdict(compute))
-        runtime.accelerator.wait_for_everyone()
-        return _read_trajectories(place)
+        """Measures of trajectories, and what they took; measured again when an input changes."""
+        name = trajectories_name(sampler.fingerprint, _machine(sampler), self.config, self.code)
+
+        def measure(folder: Path) -> None:
+            write_json(folder / TRAJECTORIES, asdict(measure_model_trajectories(sampler, self.config)))
+
+        return _kept(
+            sampler, self.cells / name, measure, lambda place: read_typed(place / TRAJECTORIES, TrajectoryRecord)
+        )
+
+    def _drawn(self, sampler: Sampler, model: str) -> tuple[tuple[Trajectory, ...], Compute]:
+        """Drawn trajectories, and what they took; drawn again when an input changes."""
+        drawn, seed = self.drawn_of(model), self.config.seed
+        name = drawn_name(sampler.fingerprint, _machine(sampler), drawn, seed, self.code)
+
+        def draw(folder: Path) -> None:
+            save_file(to_arrays(draw_trajectories(sampler, drawn, seed)), folder / DRAWN)
+
+        return _kept(sampler, self.cells / name, draw, lambda place: from_arrays(read_arrays(place / DRAWN)))
 
     def _qualities(self, store: CouplingStore) -> tuple[tuple[Quality, ...], ...]:
         """Metrics of a store's first images, in chunks as large as a model's; of all if there are fewer."""
@@ -128,8 +145,26 @@ class ImageMeasure:
         return measured
 
 
-def _read_trajectories(place: Path) -> tuple[TrajectoryRecord, Compute]:
-    return read_typed(place / TRAJECTORIES, TrajectoryRecord), read_typed(place / COMPUTE, Compute)
+def _kept(
+    sampler: Sampler, place: Path, make: Callable[[Path], None], read: Callable[[Path], Kept]
+) -> tuple[Kept, Compute]:
+    """What is kept at ``place``, and what it took: made by the main process if it is not there, and read by all."""
+
+    def read_both(folder: Path) -> tuple[Kept, Compute]:
+        return read(folder), read_typed(folder / COMPUTE, Compute)
+
+    if sampler.runtime.is_main and not is_kept(place, read_both):
+        calls_before, began = sampler.calls.copy(), time.monotonic()
+        with keeping(place) as temporary:
+            make(temporary)
+            compute = sampler.compute(calls_before, time.monotonic() - began)
+            write_json(temporary / COMPUTE, asdict(compute))
+    sampler.runtime.accelerator.wait_for_everyone()
+    return read_both(place)
+
+
+def _machine(sampler: Sampler) -> Machine:
+    return Machine(str(sampler.runtime.device.type), sampler.runtime.precision)
 
 
 def open_image_measure(
@@ -141,4 +176,5 @@ def open_image_measure(
         StraightflowError: If the features' network or the data set is missing or cannot be downloaded.
     """
     references = open_run_references(config, runtime, folders)
-    return ImageMeasure(config.evaluate, config.cells_of, references, folders.cells, code)
+    drawn_of = partial(drawn_trajectories, config)
+    return ImageMeasure(config.evaluate, config.cells_of, drawn_of, references, folders.cells, code)

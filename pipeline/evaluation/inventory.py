@@ -6,9 +6,17 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from pipeline.config.drawn_trajectories import drawn_trajectories
 from pipeline.config.graph import Config
 from pipeline.data.sample_set import SampleSet
-from pipeline.evaluation.cache_names import Machine, cell_inputs, cell_name, reference_name, trajectories_name
+from pipeline.evaluation.cache_names import (
+    Machine,
+    cell_inputs,
+    cell_name,
+    drawn_name,
+    reference_name,
+    trajectories_name,
+)
 from pipeline.evaluation.kept import HASHES
 from pipeline.evaluation.reference import feature_counts
 from pipeline.metrics.features import FeatureExtractor
@@ -40,7 +48,7 @@ def cell_names(
     code: Mapping[str, str],
     machine: Machine,
 ) -> Iterator[str]:
-    """Names of a model's cells and of the measures of its trajectories.
+    """Names of a model's cells, of the measures of its trajectories and of those drawn.
 
     Args:
         config: Of the run.
@@ -54,3 +62,4 @@ def cell_names(
     for solver, num_samples in config.cells_of(model):
         yield cell_name(inputs, solver, num_samples)
     yield trajectories_name(fingerprint, machine, config.evaluate, code)
+    yield drawn_name(fingerprint, machine, drawn_trajectories(config, model), config.evaluate.seed, code)

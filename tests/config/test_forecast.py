@@ -30,15 +30,20 @@ def stage(name: str, found: tuple[StageTime, ...]) -> StageTime:
 def test_measuring_takes_the_calls_of_its_cells_and_of_its_trajectories() -> None:
     # Fifty trajectories of eight Euler steps: nine velocities there, eight back, five along half as many steps.
     trajectories = 50 * (9 + 8 + 5)
+    # Drawn from eight noises: a teacher's ODE in 32 steps of two calls with nine estimates, a student's steps.
+    along_ode, steps = 8 * (64 + 9), 8 * (1 + 2 + 4 + 8)
     found = {item.stage: item for item in planned_measuring(config())}
     # By two solvers at 1, 2 and 4 steps of 200 samples; 400 by the solver that made round1's pairs, in 4 steps.
     assert found["evaluate@teacher"] == PlannedMeasuring(
-        "evaluate@teacher", "teacher", 2 * 200 * 7 + 400 * 4 + trajectories, 6 * 200 + 400
+        "evaluate@teacher", "teacher", 2 * 200 * 7 + 400 * 4 + trajectories + along_ode, 6 * 200 + 400
     )
     # The headline's student has 400 samples at one step and at two.
     assert found["evaluate@few_step"] == PlannedMeasuring(
-        "evaluate@few_step", "few_step", 400 * 3 + 200 * 4 + trajectories, 2 * 400 + 200
+        "evaluate@few_step", "few_step", 400 * 3 + 200 * 4 + trajectories + steps, 2 * 400 + 200
     )
+    # A student of reflow has both, and 400 samples where couplings were made by it; one of a single step has that one.
+    assert found["evaluate@round1"].forward == 200 * 3 + 400 * 4 + trajectories + along_ode + steps
+    assert found["evaluate@round2"].forward == 200 * 7 + trajectories + 8
     # 64 pairs are solved again; of 500 two whole chunks of 200 are measured.
     assert found["assess@round2"] == PlannedMeasuring("assess@round2", "round1", 64 * 4, 400)
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from helpers.sweep_setting import cells, config, reference, run_sweep
 
+from pipeline.config.drawn_trajectories import DrawnTrajectories
 from pipeline.evaluation.images import ImageMeasure
 from pipeline.models.counted import NetworkCalls
 from pipeline.models.flops import flops_per_sample
@@ -51,13 +52,23 @@ def test_a_sweep_that_was_interrupted_reports_all_of_its_cells(
     assert run_sweep(folder, runtime).compute == resumed  # all of it from the cache
 
 
-def test_an_evaluation_is_its_cells_and_its_trajectories(folder: Path, runtime: Runtime) -> None:
+def test_an_evaluation_is_its_cells_its_trajectories_and_those_drawn(folder: Path, runtime: Runtime) -> None:
     references = (reference(folder, runtime),)
-    measure = ImageMeasure(config(), lambda _: tuple(cells()), references, folder / "cells", NO_CODE)
+    measure = ImageMeasure(
+        config(),
+        lambda _: tuple(cells()),
+        lambda _: DrawnTrajectories(True, (1, 4)),
+        references,
+        folder / "cells",
+        NO_CODE,
+    )
     sampler = load_sampler(folder / "student", runtime)
     content, _ = measure.evaluate(sampler, "student")
     # Four trajectories of four Euler steps: at five times there, four back, and three times of half as many steps.
-    assert content["compute"]["samples_forward"] == sampler.calls.forward == SWEEP + 4 * (5 + 4 + 3)
+    measured = SWEEP + 4 * (5 + 4 + 3)
+    # From eight noises, at nine times an estimate, and between two of them four of Heun's steps; and five Euler steps.
+    drawn = 8 * (9 + 8 * 4 * 2) + 8 * (1 + 4)
+    assert content["compute"]["samples_forward"] == sampler.calls.forward == measured + drawn
     again = dataclasses.replace(sampler, calls=NetworkCalls())
     assert measure.evaluate(again, "student")[0]["compute"] == content["compute"]
     assert again.calls.forward == 0

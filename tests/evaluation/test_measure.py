@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,14 +16,18 @@ from helpers.imports import modules_imported
 from helpers.mixture_field import MixtureField
 from helpers.sweep_setting import EXTRACTOR, cells, config, reference
 from pydantic import TypeAdapter
+from safetensors.numpy import save_file
 
+from pipeline.config.drawn_trajectories import DrawnTrajectories
 from pipeline.config.graph import Config
 from pipeline.config.teacher import MLPConfig
 from pipeline.couplings.generation import generate_couplings
 from pipeline.couplings.store import CouplingStore
+from pipeline.data.trajectory_arrays import from_arrays, is_of_trajectory
 from pipeline.evaluation.few_step_fid import open_few_step_fid
 from pipeline.evaluation.folders import MeasuringFolders
 from pipeline.evaluation.images import ImageMeasure
+from pipeline.evaluation.kept import HASHES
 from pipeline.evaluation.measure import open_measure
 from pipeline.metrics.image_row import ImageRow
 from pipeline.metrics.point_row import PointRow
@@ -32,6 +37,7 @@ from pipeline.models.sampler import Sampler
 from pipeline.system.atomic import write_json
 from pipeline.system.code import NO_CODE
 from pipeline.system.errors import StraightflowError
+from pipeline.system.file_hashes import file_hashes
 from pipeline.toys.distributions import TOYS
 
 FOLDERS = MeasuringFolders(Path("data/images"), Path("models/classifier"), Path("references"), Path("cells"))
@@ -85,13 +91,23 @@ def test_couplings_of_points_are_measured_on_as_many_as_models_are(runtime: Runt
         assert (row.solver, row.num_steps, row.seed) == ("euler", 2, store.manifest.seed)
 
 
+def image_measure(folder: Path, runtime: Runtime, **changes: Any) -> ImageMeasure:
+    """Of a student at one step and at two, which is drawn at two."""
+    return ImageMeasure(
+        config(**changes),
+        cells_of=lambda _: tuple(cells()),
+        drawn_of=lambda _: DrawnTrajectories(along_ode=False, num_steps=(2,)),
+        references=(reference(folder, runtime),),
+        cells=folder / "cells",
+        code=NO_CODE,
+    )
+
+
 def test_couplings_of_images_are_measured_as_models_are(sampler_of_images: Sampler, tmp_path: Path) -> None:
     runtime = sampler_of_images.runtime
     generate_couplings(sampler_of_images, couplings(), tmp_path / "runs", tmp_path / "store")
     store = CouplingStore(tmp_path / "store")
-    measure = ImageMeasure(
-        config(num_samples=40), lambda _: tuple(cells()), (reference(tmp_path, runtime),), tmp_path / "cells", NO_CODE
-    )
+    measure = image_measure(tmp_path, runtime, num_samples=40)
     row, *_ = measure.couplings_rows("round1", store)
     assert (row.model, row.nfe, row.num_samples, row.features) == ("couplings@round1", None, 40, "projection")
     features = EXTRACTOR.extract(store.images(np.arange(40))).astype(np.float64)
@@ -107,26 +123,38 @@ def test_couplings_of_images_are_measured_as_models_are(sampler_of_images: Sampl
 def test_an_evaluation_of_images_has_rows_trajectories_and_leading_images(
     sampler_of_images: Sampler, tmp_path: Path
 ) -> None:
-    settings = config()
-    references = (reference(tmp_path, sampler_of_images.runtime),)
-    measured = ImageMeasure(settings, lambda _: tuple(cells()), references, tmp_path / "cells", NO_CODE)
-    content, images = measured.evaluate(sampler_of_images, "student")
+    measured = image_measure(tmp_path, sampler_of_images.runtime)
+    content, arrays = measured.evaluate(sampler_of_images, "student")
     assert content.keys() == {"model", "rows", "trajectories", "compute"}
+    images = {name: item for name, item in arrays.items() if not is_of_trajectory(name)}
     assert images.keys() == {"euler/1", "euler/2"}
-    assert {item.shape for item in images.values()} == {(settings.grid_images, 1, 8, 8)}
-    kept = measured.evaluate(sampler_of_images, "student")[0]
+    assert {item.shape for item in images.values()} == {(measured.config.grid_images, 1, 8, 8)}
+    # From the same noises as the images, to the same images.
+    (drawn,) = from_arrays(arrays)
+    assert np.array_equal(drawn.states[:5, -1], images["euler/2"])
+    kept, kept_arrays = measured.evaluate(sampler_of_images, "student")
     assert kept == content
+    assert kept_arrays.keys() == arrays.keys()
+    assert all(np.array_equal(kept_arrays[name], item) for name, item in arrays.items())
 
 
 def test_changed_trajectories_are_measured_anew_and_said(sampler_of_images: Sampler, tmp_path: Path, capsys) -> None:
-    settings = config()
-    references = (reference(tmp_path, sampler_of_images.runtime),)
-    measured = ImageMeasure(settings, lambda _: tuple(cells()), references, tmp_path / "cells", NO_CODE)
+    measured = image_measure(tmp_path, sampler_of_images.runtime)
     content = measured.evaluate(sampler_of_images, "student")[0]["trajectories"]
     (file,) = tmp_path.glob("cells/trajectories-*/trajectories.json")
     file.write_text(file.read_text().replace("1", "2"))
     assert measured.evaluate(sampler_of_images, "student")[0]["trajectories"] == content
     assert f"{file.parent} is not what was kept there" in capsys.readouterr().err
+
+
+def test_drawn_trajectories_that_cannot_be_are_drawn_anew(sampler_of_images: Sampler, tmp_path: Path, capsys) -> None:
+    measured = image_measure(tmp_path, sampler_of_images.runtime)
+    arrays = measured.evaluate(sampler_of_images, "student")[1]
+    (file,) = tmp_path.glob("cells/drawn-*/drawn.safetensors")
+    save_file({"trajectory/2/states": arrays["trajectory/2/states"]}, file)
+    (file.parent / HASHES).write_text(json.dumps(file_hashes(file.parent, record=HASHES)))
+    assert measured.evaluate(sampler_of_images, "student")[1].keys() == arrays.keys()
+    assert "no trajectory/2/headings" in capsys.readouterr().err
 
 
 def test_a_model_of_points_has_no_fid(runtime: Runtime) -> None:

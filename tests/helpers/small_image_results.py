@@ -11,7 +11,9 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from helpers.composition import composed
+from pipeline.config.drawn_trajectories import TIMES
 from pipeline.config.graph import Config
+from pipeline.data.trajectory_arrays import Trajectory, to_arrays
 from pipeline.metrics.image_row import ImageRow
 from pipeline.system.compute import Compute
 
@@ -28,6 +30,8 @@ FID = {
     ("few_step", "euler"): (5.0, 4.5, 4.25),
 }
 COUPLINGS_FID = 2.5
+DRAWN = {"teacher": (None,), "round1": (), "few_step": (1, 4)}
+"""Models' drawn trajectories by their number of steps; a file of an older version has none."""
 
 
 def row(model: str, solver: str, steps: int, fid: float, **other: Any) -> dict[str, Any]:
@@ -68,6 +72,22 @@ def grey_level(series: int, steps: int, noise: int) -> int:
     return 10 + 60 * series + 15 * STEPS.index(steps) + 2 * noise
 
 
+def film_level(drawn: int, part: int, noise: int, time: int) -> int:
+    """A different level for every picture of a film, and between films at every time."""
+    return 5 + 9 * noise + time + 60 * drawn + 120 * part
+
+
+def flat_trajectories(model: str, num_noises: int = NUM_NOISES, channels: int = 1) -> list[Trajectory]:
+    """Flat pictures of the levels of :func:`film_level`."""
+
+    def flat(drawn: int, part: int) -> np.ndarray:
+        levels = [[film_level(drawn, part, noise, at) for at in range(len(TIMES))] for noise in range(num_noises)]
+        wide = np.array(levels, dtype=np.uint8)[..., None, None, None]
+        return np.ascontiguousarray(np.broadcast_to(wide, (num_noises, len(TIMES), channels, SIZE, SIZE)))
+
+    return [Trajectory(steps, flat(at, 0), flat(at, 1)) for at, steps in enumerate(DRAWN[model])]
+
+
 def write_run(root: Path, channels: int = 1) -> None:
     """A whole run's outputs with known numbers and flat sample images."""
 
@@ -92,7 +112,7 @@ def write_run(root: Path, channels: int = 1) -> None:
                     np.broadcast_to(flat, (NUM_NOISES, channels, SIZE, SIZE))
                 )
         (root / "samples").mkdir(exist_ok=True)
-        save_file(grids, root / f"samples/{model}.safetensors")
+        save_file(grids | to_arrays(flat_trajectories(model, channels=channels)), root / f"samples/{model}.safetensors")
     couplings = row("couplings@round1", "unipc", 20, COUPLINGS_FID, nfe=None, seed=1, seconds_per_1000=None)
     quality = {"rows": [couplings], "transport_cost_per_dim": 1.5, "clipped_fraction": 0.01, "num_pairs": 60000}
     put("couplings/round1/quality.json", quality | {"source": "teacher"})

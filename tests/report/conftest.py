@@ -14,6 +14,7 @@ from pipeline.report.images.page import render_page
 from pipeline.report.images.pictures import draw_pictures
 from pipeline.report.images.results import load_results
 from pipeline.report.images.samples import load_samples
+from pipeline.report.images.trajectories import load_trajectories
 from pipeline.report.ledger import load_ledger
 from pipeline.report.provenance import Provenance
 
@@ -27,4 +28,5 @@ def page(tmp_path: Path) -> str:
     pictures = draw_pictures(results, cells, headline)
     pictures |= {"quality_by_compute": draw_quality_by_compute(results.rows, ledger)}
     provenance = Provenance("abc" + HOSTILE, "3.11", {"torch": "2.14"}, "a CPU", 2, "Linux")
-    return render_page(results, cells, headline, {}, {}, ledger, pictures, provenance, {"note": HOSTILE})
+    drawn = load_trajectories(tmp_path, MODELS, headline, channels=1)
+    return render_page(results, cells, drawn, headline, {}, {}, ledger, pictures, provenance, {"note": HOSTILE})

@@ -42,6 +42,22 @@ addEventListener("load", () => {
   slider.value = slider.max;
   slider.dispatchEvent(new Event("input"));
   root.dataset.last = shown();
+  const view = document.getElementById("trajectories"), time = document.getElementById("time");
+  const films = [...view.querySelectorAll(".film")], inside = (item) => item.getBoundingClientRect();
+  // Which of the nine frames of each film shows.
+  const frames = () => [...new Set(films.map((item) => {
+    const all = inside(item.firstChild), one = inside(item);
+    return [9 * (one.left - all.left) / all.width, all.width / one.width].map((number) => number.toFixed(2)).join();
+  }))].join(" ");
+  root.dataset.firstFrame = frames();
+  time.value = 3;
+  time.dispatchEvent(new Event("input"));
+  root.dataset.fourthFrame = frames();
+  root.dataset.time = document.getElementById("at").textContent + " " + time.getAttribute("aria-valuetext");
+  root.dataset.filmRendering = [...new Set([...view.querySelectorAll("img")].map((item) =>
+    getComputedStyle(item).imageRendering))].join();
+  root.dataset.level = new Set([films[0], films[2]].map((item) => Math.round(inside(item).top))).size === 1;
+  root.dataset.filmWidth = Math.min(...films.map((item) => inside(item).width));
   root.dataset.words = document.getElementById("chosen").textContent;
   root.dataset.ground = getComputedStyle(document.body).backgroundColor;
   const panels = [...document.querySelectorAll(".side-by-side img")], box = (item) => item.getBoundingClientRect();
@@ -104,6 +120,10 @@ def test_the_page_works_in_a_browser(page: str, tmp_path: Path, size: str, theme
     assert (root["data-focused"], root["data-inside"]) == ("true", "true")
     assert root["data-first"] == ",".join([str(STEPS[0])] * len(FID))
     assert root["data-last"] == ",".join([str(STEPS[-1])] * len(FID))
+    assert (root["data-first-frame"], root["data-fourth-frame"]) == ("0.00,9.00", "3.00,9.00")
+    assert root["data-time"] == "t = 0.375 t = 0.375"
+    assert (root["data-film-rendering"], root["data-level"]) == ("pixelated", "true")
+    assert float(root["data-film-width"] or 0) > 40
     assert root["data-words"] == f"{STEPS[-1]} steps"
 
 

@@ -28,6 +28,7 @@ from pipeline.report.images.results import DataResult, ModelResult, Results
 from pipeline.report.images.samples import SampleCell
 from pipeline.report.images.side_by_side import choose_panels, side_by_side
 from pipeline.report.images.summary import describe_measure, describe_solver, fid_in_words, headline_sentence
+from pipeline.report.images.trajectories import ModelTrajectories, trajectories_script, trajectories_section
 from pipeline.report.images.viewer import viewer, viewer_script
 from pipeline.report.ledger import Ledger
 from pipeline.report.page import few_step_table, frame_page
@@ -38,6 +39,7 @@ from pipeline.report.step_table import steps_in_words
 def render_page(
     results: Results,
     cells: Sequence[SampleCell],
+    trajectories: Sequence[ModelTrajectories],
     headline: Headline,
     rounds: Mapping[str, str],
     exact_steps: Mapping[str, int],
@@ -51,6 +53,7 @@ def render_page(
     Args:
         results: A run's measurements.
         cells: Sample images, at least one cell.
+        trajectories: Of the teacher and of the student in question.
         headline: The student in question, and the couplings that it learned.
         rounds: From :func:`pipeline.config.graph.rounds_before`.
         exact_steps: Measured students that are for one number of steps, and which.
@@ -78,6 +81,7 @@ def render_page(
         viewer=viewer(cells, {row.cell: row.fid for row in at_least_samples(chosen)}),
         num_noises=str(len(cells[0].images)),
         samples=picture(pictures["samples"]),
+        trajectories=trajectories_section(trajectories),
         couplings=_couplings(results, rounds),
         straightness=picture(pictures["straightness"]),
         straightness_table=_straightness(results.models),
@@ -85,7 +89,8 @@ def render_page(
         ledger=ledger_section(ledger, pictures["quality_by_compute"]),
     )
     title = "Few-step generation: what each step count costs"
-    return frame_page(title, content, _provenance(results, provenance), params, script=viewer_script())
+    script = viewer_script() + trajectories_script(trajectories)
+    return frame_page(title, content, _provenance(results, provenance), params, script=script)
 
 
 def _ratios(comparisons: Sequence[Comparison]) -> str:

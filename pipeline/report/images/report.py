@@ -12,6 +12,7 @@ from pipeline.report.images.pictures import draw_pictures
 from pipeline.report.images.results import load_results
 from pipeline.report.images.samples import load_samples, require_samples_of
 from pipeline.report.images.summary import summary
+from pipeline.report.images.trajectories import load_trajectories
 from pipeline.report.ledger import load_ledger
 from pipeline.report.provenance import collect_provenance, parameters
 
@@ -33,6 +34,7 @@ def compose_report(root: Path, config: Config) -> ReportContents:
     page = render_page(
         results,
         cells,
+        load_trajectories(root, models, headline, results.data.channels),
         headline,
         rounds,
         _exact_steps(config),

@@ -9,7 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.html_page import HOSTILE, Page
-from helpers.small_image_results import COUPLINGS_FID, FID, MODELS, NUM_NOISES, SIZE, STEPS, grey_level, write_run
+from helpers.small_image_results import (
+    COUPLINGS_FID,
+    DRAWN,
+    FID,
+    MODELS,
+    NUM_NOISES,
+    SIZE,
+    STEPS,
+    grey_level,
+    write_run,
+)
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -39,7 +49,8 @@ def test_the_page_asks_for_nothing_from_outside(page: str) -> None:
 def test_every_picture_has_words_and_pixels(page: str) -> None:
     images = Page(page).all("img")
     panels = 3  # the teacher, and the student at 1 and 4 of 1, 2, 4 steps
-    assert len(images) == 6 + len(FID) * len(STEPS) + panels
+    films = 2 * len(DRAWN["teacher"] + DRAWN["few_step"])  # states and headings
+    assert len(images) == 6 + len(FID) * len(STEPS) + panels + films
     assert all((image["alt"] or "").strip() for image in images)
     for source in [image["src"] for image in images] + [item["srcset"] for item in Page(page).all("source")]:
         pixels = decode(source)

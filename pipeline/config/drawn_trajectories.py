@@ -1,0 +1,54 @@
+"""Which trajectories of a model are drawn on the report's page, and what they take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pipeline.config.graph import TEACHER, Config
+from pipeline.config.guidance import GuidanceConfig
+from pipeline.config.methods import ReflowConfig
+from pipeline.config.network_calls import calls_per_step, guided_calls
+
+NUM_NOISES = 8
+TIMES = tuple(place / 8 for place in range(9))
+"""Straight-line times at which states are kept, from noise to image."""
+STUDENT_STEPS = (1, 2, 4, 8)
+ODE_SOLVER, ODE_STEPS = "heun", 4
+"""Solver along an ODE, and its steps between two of ``TIMES``."""
+
+
+@dataclass(frozen=True)
+class DrawnTrajectories:
+    """Trajectories of one model from the first ``NUM_NOISES`` noises of the evaluation.
+
+    Attributes:
+        along_ode: Whether its ODE is followed closely, because it has learned its velocity at every time.
+        num_steps: Numbers of its own Euler steps.
+        guidance: Along the ODE.
+    """
+
+    along_ode: bool
+    num_steps: tuple[int, ...]
+    guidance: GuidanceConfig | None = None
+
+    @property
+    def forward(self) -> int:
+        """Samples through the network; the fewest where guidance is for some times alone."""
+        # An estimate of the image at each time, and the solver's steps between them.
+        along = len(TIMES) + calls_per_step(ODE_SOLVER) * ODE_STEPS * (len(TIMES) - 1) if self.along_ode else 0
+        return NUM_NOISES * (guided_calls(along, along, self.guidance)[0] + sum(self.num_steps))
+
+
+def drawn_trajectories(config: Config, model: str) -> DrawnTrajectories:
+    """The trajectories of ``model``: of a student those of few steps, of what learned an ODE that one.
+
+    A diffusion teacher has guidance where the couplings that were drawn from it have.
+    """
+    if model in config.students:
+        method = config.students[model].method
+        steps = STUDENT_STEPS if method.exact_steps is None else (method.exact_steps,)
+        return DrawnTrajectories(isinstance(method, ReflowConfig), steps)
+    if model != TEACHER or config.teacher.is_flow:
+        return DrawnTrajectories(True, STUDENT_STEPS)
+    solvers = [item.solver for item in config.couplings.values() if item.source == TEACHER]
+    return DrawnTrajectories(True, (), next((solver.guidance for solver in solvers), None))
