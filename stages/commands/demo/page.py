@@ -38,7 +38,7 @@ def build_page(models: SideBySide) -> gr.Blocks:
         inputs = _inputs(models)
         button = gr.Button("Draw", variant="primary")
         with gr.Row():
-            panels = [gr.HTML(min_width=LARGEST_SIDE) for _ in models.samplers]
+            panels = [_panel() for _ in models.samplers]
         student_steps, teacher_steps, seed, label = inputs
         gr.on(
             [page.load, button.click, student_steps.release, teacher_steps.release, seed.release, label.input],
@@ -51,6 +51,12 @@ def build_page(models: SideBySide) -> gr.Blocks:
             trigger_mode="always_last",
         )
     return page
+
+
+def _panel() -> gr.HTML:
+    """A place for one model; those that a window is too narrow for go below."""
+    with gr.Column(min_width=LARGEST_SIDE):
+        return gr.HTML()
 
 
 def _inputs(models: SideBySide) -> tuple[gr.Slider, gr.Slider, gr.Slider, gr.Dropdown]:

@@ -144,5 +144,13 @@ def test_a_click_draws_what_sample_draws_and_nothing_leaves_the_machine(models: 
         assert shown(tab) == {name: written_by_sample(name, steps, SEED) for name, steps in STEPS.items()}
         sizes = "[...document.querySelectorAll('figure img')].map(item => [item.width, getComputedStyle(item)"
         assert tab.value(f"{sizes}.imageRendering])") == [[256, "pixelated"]] * len(STEPS)
+        tab.call("Emulation.setDeviceMetricsOverride", width=360, height=800, deviceScaleFactor=2, mobile=True)
+        tab.until("innerWidth == 360")
+        boxes = tab.value(
+            "[...document.querySelectorAll('figure img')].map(item => item.getBoundingClientRect())"
+            ".map(box => [box.left, box.right, box.top, box.bottom])"
+        )
+        assert all(left >= 0 and right <= 360 for left, right, _, _ in boxes)
+        assert boxes[0][3] <= boxes[1][2]  # one below the other
         assert [url for url in tab.requested if not url.startswith((f"{address}/", "data:"))] == []
         assert tab.console == []
