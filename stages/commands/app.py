@@ -320,6 +320,9 @@ def publish(
     base_model: Annotated[str | None, typer.Option(help="Id of the teacher on the hub.")] = None,
     dataset: Annotated[list[str] | None, typer.Option(help="Id of the data set on the hub; may be repeated.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace what was published there before.")] = False,
+    space: Annotated[
+        bool, typer.Option("--space", help="Add the files of a Space that draws with the model, in space/.")
+    ] = False,
 ) -> None:
     """Publish a model with its card.
 
@@ -338,6 +341,7 @@ def publish(
             base_model=base_model,
             datasets=tuple(dataset or ()),
             force=force,
+            space=space,
         ),
     )
 
