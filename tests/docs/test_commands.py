@@ -38,7 +38,7 @@ CALLS = sorted(
     | {tuple(call) for page in PAGES for command in inline_commands(page) for call in calls(command)}
 )
 # Their options are their own affair.
-OF_OTHERS = ("accelerate", "docker", "git", "jupyter", "jupytext", "source", "tensorboard", "torchrun")
+OF_OTHERS = ("accelerate", "docker", "git", "source", "tensorboard", "torchrun")
 PLACEHOLDER = re.compile(r"[A-Z]+|path-or-hub-id")
 
 
@@ -136,7 +136,7 @@ def test_every_block_of_commands_is_run_or_says_why_not() -> None:
         left_out = [
             call
             for call in calls(block.text)
-            if call[0] in ("make", "jupytext")
+            if call[0] == "make"
             or "-m stages." in " ".join(call)
             or call[:2] in (["straightflow", "publish"], ["straightflow", "demo"])
         ]

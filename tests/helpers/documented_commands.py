@@ -12,8 +12,8 @@ from helpers.project_folders import ROOT
 
 PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
 PROGRAMS = (
-    ".ci/run", "accelerate", "docker", "dvc", "git", "jupyter", "jupytext", "make", "pip", "python", "source",
-    "straightflow", "tensorboard", "torchrun",
+    ".ci/run", "accelerate", "docker", "dvc", "git", "make", "pip", "python", "source", "straightflow", "tensorboard",
+    "torchrun",
 )  # fmt: skip
 _NOT_RUN = re.compile(r"<!-- not run: (.+) -->")
 _FENCE = re.compile(r"^```(\w*)$")
