@@ -1,8 +1,8 @@
 # %% [markdown]
 # # From a straight line between two points to a one-step sampler
 #
-# Run it with `python docs/tutorial/straight_lines.py`, or open it as a notebook with jupytext. Every number below is
-# computed by the project's own code; the pictures are written beside this file.
+# Run it with `python docs/tutorial/straight_lines.py`; `straight_lines.ipynb` is the same, executed. Every number
+# below is computed by the project's own code; the pictures are written beside this file.
 
 # %% Settings
 import itertools
@@ -42,7 +42,8 @@ from pipeline.training.loop import train
 NUM_STEPS = 3000
 NUM_PAIRS = 20000
 NUM_SAMPLES = 2000
-PICTURES = Path("docs/tutorial")
+# A notebook runs in its own folder, the script in that of the project.
+PICTURES = Path("docs/tutorial") if Path("docs/tutorial").is_dir() else Path()
 
 # %% [markdown]
 # ## 1. A line between two points

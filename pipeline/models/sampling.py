@@ -36,15 +36,24 @@ def sample_images(
         yield draw_images(sampler, solver, stream_key("evaluation", seed), indices)
 
 
-def draw_images(sampler: Sampler, solver: SolverConfig, key: int, indices: Iterable[int]) -> np.ndarray:
+def draw_images(
+    sampler: Sampler, solver: SolverConfig, key: int, indices: Iterable[int], labels: torch.Tensor | None = None
+) -> np.ndarray:
     """uint8 images (len(indices), C, H, W) from the noises of these indices under ``key``.
+
+    They are of the classes ``labels``, (len(indices),), in place of those that go with the noises, if these are given.
 
     Raises:
         StraightflowError: If an image is not finite, or the model's samples are no images.
     """
     require_images(sampler)
-    x_0, labels = sampler.draw(key, indices)
-    return to_pixels(sampler.sample(x_0, solver, labels).x)
+    x_0, drawn = sampler.draw(key, indices)
+    return to_pixels(sampler.sample(x_0, solver, drawn if labels is None else labels).x)
+
+
+def default_solver(sampler: Sampler) -> str:
+    """Name of the solver that draws images where none is asked for."""
+    return "euler" if sampler.noise_schedule is None else "unipc"
 
 
 @torch.inference_mode()

@@ -213,6 +213,31 @@ def sample(
     )
 
 
+@command("straightflow demo few_step teacher")
+def demo(
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Names under models/, or folders of saved models.",
+            metavar="[NAME]...",
+            show_default="all trained ones of the run",
+        ),
+    ] = None,
+    host: Annotated[
+        str, typer.Option(help="Address to listen at; 127.0.0.1 can be reached from this machine alone.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen at; 0 for any free one.")] = 7860,
+) -> None:
+    """Draw from several models side by side on a local page.
+
+    All draw from one noise, with sliders for steps and seed; under each image is the time that it took. Nothing is
+    uploaded or reported, and the page asks no other machine. It needs the extra `demo`.
+    """
+    from stages.commands.demo.command import run_demo
+
+    run_demo(config(), models or (), host, port)
+
+
 @command("straightflow compare HEAD~1 HEAD")
 def compare(
     a: Annotated[str, typer.Argument(help="A folder where the pipeline ran, a git revision or a DVC experiment.")],
@@ -295,6 +320,9 @@ def publish(
     base_model: Annotated[str | None, typer.Option(help="Id of the teacher on the hub.")] = None,
     dataset: Annotated[list[str] | None, typer.Option(help="Id of the data set on the hub; may be repeated.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace what was published there before.")] = False,
+    space: Annotated[
+        bool, typer.Option("--space", help="Add the files of a Space that draws with the model, in space/.")
+    ] = False,
 ) -> None:
     """Publish a model with its card.
 
@@ -313,6 +341,7 @@ def publish(
             base_model=base_model,
             datasets=tuple(dataset or ()),
             force=force,
+            space=space,
         ),
     )
 

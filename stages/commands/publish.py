@@ -16,16 +16,24 @@ from pipeline.data.space import space_of
 from pipeline.models.accepted_teacher import open_model
 from pipeline.report.drawing import png
 from pipeline.report.images.figures import fid_by_steps_figure, sample_grid_figure
-from pipeline.report.images.results import load_results
+from pipeline.report.images.results import Results, load_results
 from pipeline.report.images.samples import load_samples
 from pipeline.report.ledger import load_ledger
 from pipeline.report.provenance import git_revision
-from pipeline.report.publishing.card import FID_FIGURE, SAMPLES_FIGURE, Published, model_card
+from pipeline.report.publishing.card import (
+    FID_FIGURE,
+    SAMPLES_FIGURE,
+    Published,
+    drawing_of,
+    exact_steps_of,
+    model_card,
+)
 from pipeline.report.publishing.folder import require_place, write_folder
 from pipeline.report.publishing.licenses import require_licenses
 from pipeline.report.publishing.lineage import lineage, require_one_run
 from pipeline.report.publishing.provenance import provenance
 from pipeline.report.publishing.sources import sources_of
+from pipeline.report.publishing.space import NEEDED, space_files
 from pipeline.report.publishing.upload import upload_folder
 from pipeline.system.errors import StraightflowError, nearest
 from pipeline.system.fingerprint import fingerprint_folder
@@ -50,6 +58,7 @@ class PublishOptions:
         base_model: Id of the teacher on the hub, where the configuration does not name it.
         datasets: Ids of the data set on the hub, where the configuration does not name it.
         force: Whether an earlier publication is replaced.
+        space: Whether the files of a Space that draws with the model are added.
     """
 
     model: str
@@ -60,6 +69,7 @@ class PublishOptions:
     base_model: str | None
     datasets: tuple[str, ...]
     force: bool
+    space: bool = False
 
 
 def publish_model(config: Config, options: PublishOptions, api: HfApi | None = None) -> None:
@@ -129,13 +139,15 @@ def _write(config: Config, options: PublishOptions, place: Destination, folder: 
     results = load_results(paths.PROJECT, config.evaluate.models, tuple(config.couplings), tuple(config.students))
     ledger = load_ledger(paths.PROJECT, config)
     published = Published(name, place.repository, accepted, licenses, sources)
+    space = _space(published, config, results) if options.space else {}
     write_folder(
         folder,
         model=model,
-        card=model_card(published, config, results, ledger, git_revision(paths.PROJECT)),
-        figures={
+        card=model_card(published, config, results, ledger, git_revision(paths.PROJECT), has_space=options.space),
+        further={
             FID_FIGURE: png(fid_by_steps_figure(results.rows)),
             SAMPLES_FIGURE: png(sample_grid_figure(load_samples(paths.PROJECT, (name,)))),
+            **space,
         },
         params=read_bytes(PARAMS),
         provenance=provenance(
@@ -149,6 +161,17 @@ def _write(config: Config, options: PublishOptions, place: Destination, folder: 
             records=records,
         ),
         force=options.force,
+    )
+
+
+def _space(published: Published, config: Config, results: Results) -> dict[str, bytes]:
+    return space_files(
+        published.name,
+        published.repository,
+        published.licenses.model,
+        drawing_of(published, config, results),
+        exact_steps_of(config, published.name),
+        {package: version(package) for package in NEEDED},
     )
 
 

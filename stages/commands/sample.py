@@ -13,10 +13,17 @@ from pydantic import ValidationError
 from pipeline.config.compute import ONE_PROCESS, ComputeConfig
 from pipeline.config.solver import FLOW_MAP_SOLVERS, STUDENT_SOLVERS, TEACHER_SOLVERS, SolverConfig
 from pipeline.data.mosaic import mosaic
+from pipeline.data.png import encode_image, encode_png
 from pipeline.flow.solvers import TIME_GRIDS
 from pipeline.models.runtime import open_runtime
 from pipeline.models.sampler import Sampler, load_sampler
-from pipeline.models.sampling import require_images, sample_images, sample_trajectories, trajectory_solvers
+from pipeline.models.sampling import (
+    default_solver,
+    require_images,
+    sample_images,
+    sample_trajectories,
+    trajectory_solvers,
+)
 from pipeline.report.gif import encode_gif
 from pipeline.system.atomic import atomic_file
 from pipeline.system.errors import StraightflowError, nearest, validation_problems
@@ -103,7 +110,7 @@ def _solver(options: SampleOptions, sampler: Sampler) -> SolverConfig:
         solvers = TEACHER_SOLVERS
     if options.trajectory:
         solvers = trajectory_solvers(sampler)
-    default = "unipc" if by_schedule else "euler"
+    default = "euler" if options.trajectory else default_solver(sampler)
     name = default if options.solver is None else options.solver
     grids = TEACHER_GRIDS if by_schedule else tuple(TIME_GRIDS)
     for option, value, known in (("--solver", name, solvers), ("--grid", options.grid, grids)):
@@ -154,14 +161,14 @@ def _write_images(sampler: Sampler, solver: SolverConfig, options: SampleOptions
         for images in sample_images(sampler, solver, options.seed, options.num, options.batch_size):
             if pixels is None:
                 for index, image in enumerate(images, start=done):
-                    _save(mosaic(image[None], 1), options.out / _file_name(index))
+                    _save(encode_image(image), options.out / _file_name(index))
             else:
                 pixels[done : done + len(images)] = images
             done += len(images)
             progress.advance(len(images))
     if pixels is not None:
         columns = math.ceil(math.sqrt(options.num))
-        _save(mosaic(pixels, columns, gap=GRID_GAP, gap_value=128), options.out)
+        _save(encode_png(mosaic(pixels, columns, gap=GRID_GAP, gap_value=128)), options.out)
 
 
 def _write_trajectory(sampler: Sampler, solver: SolverConfig, options: SampleOptions) -> None:
@@ -172,7 +179,7 @@ def _write_trajectory(sampler: Sampler, solver: SolverConfig, options: SampleOpt
     states = [images for _, images in sample_trajectories(sampler, solver, options.seed, options.num)]
     if not animated:
         strips = np.stack(states, axis=1).reshape(-1, *states[0].shape[1:])
-        _save(mosaic(strips, len(states), gap=gap, gap_value=128), options.out)
+        _save(encode_png(mosaic(strips, len(states), gap=gap, gap_value=128)), options.out)
         return
     columns = math.ceil(math.sqrt(options.num))
     frames = [Image.fromarray(mosaic(images, columns, scale=scale, gap=gap, gap_value=128)) for images in states]
@@ -180,9 +187,9 @@ def _write_trajectory(sampler: Sampler, solver: SolverConfig, options: SampleOpt
         temporary.write_bytes(encode_gif(frames, FRAME_MILLISECONDS))
 
 
-def _save(pixels: np.ndarray, path: Path) -> None:
+def _save(png: bytes, path: Path) -> None:
     with atomic_file(path) as temporary:
-        Image.fromarray(pixels).save(temporary, "PNG")
+        temporary.write_bytes(png)
 
 
 def _file_name(index: int) -> str:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -32,3 +34,26 @@ def test_the_tutorial_runs_from_a_line_to_one_step(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", PICTURES)
 def test_the_committed_pictures_are_small(name: str) -> None:
     assert TUTORIAL.with_name(name).stat().st_size < 200_000
+
+
+def test_the_notebook_holds_the_script_cell_by_cell_as_it_ran_from_top_to_bottom() -> None:
+    notebook = json.loads(TUTORIAL.with_suffix(".ipynb").read_text("utf-8"))
+    cells = [(cell["cell_type"], "".join(cell["source"])) for cell in notebook["cells"]]
+    assert cells == list(cells_of(TUTORIAL.read_text("utf-8")))
+    code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert [cell["execution_count"] for cell in code] == list(range(1, len(code) + 1))
+    outputs = [output for cell in code for output in cell["outputs"]]
+    assert {(output["output_type"], output.get("name")) for output in outputs} == {("stream", "stdout")}
+    printed = "".join("".join(output["text"]) for output in outputs)
+    assert all(text in printed for text in ("velocity [5.0, 5.0]", "flow ", "round1 ", "distilled "))
+    assert TUTORIAL.with_suffix(".ipynb").stat().st_size < 1_000_000
+
+
+def cells_of(script: str) -> Iterator[tuple[str, str]]:
+    """Kind and text of each cell of a script in the percent format; text of Markdown cells is in comments."""
+    for cell in re.split(r"^# %%", script, flags=re.MULTILINE)[1:]:
+        title, _, text = cell.partition("\n")
+        if title == " [markdown]":
+            yield "markdown", re.sub(r"^# ?", "", text.strip(), flags=re.MULTILINE)
+        else:
+            yield "code", text.strip()

@@ -20,10 +20,15 @@ from pipeline.report.publishing.limits import limits
 from pipeline.report.publishing.metadata import card_data, require_same_when_read
 from pipeline.report.publishing.snippets import Drawing, exact_images, pipeline_call
 from pipeline.report.publishing.sources import Sources
+from pipeline.report.publishing.space import SPACE
 from pipeline.report.step_table import steps_in_words
 
 FID_FIGURE, SAMPLES_FIGURE = "figures/fid_by_steps.png", "figures/samples.png"
 DDIM_STEPS = 20
+SPACE_SECTION = (
+    f"`{SPACE}/` holds the files of a Space that draws the same images, one at a time: "
+    f"`hf upload OWNER/NAME {SPACE} . --repo-type space` makes one. On this machine `python {SPACE}/app.py` opens it."
+)
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,16 @@ class Published:
         return isinstance(self.accepted, AcceptedFlow)
 
 
-def model_card(published: Published, config: Config, results: Results, ledger: Ledger, revision: str) -> ModelCard:
+def drawing_of(published: Published, config: Config, results: Results) -> Drawing:
+    """What code on the card draws: the model, at the steps that it is for, as it was measured."""
+    model = next(item for item in results.models if item.model == published.name)
+    steps = _drawn_steps(model.rows, exact_steps_of(config, published.name)) if published.is_flow else DDIM_STEPS
+    return Drawing(published.repository or ".", published.accepted, steps, model.precision)
+
+
+def model_card(
+    published: Published, config: Config, results: Results, ledger: Ledger, revision: str, *, has_space: bool
+) -> ModelCard:
     """The card of a model.
 
     Args:
@@ -59,23 +73,19 @@ def model_card(published: Published, config: Config, results: Results, ledger: L
         results: Of its run; the model is among them.
         ledger: Of its run.
         revision: Of the code, in words.
+        has_space: Whether the files of a Space are published with it.
 
     Raises:
         StraightflowError: If its metadata would be read as something else.
     """
     model = next(item for item in results.models if item.model == published.name)
-    exact_steps = _exact_steps(config, published.name)
-    drawing = Drawing(
-        location=published.repository or ".",
-        model=published.accepted,
-        steps=_drawn_steps(model.rows, exact_steps) if published.is_flow else DDIM_STEPS,
-        precision=model.precision,
-    )
+    exact_steps, drawing = exact_steps_of(config, published.name), drawing_of(published, config, results)
     data = card_data(published.name, model.rows, published.licenses, published.sources, is_flow=published.is_flow)
     sections = [
         f"# {published.name}",
         _introduction(published, config),
         *_drawing_section(published, drawing, exact_steps=exact_steps),
+        *([SPACE_SECTION] if has_space else []),
         *_quality_section(published, config, results),
         "## What it cannot do",
         "\n".join(f"- {line}" for line in limits(config, published.name, published.accepted, model.rows)),
@@ -87,7 +97,8 @@ def model_card(published: Published, config: Config, results: Results, ledger: L
     return card
 
 
-def _exact_steps(config: Config, name: str) -> int | None:
+def exact_steps_of(config: Config, name: str) -> int | None:
+    """The only number of steps that a model is for; None for any."""
     return config.students[name].method.exact_steps if name in config.students else None
 
 

@@ -43,7 +43,7 @@ def write_folder(
     *,
     model: Path,
     card: ModelCard,
-    figures: Mapping[str, bytes],
+    further: Mapping[str, bytes],
     params: bytes,
     provenance: Mapping[str, Any],
     force: bool,
@@ -54,7 +54,7 @@ def write_folder(
         folder: Where.
         model: Saved model, whose files are copied as they are.
         card: Its card.
-        figures: Content by path in the folder.
+        further: Content of figures and other files that opening does not read, by path in the folder.
         params: Content of ``params.yaml``.
         provenance: Content of ``provenance.json``.
         force: Whether an earlier publication is replaced.
@@ -70,7 +70,7 @@ def write_folder(
         # Only what opening reads: the card may be edited on the hub, and is not downloaded with the model.
         write_hashes(temporary)
         (temporary / PARAMS).write_bytes(params)
-        for name, content in figures.items():
+        for name, content in further.items():
             (temporary / name).parent.mkdir(exist_ok=True)
             (temporary / name).write_bytes(content)
         card.save(temporary / CARD)

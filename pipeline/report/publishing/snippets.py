@@ -54,8 +54,44 @@ def exact_images(drawing: Drawing) -> str | None:
     """
     if isinstance(drawing.model, AcceptedTeacher) and drawing.model.noise_schedule.exploding:
         return None
-    is_flow = isinstance(drawing.model, AcceptedFlow)
-    model, classes = drawing.model, num_conditions(drawing.model)
+    return f"""import hashlib
+
+import numpy as np
+import torch
+{diffusers_import(drawing)}
+from PIL import Image
+
+num_steps, num_images, seed = {drawing.steps}, 16, 0
+
+
+{NOISE_STREAMS}
+
+pipeline = DiffusionPipeline.from_pretrained({json.dumps(drawing.location)})
+{noises(drawing)}
+{solution(drawing)}
+for index, image in enumerate(pixels):
+    Image.fromarray(image.squeeze()).save(f"{{index:06d}}.png")
+"""
+
+
+NOISE_STREAMS = """def key_of(name):
+    return int.from_bytes(hashlib.sha256(f"straightflow/{name}".encode()).digest()[:8], "little")
+
+
+def stream(key, index):
+    return np.random.Generator(np.random.Philox(key=np.array([key, index], dtype=np.uint64)))
+"""
+
+
+def diffusers_import(drawing: Drawing) -> str:
+    """What :func:`solution` takes from diffusers."""
+    names = "DiffusionPipeline" if isinstance(drawing.model, AcceptedFlow) else "DDIMScheduler, DiffusionPipeline"
+    return f"from diffusers import {names}"
+
+
+def noises(drawing: Drawing) -> str:
+    """Lines that make ``x``, and ``labels`` of a class-conditional model, of ``seed`` and ``num_images``."""
+    classes = num_conditions(drawing.model)
     labels = (
         ""
         if classes is None
@@ -63,39 +99,23 @@ def exact_images(drawing: Drawing) -> str | None:
 label_key = key_of(f"labels/{{noise_key}}")
 labels = torch.tensor([stream(label_key, index).integers({classes}) for index in range(num_images)])"""
     )
-    autocast = ', torch.autocast("cpu", torch.bfloat16)' if drawing.precision == "bf16" else ""
-    passed = "" if classes is None else ", labels"
-    if isinstance(model, AcceptedFlow) and model.two_times:
-        passed = ", 1000 * (1 - torch.full((num_images,), end))"
-    return f"""import hashlib
-
-import numpy as np
-import torch
-from diffusers import {"DiffusionPipeline" if is_flow else "DDIMScheduler, DiffusionPipeline"}
-from PIL import Image
-
-num_steps, num_images, seed = {drawing.steps}, 16, 0
-
-
-def key_of(name):
-    return int.from_bytes(hashlib.sha256(f"straightflow/{{name}}".encode()).digest()[:8], "little")
-
-
-def stream(key, index):
-    return np.random.Generator(np.random.Philox(key=np.array([key, index], dtype=np.uint64)))
-
-
-pipeline = DiffusionPipeline.from_pretrained({json.dumps(drawing.location)})
-noise_key = key_of(f"evaluation/{{seed}}")
+    return f"""noise_key = key_of(f"evaluation/{{seed}}")
 streams = [stream(noise_key, index) for index in range(num_images)]
 noise = np.stack([numbers.standard_normal({drawing.model.shape}, dtype=np.float32) for numbers in streams])
-x = torch.from_numpy(noise){labels}
-with torch.inference_mode(){autocast}:
-{_flow_steps(passed) if is_flow else _ddim_steps(passed, drawing.model.shape[0])}
-pixels = ((x + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).numpy()
-for index, image in enumerate(pixels):
-    Image.fromarray(image.squeeze()).save(f"{{index:06d}}.png")
-"""
+x = torch.from_numpy(noise){labels}"""
+
+
+def solution(drawing: Drawing) -> str:
+    """Lines that make ``pixels``, uint8 (num_images, height, width, channels), of ``x`` in ``num_steps`` steps."""
+    model = drawing.model
+    autocast = ', torch.autocast("cpu", torch.bfloat16)' if drawing.precision == "bf16" else ""
+    passed = "" if num_conditions(model) is None else ", labels"
+    if isinstance(model, AcceptedFlow) and model.two_times:
+        passed = ", 1000 * (1 - torch.full((num_images,), end))"
+    steps = _flow_steps(passed) if isinstance(model, AcceptedFlow) else _ddim_steps(passed, model.shape[0])
+    return f"""with torch.inference_mode(){autocast}:
+{steps}
+pixels = ((x + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).numpy()"""
 
 
 def _flow_steps(passed: str) -> str:

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,10 +18,11 @@ import pytest
 import yaml
 from helpers.command_line import printed, refusal
 from helpers.composition import composed
+from helpers.project_folders import ROOT
 from helpers.recorded_run import COST, md5, record, recorded_run
 from helpers.small_image_results import COUPLINGS_FID, FID, STEPS
 from helpers.small_unet import small_unet
-from huggingface_hub import HfApi, ModelCard
+from huggingface_hub import HfApi, ModelCard, SpaceCard
 from PIL import Image
 
 from pipeline.config.loading import load_config
@@ -54,7 +56,7 @@ def snippets(folder: Path) -> list[str]:
 def run_alone(code: str, folder: Path) -> None:
     """Runs code in a fresh interpreter that finds installed packages, but nothing of this project's folder."""
     imported = re.findall(r"^(?:from|import) (\w+)", code, re.MULTILINE)
-    assert set(imported) <= {"hashlib", "numpy", "torch", "diffusers", "PIL"}
+    assert set(imported) <= {"hashlib", "numpy", "torch", "diffusers", "PIL", "runpy"}
     call = [sys.executable, "-I", "-c", code]
     # One thread, as in the calls that it is compared with.
     environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
@@ -378,3 +380,48 @@ def test_an_interrupted_publication_leaves_what_was_there(monkeypatch: pytest.Mo
     refusal("publish", "few_step", *LICENSES, "--to", str(folder), "--force")
     assert md5(folder) == before
     assert [item.name for item in folder.parent.iterdir()] == ["few_step"]
+
+
+def space_image(folder: Path, tmp_path: Path, *choices: int) -> np.ndarray:
+    """What the Space's drawing function draws in a fresh interpreter, on a copy."""
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy, dirs_exist_ok=True)
+    imported = re.findall(r"^(?:from|import) (\w+)", (copy / "space/app.py").read_text(), re.MULTILINE)
+    assert set(imported) <= {"hashlib", "pathlib", "gradio", "numpy", "torch", "diffusers", "PIL"}
+    call = "import runpy\napp = runpy.run_path('space/app.py')\n"
+    run_alone(f"{call}app['draw']{choices}.save('drawn.png')\napp['enlarged']{choices}.save('shown.png')", copy)
+    drawn, shown = (np.asarray(Image.open(copy / name).convert("L")) for name in ("drawn.png", "shown.png"))
+    assert np.array_equal(shown, np.kron(drawn, np.ones((64, 64), dtype=np.uint8)))  # 512 pixels, not blurred
+    return drawn
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("conditions", [{}, {"num_class_embeds": 3}])
+def test_the_space_draws_what_sample_draws_to_the_bit(
+    conditions: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    recorded_run(tmp_path, few_step=small_unet(**conditions))
+    folder = publish("few_step", "--space")
+    printed("sample", "few_step", "--steps", "3", "--seed", "7", "--num", "1", "--files", "--out", "drawn")
+    assert np.array_equal(space_image(folder, tmp_path, 3, 7), images(Path("drawn"))[0])
+    if conditions:
+        of_classes = [space_image(folder, tmp_path, 3, 7, label) for label in range(3)]
+        assert sum(np.array_equal(image, images(Path("drawn"))[0]) for image in of_classes) == 1
+
+
+@pytest.mark.usefixtures("run")
+def test_the_files_of_a_space_are_complete_hashed_and_on_the_card() -> None:
+    folder = publish("few_step", "--space")
+    data = SpaceCard.load(folder / "space/README.md").data
+    pins = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line)
+    assert (data.sdk, data.app_file, data.license) == ("gradio", "app.py", "mit")
+    assert data.sdk_version == pins["gradio"]
+    packages = dict(line.split("==") for line in (folder / "space/requirements.txt").read_text().splitlines())
+    assert packages == {name: version(name).partition("+")[0] for name in ("diffusers", "numpy", "torch")}
+    sums = (folder / "SHA256SUMS").read_text()
+    assert all(f"  space/{name}\n" in sums for name in ("README.md", "app.py", "requirements.txt"))
+    assert "`space/` holds the files of a Space" in (folder / "README.md").read_text()
+    assert "`space/`" not in (publish("few_step", "--force") / "README.md").read_text()
+    assert not (folder / "space").exists()
+    assert "gr.Slider(1, 100, 20" in (publish("teacher", "--space") / "space/app.py").read_text()
