@@ -82,7 +82,7 @@ def class_problems(config: Config, teacher_classes: int | None, num_labels: int 
 
     Args:
         config: The run.
-        teacher_classes: Classes that the teacher is conditioned on; None for none, as models trained here from data.
+        teacher_classes: Classes that the teacher is conditioned on; None for none, as of flows.
         num_labels: Classes that a model of the data's labels would need; 0 without labels, None if that is not known.
     """
     classes: dict[str, int | None] = {TEACHER: teacher_classes} | dict.fromkeys(config.flows)

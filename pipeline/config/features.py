@@ -147,7 +147,7 @@ class FeaturesConfig(Section):
         return None if self.name == "points" else _width(self)
 
 
-def classes_needed_by(config: FeaturesConfig) -> str | None:
+def classes_needed_by_features(config: FeaturesConfig) -> str | None:
     """The setting for which images must be of two classes or more; None if there is none."""
     keys = ("features.name", "features.judge.name")
     return next(

@@ -190,8 +190,11 @@ def _guidance_problems(config: Config) -> Iterable[str]:
             continue
         if key != "evaluate.teacher_solvers" and not any(key.startswith(f"{name}.") for name in of_teacher):
             yield f"{key} has guidance, which is of the teacher alone: students learn its guided samples; leave it out"
-        elif config.teacher.null_class is None:
-            yield f"{key} has guidance, which needs teacher.null_class, the class that stands for none"
+        elif not config.teacher.has_null_class:
+            yield (
+                f"{key} has guidance, which needs a class that stands for none: teacher.null_class of a pretrained "
+                "one, teacher.label_dropout above 0 of one that is trained here"
+            )
 
 
 def _reference_problems(config: Config) -> Iterable[str]:

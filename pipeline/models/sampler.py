@@ -171,7 +171,8 @@ class Sampler:
             raise StraightflowError(
                 expected="a class-conditional model with a null class, to be guided",
                 found="an unconditional one" if self.num_classes is None else "one without",
-                mend="leave guidance out, or set teacher.null_class to the class that stands for none",
+                mend="leave guidance out, set teacher.null_class to the class that stands for none, or train a teacher "
+                "with label_dropout",
             )
         return Guidance(config, self.null_class)
 

@@ -1,0 +1,17 @@
+"""Which settings need images of classes, and how often each class is drawn."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipeline.config.features import classes_needed_by_features
+
+if TYPE_CHECKING:
+    from pipeline.config.graph import Config
+
+
+def classes_needed_by(config: Config) -> str | None:
+    """The setting for which images must be of two classes or more; None if there is none."""
+    if config.teacher.trains_classes:
+        return "teacher.label_dropout"
+    return classes_needed_by_features(config.features)
