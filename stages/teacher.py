@@ -14,6 +14,7 @@ from pipeline.methods.flow_matching import build_flow_matching
 from pipeline.methods.label_dropout import LabelDropout
 from pipeline.methods.noise_prediction import NoisePrediction
 from pipeline.methods.objective import Objective
+from pipeline.models.class_counts import set_class_counts
 from pipeline.models.networks import build_network, set_noise, set_null_class
 from pipeline.models.pretrained import adopt_pretrained, is_local, save_teacher, training_scheduler
 from pipeline.models.runtime import Runtime, open_runtime
@@ -36,7 +37,7 @@ def main(config: Config, arguments: list[str]) -> None:
     elif runtime.is_main:
         name = teacher.pretrained
         commit = None if is_local(name) else recorded_commit(paths.TEACHER_INPUT, {"pretrained": name})
-        adopt_pretrained(name, images.shape, paths.model(TEACHER), commit, teacher.promised)
+        adopt_pretrained(name, images.shape, paths.model(TEACHER), commit, teacher.promised, labels=images.labels)
         write_training(TEACHER, None)
 
 
@@ -46,6 +47,7 @@ def _teacher_run(teacher: TeacherConfig, images: SampleSet, runtime: Runtime) ->
     embedded = num_classes if null_class is None else null_class + 1
     network = build_network(teacher.network, images.shape, teacher.train.seed, embedded)
     set_null_class(network, null_class)
+    set_class_counts(network, images.labels)
     common = partial(
         Run,
         stage="teacher",

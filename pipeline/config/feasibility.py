@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from pipeline.config.couplings import inversion_problem, start_problem
+from pipeline.config.couplings import class_draw_problem, inversion_problem, start_problem
 from pipeline.config.data import height_and_width
 from pipeline.config.features import reference_problem, trained_tasks
 from pipeline.config.solver import levels_problem
@@ -107,6 +107,10 @@ def class_problems(config: Config, teacher_classes: int | None, num_labels: int 
             problem = inversion_problem(classes[couplings.source], num_labels)
             if problem is not None:
                 yield f"couplings.{name}.image_to_noise inverts by {couplings.source!r}: {problem}"
+        if couplings.source in classes and couplings.classes == "data" and num_labels is not None:
+            problem = class_draw_problem(classes[couplings.source], num_labels)
+            if problem is not None:
+                yield f"couplings.{name}.classes is data: {problem}"
 
 
 def _line_of(name: str, config: Config) -> list[str]:

@@ -143,6 +143,7 @@ def _graph_problems(config: Config) -> Iterable[str]:
     yield from feasibility_problems(config)
     yield from _reference_problems(config)
     yield from _guidance_problems(config)
+    yield from _classes_problems(config)
     yield from _states_problems(config)
     yield from two_times_problems(config)
     yield from following_problems(config)
@@ -195,6 +196,15 @@ def _guidance_problems(config: Config) -> Iterable[str]:
                 f"{key} has guidance, which needs a class that stands for none: teacher.null_class of a pretrained "
                 "one, teacher.label_dropout above 0 of one that is trained here"
             )
+
+
+def _classes_problems(config: Config) -> Iterable[str]:
+    """Yields classes to be drawn where no model has any; of a pretrained teacher that is known once it is read."""
+    if config.teacher.pretrained is not None or config.teacher.trains_classes:
+        return
+    for name, couplings in config.couplings.items():
+        if couplings.classes == "data":
+            yield f"couplings.{name}.classes is data, but no model has classes; set teacher.label_dropout, or uniform"
 
 
 def _reference_problems(config: Config) -> Iterable[str]:

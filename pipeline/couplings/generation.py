@@ -104,6 +104,7 @@ def open_run(
         code: Code that makes the pairs, see :func:`pipeline.system.code.reached_code`; shards made by other code, or by
             a generator that draws other noise, are not reused.
     """
+    sampler = sampler.drawing(config.classes)
     inverted = images if config.image_to_noise is not None else None
     # Which shards are made from images depends on the number of pairs.
     without_effect = _NOT_OF_A_SHARD if inverted is None else _NOT_OF_A_SHARD - {"num_pairs"}
@@ -315,6 +316,7 @@ def _manifest(run: CouplingRun, finished: list[FinishedShard]) -> Manifest:
         batch_size=config.batch_size,
         precision=sampler.runtime.precision,
         num_classes=sampler.num_classes,
+        class_counts=sampler.class_counts,
         image_to_noise=config.image_to_noise,
         state_times=sampler.state_times(config.solver) if config.states else None,
         shards=tuple(
