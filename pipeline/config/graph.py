@@ -202,6 +202,8 @@ def _classes_problems(config: Config) -> Iterable[str]:
     """Yields classes to be drawn where no model has any; of a pretrained teacher that is known once it is read."""
     if config.teacher.pretrained is not None or config.teacher.trains_classes:
         return
+    if config.evaluate.per_class:
+        yield "evaluate.per_class is true, but no model has classes; set teacher.label_dropout, or per_class: false"
     for name, couplings in config.couplings.items():
         if couplings.classes == "data":
             yield f"couplings.{name}.classes is data, but no model has classes; set teacher.label_dropout, or uniform"

@@ -76,3 +76,9 @@ def trajectories_name(model: str, machine: Machine, config: EvaluateConfig, code
     settings = config.straightness.model_dump(mode="json")
     inputs = [model, machine.precision, machine.device, config.seed, settings]
     return f"trajectories-{fingerprint_json([inputs, dict(code)])[:_DIGITS]}"
+
+
+def classes_name(inputs: Sequence[Any], solver: SolverConfig, config: EvaluateConfig) -> str:
+    """Name of the measures of a model's classes; ``inputs`` are from :func:`cell_inputs`."""
+    whole = [list(inputs), solver.model_dump(mode="json"), config.per_class]
+    return f"classes-{fingerprint_json(whole)[:_DIGITS]}"

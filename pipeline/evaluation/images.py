@@ -10,13 +10,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors.numpy import save_file
 
+from pipeline.config.classes import samples_per_class
 from pipeline.config.evaluation import EvaluateConfig
 from pipeline.config.graph import Config
 from pipeline.config.solver import SolverConfig
 from pipeline.couplings.store import CouplingStore
+from pipeline.data.sample_set import SampleSet, open_samples
 from pipeline.evaluation.blocks import BlockMeasures, chunk_blocks, measure_block, parts_per_block
-from pipeline.evaluation.cache_names import Machine, trajectories_name
+from pipeline.evaluation.by_class import class_record, require_class_fids, solver_shown
+from pipeline.evaluation.cache_names import Machine, cell_inputs, classes_name, trajectories_name
 from pipeline.evaluation.folders import MeasuringFolders
 from pipeline.evaluation.kept import is_kept, keeping
 from pipeline.evaluation.quality import Quality, measure_quality
@@ -24,18 +28,21 @@ from pipeline.evaluation.reference import Reference, feature_counts, num_images_
 from pipeline.evaluation.sweep import sweep
 from pipeline.evaluation.trajectories import measure_model_trajectories
 from pipeline.flow.solvers import Solution
+from pipeline.metrics.class_measures import CLASS_GRID, ClassRecord
 from pipeline.metrics.image_row import ImageRow
 from pipeline.metrics.neighbours import require_neighbours
 from pipeline.metrics.row import COUPLINGS_PREFIX
 from pipeline.metrics.trajectory_measures import TrajectoryRecord
 from pipeline.models.runtime import Runtime
 from pipeline.models.sampler import Sampler
+from pipeline.system.array_files import read_arrays
 from pipeline.system.atomic import write_json
 from pipeline.system.compute import Compute
 from pipeline.system.progress import Progress
 from pipeline.system.typed_content import read_typed, require_possible
 
 TRAJECTORIES, COMPUTE = "trajectories.json", "compute.json"
+CLASSES, GRID = "classes.json", "grid.safetensors"
 CellsOf = Callable[[str], tuple[tuple[SolverConfig, int], ...]]
 
 
@@ -49,6 +56,7 @@ class ImageMeasure:
         references: Statistics of the real images by each kind of features, the first for what is chosen.
         cells: Folder of cached cells.
         code: Hashes of the code that measures, from :func:`pipeline.system.code.reached_code`.
+        real: The reference split; None where no classes are to be measured one by one.
     """
 
     config: EvaluateConfig
@@ -56,6 +64,7 @@ class ImageMeasure:
     references: tuple[Reference, ...]
     cells: Path
     code: Mapping[str, str]
+    real: SampleSet | None = None
 
     def couplings_rows(self, name: str, store: CouplingStore) -> tuple[ImageRow, ...]:
         """The rows of a store's images, measured in the same way as a model's, on as many chunks as it has."""
@@ -76,12 +85,48 @@ class ImageMeasure:
         return tuple(require_possible(row, f"the measures of {row.model}") for row in rows)
 
     def evaluate(self, sampler: Sampler, model: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        """Rows and trajectories, and the first images of each cell, uint8, (num, C, H, W)."""
+        """Rows and trajectories, and the first images of each cell, uint8, (num, C, H, W).
+
+        Of a class-conditional model its ``classes`` too (:class:`pipeline.metrics.class_measures.ClassRecord`), and
+        their grid. Classes are drawn as often as in the data that it was made from, where it says how often: a distance
+        to the data counts a class that is drawn too rarely as images that are missing.
+        """
+        if self.config.per_class and sampler.num_conditions is not None:
+            num_features = self.references[0].frechet.moments.num_features
+            count = samples_per_class(self.config, sampler.num_conditions)
+            labels = None if self.real is None else self.real.labels
+            require_class_fids(labels, sampler.num_conditions, num_features, count)
         found = sweep(sampler, model, self.cells_of(model), self.config, self.references, self.cells, code=self.code)
         trajectories, compute = self._trajectories(sampler)
         rows = [asdict(require_possible(row, f"the measures of {model}")) for row in found.rows]
         content = {"model": model, "rows": rows, "trajectories": asdict(trajectories)}
-        return content | {"compute": asdict(found.compute + compute)}, found.images
+        images, compute = found.images, found.compute + compute
+        if sampler.num_conditions is not None:
+            record, grid, of_classes = self._classes(sampler, model)
+            content, images = content | {"classes": asdict(record)}, images | {CLASS_GRID: grid}
+            compute += of_classes
+        return content | {"compute": asdict(compute)}, images
+
+    def _classes(self, sampler: Sampler, model: str) -> tuple[ClassRecord, np.ndarray, Compute]:
+        """The classes one by one, their grid, and what they took; kept as trajectories are."""
+        runtime = sampler.runtime
+        solvers = [solver for solver, _ in self.cells_of(model)]
+        solver = solver_shown(solvers, diffusion=sampler.noise_schedule is not None)
+        machine = Machine(str(runtime.device.type), runtime.precision)
+        measured_by = [(item.extractor, item.fingerprint) for item in self.references]
+        inputs = cell_inputs(sampler.fingerprint, machine, measured_by, self.config, self.code)
+        place = self.cells / classes_name(inputs, solver, self.config)
+        if runtime.is_main and not is_kept(place, _read_classes):
+            calls_before, began = sampler.calls.copy(), time.monotonic()
+            record, grid = class_record(sampler, solver, self.config, self.references[0], self.real)
+            record = require_possible(record, f"the classes of {model}")
+            compute = sampler.compute(calls_before, time.monotonic() - began)
+            with keeping(place) as temporary:
+                write_json(temporary / CLASSES, asdict(record))
+                write_json(temporary / COMPUTE, asdict(compute))
+                save_file({CLASS_GRID: grid}, temporary / GRID)
+        runtime.accelerator.wait_for_everyone()
+        return _read_classes(place)
 
     def _trajectories(self, sampler: Sampler) -> tuple[TrajectoryRecord, Compute]:
         """Measures, and what they took; measured by the main process, read by all, and again when an input changes."""
@@ -132,6 +177,11 @@ def _read_trajectories(place: Path) -> tuple[TrajectoryRecord, Compute]:
     return read_typed(place / TRAJECTORIES, TrajectoryRecord), read_typed(place / COMPUTE, Compute)
 
 
+def _read_classes(place: Path) -> tuple[ClassRecord, np.ndarray, Compute]:
+    grid = read_arrays(place / GRID)[CLASS_GRID]
+    return read_typed(place / CLASSES, ClassRecord), grid, read_typed(place / COMPUTE, Compute)
+
+
 def open_image_measure(
     config: Config, runtime: Runtime, folders: MeasuringFolders, code: Mapping[str, str]
 ) -> ImageMeasure:
@@ -141,4 +191,5 @@ def open_image_measure(
         StraightflowError: If the features' network or the data set is missing or cannot be downloaded.
     """
     references = open_run_references(config, runtime, folders)
-    return ImageMeasure(config.evaluate, config.cells_of, references, folders.cells, code)
+    real = open_samples(folders.data, config.features.reference) if config.evaluate.per_class else None
+    return ImageMeasure(config.evaluate, config.cells_of, references, folders.cells, code, real)

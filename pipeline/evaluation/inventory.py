@@ -7,8 +7,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pipeline.config.graph import Config
+from pipeline.config.solver import TEACHER_SOLVERS
 from pipeline.data.sample_set import SampleSet
-from pipeline.evaluation.cache_names import Machine, cell_inputs, cell_name, reference_name, trajectories_name
+from pipeline.evaluation.by_class import solver_shown
+from pipeline.evaluation.cache_names import (
+    Machine,
+    cell_inputs,
+    cell_name,
+    classes_name,
+    reference_name,
+    trajectories_name,
+)
 from pipeline.evaluation.kept import HASHES
 from pipeline.evaluation.reference import feature_counts
 from pipeline.metrics.features import FeatureExtractor
@@ -40,7 +49,7 @@ def cell_names(
     code: Mapping[str, str],
     machine: Machine,
 ) -> Iterator[str]:
-    """Names of a model's cells and of the measures of its trajectories.
+    """Names of a model's cells, and of the measures of its trajectories and of its classes.
 
     Args:
         config: Of the run.
@@ -54,3 +63,6 @@ def cell_names(
     for solver, num_samples in config.cells_of(model):
         yield cell_name(inputs, solver, num_samples)
     yield trajectories_name(fingerprint, machine, config.evaluate, code)
+    solvers = [solver for solver, _ in config.cells_of(model)]
+    shown = solver_shown(solvers, diffusion=config.solvers_of(model) == TEACHER_SOLVERS)
+    yield classes_name(inputs, shown, config.evaluate)
