@@ -64,9 +64,9 @@ def size_problems(config: Config, sizes: tuple[int, int]) -> Iterator[str]:
                 if config.data.heldout_split is None
                 else f"{key}.heldout_items is {training.heldout_items}, but data.heldout_split has {sizes[1]} samples"
             )
-    if config.data.space == "points":
+    if config.data.space == "points" or config.features.reference_split is None:
         return
-    size = sizes[0] if config.features.reference == "train" else sizes[1]
+    size = sizes[0] if config.features.reference_split == "train" else sizes[1]
     k, num_features = config.evaluate.neighbours.k, config.features.num_features
     if size <= k:
         yield f"evaluate.neighbours.k is {k}, but features.reference has {size} images; it takes fewer than those"

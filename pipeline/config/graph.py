@@ -200,6 +200,8 @@ def _guidance_problems(config: Config) -> Iterable[str]:
 
 def _classes_problems(config: Config) -> Iterable[str]:
     """Yields classes to be drawn where no model has any; of a pretrained teacher that is known once it is read."""
+    if config.evaluate.per_class and config.features.reference_split is None:
+        yield "evaluate.per_class compares classes with images, and features.reference is a file; set per_class: false"
     if config.teacher.pretrained is not None or config.teacher.trains_classes:
         return
     if config.evaluate.per_class:

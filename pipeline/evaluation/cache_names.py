@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.config.evaluation import EvaluateConfig
+from pipeline.config.features import ReferenceFileConfig
 from pipeline.config.solver import SolverConfig
 from pipeline.metrics.features import FeatureExtractor
 from pipeline.system.fingerprint import fingerprint_json
@@ -36,6 +37,11 @@ def reference_name(
     """
     inputs = [images, split, extractor.name, extractor.fingerprint, list(feature_counts), dict(code)]
     return f"{split}-{fingerprint_json(inputs)[:_DIGITS]}"
+
+
+def file_reference_name(file: ReferenceFileConfig) -> str:
+    """Name of a reference whose statistics are read from a file."""
+    return f"file-{file.sha256[:_DIGITS]}"
 
 
 def cell_inputs(

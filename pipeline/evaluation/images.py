@@ -191,5 +191,6 @@ def open_image_measure(
         StraightflowError: If the features' network or the data set is missing or cannot be downloaded.
     """
     references = open_run_references(config, runtime, folders)
-    real = open_samples(folders.data, config.features.reference) if config.evaluate.per_class else None
+    split = config.features.reference_split if config.evaluate.per_class else None
+    real = None if split is None else open_samples(folders.data, split)
     return ImageMeasure(config.evaluate, config.cells_of, references, folders.cells, code, real)
