@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pipeline.models.accepted_teacher import AcceptedFlow, AcceptedTeacher, num_conditions
+from pipeline.models.class_counts import CLASS_COUNTS
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,9 @@ def exact_images(drawing: Drawing) -> str | None:
         if classes is None
         else f"""
 label_key = key_of(f"labels/{{noise_key}}")
-labels = torch.tensor([stream(label_key, index).integers({classes}) for index in range(num_images)])"""
+below = np.cumsum(pipeline.unet.config.get("{CLASS_COUNTS}") or [1] * {classes})
+drawn = [stream(label_key, index).integers(below[-1]) for index in range(num_images)]
+labels = torch.from_numpy(np.searchsorted(below, drawn, side="right"))"""
     )
     autocast = ', torch.autocast("cpu", torch.bfloat16)' if drawing.precision == "bf16" else ""
     passed = "" if classes is None else ", labels"
