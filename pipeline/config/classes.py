@@ -10,6 +10,7 @@ from pipeline.config.features import classes_needed_by_features
 if TYPE_CHECKING:
     from pipeline.config.evaluation import EvaluateConfig
     from pipeline.config.graph import Config
+    from pipeline.config.solver import SolverConfig
 
 ClassDraw = Literal["uniform", "data"]
 """How classes are drawn: all alike, or as often as the data that a model was made from show them."""
@@ -49,3 +50,9 @@ def too_few_of_class(counts: Sequence[int], num_samples: int, num_features: int)
     if counts[least] < num_features:
         return f"{counts[least]} real images of class {least}, fewer than features ({num_features})"
     return None
+
+
+def solver_shown(solvers: Sequence[SolverConfig], *, diffusion: bool) -> SolverConfig:
+    """What classes are shown and measured with: a student's fewest steps, which it is for, a diffusion model's most."""
+    fixed = [solver for solver in solvers if solver.num_steps is not None] or list(solvers)
+    return (max if diffusion else min)(fixed, key=lambda solver: solver.num_steps or 0)

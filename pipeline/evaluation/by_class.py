@@ -5,7 +5,7 @@ A distance over all classes hides one that is drawn badly, and images drawn in p
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -27,12 +27,6 @@ from pipeline.system.progress import Progress
 
 MOST_ROWS = 10
 """Classes in a grid; of more, evenly spaced ones."""
-
-
-def solver_shown(solvers: Sequence[SolverConfig], *, diffusion: bool) -> SolverConfig:
-    """What classes are shown and measured with: a student's fewest steps, which it is for, a diffusion model's most."""
-    fixed = [solver for solver in solvers if solver.num_steps is not None] or list(solvers)
-    return (max if diffusion else min)(fixed, key=lambda solver: solver.num_steps or 0)
 
 
 def draw_class_grid(

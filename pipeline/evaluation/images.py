@@ -12,14 +12,14 @@ import numpy as np
 import torch
 from safetensors.numpy import save_file
 
-from pipeline.config.classes import samples_per_class
+from pipeline.config.classes import samples_per_class, solver_shown
 from pipeline.config.evaluation import EvaluateConfig
 from pipeline.config.graph import Config
 from pipeline.config.solver import SolverConfig
 from pipeline.couplings.store import CouplingStore
 from pipeline.data.sample_set import SampleSet, open_samples
 from pipeline.evaluation.blocks import BlockMeasures, chunk_blocks, measure_block, parts_per_block
-from pipeline.evaluation.by_class import class_record, require_class_fids, solver_shown
+from pipeline.evaluation.by_class import class_record, require_class_fids
 from pipeline.evaluation.cache_names import Machine, cell_inputs, classes_name, trajectories_name
 from pipeline.evaluation.folders import MeasuringFolders
 from pipeline.evaluation.kept import is_kept, keeping

@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from pipeline.config.classes import solver_shown
 from pipeline.config.graph import Config
 from pipeline.config.solver import TEACHER_SOLVERS
 from pipeline.data.sample_set import SampleSet
-from pipeline.evaluation.by_class import solver_shown
 from pipeline.evaluation.cache_names import (
     Machine,
     cell_inputs,

@@ -13,12 +13,13 @@ from helpers.small_unet import small_unet
 from helpers.sweep_setting import EXTRACTOR, cells, config, reference
 from scipy.linalg import sqrtm
 
-from pipeline.config.classes import classes_needed_by
+from pipeline.config.classes import classes_needed_by, solver_shown
 from pipeline.config.loading import parse_config
+from pipeline.config.planned_measuring import planned_measuring
 from pipeline.config.solver import SolverConfig
 from pipeline.data.pixels import to_uint8
 from pipeline.data.sample_set import SampleSet
-from pipeline.evaluation.by_class import require_class_fids, solver_shown
+from pipeline.evaluation.by_class import require_class_fids
 from pipeline.evaluation.images import ImageMeasure
 from pipeline.flow.noise import sample_noise, stream_key
 from pipeline.metrics.class_measures import CLASS_GRID
@@ -131,3 +132,16 @@ def test_classes_are_not_measured_where_no_model_has_any() -> None:
         parse_config(changed("smoke", {"evaluate.per_class": True}), origin="test")
     config = parse_config(changed("smoke", {"evaluate.per_class": True, "teacher.pretrained": "x"}), origin="test")
     assert classes_needed_by(config) == "evaluate.per_class"
+
+
+def test_what_measuring_classes_takes_is_planned() -> None:
+    changes = {"teacher.label_dropout": 0.1}
+    plain, asked = (
+        {item.stage: item for item in planned_measuring(parse_config(changed("smoke", changes | more), origin="test"))}
+        for more in ({}, {"evaluate.per_class": True})
+    )
+    # 200 samples divided among the classes: the student at one step, the teacher at four, a call each.
+    for model, steps in (("few_step", 1), ("teacher", 4)):
+        stage = f"evaluate@{model}"
+        assert asked[stage].forward - plain[stage].forward == 200 * steps
+        assert asked[stage].num_samples - plain[stage].num_samples == 200
