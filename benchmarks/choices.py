@@ -38,6 +38,7 @@ from pipeline.config.students import StudentConfig
 from pipeline.couplings.store import CouplingStore
 from pipeline.evaluation.few_step_fid import FewStepFid
 from pipeline.methods.build import build_method
+from pipeline.models.class_counts import class_counts
 from pipeline.models.networks import (
     build_network,
     load_network,
@@ -114,6 +115,7 @@ class Setting:
             self.runtime,
             num_classes=num_classes(network),
             null_class=null_class_of(network),
+            class_counts=class_counts(network.config),
         )
         with Progress(f"FID of {label}", len(NUM_STEPS) * self.fid_of.num_samples, "images") as progress:
             return [self.fid_of(sampler, SolverConfig(name="euler", num_steps=n), progress) for n in NUM_STEPS]

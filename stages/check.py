@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from pipeline.config.features import classes_needed_by
+from pipeline.config.classes import classes_needed_by
 from pipeline.config.graph import Config
 from pipeline.data.check import DataFacts, check_data
 from pipeline.models.accepted_teacher import AcceptedModel
@@ -36,10 +36,16 @@ def main(config: Config, arguments: list[str]) -> None:
     note = note_on(PARAMS)
     if note is not None:
         print(f"note: {note}", file=sys.stderr)
-    needs_classes = classes_needed_by(config.features)
+    needs_classes = classes_needed_by(config)
     facts: list[DataFacts] = []
     teachers: list[AcceptedModel] = []
-    data = check_data(config.data, _previous(paths.DATA_INPUT), classes_needed_by=needs_classes, tell=facts.append)
+    data = check_data(
+        config.data,
+        _previous(paths.DATA_INPUT),
+        classes_needed_by=needs_classes,
+        every_class=config.teacher.trains_classes,
+        tell=facts.append,
+    )
     require_enough(config, facts)
     teacher = check_teacher(config.teacher, config.data, _previous(paths.TEACHER_INPUT), tell=teachers.append)
     require_fitting(config, teachers, facts)

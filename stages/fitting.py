@@ -29,7 +29,7 @@ def require_enough(config: Config, data: Sequence[DataFacts]) -> None:
 
 
 def require_fitting(config: Config, teachers: Sequence[AcceptedModel], data: Sequence[DataFacts]) -> None:
-    """Checks a pretrained teacher, where it is known, against solvers, students and labels.
+    """Checks a pretrained teacher, where it is known, or one of classes, against solvers, students and labels.
 
     Raises:
         StraightflowError: If its solvers visit more levels of noise than it was trained at, or models with other
@@ -47,6 +47,12 @@ def require_fitting(config: Config, teachers: Sequence[AcceptedModel], data: Seq
             class_problems(config, num_conditions(teacher), num_labels),
             f"models and data that go with the teacher {config.teacher.pretrained}",
             "change these settings, or name another teacher",
+        )
+    if config.teacher.trains_classes and num_labels is not None:
+        _require_none(
+            class_problems(config, num_labels, num_labels),
+            "models and data that go with a teacher that is conditioned on classes, as teacher.label_dropout says",
+            "change these settings, or set teacher.label_dropout: null",
         )
 
 

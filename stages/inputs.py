@@ -40,6 +40,8 @@ def _inputs(config: Config) -> Iterator[tuple[str, Path]]:
         "features.inception.weights": config.features.inception.weights,
         "features.dinov2.weights": config.features.dinov2.weights,
     }
+    if config.features.reference_file is not None:
+        named["features.reference.file"] = config.features.reference_file.file
     for key, value in named.items():
         if value is not None:
             yield key, Path(value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import shutil
 
-from pipeline.config.features import FeaturesConfig
+from pipeline.config.features import NUM_INCEPTION_FEATURES, FeaturesConfig
 from pipeline.config.flow import require_lpips
 from pipeline.config.graph import Config, losses
 from pipeline.config.watch import require_tracker
@@ -31,6 +31,10 @@ def require_surroundings(config: Config) -> None:
 
 
 def _require_published_networks(features: FeaturesConfig) -> None:
+    if features.reference_file is not None:
+        from pipeline.metrics.statistics_file import read_statistics  # with torch and SciPy, which take seconds
+
+        read_statistics(features.reference_file, NUM_INCEPTION_FEATURES)
     # Imported here, with torch and torchvision, which take seconds.
     if "inception" in features.names:
         from pipeline.metrics import inception

@@ -7,14 +7,19 @@ from functools import partial
 from pipeline.config.graph import TEACHER, Config
 from pipeline.config.solver import SolverConfig
 from pipeline.config.teacher import TeacherConfig
+from pipeline.data.labelled import labelled_to_train
 from pipeline.data.sample_set import SampleSet, open_samples
 from pipeline.diffusion.noise_schedule import noise_schedule_of
 from pipeline.methods.flow_matching import build_flow_matching
+from pipeline.methods.label_dropout import LabelDropout
 from pipeline.methods.noise_prediction import NoisePrediction
-from pipeline.models.networks import build_network, set_noise
+from pipeline.methods.objective import Objective
+from pipeline.models.class_counts import set_class_counts
+from pipeline.models.networks import build_network, set_noise, set_null_class
 from pipeline.models.pretrained import adopt_pretrained, is_local, save_teacher, training_scheduler
 from pipeline.models.runtime import Runtime, open_runtime
 from pipeline.models.student import save_student
+from pipeline.training.samples import TrainingSet
 from stages import paths
 from stages.entry import run
 from stages.recorded import recorded_commit
@@ -32,37 +37,57 @@ def main(config: Config, arguments: list[str]) -> None:
     elif runtime.is_main:
         name = teacher.pretrained
         commit = None if is_local(name) else recorded_commit(paths.TEACHER_INPUT, {"pretrained": name})
-        adopt_pretrained(name, images.shape, paths.model(TEACHER), commit, teacher.promised)
+        adopt_pretrained(name, images.shape, paths.model(TEACHER), commit, teacher.promised, labels=images.labels)
         write_training(TEACHER, None)
 
 
 def _teacher_run(teacher: TeacherConfig, images: SampleSet, runtime: Runtime) -> Run:
-    network = build_network(teacher.network, images.shape, teacher.train.seed)
+    items, num_classes = _to_train(teacher, images)
+    null_class = num_classes if teacher.label_dropout else None
+    embedded = num_classes if null_class is None else null_class + 1
+    network = build_network(teacher.network, images.shape, teacher.train.seed, embedded)
+    set_null_class(network, null_class)
+    set_class_counts(network, images.labels)
     common = partial(
         Run,
         stage="teacher",
         name=TEACHER,
         network=network,
-        items=images,
-        heldout=heldout_data(teacher.train.heldout_items, "teacher.train"),
+        items=items,
+        heldout=heldout_data(teacher.train.heldout_items, "teacher.train", num_classes),
         settings=teacher.train,
         inputs=[images.fingerprint, teacher.model_dump(mode="json", exclude={"train"})],
     )
     if teacher.flow is not None:
         set_noise(network, teacher.flow.noise)
         return common(
-            objective=build_flow_matching(teacher.flow, runtime.device),
+            objective=_with_classes(build_flow_matching(teacher.flow, runtime.device), teacher, null_class),
             solver=SolverConfig(name="euler", num_steps=16),
             noise_schedule=None,
             save=save_student,
         )
     scheduler = training_scheduler()
     return common(
-        objective=NoisePrediction(scheduler),
+        objective=_with_classes(NoisePrediction(scheduler), teacher, null_class),
         solver=SolverConfig(name="unipc", num_steps=16),
         noise_schedule=noise_schedule_of(scheduler),
         save=partial(save_teacher, scheduler=scheduler),
     )
+
+
+def _to_train(teacher: TeacherConfig, images: SampleSet) -> tuple[TrainingSet, int | None]:
+    """What it is trained on, and the classes of the data where it is conditioned on them."""
+    if not teacher.trains_classes:
+        return images, None
+    return labelled_to_train(images, "teacher.label_dropout")
+
+
+def _with_classes(objective: Objective, teacher: TeacherConfig, null_class: int | None) -> Objective:
+    """``objective`` with the configured label dropout."""
+    if null_class is None:
+        return objective
+    assert teacher.label_dropout is not None  # it has a null class
+    return LabelDropout(objective, teacher.label_dropout, null_class)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from diffusers import ModelMixin
 from pipeline.config.graph import Config
 from pipeline.config.solver import SolverConfig
 from pipeline.config.training import TrainingConfig
+from pipeline.data.labelled import labelled_heldout
 from pipeline.data.sample_set import open_samples
 from pipeline.diffusion.noise_schedule import NoiseSchedule
 from pipeline.methods.objective import Objective
@@ -90,8 +91,11 @@ def _folder(run: Run, runtime: Runtime) -> Path:
     return paths.RUNS / run_name(run.name, fingerprint_json(inputs))
 
 
-def heldout_data(wanted: int, key: str) -> Subset | None:
-    """``wanted`` random held-out images or points, None for 0; ``key`` names the training's settings in errors."""
+def heldout_data(wanted: int, key: str, num_classes: int | None = None) -> Subset | None:
+    """``wanted`` random held-out images or points, None for 0; ``key`` names the training's settings in errors.
+
+    With their labels where a model of ``num_classes`` classes is trained.
+    """
     if not wanted:
         return None
     data = open_samples(paths.IMAGES, "heldout")
@@ -101,7 +105,8 @@ def heldout_data(wanted: int, key: str) -> Subset | None:
             found=str(len(data)),
             mend="lower it, or raise data.heldout_share",
         )
-    return Subset(data, heldout_split(len(data), wanted, HELDOUT_DATA_SEED)[1])
+    items = data if num_classes is None else labelled_heldout(data, num_classes, f"{key}.heldout_items")
+    return Subset(items, heldout_split(len(data), wanted, HELDOUT_DATA_SEED)[1])
 
 
 def write_training(name: str, result: TrainingResult | None) -> None:

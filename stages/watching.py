@@ -14,6 +14,7 @@ from pipeline.config.solver import SolverConfig
 from pipeline.data.space import space_of_shape
 from pipeline.diffusion.noise_schedule import NoiseSchedule
 from pipeline.flow.noise import stream_key
+from pipeline.models.class_counts import class_counts
 from pipeline.models.networks import noise_of, null_class_of, num_classes, sample_shape
 from pipeline.models.runtime import Runtime
 from pipeline.models.sampler import Sampler
@@ -76,11 +77,12 @@ def as_wrapped(network: ModelMixin, noise_schedule: NoiseSchedule | None, runtim
     A network wrapped for training enters autocast itself; inside another region it would be compiled again.
     """
     shape, noise, classes = sample_shape(network), noise_of(network), num_classes(network)
-    none, two_times = null_class_of(network), takes_two_times(network.config)
+    none, counts, two_times = null_class_of(network), class_counts(network.config), takes_two_times(network.config)
     outside = dataclasses.replace(runtime, precision="fp32")
     return lambda training: Sampler(
-        shape, "in training", noise_schedule, training, outside, noise, classes, null_class=none, two_times=two_times
-    )
+        shape, "in training", noise_schedule, training, outside, noise, classes, null_class=none, two_times=two_times,
+        class_counts=counts,
+    )  # fmt: skip
 
 
 def preview_of(wrapped: Wrapped, solver: SolverConfig) -> Preview:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from pipeline.config.classes import ClassDraw
 from pipeline.config.section import ModelName, NonNegativeFloat, PositiveInt, Section, Seed
 from pipeline.config.solver import SolverConfig, states_problem
 
@@ -37,6 +38,8 @@ class CouplingsConfig(Section):
         image_to_noise: Pairs made from real images; null for none.
         states: Whether the states that the solver goes through are kept with every pair, for methods that learn them.
             They take 2 (num_steps - 1) C·H·W bytes a pair.
+        classes: How the classes of pairs are drawn from a class-conditional source: ``uniform``, or as often as in the
+            ``data`` that it was trained on here, which the manifest then says. The class for none is never drawn.
     """
 
     source: ModelName
@@ -50,6 +53,7 @@ class CouplingsConfig(Section):
     image_to_noise: ImageToNoiseConfig | None = None
     # Not part of what a store without states is named by, so that its shards are found again.
     states: Annotated[bool, Field(exclude_if=lambda states: not states)] = False
+    classes: Annotated[ClassDraw, Field(exclude_if=lambda classes: classes == "uniform")] = "uniform"
 
     @property
     def num_inverted_pairs(self) -> int:
@@ -122,6 +126,19 @@ def inversion_problem(source_classes: int | None, num_labels: int) -> str | None
     return (
         f"it needs images labelled with its {source_classes} classes, from 0, and the data has {found}; set "
         "data.label_column, or image_to_noise: null"
+    )
+
+
+def class_draw_problem(source_classes: int | None, num_labels: int) -> str | None:
+    """Why classes cannot be drawn as in data whose labels need ``num_labels`` classes; None if they can.
+
+    Arguments as for :func:`inversion_problem`.
+    """
+    if source_classes is not None and source_classes == num_labels:
+        return None
+    return (
+        f"its source is conditioned on {_in_words(source_classes)} and the data has labels of "
+        f"{num_labels or 'no'}; set classes: uniform"
     )
 
 

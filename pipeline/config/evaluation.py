@@ -120,6 +120,8 @@ class EvaluateConfig(Section):
         kernel_distance: Settings of KID.
         straightness: Settings of the straightness integral.
         grid_images: Noises shown in the sample grids.
+        per_class: Whether class-conditional models are also measured class by class, against the reference split's
+            images of the class; ``num_samples`` are divided among the classes.
     """
 
     models: tuple[ModelName, ...]
@@ -134,6 +136,7 @@ class EvaluateConfig(Section):
     kernel_distance: KernelDistanceConfig
     straightness: StraightnessConfig
     grid_images: PositiveInt
+    per_class: Annotated[bool, Field(exclude_if=lambda wanted: not wanted)] = False
 
     @model_validator(mode="after")
     def _samples_suffice(self) -> EvaluateConfig:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from pipeline.config.couplings import inversion_problem, start_problem
+from pipeline.config.couplings import class_draw_problem, inversion_problem, start_problem
 from pipeline.config.data import height_and_width
 from pipeline.config.features import reference_problem, trained_tasks
 from pipeline.config.solver import levels_problem
@@ -64,9 +64,9 @@ def size_problems(config: Config, sizes: tuple[int, int]) -> Iterator[str]:
                 if config.data.heldout_split is None
                 else f"{key}.heldout_items is {training.heldout_items}, but data.heldout_split has {sizes[1]} samples"
             )
-    if config.data.space == "points":
+    if config.data.space == "points" or config.features.reference_split is None:
         return
-    size = sizes[0] if config.features.reference == "train" else sizes[1]
+    size = sizes[0] if config.features.reference_split == "train" else sizes[1]
     k, num_features = config.evaluate.neighbours.k, config.features.num_features
     if size <= k:
         yield f"evaluate.neighbours.k is {k}, but features.reference has {size} images; it takes fewer than those"
@@ -82,7 +82,7 @@ def class_problems(config: Config, teacher_classes: int | None, num_labels: int 
 
     Args:
         config: The run.
-        teacher_classes: Classes that the teacher is conditioned on; None for none, as models trained here from data.
+        teacher_classes: Classes that the teacher is conditioned on; None for none, as of flows.
         num_labels: Classes that a model of the data's labels would need; 0 without labels, None if that is not known.
     """
     classes: dict[str, int | None] = {TEACHER: teacher_classes} | dict.fromkeys(config.flows)
@@ -107,6 +107,10 @@ def class_problems(config: Config, teacher_classes: int | None, num_labels: int 
             problem = inversion_problem(classes[couplings.source], num_labels)
             if problem is not None:
                 yield f"couplings.{name}.image_to_noise inverts by {couplings.source!r}: {problem}"
+        if couplings.source in classes and couplings.classes == "data" and num_labels is not None:
+            problem = class_draw_problem(classes[couplings.source], num_labels)
+            if problem is not None:
+                yield f"couplings.{name}.classes is data: {problem}"
 
 
 def _line_of(name: str, config: Config) -> list[str]:

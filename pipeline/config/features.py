@@ -90,6 +90,19 @@ class JudgeConfig(Section):
         return self
 
 
+class ReferenceFileConfig(Section):
+    """Mean and covariance of the features of real images, as others published them, in place of the images.
+
+    Attributes:
+        file: An ``.npz`` with ``mu``, (2048,), and ``sigma``, (2048, 2048), as pytorch-fid, clean-fid and ADM write it.
+            How many images they are of it does not say.
+        sha256: Its whole SHA-256.
+    """
+
+    file: PathText
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
 class FeaturesConfig(Section):
     """What FID is computed on.
 
@@ -98,7 +111,9 @@ class FeaturesConfig(Section):
             here on the labels of the training split), ``rotation`` (trained here without labels), ``auto`` for the
             first of these where the images are of two classes or more, else for the second; ``inception`` (clean-fid's
             network), ``dinov2``; ``points`` for points, which are compared as they are.
-        reference: Split whose images are the reference.
+        reference: Split whose images are the reference: ``train`` or ``heldout``; or a file of statistics, by the
+            network and the mode that it was made with. Then FID needs no data, and metrics that compare with single
+            images are left out.
         classifier: Settings of the classifier.
         rotation: Settings of the network that predicts rotations.
         inception: Settings of Inception, as features or judge.
@@ -108,7 +123,7 @@ class FeaturesConfig(Section):
     """
 
     name: ImageFeatures | Literal["points"]
-    reference: Literal["train", "heldout"]
+    reference: Literal["train", "heldout"] | ReferenceFileConfig
     classifier: TrainedFeaturesConfig
     rotation: TrainedFeaturesConfig
     inception: InceptionConfig
@@ -129,6 +144,29 @@ class FeaturesConfig(Section):
                 raise ValueError(f"{task}.seed and judge.{task}.seed are equal; give the judge a seed of its own")
         return self
 
+    @model_validator(mode="after")
+    def _file_is_of_these_features(self) -> FeaturesConfig:
+        if self.reference_file is None:
+            return self
+        if self.name != "inception":
+            raise ValueError(
+                f"reference names a file of inception's statistics, which features of {self.name} do not compare with; "
+                "set name: inception, with the mode that the file was made with, or reference: train"
+            )
+        if self.judge is not None:
+            raise ValueError("reference names a file, which has no statistics by the judge; set judge: null")
+        return self
+
+    @property
+    def reference_file(self) -> ReferenceFileConfig | None:
+        """The file of statistics that stands in for images; None where these are the reference."""
+        return self.reference if isinstance(self.reference, ReferenceFileConfig) else None
+
+    @property
+    def reference_split(self) -> Literal["train", "heldout"] | None:
+        """The split whose images are the reference; None where a file is."""
+        return None if isinstance(self.reference, ReferenceFileConfig) else self.reference
+
     @property
     def names(self) -> tuple[str, ...]:
         """Name of the features, and of the judge if there is one."""
@@ -147,7 +185,7 @@ class FeaturesConfig(Section):
         return None if self.name == "points" else _width(self)
 
 
-def classes_needed_by(config: FeaturesConfig) -> str | None:
+def classes_needed_by_features(config: FeaturesConfig) -> str | None:
     """The setting for which images must be of two classes or more; None if there is none."""
     keys = ("features.name", "features.judge.name")
     return next(

@@ -143,6 +143,7 @@ def _graph_problems(config: Config) -> Iterable[str]:
     yield from feasibility_problems(config)
     yield from _reference_problems(config)
     yield from _guidance_problems(config)
+    yield from _classes_problems(config)
     yield from _states_problems(config)
     yield from two_times_problems(config)
     yield from following_problems(config)
@@ -190,8 +191,24 @@ def _guidance_problems(config: Config) -> Iterable[str]:
             continue
         if key != "evaluate.teacher_solvers" and not any(key.startswith(f"{name}.") for name in of_teacher):
             yield f"{key} has guidance, which is of the teacher alone: students learn its guided samples; leave it out"
-        elif config.teacher.null_class is None:
-            yield f"{key} has guidance, which needs teacher.null_class, the class that stands for none"
+        elif not config.teacher.has_null_class:
+            yield (
+                f"{key} has guidance, which needs a class that stands for none: teacher.null_class of a pretrained "
+                "one, teacher.label_dropout above 0 of one that is trained here"
+            )
+
+
+def _classes_problems(config: Config) -> Iterable[str]:
+    """Yields classes to be drawn where no model has any; of a pretrained teacher that is known once it is read."""
+    if config.evaluate.per_class and config.features.reference_split is None:
+        yield "evaluate.per_class compares classes with images, and features.reference is a file; set per_class: false"
+    if config.teacher.pretrained is not None or config.teacher.trains_classes:
+        return
+    if config.evaluate.per_class:
+        yield "evaluate.per_class is true, but no model has classes; set teacher.label_dropout, or per_class: false"
+    for name, couplings in config.couplings.items():
+        if couplings.classes == "data":
+            yield f"couplings.{name}.classes is data, but no model has classes; set teacher.label_dropout, or uniform"
 
 
 def _reference_problems(config: Config) -> Iterable[str]:

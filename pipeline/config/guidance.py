@@ -13,7 +13,8 @@ GUIDED = "guided"
 class GuidanceConfig(Section):
     """Classifier-free guidance (Ho & Salimans 2022), see :mod:`pipeline.diffusion.guidance`.
 
-    It needs ``teacher.null_class``. Each guided evaluation is one call with twice the batch, and counts as two.
+    It needs ``teacher.null_class`` or ``teacher.label_dropout``. Each guided evaluation is one call with twice the
+    batch, and counts as two.
 
     Attributes:
         scale: Weight w of v_null + w (v_class - v_null); 1 would be the class alone.

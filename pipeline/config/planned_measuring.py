@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pipeline.config.classes import solver_shown
 from pipeline.config.drawn_trajectories import drawn_trajectories
 from pipeline.config.graph import Config
 from pipeline.config.planned_calls import solver_calls
+from pipeline.config.solver import TEACHER_SOLVERS
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,8 @@ class PlannedMeasuring:
 def planned_measuring(config: Config) -> tuple[PlannedMeasuring, ...]:
     """Every assessment, then every evaluation; of adaptive solvers the fewest calls that they can take.
 
-    Of points the trajectories that are drawn and the error of a velocity field are not among the calls.
+    Of points the trajectories that are drawn and the error of a velocity field are not among the calls, nor is the grid
+    of classes, whose number is known once the data are.
     """
     found = [_assessment(config, name) for name in config.couplings]
     return (*found, *(_evaluation(config, model) for model in config.evaluate.models))
@@ -49,6 +52,10 @@ def _evaluation(config: Config, model: str) -> PlannedMeasuring:
     sampled = sum(count * solver_calls(config, model, solver) for solver, count in cells)
     measured = sum(count for _, count in cells)
     drawn = 0 if config.data.space == "points" else drawn_trajectories(config, model).forward
+    if config.evaluate.per_class and model not in config.flows:
+        shown = solver_shown([solver for solver, _ in cells], diffusion=config.solvers_of(model) == TEACHER_SOLVERS)
+        sampled += config.evaluate.num_samples * solver_calls(config, model, shown)
+        measured += config.evaluate.num_samples
     return PlannedMeasuring(f"evaluate@{model}", model, sampled + _trajectories(config) + drawn, measured)
 
 

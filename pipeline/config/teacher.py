@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import model_validator
+from typing import Annotated
+
+from pydantic import Field, model_validator
 
 from pipeline.config.flow import FlowMatchingConfig
 from pipeline.config.network import MLPConfig, UNetConfig
@@ -23,6 +25,10 @@ class TeacherConfig(Section):
             decides which solvers it takes; ``check`` compares it with the model's scheduler.
         null_class: Class of ``pretrained`` that stands for none, which guidance needs: the last of a network that has
             one more than the data. It is never drawn as a condition, nor by students. Null where there is none.
+        label_dropout: Null trains an unconditional model here. A share in [0, 1) trains one conditioned on the classes
+            of the data; with this probability a label is replaced by the class that stands for none (p_uncond of Ho &
+            Salimans 2022, who use 0.1 and 0.2), which guidance needs: the last of a network that has one more than the
+            data. At 0 there is no such class, and no guidance.
         unet: Architecture when trained here on images; null for points.
         mlp: Architecture when trained here on points; null for images.
         flow: What is trained here: null for a DDPM, or the settings of a flow matched to the data, which in the
@@ -33,6 +39,8 @@ class TeacherConfig(Section):
     pretrained: PathText | None
     pretrained_process: Process = "diffusion"
     null_class: NonNegativeInt | None = None
+    # Not part of what trainings without classes are named by, so that their checkpoints are found again.
+    label_dropout: Annotated[float | None, Field(ge=0, lt=1, exclude_if=lambda share: share is None)] = None
     unet: UNetConfig | None
     mlp: MLPConfig | None = None
     flow: FlowMatchingConfig | None = None
@@ -47,8 +55,34 @@ class TeacherConfig(Section):
         if self.pretrained is None and self.pretrained_process == "flow":
             raise ValueError("pretrained_process says what pretrained is; to train a flow here, give flow its settings")
         if self.pretrained is None and self.null_class is not None:
-            raise ValueError("null_class is of a pretrained teacher; those trained here have no classes")
+            raise ValueError("null_class is of a pretrained teacher; to train one here that has it, give label_dropout")
         return self
+
+    @model_validator(mode="after")
+    def _classes_are_of_what_can_have_them(self) -> TeacherConfig:
+        if self.label_dropout is None:
+            return self
+        if self.pretrained is not None:
+            raise ValueError("label_dropout is for training here; set it to null, and null_class to the class for none")
+        if self.mlp is not None:
+            raise ValueError("label_dropout is for images, whose networks take classes; set it to null for points")
+        if self.flow is not None and self.flow.coupling == "minibatch_ot":
+            # A class would get the noise that is nearest to it, and not N(0, I), which its samples are drawn from.
+            raise ValueError(
+                "label_dropout with flow.coupling minibatch_ot gives each class noise of its own, which "
+                "sampling does not; set coupling: independent"
+            )
+        return self
+
+    @property
+    def trains_classes(self) -> bool:
+        """Whether a model conditioned on the data's classes is trained here."""
+        return self.label_dropout is not None
+
+    @property
+    def has_null_class(self) -> bool:
+        """Whether one of its classes stands for none, so that it can be guided."""
+        return self.null_class is not None or bool(self.label_dropout)
 
     @property
     def network(self) -> UNetConfig | MLPConfig:

@@ -68,6 +68,7 @@ def open_run(
         code: Code that makes the pairs, see :func:`pipeline.system.code.reached_code`; shards made by other code, or by
             a generator that draws other noise, are not reused.
     """
+    sampler = sampler.drawing(config.classes)
     inverted = images if config.image_to_noise is not None else None
     # Which shards are made from images depends on the number of pairs.
     without_effect = _NOT_OF_A_SHARD if inverted is None else _NOT_OF_A_SHARD - {"num_pairs"}

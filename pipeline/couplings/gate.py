@@ -19,6 +19,7 @@ from pipeline.couplings.manifest import MAKE_AGAIN, Manifest
 from pipeline.couplings.recount import disagreements
 from pipeline.couplings.reintegration import Reintegration, reintegrate
 from pipeline.couplings.store import CouplingStore
+from pipeline.flow.noise import sample_labels, stream_key
 from pipeline.models.sampler import Sampler
 from pipeline.system.errors import StraightflowError
 from pipeline.system.progress import Progress
@@ -59,6 +60,7 @@ def check_couplings(
         *_clipped_reasons(store, limits.max_clipped_fraction),
         *_reintegration_reasons(store, solved.by_shard, limits.max_reintegration_error),
         *_states_reasons(store, solved.states_by_shard, limits.max_reintegration_error),
+        *_label_reasons(store, promised, source),
         *_content_reasons(store),
         *disagreements(store),
     ]
@@ -103,6 +105,28 @@ def _solver_reasons(manifest: Manifest, source: Sampler) -> Iterator[str]:
         # Machines may round a schedule's coefficients otherwise.
         if not np.allclose(manifest.state_times, times, rtol=1e-5, atol=0):
             yield f"state_times {list(manifest.state_times)}, but {manifest.source} is solved at {list(times)}"
+
+
+def _label_reasons(store: CouplingStore, promised: CouplingsConfig, source: Sampler) -> Iterator[str]:
+    """Classes drawn otherwise than promised, or that are not those of their noise."""
+    manifest, conditions = store.manifest, source.num_conditions
+    if manifest.num_classes is None or conditions is None or manifest.num_classes != source.num_classes:
+        return
+    counts = source.drawing(promised.classes).class_counts
+    if manifest.class_counts != counts:
+        both = (manifest.class_counts, counts)
+        said, wanted = ("none, all drawn alike" if item is None else str(item)[:80] for item in both)
+        yield f"class_counts: {said}, but classes: {promised.classes} of {promised.source} promised {wanted}"
+        return
+    key = stream_key("couplings", manifest.seed)
+    for start in range(0, len(store), _CHUNK):
+        indices = np.arange(start, min(start + _CHUNK, len(store)))
+        made = store.seed_indices(indices)
+        drawn = sample_labels(key, made.tolist(), conditions, counts).numpy()
+        wrong = np.flatnonzero((store.labels(indices) != drawn) & ~store.are_made_from_images(made))
+        if len(wrong):
+            yield f"a class that was not drawn for its noise, in {store.locate(int(indices[wrong[0]]))}"
+            return
 
 
 def _clipped_reasons(store: CouplingStore, limit: float) -> Iterator[str]:

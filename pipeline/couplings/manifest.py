@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline.config.couplings import ImageToNoiseConfig
 from pipeline.config.noise import STANDARD_NOISE, NoiseConfig
-from pipeline.config.section import NonNegativeFloat, PositiveInt, Probability, UnitFloat
+from pipeline.config.section import NonNegativeFloat, NonNegativeInt, PositiveInt, Probability, UnitFloat
 from pipeline.config.solver import SolverConfig, states_problem
 from pipeline.couplings.noise_normality import NoiseNormality
 from pipeline.data.pixels import StoredType
@@ -131,6 +131,8 @@ class Manifest(BaseModel):
         batch_size: Images per network call; other batch sizes give the same images up to rounding.
         precision: Autocast type of the network calls.
         num_classes: Classes of the labels in the shards; None where there are none.
+        class_counts: How often each class was drawn for pairs made from noise, as a share of their sum; None, and not
+            written, where all were drawn alike.
         image_to_noise: Share and solver of the pairs made from real images; None where there are none.
         pair_filter: Pairs left out; None where there are none.
         state_times: Straight-line times of the states kept with every pair, rising, in (0, 1); the state that the first
@@ -155,6 +157,7 @@ class Manifest(BaseModel):
     batch_size: PositiveInt
     precision: str
     num_classes: PositiveInt | None = None
+    class_counts: Annotated[tuple[NonNegativeInt, ...] | None, _NOT_WRITTEN_IF_NONE] = None
     image_to_noise: ImageToNoiseConfig | None = None
     pair_filter: PairFilter | None = None
     state_times: Annotated[tuple[float, ...] | None, _NOT_WRITTEN_IF_NONE] = None
@@ -208,6 +211,7 @@ def read_manifest(folder: Path) -> Manifest:
     _check_names(folder, manifest)
     _check_counts(folder, manifest)
     _check_states(folder, manifest)
+    _check_class_counts(folder, manifest)
     return manifest
 
 
@@ -272,6 +276,13 @@ def _check_counts(folder: Path, manifest: Manifest) -> None:
             f"{dropped.dropped_share:g} of {manifest.num_pairs} pairs left out, as dropped_share says",
             str(dropped.num_dropped),
         )
+
+
+def _check_class_counts(folder: Path, manifest: Manifest) -> None:
+    """They are of all classes, or of all but the last, which stands for none."""
+    counts, classes = manifest.class_counts, manifest.num_classes
+    if counts is not None and (classes is None or len(counts) not in (classes - 1, classes) or sum(counts) == 0):
+        raise damaged(folder, f"class_counts of the {classes or 'no'} classes, or all but the last", str(counts)[:80])
 
 
 def _check_states(folder: Path, manifest: Manifest) -> None:

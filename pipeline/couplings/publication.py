@@ -90,6 +90,7 @@ def _manifest(run: CouplingRun, finished: list[FinishedShard]) -> Manifest:
         batch_size=config.batch_size,
         precision=sampler.runtime.precision,
         num_classes=sampler.num_classes,
+        class_counts=sampler.class_counts,
         image_to_noise=config.image_to_noise,
         state_times=sampler.state_times(config.solver) if config.states else None,
         shards=tuple(

@@ -100,6 +100,10 @@ class CouplingStore:
             batch["labels"] = torch.from_numpy(self._gather(LABELS, seed_indices)).long()
         return batch
 
+    def labels(self, indices: np.ndarray) -> np.ndarray:
+        """Classes of these pairs, int32, (len(indices),); of a store that has them."""
+        return self._gather(LABELS, self.seed_indices(indices))
+
     def states(self, indices: np.ndarray) -> torch.Tensor:
         """States of these pairs at the manifest's ``state_times``, float16, (len(indices), states, …)."""
         return self.made_states(self.seed_indices(indices))

@@ -11,7 +11,7 @@ import numpy as np
 
 from pipeline.config.data import DataConfig
 from pipeline.data.image_source import ImageSource, find_images
-from pipeline.data.labels import require_classes
+from pipeline.data.labels import require_classes, require_every_class
 from pipeline.system.errors import StraightflowError
 from pipeline.system.fingerprint import fingerprint_json
 from pipeline.system.hub import hub_revision
@@ -38,6 +38,7 @@ def check_data(
     previous: dict[str, object],
     *,
     classes_needed_by: str | None = None,
+    every_class: bool = False,
     tell: Callable[[DataFacts], object] = lambda _: None,
 ) -> dict[str, object]:
     """Checks the configured images without decoding them all; points, which are drawn, need no check.
@@ -47,6 +48,7 @@ def check_data(
         previous: What this function returned last time; stands in for a hub that does not answer now but did then.
         classes_needed_by: What in the run needs labels, if anything. Of labels on the hub only what their column says
             is checked; their values are when they are read.
+        every_class: Whether each class must have an image to train on, as a model that is conditioned on it needs.
         tell: Is called with what was found, for checks of the rest of the run; but not for points, which the
             configuration alone decides, nor for a hub that does not answer.
 
@@ -69,7 +71,7 @@ def check_data(
         for _ in table.decode(table.first_look):
             pass  # decoding names what is wrong
     if classes_needed_by is not None:
-        require_classes(source.train.labels, classes_needed_by)
+        (require_every_class if every_class else require_classes)(source.train.labels, classes_needed_by)
     labels = source.train.labels
     tell(DataFacts((len(source.train), len(source.heldout)), 0 if labels is None else int(labels.max()) + 1))
     if data.location is None:  # nothing outside of the code and the configuration that could change

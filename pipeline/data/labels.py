@@ -94,9 +94,30 @@ def require_classes(labels: np.ndarray | None, needed_by: str) -> np.ndarray:
             expected=f"labels of at least two classes, as {needed_by} needs",
             found="images without labels" if labels is None else "a single class",
             mend="give one subfolder per class, a metadata.csv with file_name and label, or data.label_column; or set "
-            "features.name: auto or rotation, which needs none",
+            "features.name: auto or rotation, teacher.label_dropout: null, couplings to classes: uniform, or "
+            "evaluate.per_class: false, which need none",
         )
     return labels
+
+
+def require_every_class(labels: np.ndarray | None, needed_by: str) -> int:
+    """Number of classes, each of which has an image: a model conditioned on one without any would never learn it.
+
+    Arguments as for :func:`require_classes`.
+
+    Raises:
+        StraightflowError: For the same labels, or if a class below the largest has no image.
+    """
+    present = np.unique(require_classes(labels, needed_by))
+    num_classes = int(present[-1]) + 1
+    if len(present) < num_classes:
+        absent = np.setdiff1d(np.arange(num_classes), present)
+        raise StraightflowError(
+            expected=f"images of each of the classes 0 to {num_classes - 1} to train on, as {needed_by} needs",
+            found=f"none of class {absent[0]}" + (f", nor of {len(absent) - 1} others" if len(absent) > 1 else ""),
+            mend="number the classes without gaps, or name them: names are numbered so",
+        )
+    return num_classes
 
 
 def _read(value: object, where: Callable[[str, int], str], split: str, row: int) -> int | str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from pipeline.config.drawn_trajectories import DrawnTrajectories
 from pipeline.config.evaluation import EvaluateConfig
+from pipeline.config.features import ReferenceFileConfig
 from pipeline.config.solver import SolverConfig
 from pipeline.metrics.features import FeatureExtractor
 from pipeline.system.fingerprint import fingerprint_json
@@ -37,6 +38,11 @@ def reference_name(
     """
     inputs = [images, split, extractor.name, extractor.fingerprint, list(feature_counts), dict(code)]
     return f"{split}-{fingerprint_json(inputs)[:_DIGITS]}"
+
+
+def file_reference_name(file: ReferenceFileConfig) -> str:
+    """Name of a reference whose statistics are read from a file."""
+    return f"file-{file.sha256[:_DIGITS]}"
 
 
 def cell_inputs(
@@ -84,3 +90,9 @@ def drawn_name(model: str, machine: Machine, drawn: DrawnTrajectories, seed: int
     guidance = None if drawn.guidance is None else drawn.guidance.model_dump(mode="json")
     inputs = [model, machine.precision, machine.device, seed, drawn.along_ode, drawn.num_steps, guidance]
     return f"drawn-{fingerprint_json([inputs, dict(code)])[:_DIGITS]}"
+
+
+def classes_name(inputs: Sequence[Any], solver: SolverConfig, config: EvaluateConfig) -> str:
+    """Name of the measures of a model's classes; ``inputs`` are from :func:`cell_inputs`."""
+    whole = [list(inputs), solver.model_dump(mode="json"), config.per_class]
+    return f"classes-{fingerprint_json(whole)[:_DIGITS]}"

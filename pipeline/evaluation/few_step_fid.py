@@ -12,6 +12,7 @@ from pipeline.config.solver import SolverConfig
 from pipeline.data.space import space_of_shape
 from pipeline.evaluation.folders import MeasuringFolders
 from pipeline.evaluation.reference import Reference, open_run_references
+from pipeline.metrics.image_row import FILE
 from pipeline.metrics.moments import Moments, merge_moments, moments_of
 from pipeline.models.runtime import Runtime
 from pipeline.models.sampler import Sampler
@@ -67,7 +68,8 @@ class FewStepFid:
     def describe(self) -> str:
         """Features, number of samples and reference split in one line."""
         features, split = self.reference.extractor.name, self.reference.split
-        return f"{features} features, {self.num_samples} samples, {split} split as reference"
+        against = "statistics of a file" if split == FILE else f"{split} split"
+        return f"{features} features, {self.num_samples} samples, {against} as reference"
 
 
 def open_few_step_fid(

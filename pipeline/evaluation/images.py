@@ -13,14 +13,17 @@ import numpy as np
 import torch
 from safetensors.numpy import save_file
 
+from pipeline.config.classes import samples_per_class, solver_shown
 from pipeline.config.drawn_trajectories import DrawnTrajectories, drawn_trajectories
 from pipeline.config.evaluation import EvaluateConfig
 from pipeline.config.graph import Config
 from pipeline.config.solver import SolverConfig
 from pipeline.couplings.store import CouplingStore
+from pipeline.data.sample_set import SampleSet, open_samples
 from pipeline.data.trajectory_arrays import Trajectory, from_arrays, to_arrays
 from pipeline.evaluation.blocks import BlockMeasures, chunk_blocks, measure_block, parts_per_block
-from pipeline.evaluation.cache_names import Machine, drawn_name, trajectories_name
+from pipeline.evaluation.by_class import class_record, require_class_fids
+from pipeline.evaluation.cache_names import Machine, cell_inputs, classes_name, drawn_name, trajectories_name
 from pipeline.evaluation.drawn_trajectories import draw_trajectories
 from pipeline.evaluation.folders import MeasuringFolders
 from pipeline.evaluation.kept import is_kept, keeping
@@ -29,6 +32,7 @@ from pipeline.evaluation.reference import Reference, feature_counts, num_images_
 from pipeline.evaluation.sweep import sweep
 from pipeline.evaluation.trajectories import measure_model_trajectories
 from pipeline.flow.solvers import Solution
+from pipeline.metrics.class_measures import CLASS_GRID, ClassRecord
 from pipeline.metrics.image_row import ImageRow
 from pipeline.metrics.neighbours import require_neighbours
 from pipeline.metrics.row import COUPLINGS_PREFIX
@@ -42,6 +46,7 @@ from pipeline.system.progress import Progress
 from pipeline.system.typed_content import read_typed, require_possible
 
 TRAJECTORIES, DRAWN, COMPUTE = "trajectories.json", "drawn.safetensors", "compute.json"
+CLASSES, GRID = "classes.json", "grid.safetensors"
 CellsOf = Callable[[str], tuple[tuple[SolverConfig, int], ...]]
 DrawnOf = Callable[[str], DrawnTrajectories]
 Kept = TypeVar("Kept")
@@ -58,6 +63,7 @@ class ImageMeasure:
         references: Statistics of the real images by each kind of features, the first for what is chosen.
         cells: Folder of cached cells.
         code: Hashes of the code that measures, from :func:`pipeline.system.code.reached_code`.
+        real: The reference split; None where no classes are to be measured one by one.
     """
 
     config: EvaluateConfig
@@ -66,6 +72,7 @@ class ImageMeasure:
     references: tuple[Reference, ...]
     cells: Path
     code: Mapping[str, str]
+    real: SampleSet | None = None
 
     def couplings_rows(self, name: str, store: CouplingStore) -> tuple[ImageRow, ...]:
         """The rows of a store's images, measured in the same way as a model's, on as many chunks as it has."""
@@ -86,13 +93,42 @@ class ImageMeasure:
         return tuple(require_possible(row, f"the measures of {row.model}") for row in rows)
 
     def evaluate(self, sampler: Sampler, model: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        """Rows and trajectories; the first images of each cell, uint8, (num, C, H, W), and drawn trajectories."""
+        """Rows and trajectories; the first images of each cell, uint8, (num, C, H, W), and drawn trajectories.
+
+        Of a class-conditional model its ``classes`` too (:class:`pipeline.metrics.class_measures.ClassRecord`), and
+        their grid. Classes are drawn as often as in the data that it was made from, where it says how often: a distance
+        to the data counts a class that is drawn too rarely as images that are missing.
+        """
+        if self.config.per_class and sampler.num_conditions is not None:
+            num_features = self.references[0].frechet.moments.num_features
+            count = samples_per_class(self.config, sampler.num_conditions)
+            labels = None if self.real is None else self.real.labels
+            require_class_fids(labels, sampler.num_conditions, num_features, count)
         found = sweep(sampler, model, self.cells_of(model), self.config, self.references, self.cells, code=self.code)
         trajectories, measuring = self._trajectories(sampler)
         drawn, drawing = self._drawn(sampler, model)
         rows = [asdict(require_possible(row, f"the measures of {model}")) for row in found.rows]
         content = {"model": model, "rows": rows, "trajectories": asdict(trajectories)}
-        return content | {"compute": asdict(found.compute + measuring + drawing)}, found.images | to_arrays(drawn)
+        images, compute = found.images | to_arrays(drawn), found.compute + measuring + drawing
+        if sampler.num_conditions is not None:
+            (record, grid), of_classes = self._classes(sampler, model)
+            content, images = content | {"classes": asdict(record)}, images | {CLASS_GRID: grid}
+            compute += of_classes
+        return content | {"compute": asdict(compute)}, images
+
+    def _classes(self, sampler: Sampler, model: str) -> tuple[tuple[ClassRecord, np.ndarray], Compute]:
+        """The classes one by one and their grid, and what they took; measured again when an input changes."""
+        solvers = [solver for solver, _ in self.cells_of(model)]
+        solver = solver_shown(solvers, diffusion=sampler.noise_schedule is not None)
+        measured_by = [(item.extractor, item.fingerprint) for item in self.references]
+        inputs = cell_inputs(sampler.fingerprint, _machine(sampler), measured_by, self.config, self.code)
+
+        def measure(folder: Path) -> None:
+            record, grid = class_record(sampler, solver, self.config, self.references[0], self.real)
+            write_json(folder / CLASSES, asdict(require_possible(record, f"the classes of {model}")))
+            save_file({CLASS_GRID: grid}, folder / GRID)
+
+        return _kept(sampler, self.cells / classes_name(inputs, solver, self.config), measure, _read_classes)
 
     def _trajectories(self, sampler: Sampler) -> tuple[TrajectoryRecord, Compute]:
         """Measures of trajectories, and what they took; measured again when an input changes."""
@@ -167,6 +203,10 @@ def _machine(sampler: Sampler) -> Machine:
     return Machine(str(sampler.runtime.device.type), sampler.runtime.precision)
 
 
+def _read_classes(place: Path) -> tuple[ClassRecord, np.ndarray]:
+    return read_typed(place / CLASSES, ClassRecord), read_arrays(place / GRID)[CLASS_GRID]
+
+
 def open_image_measure(
     config: Config, runtime: Runtime, folders: MeasuringFolders, code: Mapping[str, str]
 ) -> ImageMeasure:
@@ -177,4 +217,6 @@ def open_image_measure(
     """
     references = open_run_references(config, runtime, folders)
     drawn_of = partial(drawn_trajectories, config)
-    return ImageMeasure(config.evaluate, config.cells_of, drawn_of, references, folders.cells, code)
+    split = config.features.reference_split if config.evaluate.per_class else None
+    real = None if split is None else open_samples(folders.data, split)
+    return ImageMeasure(config.evaluate, config.cells_of, drawn_of, references, folders.cells, code, real)

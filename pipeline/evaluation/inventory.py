@@ -6,13 +6,16 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from pipeline.config.classes import solver_shown
 from pipeline.config.drawn_trajectories import drawn_trajectories
 from pipeline.config.graph import Config
+from pipeline.config.solver import TEACHER_SOLVERS
 from pipeline.data.sample_set import SampleSet
 from pipeline.evaluation.cache_names import (
     Machine,
     cell_inputs,
     cell_name,
+    classes_name,
     drawn_name,
     reference_name,
     trajectories_name,
@@ -48,7 +51,7 @@ def cell_names(
     code: Mapping[str, str],
     machine: Machine,
 ) -> Iterator[str]:
-    """Names of a model's cells, of the measures of its trajectories and of those drawn.
+    """Names of a model's cells, of the measures of its trajectories and of its classes, and of the trajectories drawn.
 
     Args:
         config: Of the run.
@@ -63,3 +66,6 @@ def cell_names(
         yield cell_name(inputs, solver, num_samples)
     yield trajectories_name(fingerprint, machine, config.evaluate, code)
     yield drawn_name(fingerprint, machine, drawn_trajectories(config, model), config.evaluate.seed, code)
+    solvers = [solver for solver, _ in config.cells_of(model)]
+    shown = solver_shown(solvers, diffusion=config.solvers_of(model) == TEACHER_SOLVERS)
+    yield classes_name(inputs, shown, config.evaluate)

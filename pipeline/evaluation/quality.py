@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +19,10 @@ from pipeline.metrics.moments import Moments, merge_moments
 from pipeline.metrics.neighbours import NeighbourMeasures, nearest_distances, neighbour_measures
 from pipeline.metrics.uncertainty import jackknife
 from pipeline.system.typed_content import NO_OTHER_KEYS
+
+_OF_SINGLE_IMAGES = (
+    "kid", "kid_std", "kid_samples", "precision", "recall", "density", "coverage", "neighbour_samples",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -36,14 +41,14 @@ class Quality:
     fid_infinity_high: FiniteFloat | None
     fid_heldout: NonNegativeFloat | None
     fid_heldout_floor: NonNegativeFloat | None
-    kid: FiniteFloat
-    kid_std: NonNegativeFloat
-    kid_samples: PositiveInt
-    precision: UnitFloat
-    recall: UnitFloat
-    density: NonNegativeFloat
-    coverage: UnitFloat
-    neighbour_samples: PositiveInt
+    kid: FiniteFloat | None
+    kid_std: NonNegativeFloat | None
+    kid_samples: PositiveInt | None
+    precision: UnitFloat | None
+    recall: UnitFloat | None
+    density: NonNegativeFloat | None
+    coverage: UnitFloat | None
+    neighbour_samples: PositiveInt | None
     nearest_train_ratio: NonNegativeFloat | None
     fid_deviations: tuple[FiniteFloat, ...]
 
@@ -76,11 +81,7 @@ def _by_features(
 ) -> tuple[Quality, ...]:
     parts = [[part for block in blocks for part in block.features[kind].moments] for blocks in chunks]
     kept = np.concatenate([block.features[kind].kept for blocks in chunks for block in blocks])
-    neighbours, num_neighbours = _neighbour_measures(kept, reference, config.neighbours)
-    num_kid = config.kernel_distance.num_samples
-    kid = kernel_distance(
-        torch.from_numpy(kept[:num_kid]).to(reference.features.device), reference.features_of(num_kid)
-    )
+    by_image = _by_single_images(kept, reference, config)
 
     def quality(divided: Sequence[Sequence[Moments]]) -> Quality:
         found = jackknife(divided, reference.frechet.distance)
@@ -99,14 +100,7 @@ def _by_features(
             if heldout is None
             else float(np.mean([heldout.distance(merge_moments(chunk)) for chunk in divided])),
             fid_heldout_floor=reference.heldout_floor,
-            kid=kid.value,
-            kid_std=kid.standard_error,
-            kid_samples=kid.num_samples,
-            precision=neighbours.precision,
-            recall=neighbours.recall,
-            density=neighbours.density,
-            coverage=neighbours.coverage,
-            neighbour_samples=num_neighbours,
+            **by_image,
             nearest_train_ratio=nearest_train_ratio,
             fid_deviations=found.deviations,
         )
@@ -116,7 +110,29 @@ def _by_features(
     return quality(parts), quality([[part for chunk in parts for part in chunk]])
 
 
+def _by_single_images(features: np.ndarray, reference: Reference, config: EvaluateConfig) -> dict[str, Any]:
+    """Metrics that compare with single images of the reference; None where these are not at hand."""
+    if reference.features is None:
+        return dict.fromkeys(_OF_SINGLE_IMAGES)
+    neighbours, num_neighbours = _neighbour_measures(features, reference, config.neighbours)
+    count = config.kernel_distance.num_samples
+    generated = torch.from_numpy(features[:count]).to(reference.features.device)
+    kid = kernel_distance(generated, reference.features_of(count))
+    return {
+        "kid": kid.value,
+        "kid_std": kid.standard_error,
+        "kid_samples": kid.num_samples,
+        "precision": neighbours.precision,
+        "recall": neighbours.recall,
+        "density": neighbours.density,
+        "coverage": neighbours.coverage,
+        "neighbour_samples": num_neighbours,
+    }
+
+
 def _nearest_train_ratio(images: np.ndarray, reference: Reference) -> float | None:
+    if reference.training is None or reference.heldout_nearest is None:
+        return None
     nearest = float(nearest_distances(images, reference.training).median())
     return nearest / reference.heldout_nearest if reference.heldout_nearest > 0 else None
 

@@ -13,17 +13,19 @@ import torch
 from safetensors.numpy import save_file
 
 from pipeline.config.evaluation import EvaluateConfig
-from pipeline.config.features import reference_problem
+from pipeline.config.features import ReferenceFileConfig, reference_problem
 from pipeline.config.graph import Config
 from pipeline.data.order import evenly_spaced
 from pipeline.data.sample_set import SampleSet, open_samples
-from pipeline.evaluation.cache_names import reference_name
+from pipeline.evaluation.cache_names import file_reference_name, reference_name
 from pipeline.evaluation.folders import MeasuringFolders
 from pipeline.evaluation.kept import is_kept, keeping
-from pipeline.metrics.features import FeatureExtractor, open_extractors
+from pipeline.metrics.features import FeatureExtractor, open_extractor, open_extractors
 from pipeline.metrics.frechet import FrechetReference
+from pipeline.metrics.image_row import FILE
 from pipeline.metrics.moments import Moments
 from pipeline.metrics.neighbours import nearest_distances
+from pipeline.metrics.statistics_file import read_statistics
 from pipeline.models.runtime import Runtime
 from pipeline.system.array_files import read_arrays
 from pipeline.system.code import NO_CODE
@@ -41,7 +43,8 @@ class Reference:
 
     Attributes:
         extractor: The features.
-        split: Name of the reference split, which ``frechet`` and ``features`` are of.
+        split: Name of the reference split, which ``frechet`` and ``features`` are of; ``file`` for statistics from a
+            file, whose images are not at hand: then ``shape`` and everything of single images are None.
         fingerprint: Hash of the images, of the features' network, and of what was computed of them.
         measured_by: Start of a hash of the images and of the features' network: numbers of others do not compare.
         shape: (channels, height, width).
@@ -61,14 +64,14 @@ class Reference:
     split: str
     fingerprint: str
     measured_by: str
-    shape: tuple[int, ...]
+    shape: tuple[int, ...] | None
     frechet: FrechetReference
     heldout: FrechetReference | None
     heldout_floor: float | None
-    features: torch.Tensor
+    features: torch.Tensor | None
     feature_counts: tuple[int, ...]
-    training: np.ndarray
-    some_heldout: np.ndarray
+    training: np.ndarray | None
+    some_heldout: np.ndarray | None
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -81,9 +84,9 @@ class Reference:
         }
 
     @property
-    def num_images(self) -> int:
-        """Images of the reference split."""
-        return self.frechet.moments.count
+    def num_images(self) -> int | None:
+        """Images of the reference split; None of a file, which does not say."""
+        return None if self.features is None else self.frechet.moments.count
 
     def features_of(self, count: int) -> torch.Tensor:
         """Features of ``count`` evenly spaced images of the split, of all if it has fewer.
@@ -93,14 +96,17 @@ class Reference:
         Args:
             count: One of ``feature_counts``.
         """
-        if count not in self.feature_counts:
+        if count not in self.feature_counts or self.features is None:
             raise ValueError(f"{count} images' features, of a reference opened for {self.feature_counts}")
-        kept = _kept_indices(self.num_images, self.feature_counts)
-        return self.features[np.searchsorted(kept, evenly_spaced(self.num_images, count))]
+        num_images = self.frechet.moments.count
+        kept = _kept_indices(num_images, self.feature_counts)
+        return self.features[np.searchsorted(kept, evenly_spaced(num_images, count))]
 
     @cached_property
-    def heldout_nearest(self) -> float:
+    def heldout_nearest(self) -> float | None:
         """Median pixel distance of a held-out image to its nearest training image; computed on first use."""
+        if self.some_heldout is None or self.training is None:
+            return None
         return float(nearest_distances(self.some_heldout, self.training).median())
 
     def check(self, shape: tuple[int, ...], num_samples: int, setting: str = "evaluate.num_samples") -> None:
@@ -114,7 +120,7 @@ class Reference:
         Raises:
             StraightflowError: If the shape is not the reference's, or if there are fewer images than features.
         """
-        if shape != self.shape:
+        if self.shape is not None and shape != self.shape:
             raise StraightflowError(
                 expected=f"images of shape {self.shape}, as the reference has",
                 found=f"{shape}",
@@ -143,15 +149,22 @@ def open_run_references(config: Config, runtime: Runtime, folders: MeasuringFold
     """The statistics of a run's reference split by each of its kinds of features, the judge last.
 
     Raises:
-        StraightflowError: If a features' network or the data set is missing or cannot be downloaded.
+        StraightflowError: If a features' network, the data set or the file of statistics is missing or cannot be had.
     """
+    if config.features.reference_file is not None:
+        file, num_features = config.features.reference_file, config.features.num_first_features
+        assert num_features is not None  # inception's
+        extractor = open_extractor(config.features, folders.classifier, config.data.image_shape, runtime.device)
+        return (open_file_reference(file, extractor, num_features, runtime, feature_counts(config.evaluate)),)
+    split = config.features.reference_split
+    assert split is not None  # no file
     train, heldout = (open_samples(folders.data, split) for split in ("train", "heldout"))
     code = folders.reference_code()
     return tuple(
         open_reference(
             train,
             heldout,
-            config.features.reference,
+            split,
             extractor,
             runtime,
             feature_counts=feature_counts(config.evaluate),
@@ -160,6 +173,34 @@ def open_run_references(config: Config, runtime: Runtime, folders: MeasuringFold
             code=code,
         )
         for extractor in open_extractors(config.features, folders.classifier, train.shape, runtime.device)
+    )
+
+
+def open_file_reference(
+    file: ReferenceFileConfig,
+    extractor: FeatureExtractor,
+    num_features: int,
+    runtime: Runtime,
+    feature_counts: tuple[int, ...],
+) -> Reference:
+    """Published statistics of ``num_features`` features: the Fréchet distance alone can be measured against them.
+
+    Raises:
+        StraightflowError: As :func:`pipeline.metrics.statistics_file.read_statistics`.
+    """
+    return Reference(
+        extractor=extractor,
+        split=FILE,
+        fingerprint=file_reference_name(file),
+        measured_by=fingerprint_json([extractor.fingerprint, FILE, file.sha256])[:12],
+        shape=None,
+        frechet=FrechetReference(read_statistics(file, num_features), double_device(runtime.device)),
+        heldout=None,
+        heldout_floor=None,
+        features=None,
+        feature_counts=feature_counts,
+        training=None,
+        some_heldout=None,
     )
 
 

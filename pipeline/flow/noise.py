@@ -75,18 +75,25 @@ def place_noise(standard: torch.Tensor, distribution: NoiseConfig) -> torch.Tens
     return mean + distribution.std * standard
 
 
-def sample_labels(key: int, indices: Iterable[int], num_classes: int) -> torch.Tensor:
-    """Uniform class labels as a function of (key, index), from other random streams than the noise.
+def sample_labels(
+    key: int, indices: Iterable[int], num_classes: int, class_counts: Sequence[int] | None = None
+) -> torch.Tensor:
+    """Class labels as a function of (key, index), from other random streams than the noise.
 
     Args:
         key: Key of the noise that the labels go with, from :func:`stream_key`.
         indices: Sample indices, each in [0, 2^64).
         num_classes: Number of classes; labels lie in [0, num_classes).
+        class_counts: Class k has the probability of its count among all, exactly; None for uniform labels.
 
     Returns:
         Int64 tensor of shape (len(indices),).
     """
     streams = _streams(derived_key(f"labels/{key}", 64), indices)
+    if class_counts is not None:
+        below = np.cumsum(class_counts)
+        drawn = np.array([generator.integers(below[-1]) for generator in streams], dtype=np.int64)
+        return torch.from_numpy(np.searchsorted(below, drawn, side="right").astype(np.int64))
     return torch.tensor([generator.integers(num_classes) for generator in streams], dtype=torch.int64)
 
 

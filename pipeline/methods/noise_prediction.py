@@ -36,4 +36,5 @@ class NoisePrediction(Objective):
     def loss(self, network: torch.nn.Module, batch: Batch) -> torch.Tensor:
         """Squared error of the predicted noise, (batch,)."""
         noisy = self.scheduler.add_noise(batch["x_1"], batch["noise"], batch["timestep"])
-        return l2(network(noisy, batch["timestep"]).sample.float(), batch["noise"])
+        classes = (batch["labels"],) if "labels" in batch else ()
+        return l2(network(noisy, batch["timestep"], *classes).sample.float(), batch["noise"])

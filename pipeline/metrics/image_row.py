@@ -17,7 +17,9 @@ COMPARED = ("features", "reference", "measured_by", "num_samples")
 TRAINED_HERE = ("classifier", "rotation")
 """What names of features begin with whose network was trained in the run."""
 
-SplitName = Annotated[str, one_of(("train", "heldout"))]
+FILE = "file"
+"""In place of a split's name, where the reference is a file of statistics."""
+SplitName = Annotated[str, one_of(("train", "heldout", FILE))]
 HashStart = Annotated[str, Field(pattern=r"^[0-9a-f]+$")]
 FeaturesName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
 
@@ -30,7 +32,7 @@ class ImageRow(Row):
         features: Name of the features.
         is_judge: Whether these features judge alone: nothing was chosen or trained by them.
         measured_by: Hash of the features' network and of the reference images; FIDs of other hashes do not compare.
-        reference: Name of the reference split.
+        reference: Name of the reference split; ``file`` for statistics of a number of images that is not known.
         seed: Seed of the noise; the cell's noises are its first ``num_samples · num_chunks``.
         num_samples: Generated images that a FID is of.
         num_chunks: Disjoint sets of so many images that ``fid`` is the mean of.

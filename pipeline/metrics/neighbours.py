@@ -64,9 +64,12 @@ def neighbour_measures(
     )
 
 
-def require_neighbours(num_generated: int, num_reference: int, k: int) -> None:
-    """Raises StraightflowError unless every feature of both sets has a k-th neighbour besides itself."""
-    if min(num_generated, num_reference) <= k:
+def require_neighbours(num_generated: int, num_reference: int | None, k: int) -> None:
+    """Raises StraightflowError unless every feature of both sets has a k-th neighbour besides itself.
+
+    A reference whose images are not at hand (None) has no neighbours to look for.
+    """
+    if num_reference is not None and min(num_generated, num_reference) <= k:
         raise StraightflowError(
             expected=f"more than {k} images on either side, for balls that reach to the {k}-th neighbour",
             found=f"{num_generated} generated and {num_reference} of the reference",

@@ -143,15 +143,19 @@ def _require_finite_weights(location: Path, network: ModelMixin) -> None:
             )
 
 
-def build_network(config: UNetConfig | MLPConfig, shape: tuple[int, ...], seed: int) -> ModelMixin:
+def build_network(
+    config: UNetConfig | MLPConfig, shape: tuple[int, ...], seed: int, num_classes: int | None = None
+) -> ModelMixin:
     """A fresh network of the configured architecture for samples of ``shape``, its weights drawn from ``seed``.
+
+    One of images is conditioned on ``num_classes`` classes, unless that is None.
 
     Raises:
         StraightflowError: If it does not fit in memory.
     """
-    require_network_fits(config, shape, WEIGHTS_BYTES)
+    require_network_fits(config, shape, WEIGHTS_BYTES, num_classes)
     with seeded(seed):
-        return fresh_network(config, shape)
+        return fresh_network(config, shape, num_classes)
 
 
 def starting_network(network: ModelMixin, *, two_times: bool = False) -> ModelMixin:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 from diffusers import (
     DDPMPipeline,
     DDPMScheduler,
@@ -17,6 +18,7 @@ from pipeline.config.pretrained import Promised
 from pipeline.config.teacher import NUM_NOISE_LEVELS
 from pipeline.diffusion.scheduler_settings import EDM, VARIANCE_EXPLODING
 from pipeline.models.accepted_teacher import open_teacher
+from pipeline.models.class_counts import set_class_counts
 from pipeline.models.diffusers_layout import read_scheduler_config
 from pipeline.models.networks import set_null_class
 from pipeline.models.student import is_saved_pipeline, save_student
@@ -50,7 +52,13 @@ def is_local(name: str) -> bool:
 
 
 def adopt_pretrained(
-    name: str, shape: tuple[int, ...], folder: Path, commit: str | None = None, promised: Promised = NOTHING_SPECIAL
+    name: str,
+    shape: tuple[int, ...],
+    folder: Path,
+    commit: str | None = None,
+    promised: Promised = NOTHING_SPECIAL,
+    *,
+    labels: np.ndarray | None = None,
 ) -> None:
     """Saves a checkpoint as the teacher in ``folder``.
 
@@ -60,6 +68,7 @@ def adopt_pretrained(
         folder: Where it goes.
         commit: The version on the hub, as check recorded it; None for a local folder.
         promised: What the configuration says of it.
+        labels: Of the data, int64, (num,), for how often each class is to be drawn; None where there are none.
 
     Raises:
         StraightflowError: If it cannot be had, or is refused by :func:`pipeline.models.accepted_teacher.open_teacher`.
@@ -67,6 +76,7 @@ def adopt_pretrained(
     source = Path(name) if commit is None else download_model(name, commit)
     network = open_teacher(source, shape, name, promised)
     set_null_class(network, promised.null_class)
+    set_class_counts(network, labels)
     if promised.process == "flow":
         save_student(network, folder)
         return

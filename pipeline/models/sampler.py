@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from pipeline.config.classes import ClassDraw
 from pipeline.config.guidance import GuidanceConfig
 from pipeline.config.noise import STANDARD_NOISE, NoiseConfig
 from pipeline.config.solver import FLOW_MAP_SOLVERS, STUDENT_SOLVERS, TEACHER_SOLVERS, SolverConfig
@@ -21,6 +22,7 @@ from pipeline.flow.noise import sample_labels, sample_noise
 from pipeline.flow.solvers import Field, MeanField, Solution, flow_map_euler, solve, time_grid
 from pipeline.flow.states import StepStarts
 from pipeline.models.accepted_teacher import AcceptedFlow, AcceptedTeacher, open_model
+from pipeline.models.class_counts import class_counts
 from pipeline.models.counted import CountedNetwork, NetworkCalls
 from pipeline.models.flops import FlopsPerSample, flops_per_sample
 from pipeline.models.inversion import invert_student, invert_teacher
@@ -47,6 +49,8 @@ class Sampler:
         calls: Samples that this process sent through the network so far.
         null_class: Of its classes, the one that stands for none and is never drawn; None where there is none such.
         two_times: Whether it is a flow map, which takes the time that a step ends at as well.
+        class_counts: How often each class that may be asked for is drawn, as a share of their sum: as in the data that
+            it was made from, which is what a distance to the data takes for granted. None for all alike.
     """
 
     shape: tuple[int, ...]
@@ -59,6 +63,7 @@ class Sampler:
     calls: NetworkCalls = field(default_factory=NetworkCalls, compare=False)
     null_class: int | None = None
     two_times: bool = False
+    class_counts: tuple[int, ...] | None = None
 
     @property
     def space(self) -> Space:
@@ -130,7 +135,43 @@ class Sampler:
 
     def labels(self, key: int, indices: Iterable[int]) -> torch.Tensor | None:
         """Classes drawn for the noise of these indices, (len(indices),); None if the model has none."""
-        return None if self.num_conditions is None else sample_labels(key, indices, self.num_conditions)
+        if self.num_conditions is None:
+            return None
+        return sample_labels(key, indices, self.num_conditions, self.class_counts)
+
+    def drawing(self, classes: ClassDraw) -> Sampler:
+        """The same model with its classes drawn as told.
+
+        Raises:
+            StraightflowError: If they are to be drawn as in the data, and it was not saved with what that is.
+        """
+        if classes == "data" and self.class_counts is None:
+            raise StraightflowError(
+                expected="a class-conditional model that was made from labelled data of its classes, for classes: data",
+                found="an unconditional one" if self.num_classes is None else "one that does not say how often each is",
+                mend="set classes: uniform, or train the model on data with labels",
+            )
+        return self if classes == "data" else replace(self, class_counts=None)
+
+    def of_class(self, index: int) -> Sampler:
+        """The same model with one class drawn alone.
+
+        Raises:
+            StraightflowError: If it has no such class, or that is the one that stands for none.
+        """
+        conditions = self.num_conditions
+        if conditions is None:
+            raise StraightflowError(
+                expected="no class, as the model is unconditional", found=str(index), mend="leave the class out"
+            )
+        if not 0 <= index < conditions:
+            stands_for_none = " (which stands for none)" if index == self.null_class else ""
+            raise StraightflowError(
+                expected=f"a class from 0 to {conditions - 1}, as the model has them",
+                found=f"{index}{stands_for_none}",
+                mend="choose one of these",
+            )
+        return replace(self, class_counts=tuple(int(at == index) for at in range(conditions)))
 
     @property
     def num_conditions(self) -> int | None:
@@ -171,7 +212,8 @@ class Sampler:
             raise StraightflowError(
                 expected="a class-conditional model with a null class, to be guided",
                 found="an unconditional one" if self.num_classes is None else "one without",
-                mend="leave guidance out, or set teacher.null_class to the class that stands for none",
+                mend="leave guidance out, set teacher.null_class to the class that stands for none, or train a teacher "
+                "with label_dropout",
             )
         return Guidance(config, self.null_class)
 
@@ -249,4 +291,5 @@ def load_sampler(folder: Path, runtime: Runtime) -> Sampler:
         num_classes=accepted.num_classes,
         null_class=accepted.null_class,
         two_times=isinstance(accepted, AcceptedFlow) and accepted.two_times,
+        class_counts=class_counts(network.config),
     )

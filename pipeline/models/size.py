@@ -17,7 +17,7 @@ TRAINING_BYTES = 20
 _MEND = "lower the channels, the width or the number of layers of the network, or use a machine with more memory"
 
 
-def num_parameters(config: UNetConfig | MLPConfig, shape: tuple[int, ...]) -> int:
+def num_parameters(config: UNetConfig | MLPConfig, shape: tuple[int, ...], num_classes: int | None = None) -> int:
     """Parameters of a network for samples of ``shape``; no memory is taken for them.
 
     Raises:
@@ -25,7 +25,7 @@ def num_parameters(config: UNetConfig | MLPConfig, shape: tuple[int, ...]) -> in
     """
     try:
         with torch.device("meta"):
-            network = fresh_network(config, shape)
+            network = fresh_network(config, shape, num_classes)
     except (RuntimeError, OverflowError, MemoryError) as error:
         if memory_error(error) is None:
             raise
@@ -37,13 +37,16 @@ def num_parameters(config: UNetConfig | MLPConfig, shape: tuple[int, ...]) -> in
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-def require_network_fits(config: UNetConfig | MLPConfig, shape: tuple[int, ...], bytes_per_parameter: int) -> None:
+def require_network_fits(
+    config: UNetConfig | MLPConfig, shape: tuple[int, ...], bytes_per_parameter: int, num_classes: int | None = None
+) -> None:
     """Raises StraightflowError if a network takes more memory than is at hand.
 
     Args:
         config: Its architecture.
         shape: Of the samples.
         bytes_per_parameter: ``WEIGHTS_BYTES`` to make it, ``TRAINING_BYTES`` to train it.
+        num_classes: Classes that it is conditioned on; None for none.
     """
-    count = num_parameters(config, shape)
+    count = num_parameters(config, shape, num_classes)
     require_memory(count * bytes_per_parameter, wanted_by=f"a network of {count:,} parameters", mend=_MEND)

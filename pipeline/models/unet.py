@@ -12,8 +12,8 @@ from pipeline.system.random_state import seeded
 FIRST_TIME_LAYER = "time_embedding.linear_1."
 
 
-def build_unet(config: UNetConfig, shape: tuple[int, ...]) -> UNet2DModel:
-    """A fresh network for images of ``shape`` (channels, height, width)."""
+def build_unet(config: UNetConfig, shape: tuple[int, ...], num_classes: int | None = None) -> UNet2DModel:
+    """A fresh network for images of ``shape`` (channels, height, width), conditioned on so many classes if on any."""
     down = ["AttnDownBlock2D" if attention else "DownBlock2D" for attention in config.attention]
     up = ["AttnUpBlock2D" if attention else "UpBlock2D" for attention in reversed(config.attention)]
     return UNet2DModel(
@@ -27,6 +27,7 @@ def build_unet(config: UNetConfig, shape: tuple[int, ...]) -> UNet2DModel:
         dropout=config.dropout,
         down_block_types=tuple(down),
         up_block_types=tuple(up),
+        num_class_embeds=num_classes,
     )
 
 

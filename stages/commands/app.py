@@ -184,6 +184,10 @@ def sample(
     batch_size: Annotated[
         int, typer.Option(min=1, max=MOST, help="Images per network call; a trajectory takes all at once.")
     ] = 250,
+    condition: Annotated[
+        int | None,
+        typer.Option(help="Class of all images, of a class-conditional model.", show_default="drawn as in its data"),
+    ] = None,
     files: Annotated[bool, typer.Option("--files", help="Write one PNG per image into the folder --out.")] = False,
     trajectory: Annotated[
         bool, typer.Option("--trajectory", help="Show x_t at every step: a row for each image, or a GIF.")
@@ -207,6 +211,7 @@ def sample(
             grid=grid,
             tolerance=tolerance,
             batch_size=batch_size,
+            condition=condition,
             files=files,
             trajectory=trajectory,
         ),

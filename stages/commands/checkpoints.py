@@ -18,6 +18,7 @@ from pipeline.config.solver import SolverConfig
 from pipeline.data.space import space_of
 from pipeline.evaluation.few_step_fid import FewStepFid, open_few_step_fid
 from pipeline.flow.noise import stream_key
+from pipeline.models.class_counts import class_counts
 from pipeline.models.networks import load_network, noise_of, null_class_of, num_classes, sample_shape, starting_network
 from pipeline.models.runtime import open_runtime
 from pipeline.models.sampler import Sampler
@@ -96,10 +97,11 @@ def _opened(config: Config, model: str, num_samples: int) -> tuple[ModelMixin, S
     runtime = open_runtime(config.compute, ONE_PROCESS)
     student = config.students[model]
     two_times = student.method.two_times
-    network = runtime.place(starting_network(load_network(paths.model(student.init)), two_times=two_times))
+    start = starting_network(load_network(paths.model(student.init)), two_times=two_times)
+    network, counts = runtime.place(start), class_counts(start.config)
     sampler = Sampler(
         sample_shape(network), model, None, network, runtime, noise_of(network), num_classes(network),
-        null_class=null_class_of(network), two_times=two_times,
+        null_class=null_class_of(network), two_times=two_times, class_counts=counts,
     )  # fmt: skip
     fid_of = open_few_step_fid(
         config,

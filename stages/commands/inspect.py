@@ -100,7 +100,7 @@ def describe(manifest: Manifest) -> dict[str, str]:
         if dropped
         else "0",
         "images": f"{'×'.join(map(str, manifest.shape))} {manifest.dtype}",
-        "labels": "none" if manifest.num_classes is None else f"{manifest.num_classes} classes",
+        "labels": _labels_in_words(manifest),
         "seed": str(manifest.seed),
         "source": f"{manifest.source}, fingerprint {manifest.source_fingerprint[:12]}",
         "solver": f"{manifest.solver.name}, {settings}; {manifest.nfe_mean:g} network calls a pair",
@@ -111,6 +111,13 @@ def describe(manifest: Manifest) -> dict[str, str]:
     if manifest.state_times is not None:
         said["states"] = _states_in_words(manifest, manifest.state_times)
     return said
+
+
+def _labels_in_words(manifest: Manifest) -> str:
+    if manifest.num_classes is None:
+        return "none"
+    drawn = "alike" if manifest.class_counts is None else "as often as in the data of the source"
+    return f"{manifest.num_classes} classes, drawn {drawn}"
 
 
 def _states_in_words(manifest: Manifest, times: tuple[float, ...]) -> str:

@@ -24,9 +24,9 @@ from pipeline.couplings.coupling_run import open_run
 from pipeline.couplings.manifest import MANIFEST
 from pipeline.data.sample_set import SampleSet, open_samples
 from pipeline.data.space import space_of
-from pipeline.evaluation.cache_names import Machine
+from pipeline.evaluation.cache_names import Machine, file_reference_name
 from pipeline.evaluation.inventory import cell_names, reference_names
-from pipeline.metrics.features import FeatureExtractor, open_extractors
+from pipeline.metrics.features import FeatureExtractor, open_extractor, open_extractors
 from pipeline.models.runtime import Runtime
 from pipeline.models.sampler import load_sampler
 from pipeline.system.errors import StraightflowError, one_line
@@ -142,8 +142,18 @@ def _references(config: Config) -> list[tuple[FeatureExtractor, dict[str, str]]]
     return [(extractor, reference_names(config, train, heldout, extractor, code)) for extractor in extractors]
 
 
+def _chosen_references(config: Config) -> list[tuple[FeatureExtractor, str]]:
+    """Each kind of features with the name of the reference that models are compared with."""
+    file, split = config.features.reference_file, config.features.reference_split
+    if file is not None:
+        extractor = open_extractor(config.features, paths.CLASSIFIER, config.data.image_shape, torch.device("cpu"))
+        return [(extractor, file_reference_name(file))]
+    assert split is not None  # no file
+    return [(extractor, names[split]) for extractor, names in _references(config)]
+
+
 def _cell_names(config: Config) -> Iterator[str]:
-    references = [(extractor, names[config.features.reference]) for extractor, names in _references(config)]
+    references = _chosen_references(config)
     for model in config.evaluate.models:
         fingerprint = _model_fingerprint(model)
         for device, precision in itertools.product(DEVICES, _precisions(config)):

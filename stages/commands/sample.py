@@ -53,6 +53,7 @@ class SampleOptions:
         grid: Times of the steps.
         tolerance: rtol and atol of dopri5; None for ``TOLERANCE``, or for another solver.
         batch_size: Images per network call.
+        condition: Class of all images; None to draw them as the data of the model have them.
         files: One PNG per image.
         trajectory: Every x_t on the way: in a row for each image, or as the frames of a GIF.
     """
@@ -66,6 +67,7 @@ class SampleOptions:
     grid: str
     tolerance: float | None
     batch_size: int
+    condition: int | None
     files: bool
     trajectory: bool
 
@@ -79,6 +81,8 @@ def write_samples(compute: ComputeConfig, options: SampleOptions) -> None:
     _require_out(options)
     sampler = load_sampler(model_folder(options.model), open_runtime(compute, ONE_PROCESS))
     require_images(sampler)
+    if options.condition is not None:
+        sampler = sampler.of_class(options.condition)
     solver = _solver(options, sampler)
     if options.trajectory:
         _write_trajectory(sampler, solver, options)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from helpers.composition import composed
 
-from pipeline.config.features import FeaturesConfig, classes_needed_by
+from pipeline.config.features import FeaturesConfig, classes_needed_by_features
 from pipeline.config.loading import parse_config
 from pipeline.system.errors import StraightflowError
 
@@ -69,10 +69,10 @@ def test_watching_needs_samples_for_the_first_network_alone() -> None:
 
 
 def test_classes_are_needed_only_by_a_classifier_that_is_named() -> None:
-    assert classes_needed_by(features()) is None
-    assert classes_needed_by(features("features.name=rotation")) is None
-    assert classes_needed_by(features("features.name=classifier")) == "features.name: classifier"
-    assert classes_needed_by(features("features.judge.name=classifier")) == "features.judge.name: classifier"
+    assert classes_needed_by_features(features()) is None
+    assert classes_needed_by_features(features("features.name=rotation")) is None
+    assert classes_needed_by_features(features("features.name=classifier")) == "features.name: classifier"
+    assert classes_needed_by_features(features("features.judge.name=classifier")) == "features.judge.name: classifier"
 
 
 def test_cifar10_is_measured_as_the_papers_that_it_cites() -> None:

@@ -13,6 +13,7 @@ from pipeline.evaluation.drift import Drift
 from pipeline.metrics.image_row import ImageRow
 from pipeline.report.html import Picture, packaged_text, picture, table
 from pipeline.report.images.answer import answer_section
+from pipeline.report.images.by_class import classes_section
 from pipeline.report.images.comparisons import (
     Comparison,
     at_least_samples,
@@ -58,7 +59,8 @@ def render_page(
         rounds: From :func:`pipeline.config.graph.rounds_before`.
         exact_steps: Measured students that are for one number of steps, and which.
         ledger: What the run computed.
-        pictures: From :func:`pipeline.report.images.pictures.draw_pictures`, and ``quality_by_compute``.
+        pictures: From :func:`pipeline.report.images.pictures.draw_pictures`, ``quality_by_compute``, and
+            ``classes`` of a class-conditional student.
         provenance: Code, packages and machine.
         params: The whole configuration, shown on the page.
     """
@@ -82,6 +84,7 @@ def render_page(
         num_noises=str(len(cells[0].images)),
         samples=picture(pictures["samples"]),
         trajectories=trajectories_section(trajectories),
+        classes=classes_section(results, pictures.get("classes")),
         couplings=_couplings(results, rounds),
         straightness=picture(pictures["straightness"]),
         straightness_table=_straightness(results.models),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pipeline.config.graph import Config, headline_of, rounds_before
 from pipeline.report.contents import ReportContents
+from pipeline.report.images.by_class import draw_class_grid, load_class_grid
 from pipeline.report.images.ledger import draw_quality_by_compute
 from pipeline.report.images.page import render_page
 from pipeline.report.images.pictures import draw_pictures
@@ -31,6 +32,9 @@ def compose_report(root: Path, config: Config) -> ReportContents:
     pictures = draw_pictures(results, cells, headline) | {
         "quality_by_compute": draw_quality_by_compute(results.rows, ledger)
     }
+    grid = load_class_grid(root, results, headline.student)
+    if grid is not None:
+        pictures["classes"] = draw_class_grid(grid)
     page = render_page(
         results,
         cells,

@@ -16,6 +16,7 @@ from pipeline.config.section import ModelName, NonNegativeFloat, PositiveInt, Un
 from pipeline.couplings.check_record import CouplingsCheck
 from pipeline.data.info import Channels, DataInfo
 from pipeline.evaluation.drift import Drift, measure_drift
+from pipeline.metrics.class_measures import ClassRecord
 from pipeline.metrics.image_row import TRAINED_HERE, FeaturesName, ImageRow
 from pipeline.metrics.trajectory_measures import TrajectoryRecord
 from pipeline.report.owners import require_couplings, require_model
@@ -35,6 +36,7 @@ class ModelResult:
         device: Where it was measured.
         precision: Autocast type of network calls.
         compute: What measuring took; None in results of older versions. The report's ledger reads it.
+        classes: Its classes one by one; None of an unconditional model.
     """
 
     __pydantic_config__ = NO_OTHER_KEYS
@@ -45,6 +47,7 @@ class ModelResult:
     device: Annotated[str, Field(min_length=1)]
     precision: Literal["fp32", "bf16"]
     compute: Compute | None = None
+    classes: ClassRecord | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.data.trajectory_arrays import is_of_trajectory
+from pipeline.metrics.class_measures import CLASS_GRID
 from pipeline.metrics.image_row import ImageRow
 from pipeline.metrics.row import parse_samples_key, require_cells_of, samples_key
 from pipeline.report.images.results import Results
@@ -85,8 +86,8 @@ def _load_model(path: Path, model: str) -> list[SampleCell]:
     arrays, cells = load_samples_of(path, model), []
     try:
         for key, images in arrays.items():
-            if is_of_trajectory(key):
-                continue
+            if key == CLASS_GRID or is_of_trajectory(key):
+                continue  # pipeline.report.images.by_class and trajectories read them
             if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3) or 0 in images.shape:
                 raise ValueError(f"{images.dtype} of shape {images.shape} as {key}, which are no pictures")
             cells.append(SampleCell(model, *parse_samples_key(key), images))

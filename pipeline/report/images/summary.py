@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from pipeline.config.graph import Headline
-from pipeline.metrics.image_row import ImageRow, differences
+from pipeline.metrics.image_row import FILE, ImageRow, differences
 from pipeline.metrics.row import COUPLINGS_PREFIX
 from pipeline.metrics.uncertainty import Estimate
 from pipeline.report.few_step_csv import read_few_step_csv
@@ -118,13 +118,21 @@ def describe_measure(rows: Iterable[ImageRow]) -> str:
         for values in (
             [row.features for row in measured],
             [f"{row.num_samples:,}" for row in measured],
-            [row.reference for row in measured],
+            [_reference_in_words(row) for row in measured],
             [str(row.seed) for row in measured],
         )
     )
     chunks = max((row.num_chunks for row in measured), default=1)
     mean = "" if chunks == 1 else f", the mean of up to {chunks} such sets"
-    return f"{features} features · {counts} samples{mean} · against the {references} split · noise seed {starts}"
+    return f"{features} features · {counts} samples{mean} · against the {references} · noise seed {starts}"
+
+
+def _reference_in_words(row: ImageRow) -> str:
+    return (
+        "statistics of a file, which does not say of how many images"
+        if row.reference == FILE
+        else (f"{row.reference} split")
+    )
 
 
 def describe_table(path: Path, headline: Headline) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from huggingface_hub import CardData, EvalResult, ModelCard, ModelCardData
 
-from pipeline.metrics.image_row import ImageRow
+from pipeline.metrics.image_row import FILE, ImageRow
 from pipeline.report.images.summary import describe_solver
 from pipeline.report.publishing.licenses import Licenses
 from pipeline.report.publishing.sources import Sources
@@ -54,7 +54,7 @@ def eval_result(row: ImageRow, sources: Sources) -> EvalResult:
         task_type=TASK,
         dataset_type=sources.dataset_type,
         dataset_name=sources.data_in_words,
-        dataset_split=row.reference,
+        dataset_split=None if row.reference == FILE else row.reference,
         metric_type="fid" if is_inception else "frechet_distance",
         metric_name=f"FID, {describe_solver(row)}, {row.features} features{judge}, {row.num_samples:,} samples{chunks}",
         metric_value=row.fid,

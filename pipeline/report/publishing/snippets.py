@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pipeline.models.accepted_teacher import AcceptedFlow, AcceptedTeacher, num_conditions
+from pipeline.models.class_counts import CLASS_COUNTS
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,9 @@ def noises(drawing: Drawing) -> str:
         if classes is None
         else f"""
 label_key = key_of(f"labels/{{noise_key}}")
-labels = torch.tensor([stream(label_key, index).integers({classes}) for index in range(num_images)])"""
+below = np.cumsum(pipeline.unet.config.get("{CLASS_COUNTS}") or [1] * {classes})
+drawn = [stream(label_key, index).integers(below[-1]) for index in range(num_images)]
+labels = torch.from_numpy(np.searchsorted(below, drawn, side="right"))"""
     )
     return f"""noise_key = key_of(f"evaluation/{{seed}}")
 streams = [stream(noise_key, index) for index in range(num_images)]

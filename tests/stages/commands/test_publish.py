@@ -27,6 +27,7 @@ from PIL import Image
 
 from pipeline.config.loading import load_config
 from pipeline.models.accepted_teacher import open_teacher
+from pipeline.models.class_counts import set_class_counts
 from pipeline.models.pretrained import NOTHING_SPECIAL, adopt_pretrained
 from pipeline.system.errors import StraightflowError
 from stages.commands.publish import PublishOptions, publish_model
@@ -77,12 +78,23 @@ def drawn_by_the_card(folder: Path, tmp_path: Path) -> np.ndarray:
 
 
 @pytest.mark.usefixtures("one_thread")
-@pytest.mark.parametrize("conditions", [{}, {"num_class_embeds": 3}, {"class_embed_type": "timestep"}])
+@pytest.mark.parametrize(
+    ("conditions", "counts"),
+    [
+        ({}, None),
+        ({"num_class_embeds": 3}, None),
+        ({"num_class_embeds": 3}, (9, 0, 1)),
+        ({"class_embed_type": "timestep"}, None),
+    ],
+)
 def test_the_card_draws_what_sample_draws_to_the_bit(
-    conditions: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    conditions: dict[str, Any], counts: tuple[int, ...] | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    recorded_run(tmp_path, few_step=small_unet(**conditions))
+    network = small_unet(**conditions)
+    if counts is not None:
+        set_class_counts(network, np.repeat(np.arange(3), counts))
+    recorded_run(tmp_path, few_step=network)
     folder = publish()
     printed("sample", "few_step", "--steps", "1", "--num", "16", "--files", "--out", "drawn")
     assert np.array_equal(drawn_by_the_card(folder, tmp_path), images(Path("drawn")))

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.command_line import printed, refusal
+from helpers.small_unet import small_unet
 from PIL import Image
 
 from pipeline.config.network import MLPConfig
@@ -158,3 +159,22 @@ def test_a_student_of_two_times_is_drawn_by_its_own_steps(project: Path, tiny_un
         said = refusal("sample", "mean_flow", "--out", str(tmp_path / "x.png"), "--solver", "heun", *more)
         assert "'heun', which does not exist" in said
         assert "known: euler" in said
+
+
+def test_all_images_are_of_the_class_that_is_asked_for(project: Path, tmp_path: Path, runtime) -> None:
+    save_student(small_unet(num_class_embeds=3), project / "models/student")
+    run("student", tmp_path / "one", "--num", "3", "--files", "--condition", "2")
+    sampler = load_sampler(project / "models/student", runtime)
+    noise = sample_noise(stream_key("evaluation", 3), range(3), sampler.shape)
+    labels = torch.full((3,), 2)
+    expected = to_uint8(sampler.sample(noise, SolverConfig(name="euler", num_steps=1), labels).x).numpy()
+    for index, image in enumerate(expected):
+        assert np.abs(pixels(tmp_path / f"one/{index:06d}.png").astype(int) - image[0]).max() <= 1
+    for value in ("3", "-1"):
+        out = str(tmp_path / "no.png")
+        assert "a class from 0 to 2" in refusal("sample", "student", "--out", out, "--condition", value)
+
+
+def test_an_unconditional_model_takes_no_condition(student: Path, tmp_path: Path) -> None:
+    said = refusal("sample", str(student), "--out", str(tmp_path / "no.png"), "--condition", "0")
+    assert "the model is unconditional" in said
