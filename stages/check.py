@@ -50,6 +50,8 @@ def main(config: Config, arguments: list[str]) -> None:
     teacher = check_teacher(config.teacher, config.data, _previous(paths.TEACHER_INPUT), tell=teachers.append)
     require_fitting(config, teachers, facts)
     require_states_to_learn(config, teachers)
+    if config.data.space != "points":  # of which the weights alone are large
+        _require_memory(config, teacher)
     for stage in STAGES:
         write_json(paths.code(stage), code_of(stage))
     write_json(paths.DATA_INPUT, data)
@@ -58,6 +60,13 @@ def main(config: Config, arguments: list[str]) -> None:
     if "content" in data:
         images = f"{images} ({data['content']})"
     print(f"configuration: valid; images: {images}; teacher: {model}")
+
+
+def _require_memory(config: Config, teacher: dict[str, object]) -> None:
+    from pipeline.system.device import device_memory  # with all of training, which takes seconds
+    from stages.fitting_memory import require_memory_for
+
+    require_memory_for(config, teacher, device_memory())
 
 
 def _previous(path: Path) -> dict[str, object]:

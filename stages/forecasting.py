@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.config.compute import ONE_PROCESS
@@ -19,17 +21,36 @@ from pipeline.models.runtime import Runtime, open_runtime
 from pipeline.models.sampler import load_sampler
 from pipeline.models.student import save_student
 from pipeline.system.stopwatch import duration
+from pipeline.training.planned_memory import SamplingNeeds
 from pipeline.training.preflight import TrainingNeeds
-from pipeline.training.speed import call_seconds, needs_of, step_seconds
+from pipeline.training.speed import call_seconds, step_seconds
 from stages import paths
+from stages.fitting_memory import Pretrained, network_settings, sampling_needs_by_key, training_needs_by_key
 from stages.recorded import recorded_commit
 
 _SECONDS = 1.5
 """About so long each speed is measured."""
 
 
-def measure(config: Config) -> tuple[Speeds, dict[str, TrainingNeeds]]:
-    """Speeds of one process, and what the largest step of each architecture needs, by the names of its networks.
+@dataclass(frozen=True)
+class Forecast:
+    """What was measured and counted.
+
+    Attributes:
+        speeds: Of one process.
+        trainings: What each training needs, by its key.
+        sampling: What each drawing of samples needs, by its key.
+        features_bytes: What a pass of the networks of features takes, without their weights; 0 for points.
+    """
+
+    speeds: Speeds
+    trainings: Mapping[str, TrainingNeeds]
+    sampling: Mapping[str, SamplingNeeds]
+    features_bytes: int = 0
+
+
+def measure(config: Config) -> Forecast:
+    """Measures speeds, and counts memory.
 
     Raises:
         StraightflowError: If a pretrained teacher or a published network of features cannot be had.
@@ -38,11 +59,13 @@ def measure(config: Config) -> tuple[Speeds, dict[str, TrainingNeeds]]:
     runtime = open_runtime(config.compute.model_copy(update={"compile": "off"}), ONE_PROCESS)
     batches = training_batches(config)
     networks: dict[str, NetworkSpeed] = {}
-    needs: dict[str, TrainingNeeds] = {}
+    pretrained: Pretrained | None = None
     with tempfile.TemporaryDirectory() as folder:
         for name in sorted({TEACHER, *batches}):
             place = Path(folder) / name
             _save(config, name, place)
+            if name == TEACHER and config.teacher.pretrained is not None:
+                pretrained = network_settings(place)
             solver = SolverConfig(name="euler", num_steps=1)
             sampler = load_sampler(place, runtime)
             if sampler.noise_schedule is not None:
@@ -52,11 +75,14 @@ def measure(config: Config) -> tuple[Speeds, dict[str, TrainingNeeds]]:
             for size, settings in batches.get(name, {}).items():
                 network = starting_network(open_model(place)[1])
                 training[size] = step_seconds(network, settings, runtime, _SECONDS)
-                if size == max(batches[name]):
-                    needs[name] = needs_of(network, settings, runtime)
             networks[name] = NetworkSpeed(call, forward, training)
     features = _features(config, runtime)
-    return Speeds(_start_seconds(), networks, features.image, features.training_step), needs
+    return Forecast(
+        speeds=Speeds(_start_seconds(), networks, features.image, features.training_step),
+        trainings={key: needs for key, _, needs in training_needs_by_key(config, pretrained)},
+        sampling=dict(sampling_needs_by_key(config, pretrained)),
+        features_bytes=features.num_bytes,
+    )
 
 
 def _save(config: Config, name: str, place: Path) -> None:
@@ -72,7 +98,7 @@ def _save(config: Config, name: str, place: Path) -> None:
 
 def _features(config: Config, runtime: Runtime) -> FeaturesSpeed:
     if config.data.space == "points":
-        return FeaturesSpeed(0.0, 0.0)
+        return FeaturesSpeed(0.0, 0.0, 0)
     return features_speed(config.features, config.data.image_shape, runtime, _SECONDS)
 
 

@@ -15,6 +15,7 @@ from pipeline.metrics.feature_training import train_networks
 from pipeline.metrics.features import open_extractors
 from pipeline.metrics.moments import moments_of
 from pipeline.metrics.trained_features import save_networks
+from pipeline.models.live_memory import extrapolated_peak, live_bytes
 from pipeline.models.runtime import Runtime
 from pipeline.system.device import wait_for
 from pipeline.system.stopwatch import affordable, duration, median_seconds
@@ -33,10 +34,13 @@ class FeaturesSpeed:
     Attributes:
         image: Of features of all kinds of one image, and of their moments.
         training_step: Of one training step of every network that is trained here; 0 for published ones.
+        num_bytes: Least memory of a pass of ``features.batch_size`` images with the network that takes most, beside its
+            weights.
     """
 
     image: float
     training_step: float
+    num_bytes: int
 
 
 def features_speed(
@@ -75,7 +79,9 @@ def features_speed(
 
         size = affordable(extract, config.batch_size, _LONGEST_PASS)
         image = median_seconds(lambda: extract(size), seconds) / size
-    return FeaturesSpeed(image, training / _TRIAL_STEPS if networks else 0.0)
+        one, two = (live_bytes(lambda num=num: extract(num)) for num in (1, 2))  # type: ignore[misc]
+        num_bytes = extrapolated_peak(one, two, config.batch_size)
+    return FeaturesSpeed(image, training / _TRIAL_STEPS if networks else 0.0, num_bytes)
 
 
 def _brief(config: FeaturesConfig) -> FeaturesConfig:

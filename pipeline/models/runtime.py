@@ -98,9 +98,7 @@ def open_runtime(compute: ComputeConfig, launch: LaunchConfig) -> Runtime:
     gpu = torch.cuda.is_available()
     if not gpu:
         keep_freed_memory()
-    precision = compute.precision
-    if precision == "auto":
-        precision = "bf16" if _has_bf16_units(gpu) else "fp32"
+    precision = precision_here(compute)
     # Accelerate would otherwise read these from the environment; micro-batches and compilation are done here.
     accelerator = Accelerator(
         cpu=not gpu,
@@ -135,6 +133,13 @@ def require_harmless_environment(environment: Mapping[str, str]) -> None:
                 found=environment[name],
                 mend=f"unset {name}; devices, precision and processes are chosen under compute and launch",
             )
+
+
+def precision_here(compute: ComputeConfig) -> Literal["fp32", "bf16"]:
+    """The configured precision, with ``auto`` as it is decided on this machine."""
+    if compute.precision != "auto":
+        return compute.precision
+    return "bf16" if _has_bf16_units(torch.cuda.is_available()) else "fp32"
 
 
 def _has_bf16_units(gpu: bool) -> bool:

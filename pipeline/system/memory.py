@@ -63,6 +63,14 @@ def memory_at_hand(system: Path = _SYSTEM) -> int | None:
     return max(0, min(found)) if found else None
 
 
+def readable_bytes(num_bytes: int) -> str:
+    """A size for a person."""
+    for unit, size in (("GB", 1e9), ("MB", 1e6)):
+        if num_bytes >= size:
+            return f"{num_bytes / size:.1f} {unit}"
+    return f"{num_bytes / 1e3:.0f} kB"
+
+
 def _is_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True

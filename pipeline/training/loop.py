@@ -40,12 +40,14 @@ from pipeline.training.loader import batches_from, lost_workers_named, num_worke
 from pipeline.training.meter import LossRecord, Meter
 from pipeline.training.nonfinite import require_finite
 from pipeline.training.preflight import (
+    Placement,
     require_divisible_batch,
     require_gradient_checkpointing,
     require_matching_images,
     require_room,
     require_whole_parameters,
     training_needs,
+    weights_bytes,
 )
 from pipeline.training.samples import Mirrored, StepBatches, TrainingSet, micro_batches
 from pipeline.training.setup import place_for_training, prepared
@@ -131,8 +133,8 @@ def train(
         items,
         objective,
         config,
-        runtime,
-        companions=companions,
+        Placement.of(runtime),
+        companion_bytes=weights_bytes(companions),
         averages_looked_at=heldout is not None or looked_at,
     )
     require_room(run_folder, needs, config)

@@ -17,11 +17,12 @@ from diffusers import ModelMixin
 from pipeline.config.training import TrainingConfig
 from pipeline.flow.noise import step_generator
 from pipeline.methods.objective import Batch, Objective
+from pipeline.models.live_memory import Visited, peak_bytes
 from pipeline.models.networks import sample_shape
 from pipeline.models.runtime import Runtime
 from pipeline.models.sampler import Sampler
 from pipeline.system.errors import StraightflowError
-from pipeline.training.live_memory import Visited, peak_bytes
+from pipeline.system.memory import readable_bytes
 from pipeline.training.samples import TrainingSet, with_progress
 from pipeline.training.sharding import largest_block
 
@@ -122,17 +123,44 @@ class TrainingNeeds:
     copy_bytes: int = 0
     companion_bytes: int = 0
 
+    @property
+    def total_bytes(self) -> int:
+        """Of one process, on its device."""
+        return self.state_bytes + self.copy_bytes + self.companion_bytes + self.activation_bytes
+
     def describe(self) -> str:
         """One line for a person."""
-        copies = f"{_readable(self.copy_bytes)} copies of them, " if self.copy_bytes else ""
-        others = f"{_readable(self.companion_bytes)} other models, " if self.companion_bytes else ""
-        all_bytes = self.state_bytes + self.copy_bytes + self.companion_bytes + self.activation_bytes
+        copies = f"{readable_bytes(self.copy_bytes)} copies of them, " if self.copy_bytes else ""
+        others = f"{readable_bytes(self.companion_bytes)} other models, " if self.companion_bytes else ""
         return (
             f"{self.num_parameters / 1e6:.2f} M parameters; each process needs about "
-            f"{_readable(all_bytes)} ({_readable(self.state_bytes)} weights, gradients, Adam and averages, "
-            f"{copies}{others}{_readable(self.activation_bytes)} activations), a "
-            f"checkpoint {_readable(self.checkpoint_bytes)}"
+            f"{readable_bytes(self.total_bytes)} ({readable_bytes(self.state_bytes)} weights, gradients, Adam and "
+            f"averages, {copies}{others}{readable_bytes(self.activation_bytes)} activations), a "
+            f"checkpoint {readable_bytes(self.checkpoint_bytes)}"
         )
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a network is trained, as far as its memory depends on it.
+
+    Attributes:
+        num_processes: Processes that divide a batch.
+        sharded: Whether they divide weights and optimizer as well.
+        bf16: Whether the network is called in bfloat16.
+        device: Where its activations are counted.
+    """
+
+    num_processes: int
+    sharded: bool
+    bf16: bool
+    device: torch.device
+
+    @staticmethod
+    def of(runtime: Runtime) -> Placement:
+        """That of a stage that runs."""
+        num_processes = int(runtime.accelerator.num_processes)
+        return Placement(num_processes, runtime.sharded, runtime.precision == "bf16", runtime.device)
 
 
 def training_needs(
@@ -140,55 +168,55 @@ def training_needs(
     items: TrainingSet,
     objective: Objective,
     config: TrainingConfig,
-    runtime: Runtime,
+    placement: Placement,
     *,
-    companions: Sequence[Sampler] = (),
+    companion_bytes: int = 0,
     averages_looked_at: bool,
 ) -> TrainingNeeds:
-    """Counts a run's memory; activations are measured on two samples, see :mod:`pipeline.training.live_memory`.
+    """Counts a run's memory; activations are measured on two samples, see :mod:`pipeline.models.live_memory`.
 
     Args:
         network: In training mode with gradient checkpointing set, in its memory format and on its device for training.
         items: Training samples.
         objective: Loss of a step.
         config: Its training.
-        runtime: Processes and precision.
-        companions: Models that the method calls besides.
+        placement: Processes, precision and device.
+        companion_bytes: Weights of the models that the method calls besides.
         averages_looked_at: Whether averages replace the weights at times, for held-out loss or watching.
     """
-    num_processes = runtime.accelerator.num_processes
+    num_processes = placement.num_processes
     num_parameters = sum(parameter.numel() for parameter in network.parameters())
     num_averages = 1 + len(config.ema_other_halflives_images)
-    shards = num_processes if runtime.sharded else 1
+    shards = num_processes if placement.sharded else 1
     exchanged = num_parameters if num_processes > 1 else 0
-    if runtime.sharded:
+    if placement.sharded:
         exchanged = 2 * largest_block(network)
     put_aside = num_parameters // shards if averages_looked_at else 0
     return TrainingNeeds(
         num_parameters=num_parameters,
         state_bytes=(4 + num_averages) * _FLOAT_BYTES * num_parameters // shards,
-        activation_bytes=_activation_bytes(network, items, objective, config, runtime),
+        activation_bytes=_activation_bytes(network, items, objective, config, placement),
         checkpoint_bytes=(3 + num_averages) * _FLOAT_BYTES * num_parameters,
         copy_bytes=_FLOAT_BYTES * (exchanged + put_aside),
-        companion_bytes=sum(values.nbytes for item in companions for values in item.network.parameters()),
+        companion_bytes=companion_bytes,
     )
 
 
 def _activation_bytes(
-    network: ModelMixin, items: TrainingSet, objective: Objective, config: TrainingConfig, runtime: Runtime
+    network: ModelMixin, items: TrainingSet, objective: Objective, config: TrainingConfig, placement: Placement
 ) -> int:
-    share = config.batch_size // int(runtime.accelerator.num_processes)
-    visited = Visited(network, bf16=runtime.precision == "bf16")
+    share = config.batch_size // placement.num_processes
+    visited = Visited(network, bf16=placement.bf16)
 
     def batch_of(num_samples: int) -> Batch:
         batch = with_progress(items.load(np.arange(num_samples) % len(items)), 0.0)
         arranged = objective.arrange(batch | objective.draw(batch["x_1"], step_generator(config.seed, 0)))
-        return {name: values.to(runtime.device) for name, values in arranged.items()}
+        return {name: values.to(placement.device) for name, values in arranged.items()}
 
     batches = {num_samples: batch_of(num_samples) for num_samples in (1, 2)}
     sample_bytes = sum(int(values.nbytes) for values in batches[1].values())
-    on_gpu = runtime.device.type == "cuda"
-    with torch.random.fork_rng(devices=[runtime.device] if on_gpu else []):
+    on_gpu = placement.device.type == "cuda"
+    with torch.random.fork_rng(devices=[placement.device] if on_gpu else []):
         passes = peak_bytes(
             lambda num_samples: objective.loss(visited, batches[num_samples]).mean(),
             list(network.parameters()),
@@ -197,8 +225,6 @@ def _activation_bytes(
     return passes + 2 * share * sample_bytes
 
 
-def _readable(num_bytes: int) -> str:
-    for unit, size in (("GB", 1e9), ("MB", 1e6)):
-        if num_bytes >= size:
-            return f"{num_bytes / size:.1f} {unit}"
-    return f"{num_bytes / 1e3:.0f} kB"
+def weights_bytes(samplers: Sequence[Sampler]) -> int:
+    """What the weights of models take."""
+    return sum(values.nbytes for item in samplers for values in item.network.parameters())

@@ -24,9 +24,8 @@ from pipeline.system.stopwatch import affordable, duration, median_seconds
 from pipeline.training.ema import Ema
 from pipeline.training.loader import batches_from, num_workers_for
 from pipeline.training.loop import training_step
-from pipeline.training.preflight import TrainingNeeds, training_needs
 from pipeline.training.samples import StepBatches
-from pipeline.training.setup import place_for_training, prepared
+from pipeline.training.setup import prepared
 
 OBJECTIVE = Reflow(uniform, VelocityLoss(l2))
 """One call with a gradient, as of every method; others make further calls without."""
@@ -120,12 +119,3 @@ def step_seconds(network: ModelMixin, settings: TrainingConfig, runtime: Runtime
 
         size = affordable(lambda size: steps(size, None), most, _LONGEST_CALL)
         return steps(size, seconds) / size
-
-
-def needs_of(network: ModelMixin, settings: TrainingConfig, runtime: Runtime) -> TrainingNeeds:
-    """Memory and checkpoints of a training of ``network``."""
-    network.train()
-    place_for_training(network, runtime)
-    return training_needs(
-        network, RandomPairs(network), OBJECTIVE, settings, runtime, averages_looked_at=settings.heldout_items > 0
-    )

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
 from pipeline.config.forecast import StageTime, forecast
 from pipeline.config.graph import Config
 from pipeline.config.loading import parse_config
 from pipeline.config.planned_disk import couplings_bytes
+from pipeline.system.memory import readable_bytes
 from pipeline.system.yaml_text import parse_yaml
-from pipeline.training.preflight import TrainingNeeds
 from stages import composition
+
+if TYPE_CHECKING:
+    from pipeline.training.preflight import TrainingNeeds
+    from stages.forecasting import Forecast
 
 _PROCESSES = (2, 4, 8)
 _WEIGHT_BYTES = 4
@@ -36,19 +43,17 @@ def print_forecast(config: Config, *, only_total: bool) -> None:
     """
     from stages.forecasting import measure  # with torch, which takes seconds
 
-    speeds, needs = measure(config)
-    print("\n".join(describe(config, forecast(config, speeds), needs, only_total=only_total)))
+    found = measure(config)
+    print("\n".join(describe(config, forecast(config, found.speeds), found, only_total=only_total)))
 
 
-def describe(
-    config: Config, stages: tuple[StageTime, ...], needs: dict[str, TrainingNeeds], *, only_total: bool
-) -> list[str]:
+def describe(config: Config, stages: tuple[StageTime, ...], found: Forecast, *, only_total: bool) -> list[str]:
     """Lines of the forecast.
 
     Args:
         config: The run.
         stages: Times of its stages.
-        needs: What the largest training step of each architecture needs.
+        found: What was counted for it.
         only_total: Only the line of the total.
     """
     least = "at least " if any(item.is_least for item in stages) else ""
@@ -59,8 +64,7 @@ def describe(
     lines = [f"{item.stage:<{width}}  {'≥ ' if item.is_least else ''}{in_words(item.seconds())}" for item in stages]
     shared = ", ".join(f"{in_words(_total(stages, count))} with {count}" for count in _PROCESSES)
     lines += ["", total, f"more processes, each on such a device of its own: {shared}"]
-    lines += [f"memory of a training ({name}): {item.describe()}" for name, item in needs.items()]
-    return [*lines, _disk(config, needs)]
+    return [*lines, *_memory(found), _disk(config, found.trainings)]
 
 
 def in_words(seconds: float) -> str:
@@ -78,7 +82,20 @@ def _total(stages: tuple[StageTime, ...], num_processes: int) -> float:
     return sum(item.seconds(num_processes) for item in stages)
 
 
-def _disk(config: Config, needs: dict[str, TrainingNeeds]) -> str:
+def _memory(found: Forecast) -> list[str]:
+    """What each stage takes on its device; stages that take the same share a line."""
+    names: dict[str, list[str]] = {}
+    said = {key: needs.describe() for key, needs in found.trainings.items()}
+    said |= {key: needs.describe() for key, needs in found.sampling.items()}
+    for key, words in said.items():
+        names.setdefault(words, []).append(key)
+    lines = [f"memory of {', '.join(keys)}: {words}" for words, keys in names.items()]
+    if found.features_bytes:
+        lines.append(f"memory of features: each process needs about {readable_bytes(found.features_bytes)} beside it")
+    return lines
+
+
+def _disk(config: Config, needs: Mapping[str, TrainingNeeds]) -> str:
     """Couplings and models, of which DVC's cache keeps a second copy where files cannot share blocks; checkpoints."""
     models = len(config.models) * _WEIGHT_BYTES * max((item.num_parameters for item in needs.values()), default=0)
     checkpoints = max((item.checkpoint_bytes for item in needs.values()), default=0)

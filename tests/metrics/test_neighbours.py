@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from pipeline.metrics.neighbours import nearest_distances, neighbour_measures
+from pipeline.models.live_memory import LiveBytes
 from pipeline.system.errors import StraightflowError
-from pipeline.training.live_memory import LiveBytes
 
 
 def test_measures_follow_their_definitions_point_by_point() -> None:

@@ -35,7 +35,14 @@ from pipeline.training.dropout import set_dropout
 from pipeline.training.ema import Ema
 from pipeline.training.heldout import heldout_loss, heldout_split
 from pipeline.training.loop import learning_rate_at
-from pipeline.training.preflight import TrainingNeeds, require_room, require_whole_parameters, training_needs
+from pipeline.training.preflight import (
+    Placement,
+    TrainingNeeds,
+    require_room,
+    require_whole_parameters,
+    training_needs,
+    weights_bytes,
+)
 from pipeline.training.samples import StepBatches, Subset
 from pipeline.training.setup import prepared
 from pipeline.training.watching import QuickFid, Watcher
@@ -283,7 +290,9 @@ def test_images_of_another_shape_and_an_empty_set_are_refused(tiny_unet, runtime
 
 def needs_of(network, runtime, *, looked_at: bool = False, objective=OBJECTIVE, **changes: object) -> TrainingNeeds:
     config = training_config(**changes)
-    return training_needs(network.train(), Pairs(), objective, config, runtime, averages_looked_at=looked_at)
+    return training_needs(
+        network.train(), Pairs(), objective, config, Placement.of(runtime), averages_looked_at=looked_at
+    )
 
 
 def test_memory_is_foretold(tiny_unet, runtime) -> None:
@@ -324,7 +333,13 @@ def test_memory_counts_the_weights_of_models_that_the_method_calls(tiny_unet, ru
     init = Sampler((1, 8, 8), "init", None, tiny_unet, runtime)
     config = training_config()
     needs = training_needs(
-        tiny_unet.train(), Pairs(), OBJECTIVE, config, runtime, companions=[init], averages_looked_at=False
+        tiny_unet.train(),
+        Pairs(),
+        OBJECTIVE,
+        config,
+        Placement.of(runtime),
+        companion_bytes=weights_bytes([init]),
+        averages_looked_at=False,
     )
     assert needs.companion_bytes == 4 * num
     assert f"{4 * num / 1e3:.0f} kB other models" in needs.describe()

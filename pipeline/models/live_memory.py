@@ -30,10 +30,21 @@ def peak_bytes(loss_of: LossOf, parameters: list[torch.nn.Parameter], num_sample
     one = _live_bytes(loss_of, parameters, 1)
     if num_samples == 1:
         return int(one.max())
-    two = _live_bytes(loss_of, parameters, 2)
+    return extrapolated_peak(one, _live_bytes(loss_of, parameters, 2), num_samples)
+
+
+def extrapolated_peak(one: np.ndarray, two: np.ndarray, num_samples: int) -> int:
+    """Most bytes at once of ``num_samples``, from :func:`live_bytes` of one sample and of two."""
     if len(one) != len(two):  # torch skips copies of a single sample, which is contiguous either way
         one, two = one.max(keepdims=True), two.max(keepdims=True)
     return int((two + (num_samples - 2) * (two - one)).max())
+
+
+def live_bytes(work: Callable[[], object]) -> np.ndarray:
+    """Bytes of what ``work`` made and has not freed, after each of its operations."""
+    with LiveBytes() as live:
+        work()
+    return np.array(live.after_operations, dtype=np.int64)
 
 
 class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -97,12 +108,10 @@ def _live_bytes(loss_of: LossOf, parameters: list[torch.nn.Parameter], num_sampl
         for parameter in parameters
     ]
     try:
-        with LiveBytes() as live:
-            loss_of(num_samples).backward()  # type: ignore[no-untyped-call]
+        return live_bytes(lambda: loss_of(num_samples).backward())  # type: ignore[no-untyped-call]
     finally:
         for hook in hooks:
             hook.remove()
-    return np.array(live.after_operations, dtype=np.int64)
 
 
 def _drop_gradient(parameter: torch.Tensor) -> None:

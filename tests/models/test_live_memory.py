@@ -6,7 +6,7 @@ import pytest
 import torch
 from helpers.small_unet import small_unet
 
-from pipeline.training.live_memory import LiveBytes, Visited, peak_bytes
+from pipeline.models.live_memory import LiveBytes, Visited, peak_bytes
 
 ENTRIES = 1000
 
