@@ -14,6 +14,7 @@ from helpers.sweep_setting import EXTRACTOR, cells, config, reference
 from scipy.linalg import sqrtm
 
 from pipeline.config.classes import classes_needed_by, solver_shown
+from pipeline.config.drawn_trajectories import DrawnTrajectories
 from pipeline.config.loading import parse_config
 from pipeline.config.planned_measuring import planned_measuring
 from pipeline.config.solver import SolverConfig
@@ -48,7 +49,15 @@ def real_images() -> SampleSet:
 def measure(folder: Path, sampler: Sampler, real: SampleSet | None, **changes: object) -> ImageMeasure:
     settings = config(**changes)
     references = (reference(folder, sampler.runtime),)
-    return ImageMeasure(settings, lambda _: tuple(cells()), references, folder / "cells", NO_CODE, real)
+    return ImageMeasure(
+        settings,
+        cells_of=lambda _: tuple(cells()),
+        drawn_of=lambda _: DrawnTrajectories(along_ode=False, num_steps=(2,)),
+        references=references,
+        cells=folder / "cells",
+        code=NO_CODE,
+        real=real,
+    )
 
 
 def drawn(sampler: Sampler, label: int, count: int) -> np.ndarray:
