@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline.config.drawn_trajectories import drawn_trajectories
 from pipeline.config.graph import Config
 from pipeline.config.planned_calls import solver_calls
 
@@ -48,7 +47,7 @@ def _evaluation(config: Config, model: str) -> PlannedMeasuring:
     cells = config.cells_of(model)
     sampled = sum(count * solver_calls(config, model, solver) for solver, count in cells)
     measured = sum(count for _, count in cells)
-    drawn = 0 if config.data.space == "points" else drawn_trajectories(config, model).forward
+    drawn = 0 if config.data.space == "points" else config.drawn_of(model).forward
     return PlannedMeasuring(f"evaluate@{model}", model, sampled + _trajectories(config) + drawn, measured)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,7 +12,7 @@ import numpy as np
 import torch
 from safetensors.numpy import save_file
 
-from pipeline.config.drawn_trajectories import DrawnTrajectories, drawn_trajectories
+from pipeline.config.drawn_trajectories import DrawnTrajectories
 from pipeline.config.evaluation import EvaluateConfig
 from pipeline.config.graph import Config
 from pipeline.config.solver import SolverConfig
@@ -176,5 +175,4 @@ def open_image_measure(
         StraightflowError: If the features' network or the data set is missing or cannot be downloaded.
     """
     references = open_run_references(config, runtime, folders)
-    drawn_of = partial(drawn_trajectories, config)
-    return ImageMeasure(config.evaluate, config.cells_of, drawn_of, references, folders.cells, code)
+    return ImageMeasure(config.evaluate, config.cells_of, config.drawn_of, references, folders.cells, code)

@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from pipeline.config.drawn_trajectories import drawn_trajectories
 from pipeline.config.graph import Config
 from pipeline.data.sample_set import SampleSet
 from pipeline.evaluation.cache_names import (
@@ -62,4 +61,4 @@ def cell_names(
     for solver, num_samples in config.cells_of(model):
         yield cell_name(inputs, solver, num_samples)
     yield trajectories_name(fingerprint, machine, config.evaluate, code)
-    yield drawn_name(fingerprint, machine, drawn_trajectories(config, model), config.evaluate.seed, code)
+    yield drawn_name(fingerprint, machine, config.drawn_of(model), config.evaluate.seed, code)
