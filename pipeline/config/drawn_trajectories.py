@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline.config.graph import TEACHER, Config
 from pipeline.config.guidance import GuidanceConfig
-from pipeline.config.methods import ReflowConfig
 from pipeline.config.network_calls import calls_per_step, guided_calls
 
 NUM_NOISES = 8
@@ -37,18 +35,3 @@ class DrawnTrajectories:
         # An estimate of the image at each time, and the solver's steps between them.
         along = len(TIMES) + calls_per_step(ODE_SOLVER) * ODE_STEPS * (len(TIMES) - 1) if self.along_ode else 0
         return NUM_NOISES * (guided_calls(along, along, self.guidance)[0] + sum(self.num_steps))
-
-
-def drawn_trajectories(config: Config, model: str) -> DrawnTrajectories:
-    """The trajectories of ``model``: of a student those of few steps, of what learned an ODE that one.
-
-    A diffusion teacher has guidance where the couplings that were drawn from it have.
-    """
-    if model in config.students:
-        method = config.students[model].method
-        steps = STUDENT_STEPS if method.exact_steps is None else (method.exact_steps,)
-        return DrawnTrajectories(isinstance(method, ReflowConfig), steps)
-    if model != TEACHER or config.teacher.is_flow:
-        return DrawnTrajectories(True, STUDENT_STEPS)
-    solvers = [item.solver for item in config.couplings.values() if item.source == TEACHER]
-    return DrawnTrajectories(True, (), next((solver.guidance for solver in solvers), None))

@@ -11,11 +11,13 @@ from pydantic import model_validator
 from pipeline.config.compute import ComputeConfig, LaunchConfig
 from pipeline.config.couplings import CouplingsConfig, GateConfig
 from pipeline.config.data import DataConfig
+from pipeline.config.drawn_trajectories import STUDENT_STEPS, DrawnTrajectories
 from pipeline.config.evaluation import EvaluateConfig
 from pipeline.config.feasibility import feasibility_problems
 from pipeline.config.features import FeaturesConfig
 from pipeline.config.flow import LossConfig
 from pipeline.config.following import following_problems
+from pipeline.config.methods import ReflowConfig
 from pipeline.config.noise import STANDARD_NOISE
 from pipeline.config.section import ModelName, Section
 from pipeline.config.solver import FLOW_MAP_SOLVERS, STUDENT_SOLVERS, TEACHER_SOLVERS, SolverConfig
@@ -92,6 +94,20 @@ class Config(Section):
         else:
             many = [item.solver for item in self.couplings.values() if item.source == model]
         return tuple((cells | dict.fromkeys(many, evaluate.headline.num_samples)).items())
+
+    def drawn_of(self, model: str) -> DrawnTrajectories:
+        """The trajectories of ``model`` that are drawn: along its ODE if it learned one, and by a student's few steps.
+
+        A diffusion teacher has guidance where the couplings that were drawn from it have.
+        """
+        if model in self.students:
+            method = self.students[model].method
+            steps = STUDENT_STEPS if method.exact_steps is None else (method.exact_steps,)
+            return DrawnTrajectories(isinstance(method, ReflowConfig), steps)
+        if self.solvers_of(model) != TEACHER_SOLVERS:
+            return DrawnTrajectories(True, STUDENT_STEPS)
+        solvers = [item.solver for item in self.couplings.values() if item.source == model]
+        return DrawnTrajectories(True, (), next((solver.guidance for solver in solvers), None))
 
     def solvers_of(self, model: str) -> tuple[str, ...]:
         """Names of the solvers that can sample ``model``: those of diffusion models, of flows or of flow maps."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pipeline.config.classes import solver_shown
-from pipeline.config.drawn_trajectories import drawn_trajectories
 from pipeline.config.graph import Config
 from pipeline.config.planned_calls import solver_calls
 from pipeline.config.solver import TEACHER_SOLVERS
@@ -51,7 +50,7 @@ def _evaluation(config: Config, model: str) -> PlannedMeasuring:
     cells = config.cells_of(model)
     sampled = sum(count * solver_calls(config, model, solver) for solver, count in cells)
     measured = sum(count for _, count in cells)
-    drawn = 0 if config.data.space == "points" else drawn_trajectories(config, model).forward
+    drawn = 0 if config.data.space == "points" else config.drawn_of(model).forward
     if config.evaluate.per_class and model not in config.flows:
         shown = solver_shown([solver for solver, _ in cells], diffusion=config.solvers_of(model) == TEACHER_SOLVERS)
         sampled += config.evaluate.num_samples * solver_calls(config, model, shown)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,7 +13,7 @@ import torch
 from safetensors.numpy import save_file
 
 from pipeline.config.classes import samples_per_class, solver_shown
-from pipeline.config.drawn_trajectories import DrawnTrajectories, drawn_trajectories
+from pipeline.config.drawn_trajectories import DrawnTrajectories
 from pipeline.config.evaluation import EvaluateConfig
 from pipeline.config.graph import Config
 from pipeline.config.solver import SolverConfig
@@ -216,7 +215,6 @@ def open_image_measure(
         StraightflowError: If the features' network or the data set is missing or cannot be downloaded.
     """
     references = open_run_references(config, runtime, folders)
-    drawn_of = partial(drawn_trajectories, config)
     split = config.features.reference_split if config.evaluate.per_class else None
     real = None if split is None else open_samples(folders.data, split)
-    return ImageMeasure(config.evaluate, config.cells_of, drawn_of, references, folders.cells, code, real)
+    return ImageMeasure(config.evaluate, config.cells_of, config.drawn_of, references, folders.cells, code, real)

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pipeline.config.classes import solver_shown
-from pipeline.config.drawn_trajectories import drawn_trajectories
 from pipeline.config.graph import Config
 from pipeline.config.solver import TEACHER_SOLVERS
 from pipeline.data.sample_set import SampleSet
@@ -69,3 +68,4 @@ def cell_names(
     solvers = [solver for solver, _ in config.cells_of(model)]
     shown = solver_shown(solvers, diffusion=config.solvers_of(model) == TEACHER_SOLVERS)
     yield classes_name(inputs, shown, config.evaluate)
+    yield drawn_name(fingerprint, machine, config.drawn_of(model), config.evaluate.seed, code)

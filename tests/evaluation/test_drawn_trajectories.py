@@ -11,7 +11,7 @@ import torch
 from helpers.composition import composed
 from helpers.velocity_field import Field, end_of
 
-from pipeline.config.drawn_trajectories import DrawnTrajectories, drawn_trajectories
+from pipeline.config.drawn_trajectories import DrawnTrajectories
 from pipeline.config.graph import Config
 from pipeline.config.guidance import GuidanceConfig
 from pipeline.config.solver import SolverConfig
@@ -125,15 +125,9 @@ def test_states_that_are_not_finite_and_points_are_refused(runtime: Runtime) -> 
         draw_trajectories(student(runtime, towards_white, (2,)), DrawnTrajectories(False, (2,)), SEED)
 
 
-def config(**settings: object) -> Config:
-    params = composed("preset=smoke")
-    for name, value in settings.items():
-        params["couplings"]["round1"]["solver"][name] = value
-    return Config.model_validate(params)
-
-
 def test_what_learned_its_velocity_at_every_time_is_followed_closely() -> None:
-    drawn = {model: drawn_trajectories(config(), model) for model in ("teacher", "round1", "few_step", "round2")}
+    config = Config.model_validate(composed("preset=smoke"))
+    drawn = {model: config.drawn_of(model) for model in ("teacher", "round1", "few_step", "round2")}
     assert drawn == {
         "teacher": DrawnTrajectories(True, ()),
         "round1": DrawnTrajectories(True, (1, 2, 4, 8)),  # of reflow
@@ -141,7 +135,7 @@ def test_what_learned_its_velocity_at_every_time_is_followed_closely() -> None:
         "round2": DrawnTrajectories(False, (1,)),  # of one step
     }
     flow = Config.model_validate(composed("preset=toy_smoke"))
-    assert drawn_trajectories(flow, "flow") == DrawnTrajectories(True, (1, 2, 4, 8))
+    assert flow.drawn_of("flow") == DrawnTrajectories(True, (1, 2, 4, 8))
 
 
 def test_other_trajectories_have_another_name() -> None:
