@@ -3,6 +3,7 @@
     python -m benchmarks.couplings                 # the digits UNet, minutes on a CPU
     python -m benchmarks.couplings --unet cifar    # 35.7 M parameters; on a GPU with --batch 1000 --pairs 20000,
                                                    # on two CPU cores with --batch 8 --pairs 16 --steps 4
+    python -m benchmarks.couplings --device cpu    # leaves a GPU that is there alone
 
 Prints the following, measured in turns so that load on the machine affects all alike:
 
@@ -30,6 +31,7 @@ import torch
 from diffusers import DDIMPipeline, DDIMScheduler, UNet2DModel
 
 import pipeline.couplings.unfinished as unfinished_module
+from benchmarks.device import require_device
 from pipeline.config.compute import ONE_PROCESS, ComputeConfig
 from pipeline.config.couplings import CouplingsConfig
 from pipeline.config.network import UNetConfig
@@ -241,6 +243,7 @@ def main() -> None:
     """Reads the command line and runs the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--unet", choices=UNETS, default="digits")
+    parser.add_argument("--device", choices=("cpu", "cuda"), help="(default: the GPU if there is one)")
     parser.add_argument("--pairs", type=int, default=2000)
     parser.add_argument("--batch", type=int, default=250)
     parser.add_argument("--steps", type=int, default=16)
@@ -251,6 +254,8 @@ def main() -> None:
     if arguments.store_peak:
         print(store_peak_megabytes(arguments.store_peak))
         return
+    if arguments.device:
+        require_device(arguments.device)
     shape, unet = UNETS[arguments.unet]
     config = CouplingsConfig(
         source="teacher",

@@ -2,6 +2,7 @@
 
     python -m benchmarks.evaluation                                # the digits settings, minutes on two CPU cores
     python -m benchmarks.evaluation --samples 500 --features 256   # a quick try
+    python -m benchmarks.evaluation --preset cifar10_short         # on a GPU
 
 Prints:
 
@@ -23,6 +24,7 @@ import numpy as np
 import torch
 from cleanfid.fid import frechet_distance as cleanfid_distance
 
+from benchmarks.device import require_device
 from pipeline.config.compute import ONE_PROCESS
 from pipeline.config.graph import Config
 from pipeline.config.loading import load_config
@@ -42,6 +44,8 @@ from pipeline.models.networks import build_network
 from pipeline.models.runtime import open_runtime
 from pipeline.models.sampler import Sampler, load_sampler
 from pipeline.models.student import save_student
+from stages.commands.forecast import configuration
+from stages.entry import one_message
 
 ROOT = Path(__file__).parent.parent
 
@@ -51,8 +55,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--samples", type=int, default=5000, help="images per cell (default: 5000)")
     parser.add_argument("--features", type=int, default=2048, help="features of the Fréchet distance (default: 2048)")
+    parser.add_argument("--preset", help="settings of a preset (default: those of params.yaml)")
+    parser.add_argument("--device", choices=("cpu", "cuda"), help="(default: the GPU if there is one)")
     options = parser.parse_args()
-    config = load_config(ROOT / "params.yaml")
+    with one_message():
+        measure_all(options)
+
+
+def measure_all(options: argparse.Namespace) -> None:
+    """Measures with the settings of the command line."""
+    if options.device:
+        require_device(options.device)
+    config = load_config(ROOT / "params.yaml") if options.preset is None else configuration(options.preset, [])
     evaluate = config.evaluate.model_copy(update={"num_samples": options.samples})
     config = config.model_copy(update={"evaluate": evaluate})
     with tempfile.TemporaryDirectory() as folder:

@@ -30,6 +30,7 @@ import numpy as np
 import torch
 from diffusers import UNet2DModel
 
+from benchmarks.device import require_device
 from benchmarks.training_peers import bare, diffusers_example, timed, torchcfm_example
 from pipeline.config.compute import ComputeConfig, LaunchConfig
 from pipeline.config.network import UNetConfig
@@ -41,7 +42,6 @@ from pipeline.flow.timesteps import uniform
 from pipeline.methods.reflow import Reflow
 from pipeline.models.networks import build_network
 from pipeline.models.runtime import Runtime, open_runtime
-from pipeline.system.errors import StraightflowError
 from pipeline.training.loop import train
 from pipeline.training.meter import LossRecord
 from stages.entry import one_message
@@ -60,7 +60,7 @@ CIFAR = UNetConfig(
     layers_per_block=2,
     attention=(False, True, False, False),
     norm_num_groups=32,
-    attention_head_dim=8,
+    attention_head_dim=256,  # as published
     dropout=0.0,
 )
 UNETS = {"digits": (DIGITS, (1, 8, 8)), "cifar": (CIFAR, (3, 32, 32))}
@@ -178,16 +178,9 @@ def open_benchmark(device: str, precision: str, num_processes: int) -> Runtime:
     Raises:
         StraightflowError: If there is no GPU, and one is asked for.
     """
-    if device == "cpu":
-        # Before torch first looks for GPUs, which it does once.
-        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    require_device(device)
     compute = ComputeConfig(precision=precision, compile="off", channels_last="auto")
-    runtime = open_runtime(compute, LaunchConfig(command="benchmark", num_processes=num_processes))
-    if runtime.device.type != device:
-        raise StraightflowError(
-            expected=f"all contenders on {device}", found=f"{runtime.device}", mend="choose another --device"
-        )
-    return runtime
+    return open_runtime(compute, LaunchConfig(command="benchmark", num_processes=num_processes))
 
 
 def processes(arguments: argparse.Namespace) -> None:

@@ -42,7 +42,7 @@ def test_the_training_benchmark_leaves_gpus_alone_and_refuses_one_that_is_not_th
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     assert open_benchmark("cpu", "fp32", 1).device.type == "cpu"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(StraightflowError, match="all contenders on cuda"):
+    with pytest.raises(StraightflowError, match="everything to run on cuda"):
         open_benchmark("cuda", "fp32", 1)
 
 

@@ -1,0 +1,175 @@
+"""Runs the benchmarks that need a GPU one after the other, and writes docs/gpu.md; called by ``benchmarks/gpu.sh``."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.device import require_device
+from pipeline.system.atomic import atomic_file
+from stages.entry import one_message
+
+ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs/gpu.md"
+KEPT = ROOT / "runs/gpu-benchmark"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One benchmark.
+
+    Attributes:
+        name: Module under ``benchmarks``.
+        arguments: On a GPU.
+        rehearsal: In a rehearsal.
+        seconds: About as long it takes on a GPU.
+    """
+
+    name: str
+    arguments: str
+    rehearsal: str
+    seconds: int
+
+
+PARTS = (
+    Part("card", "--device cuda", "--device cpu --preset smoke --side 64", 60),
+    Part(
+        "couplings",
+        "--device cuda --unet cifar --batch 1000 --pairs 20000 --steps 8 --rounds 3 --skip-memory",
+        "--device cpu --batch 4 --pairs 8 --steps 2 --rounds 1 --skip-memory",
+        420,
+    ),
+    Part(
+        "training",
+        "--device cuda --unet cifar --batch-size 512 --rounds 3",
+        "--device cpu --batch-size 4 --rounds 1 --blocks 1 --block-steps 1 --no-processes",
+        480,
+    ),
+    Part(
+        "evaluation",
+        "--device cuda --preset cifar10_short --samples 10000",
+        "--device cpu --preset smoke --samples 200 --features 16",
+        300,
+    ),
+)
+
+_NUMBER = r"([\d.,]+)"
+GOALS = (
+    ("couplings, bf16 ÷ bare forward", "couplings", rf"couplings ÷ bare forward, bf16\s+{_NUMBER}", "≥ 0.95"),
+    ("couplings, bf16 ÷ stock diffusers", "couplings", rf"couplings bf16 ÷ stock fp32\s+{_NUMBER}", "≥ 3"),
+    ("training ÷ bare step", "training", rf"straightflow/bare step = {_NUMBER}", "≥ 0.97"),
+    ("training ÷ TorchCFM's loop", "training", rf"straightflow/torchcfm example = {_NUMBER}", "> 1"),
+    ("training ÷ diffusers' loop", "training", rf"straightflow/diffusers example = {_NUMBER}", "> 1"),
+    ("sweep ÷ (calls + features)", "evaluation", rf"feature pass\): {_NUMBER}", "≤ 1.15"),
+    ("limit of the card forward, images/s", "card", rf"limit forward, images/s\s+{_NUMBER}", ""),
+    ("limit of the card in training, images/s", "card", rf"limit in training, images/s\s+{_NUMBER}", ""),
+    ("training, images/s", "training", rf"straightflow: +{_NUMBER} images/s", ""),
+    ("couplings in float32, pairs/s", "couplings", rf"last: {_NUMBER} pairs/s", ""),
+    ("memory of a training step, MiB", "card", rf"step, measured\s+{_NUMBER} MiB", ""),
+)
+"""Row of the table, part that prints it, where, and what it must be."""
+
+
+def main() -> None:
+    """Reads the command line, runs what has not ended before, and writes the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="start no part that may end later")
+    parser.add_argument("--rehearse", type=Path, metavar="PAGE", help="tiny sizes on the CPU, into this file")
+    options = parser.parse_args()
+    with one_message():
+        require_device("cpu" if options.rehearse else "cuda")
+        if options.rehearse:
+            page, kept = options.rehearse, None
+        else:
+            page, kept = PAGE, KEPT / _key()
+        outputs = run_parts(PARTS, kept, options.seconds)
+        with atomic_file(page) as temporary:
+            temporary.write_text(write_page(outputs, _card(), rehearsal=kept is None), "utf-8")
+        left = [part.name for part in PARTS if part.name not in outputs]
+        print(f"wrote {page}" + (f"; call this again for {', '.join(left)}" if left else ""))
+
+
+def run_parts(parts: Sequence[Part], kept: Path | None, seconds: float) -> dict[str, str]:
+    """What each part printed, or why it failed; parts for which no time is left are missing.
+
+    Args:
+        parts: In order.
+        kept: Folder of what parts that ended well printed before, by name; None for a rehearsal, which keeps nothing.
+        seconds: None is started that may end later.
+    """
+    began, outputs = time.monotonic(), dict[str, str]()
+    for part in parts:
+        file = None if kept is None else kept / f"{part.name}.txt"
+        if file is not None and file.is_file():
+            outputs[part.name] = file.read_text("utf-8")
+        elif time.monotonic() - began + part.seconds <= seconds:
+            printed, well = _run(part, rehearsal=kept is None)
+            outputs[part.name] = printed
+            if file is not None and well:
+                file.parent.mkdir(parents=True, exist_ok=True)
+                with atomic_file(file) as temporary:
+                    temporary.write_text(printed, "utf-8")
+    return outputs
+
+
+def _run(part: Part, *, rehearsal: bool) -> tuple[str, bool]:
+    """What a part printed, and whether it ended well; of one that failed the last lines of its errors too."""
+    arguments = part.rehearsal if rehearsal else part.arguments
+    command = [sys.executable, "-m", f"benchmarks.{part.name}", *arguments.split()]
+    print(f"benchmarks.{part.name} {arguments}", file=sys.stderr, flush=True)
+    try:
+        done = subprocess.run(
+            command, cwd=ROOT, capture_output=True, encoding="utf-8", errors="replace", timeout=3 * part.seconds
+        )
+    except subprocess.TimeoutExpired:
+        return f"FAILED: not done after {3 * part.seconds} s\n", False
+    print(done.stdout, flush=True)
+    if done.returncode == 0:
+        return done.stdout, True
+    last = "\n".join(done.stderr.strip().splitlines()[-8:])
+    print(last, file=sys.stderr, flush=True)
+    return f"{done.stdout}FAILED with exit code {done.returncode}:\n{last}\n", False
+
+
+def write_page(outputs: dict[str, str], card: str, *, rehearsal: bool) -> str:
+    """The page in Markdown: a table of ratios and goals, and all that was printed.
+
+    Args:
+        outputs: By part.
+        card: Name of the device.
+        rehearsal: Whether nothing was measured on a GPU.
+    """
+    lines = [f"# On {card}", ""]
+    if rehearsal:
+        lines += ["**A rehearsal with tiny sizes on a CPU. None of these numbers says anything of a GPU.**", ""]
+    lines += ["Written by `benchmarks/gpu.sh`. Ratios of rates within one run: above 1 is faster than the other.", ""]
+    lines += ["| what | found | must |", "|---|---|---|"]
+    for what, part, pattern, must in GOALS:
+        found = re.search(pattern, outputs.get(part, ""))
+        lines.append(f"| {what} | {'not measured' if found is None else found[1]} | {must} |")
+    for name, printed in outputs.items():
+        failed = " (failed)" if "FAILED" in printed else ""
+        lines += ["", f"## benchmarks.{name}{failed}", "", "```", printed.strip(), "```"]
+    return "\n".join(lines) + "\n"
+
+
+def _card() -> str:
+    import torch
+
+    return torch.cuda.get_device_name(0) if torch.cuda.is_available() else "a CPU"
+
+
+def _key() -> str:
+    """The card and the commit, as a folder's name; changes that are not committed are not told apart."""
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, encoding="utf-8").stdout
+    return re.sub(r"[^\w.-]+", "-", f"{_card()} {commit[:12] or 'no commit'}").strip("-")
+
+
+if __name__ == "__main__":
+    main()
