@@ -64,7 +64,6 @@ def cell_names(
     for solver, num_samples in config.cells_of(model):
         yield cell_name(inputs, solver, num_samples)
     yield trajectories_name(fingerprint, machine, config.evaluate, code)
-    yield drawn_name(fingerprint, machine, drawn_trajectories(config, model), config.evaluate.seed, code)
     solvers = [solver for solver, _ in config.cells_of(model)]
     shown = solver_shown(solvers, diffusion=config.solvers_of(model) == TEACHER_SOLVERS)
     yield classes_name(inputs, shown, config.evaluate)
