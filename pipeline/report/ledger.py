@@ -99,8 +99,7 @@ def load_ledger(root: Path, config: Config) -> Ledger:
         StageCost(f"evaluate@{model}", _recorded(root / f"metrics/evaluate/{model}.json"))
         for model in config.evaluate.models
     ]
-    if config.autoencoder is not None:
-        stages += list(_decoding(root, config))
+    stages += _decoding(root, config)
     models = [model for model in config.models if not (pretrained and model == TEACHER)]
     return Ledger(tuple(stages), tuple(_model_cost(config, model, costs, pretrained) for model in models))
 
@@ -118,11 +117,13 @@ def _recorded(path: Path) -> Compute | None:
 
 
 def _decoding(root: Path, config: Config) -> Iterator[StageCost]:
-    """What the autoencoder computed where samples were measured, which their networks' compute leaves out."""
-    for name in config.couplings:
-        yield StageCost(f"assess@{name}, decoding", _decoded(root / f"couplings/{name}/quality.json"))
-    for model in config.evaluate.models:
-        yield StageCost(f"evaluate@{model}, decoding", _decoded(root / f"metrics/evaluate/{model}.json"))
+    """What an autoencoder computed where latents were measured, which the compute of networks leaves out."""
+    files = {f"assess@{name}": root / f"couplings/{name}/quality.json" for name in config.couplings}
+    files |= {f"evaluate@{model}": root / f"metrics/evaluate/{model}.json" for model in config.evaluate.models}
+    for stage, path in files.items():
+        compute = _decoded(path)
+        if compute is not None:
+            yield StageCost(f"{stage}, decoding", compute)
 
 
 def _decoded(path: Path) -> Compute | None:
