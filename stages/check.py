@@ -47,7 +47,13 @@ def main(config: Config, arguments: list[str]) -> None:
         tell=facts.append,
     )
     require_enough(config, facts)
-    teacher = check_teacher(config.teacher, config.data, _previous(paths.TEACHER_INPUT), tell=teachers.append)
+    teacher = check_teacher(
+        config.teacher,
+        config.data,
+        _previous(paths.TEACHER_INPUT),
+        autoencoder=config.autoencoder,
+        tell=teachers.append,
+    )
     require_fitting(config, teachers, facts)
     require_states_to_learn(config, teachers)
     if config.data.space != "points":  # of which the weights alone are large

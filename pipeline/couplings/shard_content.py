@@ -21,6 +21,7 @@ class Measured:
     transport_costs: np.ndarray
     noise: dict[str, float] | None
     states: dict[str, float] | None
+    storage_error: float | None
 
 
 class ShardContent:
@@ -61,7 +62,10 @@ class ShardContent:
         counts = [each.num_clipped for each in sums if each.num_clipped is not None]
         clipped = int(torch.stack(counts).sum()) if counts else 0
         costs = torch.cat([each.transport_costs for each in sums])
-        return Measured(clipped / self.tensors[IMAGES].numel(), costs.cpu().numpy(), self._noise(), self._states())
+        num_entries = self.tensors[IMAGES].numel()
+        errors = [each.storage_squared_error for each in sums if each.storage_squared_error is not None]
+        storage_error = float(torch.stack(errors).sum() / num_entries) ** 0.5 if errors else None
+        return Measured(clipped / num_entries, costs.cpu().numpy(), self._noise(), self._states(), storage_error)
 
     def _noise(self) -> dict[str, float] | None:
         if NOISE not in self.tensors:

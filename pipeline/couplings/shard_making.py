@@ -39,8 +39,7 @@ def make_shard(run: CouplingRun, shard: int, progress: Progress) -> Callable[[],
     for batch, initial in enumerate(drawn_ahead(source, chunks)):
         began = time.monotonic()
         pairs = source.solve(initial)
-        bounded = run.sampler.space.is_bounded
-        stored = stored_pairs(pairs, config.dtype, source.direction, is_bounded=bounded)
+        stored = stored_pairs(pairs, config.dtype, source.direction, run.sampler.space)
         content.add(stored, chunks[batch].start - indices.start)
         is_done.append(all_done(device))
         evaluations += pairs.nfe * len(chunks[batch])
@@ -63,6 +62,7 @@ def make_shard(run: CouplingRun, shard: int, progress: Progress) -> Callable[[],
         samples_forward=calls.forward,
         seconds=seconds,
         states=measured.states,
+        storage_error=measured.storage_error,
     )
 
 

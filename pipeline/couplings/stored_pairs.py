@@ -11,6 +11,7 @@ from pipeline.couplings.pair_measures import num_clipped, remaining_costs, trans
 from pipeline.couplings.pairs import Pairs
 from pipeline.couplings.shard import IMAGES, LABELS, NOISE, STATES
 from pipeline.data.pixels import StoredType, from_stored, to_stored
+from pipeline.data.space import Space
 from pipeline.system.finite import all_finite
 
 CHECKED = ("images", "noise", "states")
@@ -26,6 +27,7 @@ class StoredPairs:
         finite: Whether all of each of ``CHECKED`` is finite, bool, (3,).
         transport_costs: ‖x_1 - x_0‖²/d of each pair as stored, (batch,).
         num_clipped: Entries that were clipped, a scalar; None where none are.
+        storage_squared_error: Sum of squares by which storing moved the entries, a scalar; None unless they are decoded.
         noise_squared_errors: By which float16 moved the entries of the noise, if that is stored, (batch · d,).
         remaining_costs: See :func:`pipeline.couplings.pair_measures.remaining_costs`; None without states.
         states_squared_error: Mean square by which float16 moved the states, a scalar; None without.
@@ -35,20 +37,21 @@ class StoredPairs:
     finite: torch.Tensor
     transport_costs: torch.Tensor
     num_clipped: torch.Tensor | None
+    storage_squared_error: torch.Tensor | None
     noise_squared_errors: torch.Tensor | None
     remaining_costs: torch.Tensor | None
     states_squared_error: torch.Tensor | None
 
 
 @torch.inference_mode()
-def stored_pairs(pairs: Pairs, dtype: StoredType, direction: Direction, *, is_bounded: bool) -> StoredPairs:
+def stored_pairs(pairs: Pairs, dtype: StoredType, direction: Direction, space: Space) -> StoredPairs:
     """Rounds pairs to what is stored, and measures them; no value is waited for.
 
     Args:
         pairs: As they were solved.
         dtype: Stored type of images.
         direction: How they were solved: noise that images were taken to is stored.
-        is_bounded: Whether entries outside [-1, 1] are clipped.
+        space: What the samples are: bounded ones are clipped, and of those that are decoded the error is told.
     """
     images = to_stored(pairs.x_1, dtype)
     x_0, x_1 = pairs.x_0, from_stored(images)
@@ -67,7 +70,8 @@ def stored_pairs(pairs: Pairs, dtype: StoredType, direction: Direction, *, is_bo
         tensors,
         _are_finite(pairs),
         transport_costs(x_0, x_1),
-        num_clipped(pairs.x_1) if is_bounded else None,
+        num_clipped(pairs.x_1) if space.is_bounded else None,
+        (x_1 - pairs.x_1).double().square_().sum() if space.is_decoded else None,
         noise_errors,
         costs_left,
         states_error,

@@ -14,7 +14,7 @@ from pipeline.data.trajectory_arrays import Trajectory
 from pipeline.flow.noise import stream_key
 from pipeline.flow.solvers import FIXED_STEP_SOLVERS, euler, flow_map_euler, uniform_grid
 from pipeline.models.sampler import Sampler
-from pipeline.models.sampling import require_images, to_pixels
+from pipeline.models.sampling import pictures, require_images
 
 LARGEST_SIDE = 32
 """Pixels along the longer side of a picture; those of larger images are smaller than the images."""
@@ -32,8 +32,8 @@ def draw_trajectories(sampler: Sampler, drawn: DrawnTrajectories, seed: int) -> 
     x_0, found = noise.to(sampler.runtime.device), []
     with sampler.runtime.autocast():
         if drawn.along_ode:
-            found.append(_trajectory(None, *_along_ode(sampler, x_0, labels, drawn.guidance)))
-        found += [_trajectory(steps, *_by_steps(sampler, x_0, labels, steps)) for steps in drawn.num_steps]
+            found.append(_trajectory(sampler, None, *_along_ode(sampler, x_0, labels, drawn.guidance)))
+        found += [_trajectory(sampler, steps, *_by_steps(sampler, x_0, labels, steps)) for steps in drawn.num_steps]
     return tuple(found)
 
 
@@ -88,14 +88,17 @@ def _by_steps(sampler: Sampler, x_0: torch.Tensor, labels: torch.Tensor | None, 
     return [*states, image], [*headings, image]
 
 
-def _trajectory(num_steps: int | None, states: Sequence[torch.Tensor], headings: Sequence[torch.Tensor]) -> Trajectory:
+def _trajectory(
+    sampler: Sampler, num_steps: int | None, states: Sequence[torch.Tensor], headings: Sequence[torch.Tensor]
+) -> Trajectory:
     # Averages of noise are less noisy, and a state must look as noisy as it is.
-    return Trajectory(num_steps, _pictures(states, "nearest-exact"), _pictures(headings, "area"))
+    return Trajectory(num_steps, _pictures(sampler, states, "nearest-exact"), _pictures(sampler, headings, "area"))
 
 
-def _pictures(images: Sequence[torch.Tensor], mode: str) -> np.ndarray:
-    """uint8, (num, len(images), channels, height, width), of images (num, channels, height, width)."""
-    height, width = images[0].shape[2:]
+def _pictures(sampler: Sampler, samples: Sequence[torch.Tensor], mode: str) -> np.ndarray:
+    """uint8, (num, len(samples), channels, height, width), of samples (num, …)."""
+    height, width = sampler.image_shape[1:]
     smaller = -(-max(height, width) // LARGEST_SIDE)
     size = (max(1, height // smaller), max(1, width // smaller))
-    return np.stack([to_pixels(interpolate(item.float(), size, mode=mode)) for item in images], axis=1)
+    images = (sampler.to_pixels(item).float() for item in samples)
+    return np.stack([pictures(interpolate(item, size, mode=mode)) for item in images], axis=1)

@@ -73,7 +73,7 @@ class ImageMeasure:
     code: Mapping[str, str]
     real: SampleSet | None = None
 
-    def couplings_rows(self, name: str, store: CouplingStore) -> tuple[ImageRow, ...]:
+    def couplings_rows(self, name: str, store: CouplingStore, source: Sampler) -> tuple[ImageRow, ...]:
         """The rows of a store's images, measured in the same way as a model's, on as many chunks as it has."""
         solver = store.manifest.solver
         rows = tuple(
@@ -86,7 +86,7 @@ class ImageMeasure:
                 **reference.identity,
                 **asdict(quality),
             )
-            for reference, qualities in zip(self.references, self._qualities(store), strict=True)
+            for reference, qualities in zip(self.references, self._qualities(store, source), strict=True)
             for quality in qualities
         )
         return tuple(require_possible(row, f"the measures of {row.model}") for row in rows)
@@ -113,7 +113,10 @@ class ImageMeasure:
             (record, grid), of_classes = self._classes(sampler, model)
             content, images = content | {"classes": asdict(record)}, images | {CLASS_GRID: grid}
             compute += of_classes
-        return content | {"compute": asdict(compute)}, images
+        content |= {"compute": asdict(compute)}
+        if sampler.space.is_decoded:
+            content |= {"decoding": asdict(found.decoding)}
+        return content, images
 
     def _classes(self, sampler: Sampler, model: str) -> tuple[tuple[ClassRecord, np.ndarray], Compute]:
         """The classes one by one and their grid, and what they took; measured again when an input changes."""
@@ -150,27 +153,30 @@ class ImageMeasure:
 
         return _kept(sampler, self.cells / name, draw, lambda place: from_arrays(read_arrays(place / DRAWN)))
 
-    def _qualities(self, store: CouplingStore) -> tuple[tuple[Quality, ...], ...]:
+    def _qualities(self, store: CouplingStore, source: Sampler) -> tuple[tuple[Quality, ...], ...]:
         """Metrics of a store's first images, in chunks as large as a model's; of all if there are fewer."""
         config = self.config
         chunk_samples = min(len(store), config.num_samples)
         for reference in self.references:
-            reference.check(store.manifest.shape, chunk_samples, "evaluate.num_samples and the couplings' num_pairs")
+            reference.check(source.image_shape, chunk_samples, "evaluate.num_samples and the couplings' num_pairs")
             require_neighbours(chunk_samples, reference.num_images, config.neighbours.k)
         num_samples = len(store) - len(store) % chunk_samples
         chunks = chunk_blocks(num_samples, chunk_samples, config.batch_size)
         with Progress("measuring couplings", num_samples, "images") as progress:
-            measured = [[self._measure(store, indices, chunks[0], progress) for indices in chunk] for chunk in chunks]
+            measured = [
+                [self._measure(store, source, indices, chunks[0], progress) for indices in chunk] for chunk in chunks
+            ]
         return measure_quality(measured, self.references, config)
 
     def _measure(
-        self, store: CouplingStore, indices: range, chunk: Sequence[range], progress: Progress
+        self, store: CouplingStore, source: Sampler, indices: range, chunk: Sequence[range], progress: Progress
     ) -> BlockMeasures:
         measured = measure_block(
             lambda batch: lambda: Solution(store.x_1(np.arange(batch.start, batch.stop)), nfe=0),
             indices,
             [reference.extractor for reference in self.references],
             torch.device("cpu"),
+            decode=source.decode,
             batch_size=self.config.batch_size,
             num_parts=parts_per_block(chunk),
             num_features_kept=max(feature_counts(self.config)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +13,7 @@ from pipeline.config.classes import ClassDraw
 from pipeline.config.guidance import GuidanceConfig
 from pipeline.config.noise import STANDARD_NOISE, NoiseConfig
 from pipeline.config.solver import FLOW_MAP_SOLVERS, STUDENT_SOLVERS, TEACHER_SOLVERS, SolverConfig
-from pipeline.data.space import Space, space_of_shape
+from pipeline.data.space import LATENTS, Space, space_of_shape
 from pipeline.diffusion.guidance import Guidance
 from pipeline.diffusion.noise_schedule import NoiseSchedule
 from pipeline.diffusion.state_times import state_times
@@ -21,15 +21,17 @@ from pipeline.diffusion.teacher import Teacher, generate
 from pipeline.flow.noise import sample_labels, sample_noise
 from pipeline.flow.solvers import Field, MeanField, Solution, flow_map_euler, solve, time_grid
 from pipeline.flow.states import StepStarts
+from pipeline.models.accepted_autoencoder import autoencoder_folder
 from pipeline.models.accepted_teacher import AcceptedFlow, AcceptedTeacher, open_model
+from pipeline.models.autoencoder import Autoencoder, open_autoencoder
 from pipeline.models.class_counts import class_counts
-from pipeline.models.counted import CountedNetwork, NetworkCalls
+from pipeline.models.counted import CodingCalls, CountedNetwork, NetworkCalls
 from pipeline.models.flops import FlopsPerSample, flops_per_sample
 from pipeline.models.inversion import invert_student, invert_teacher
 from pipeline.models.networks import noise_of
 from pipeline.models.runtime import Runtime
 from pipeline.models.student import guided_velocity, predict_mean_velocity, predict_velocity
-from pipeline.system.compute import Compute
+from pipeline.system.compute import NOTHING, Compute
 from pipeline.system.errors import StraightflowError
 from pipeline.system.fingerprint import fingerprint_folder
 
@@ -39,8 +41,8 @@ class Sampler:
     """A saved model as a map from noise to image.
 
     Attributes:
-        shape: (channels, height, width) of its images, (dim,) of its points.
-        fingerprint: Of the saved folder.
+        shape: (channels, height, width) of its images or latents, (dim,) of its points.
+        fingerprint: Of the saved folder, with its autoencoder.
         noise_schedule: Forward process of a teacher; None for a student.
         network: As placed.
         runtime: What it runs on.
@@ -51,6 +53,7 @@ class Sampler:
         two_times: Whether it is a flow map, which takes the time that a step ends at as well.
         class_counts: How often each class that may be asked for is drawn, as a share of their sum: as in the data that
             it was made from, which is what a distance to the data takes for granted. None for all alike.
+        autoencoder: What decodes its samples; None where they are what is meant.
     """
 
     shape: tuple[int, ...]
@@ -64,11 +67,26 @@ class Sampler:
     null_class: int | None = None
     two_times: bool = False
     class_counts: tuple[int, ...] | None = None
+    autoencoder: Autoencoder | None = None
 
     @property
     def space(self) -> Space:
         """What its samples are."""
-        return space_of_shape(self.shape)
+        return space_of_shape(self.shape) if self.autoencoder is None else LATENTS
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """Shape of what :meth:`to_pixels` returns of one sample."""
+        return self.shape if self.autoencoder is None else self.autoencoder.image_shape
+
+    def to_pixels(self, x: torch.Tensor) -> torch.Tensor:
+        """Images of samples, (batch, …) of :attr:`image_shape`, not clipped; pixels and points are their own."""
+        return x if self.decode is None else self.decode(x)
+
+    @property
+    def decode(self) -> Callable[[torch.Tensor], torch.Tensor] | None:
+        """What :meth:`to_pixels` calls; None where samples are images or points themselves."""
+        return None if self.autoencoder is None else self.autoencoder.decode
 
     @torch.inference_mode()
     def sample(
@@ -267,6 +285,15 @@ class Sampler:
         """What this process computed since a copy of ``calls`` was taken, in this time."""
         return self.flops_per_sample.compute(self.calls - since, seconds)
 
+    @property
+    def decoded(self) -> CodingCalls:
+        """A copy of what its autoencoder encoded and decoded so far; nothing where it has none."""
+        return CodingCalls() if self.autoencoder is None else self.autoencoder.calls.copy()
+
+    def decoding(self, since: CodingCalls, seconds: float) -> Compute:
+        """What its autoencoder computed since :attr:`decoded` was taken, in this time; nothing where it has none."""
+        return NOTHING if self.autoencoder is None else self.autoencoder.compute(since, seconds)
+
     def time_range(self) -> tuple[float, float]:
         """Times between which :meth:`velocity_field` is defined."""
         if self.noise_schedule is not None:
@@ -292,4 +319,5 @@ def load_sampler(folder: Path, runtime: Runtime) -> Sampler:
         null_class=accepted.null_class,
         two_times=isinstance(accepted, AcceptedFlow) and accepted.two_times,
         class_counts=class_counts(network.config),
+        autoencoder=None if autoencoder_folder(folder) is None else open_autoencoder(folder, runtime, accepted.shape),
     )

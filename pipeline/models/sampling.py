@@ -48,7 +48,7 @@ def draw_images(
     """
     require_images(sampler)
     x_0, drawn = sampler.draw(key, indices)
-    return to_pixels(sampler.sample(x_0, solver, drawn if labels is None else labels).x)
+    return pictures(sampler.to_pixels(sampler.sample(x_0, solver, drawn if labels is None else labels).x))
 
 
 def default_solver(sampler: Sampler) -> str:
@@ -80,12 +80,12 @@ def sample_trajectories(
     times = [first + (last - first) * t for t in time_grid(solver)]
     noise, labels = sampler.draw(stream_key("evaluation", seed), range(num_images))
     x = sampler.trajectory_start(noise.to(sampler.runtime.device))
-    states = [(times[0], to_pixels(x))]
+    states = [(times[0], pictures(sampler.to_pixels(x)))]
     with sampler.runtime.autocast():
         step = _step_of(sampler, solver, labels)
         for start, end in itertools.pairwise(times):
             x = step(x, (start, end)).x
-            states.append((end, to_pixels(x)))
+            states.append((end, pictures(sampler.to_pixels(x))))
     return states
 
 
@@ -113,8 +113,8 @@ def require_images(sampler: Sampler) -> None:
         )
 
 
-def to_pixels(images: torch.Tensor) -> np.ndarray:
-    """Images as uint8, same shape; StraightflowError if one is not finite."""
+def pictures(images: torch.Tensor) -> np.ndarray:
+    """Images in [-1, 1] as uint8, same shape; StraightflowError if one is not finite."""
     if not bool((images.abs() < torch.inf).all()):
         raise StraightflowError(
             expected="finite images", found="NaN or infinity", mend="check the model, or set compute.precision: fp32"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,24 @@ def test_a_student_costs_its_training_its_start_its_couplings_and_their_teacher(
         "evaluate@round1": None,
         "evaluate@few_step": COSTS["metrics/evaluate/few_step.json"],
     }
+
+
+def test_decoding_of_latents_is_an_item_of_its_own_and_in_no_total(tmp_path: Path) -> None:
+    config, before = run(tmp_path)
+    decoding = {
+        "couplings/round1/quality.json": Compute(50, 0, 500, 0.5),
+        "metrics/evaluate/few_step.json": Compute(60, 0, 600, 0.25),
+    }
+    for name, compute in decoding.items():
+        content = json.loads((tmp_path / name).read_text())
+        (tmp_path / name).write_text(json.dumps(content | {"decoding": asdict(compute)}))
+    ledger = load_ledger(tmp_path, config)
+    items = {item.stage: item.compute for item in ledger.stages[len(before.stages) :]}
+    assert items == dict(
+        zip(("assess@round1, decoding", "evaluate@few_step, decoding"), decoding.values(), strict=True)
+    )
+    assert (ledger.stages[: len(before.stages)], ledger.models) == (before.stages, before.models)
+    assert Page(ledger_section(ledger, draw_quality_by_compute([], ledger)))
     assert ledger.summary() == {
         "total_flops_teacher": 10,
         "total_forward_equivalents_teacher": 1 + 2 * 1,
