@@ -10,7 +10,8 @@ from __future__ import annotations
 import argparse
 
 from pipeline.config.graph import Config
-from pipeline.couplings.generation import generate_couplings, make_shards, open_run
+from pipeline.couplings.coupling_run import open_run
+from pipeline.couplings.generation import generate_couplings, make_shards
 from pipeline.couplings.inventory import unfinished_stores
 from pipeline.couplings.unfinished import Worker
 from pipeline.data.sample_set import open_samples

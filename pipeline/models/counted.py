@@ -29,6 +29,27 @@ class NetworkCalls:
         return NetworkCalls(self.forward, self.backward)
 
 
+@dataclass
+class CodingCalls:
+    """Samples that this process sent through an autoencoder.
+
+    Attributes:
+        encoded: Images to latents.
+        decoded: Latents to images.
+    """
+
+    encoded: int = 0
+    decoded: int = 0
+
+    def __sub__(self, earlier: CodingCalls) -> CodingCalls:
+        """What came after ``earlier``."""
+        return CodingCalls(self.encoded - earlier.encoded, self.decoded - earlier.decoded)
+
+    def copy(self) -> CodingCalls:
+        """The counts so far."""
+        return CodingCalls(self.encoded, self.decoded)
+
+
 class CountedNetwork(torch.nn.Module):
     """A network that counts the samples of its calls. Counts are integers of the host: no device is waited for.
 

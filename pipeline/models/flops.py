@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -58,6 +59,15 @@ def flops_per_sample(
     with FlopCounterMode(display=False) as backward:
         output.backward()
     return FlopsPerSample(forward.get_total_flops(), backward.get_total_flops())
+
+
+def flops_of_call(
+    network: torch.nn.Module, call: Callable[[torch.nn.Module, torch.Tensor], object], shape: tuple[int, ...]
+) -> int:
+    """FLOPs of ``call`` of a network and one sample of ``shape``, without a gradient; the same on every device."""
+    with FlopCounterMode(display=False) as counted, torch.no_grad():
+        call(_without_content(network), torch.empty(1, *shape, device="meta"))
+    return int(counted.get_total_flops())
 
 
 def _without_content(network: torch.nn.Module) -> torch.nn.Module:

@@ -60,10 +60,19 @@ def load_network(folder: Path) -> ModelMixin:
             expected=f"one of {', '.join(KINDS)} in {location}", found=str(kind), mend="name another checkpoint"
         )
     require_known_settings(config, kind, str(location))
+    return load_weights(location, network_class(kind))
+
+
+def load_weights(location: Path, kind: type[ModelMixin]) -> ModelMixin:
+    """The network of a part's folder, whose settings are accepted, on the CPU, in float32; nothing is unpickled.
+
+    Raises:
+        StraightflowError: If it cannot be read, or its weights are not finite or not exactly those of its settings.
+    """
     require_whole_weights(location)
     try:
         network: ModelMixin
-        network, loaded = network_class(kind).from_pretrained(
+        network, loaded = kind.from_pretrained(
             location,
             local_files_only=True,
             output_loading_info=True,
@@ -71,7 +80,7 @@ def load_network(folder: Path) -> ModelMixin:
         )
     except Exception as error:  # files of any content reach libraries that do not check them
         raise StraightflowError(
-            expected=f"a readable {kind} in {location}",
+            expected=f"a readable {kind.__name__} in {location}",
             found=one_line(error),
             mend="save the checkpoint again with a current diffusers, or name another one",
         ) from error
@@ -88,15 +97,26 @@ def require_known_settings(config: Mapping[str, Any], kind: str, origin: str) ->
         StraightflowError: If ``config``, the content of a config.json, has a setting that ``kind`` has not, or one of
             a value that :func:`pipeline.models.network_settings.require_settings_in_range` refuses.
     """
-    known = tuple(inspect.signature(network_class(kind).__init__).parameters)[1:]
+    require_known_names(config, network_class(kind), origin)
+    require_settings_in_range(config, kind, origin)
+
+
+def require_known_names(
+    config: Mapping[str, Any], kind: type[ModelMixin], origin: str, besides: Collection[str] = ()
+) -> None:
+    """Refuses settings that a class of diffusers has not, and would leave out; those named ``besides`` are passed over.
+
+    Raises:
+        StraightflowError: If there is one.
+    """
+    known = tuple(inspect.signature(kind.__init__).parameters)[1:] + tuple(besides)
     for name, value in config.items():
         if not name.startswith("_") and name not in known and value is not None and value is not False:
             raise StraightflowError(
-                expected=f"settings that {kind} has, in {origin}",
+                expected=f"settings that {kind.__name__} has, in {origin}",
                 found=f"{name}: {str(value)[:80]}{nearest(name, known)}",
                 mend="correct config.json, or name another checkpoint",
             )
-    require_settings_in_range(config, kind, origin)
 
 
 def require_own_weights(

@@ -12,7 +12,7 @@ import torch
 from pipeline.config.guidance import GuidanceConfig
 from pipeline.config.noise import STANDARD_NOISE, NoiseConfig
 from pipeline.config.solver import FLOW_MAP_SOLVERS, STUDENT_SOLVERS, TEACHER_SOLVERS, SolverConfig
-from pipeline.data.space import Space, space_of_shape
+from pipeline.data.space import LATENTS, Space, space_of_shape
 from pipeline.diffusion.guidance import Guidance
 from pipeline.diffusion.noise_schedule import NoiseSchedule
 from pipeline.diffusion.state_times import state_times
@@ -20,7 +20,9 @@ from pipeline.diffusion.teacher import Teacher, generate
 from pipeline.flow.noise import sample_labels, sample_noise
 from pipeline.flow.solvers import Field, MeanField, Solution, flow_map_euler, solve, time_grid
 from pipeline.flow.states import StepStarts
+from pipeline.models.accepted_autoencoder import autoencoder_folder
 from pipeline.models.accepted_teacher import AcceptedFlow, AcceptedTeacher, open_model
+from pipeline.models.autoencoder import Autoencoder, open_autoencoder
 from pipeline.models.counted import CountedNetwork, NetworkCalls
 from pipeline.models.flops import FlopsPerSample, flops_per_sample
 from pipeline.models.inversion import invert_student, invert_teacher
@@ -37,8 +39,8 @@ class Sampler:
     """A saved model as a map from noise to image.
 
     Attributes:
-        shape: (channels, height, width) of its images, (dim,) of its points.
-        fingerprint: Of the saved folder.
+        shape: (channels, height, width) of its images or latents, (dim,) of its points.
+        fingerprint: Of the saved folder, with its autoencoder.
         noise_schedule: Forward process of a teacher; None for a student.
         network: As placed.
         runtime: What it runs on.
@@ -47,6 +49,7 @@ class Sampler:
         calls: Samples that this process sent through the network so far.
         null_class: Of its classes, the one that stands for none and is never drawn; None where there is none such.
         two_times: Whether it is a flow map, which takes the time that a step ends at as well.
+        autoencoder: What decodes its samples; None where they are what is meant.
     """
 
     shape: tuple[int, ...]
@@ -59,11 +62,21 @@ class Sampler:
     calls: NetworkCalls = field(default_factory=NetworkCalls, compare=False)
     null_class: int | None = None
     two_times: bool = False
+    autoencoder: Autoencoder | None = None
 
     @property
     def space(self) -> Space:
         """What its samples are."""
-        return space_of_shape(self.shape)
+        return space_of_shape(self.shape) if self.autoencoder is None else LATENTS
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """Shape of what :meth:`to_pixels` returns of one sample."""
+        return self.shape if self.autoencoder is None else self.autoencoder.image_shape
+
+    def to_pixels(self, x: torch.Tensor) -> torch.Tensor:
+        """Images of samples, (batch, …) of :attr:`image_shape`, not clipped; pixels and points are their own."""
+        return x if self.autoencoder is None else self.autoencoder.decode(x)
 
     @torch.inference_mode()
     def sample(
@@ -249,4 +262,5 @@ def load_sampler(folder: Path, runtime: Runtime) -> Sampler:
         num_classes=accepted.num_classes,
         null_class=accepted.null_class,
         two_times=isinstance(accepted, AcceptedFlow) and accepted.two_times,
+        autoencoder=None if autoencoder_folder(folder) is None else open_autoencoder(folder, runtime, accepted.shape),
     )

@@ -20,7 +20,7 @@ from accelerate import Accelerator
 from pipeline.config.couplings import CouplingsConfig
 from pipeline.config.graph import TEACHER, Config
 from pipeline.config.training import TrainingConfig
-from pipeline.couplings.generation import open_run
+from pipeline.couplings.coupling_run import open_run
 from pipeline.couplings.manifest import MANIFEST
 from pipeline.data.sample_set import SampleSet, open_samples
 from pipeline.data.space import space_of

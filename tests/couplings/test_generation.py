@@ -16,7 +16,9 @@ from helpers.lock_holder import held_by_another
 from helpers.other_disk import mount
 
 import pipeline.couplings.unfinished as unfinished_module
-from pipeline.couplings.generation import generate_couplings, make_shards, open_run, publish
+from pipeline.couplings.coupling_run import open_run
+from pipeline.couplings.generation import generate_couplings, make_shards
+from pipeline.couplings.publication import publish
 from pipeline.couplings.store import CouplingStore
 from pipeline.couplings.unfinished import Worker
 from pipeline.flow.noise import sample_noise, stream_key

@@ -18,8 +18,9 @@ from safetensors.torch import load_file, save
 import pipeline.system.memory as memory_module
 from pipeline.config.couplings import GateConfig, ImageToNoiseConfig
 from pipeline.config.solver import SolverConfig
+from pipeline.couplings.coupling_run import open_run
 from pipeline.couplings.gate import check_couplings
-from pipeline.couplings.generation import generate_couplings, make_shards, open_run
+from pipeline.couplings.generation import generate_couplings, make_shards
 from pipeline.couplings.inventory import unfinished_stores
 from pipeline.couplings.manifest import read_manifest
 from pipeline.couplings.recount import disagreements

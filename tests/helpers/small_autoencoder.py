@@ -1,15 +1,39 @@
-"""An autoencoder of two levels that costs a test next to nothing."""
+"""Autoencoders of every kind that cost a test next to nothing: 8×8 images of a channel to latents of half the side."""
 
 from __future__ import annotations
 
-from pipeline.config.autoencoder_network import AutoencoderNetworkConfig
-from pipeline.models.autoencoder_network import TrainableAutoencoder, build_autoencoder
+from typing import Any
 
-SMALL_AUTOENCODER = AutoencoderNetworkConfig(block_out_channels=(8, 8), layers_per_block=1, norm_num_groups=4)
+import torch
+from diffusers import AutoencoderKL, AutoencoderTiny, ModelMixin, VQModel
+
+LATENT_CHANNELS, DOWNSAMPLING = 2, 2
+_TWO = ("DownEncoderBlock2D", "DownEncoderBlock2D"), ("UpDecoderBlock2D", "UpDecoderBlock2D")
+_BLOCKS = {
+    "block_out_channels": (4, 8),
+    "down_block_types": _TWO[0],
+    "up_block_types": _TWO[1],
+    "norm_num_groups": 2,
+    "sample_size": 8,
+}
+_TINY = {
+    "encoder_block_out_channels": (4, 4),
+    "decoder_block_out_channels": (4, 4),
+    "num_encoder_blocks": (1, 1),
+    "num_decoder_blocks": (1, 1),
+}
+_CLASSES = {"AutoencoderKL": AutoencoderKL, "AutoencoderTiny": AutoencoderTiny, "VQModel": VQModel}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "AutoencoderKL": _BLOCKS | {"scaling_factor": 0.5, "shift_factor": 0.25},
+    "AutoencoderTiny": _TINY,
+    "VQModel": _BLOCKS | {"num_vq_embeddings": 16, "scaling_factor": 2.0},
+}
 
 
-def small_autoencoder(
-    image_shape: tuple[int, int, int] = (1, 8, 8), latent_channels: int = 2, seed: int = 0
-) -> TrainableAutoencoder:
-    """A fresh one that halves sides, always with the same weights."""
-    return build_autoencoder(SMALL_AUTOENCODER, image_shape, latent_channels, seed)
+def small_autoencoder(kind: str = "AutoencoderKL", **changes: Any) -> ModelMixin:
+    """A fresh one, always with the same weights."""
+    common = {"in_channels": 1, "out_channels": 1, "latent_channels": LATENT_CHANNELS}
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        network: ModelMixin = _CLASSES[kind](**common | SETTINGS[kind] | changes).eval()
+    return network

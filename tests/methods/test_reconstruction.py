@@ -3,7 +3,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import torch
-from helpers.small_autoencoder import small_autoencoder
+from helpers.trainable_autoencoder import trainable_autoencoder
 from torch.distributions import Normal, kl_divergence
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -41,7 +41,7 @@ def test_loss_is_the_sum_of_the_published_code_over_an_images_entries() -> None:
 
 @torch.no_grad()
 def test_the_trained_call_is_the_stock_one_with_noise_from_outside() -> None:
-    network = small_autoencoder().eval()
+    network = trainable_autoencoder().eval()
     stock, x, noise = stock_autoencoder(network), random(2, 1, 8, 8), random(2, 2, 4, 4, seed=1)
     posterior = stock.encode(x).latent_dist
     found = network(x, noise)
@@ -52,7 +52,7 @@ def test_the_trained_call_is_the_stock_one_with_noise_from_outside() -> None:
 
 
 def test_flops_are_those_of_encoder_and_decoder() -> None:
-    network = small_autoencoder()
+    network = trainable_autoencoder()
     with FlopCounterMode(display=False) as counted, torch.no_grad(), torch.device("meta"):
-        small_autoencoder()(torch.zeros(1, 1, 8, 8), torch.zeros(1, 2, 4, 4))
+        trainable_autoencoder()(torch.zeros(1, 1, 8, 8), torch.zeros(1, 2, 4, 4))
     assert flops_per_sample(network, (1, 8, 8), None).forward == counted.get_total_flops()

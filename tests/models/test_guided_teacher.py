@@ -17,7 +17,8 @@ from pipeline.config.loading import parse_config
 from pipeline.config.pretrained import Promised
 from pipeline.config.solver import SolverConfig
 from pipeline.config.teacher import TeacherConfig
-from pipeline.couplings.generation import generate_couplings, open_run
+from pipeline.couplings.coupling_run import open_run
+from pipeline.couplings.generation import generate_couplings
 from pipeline.couplings.network_calls import network_calls
 from pipeline.couplings.recount import disagreements
 from pipeline.couplings.store import CouplingStore

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from helpers.small_autoencoder import small_autoencoder
+from helpers.trainable_autoencoder import trainable_autoencoder
 
 from pipeline.models.autoencoder_network import stock_autoencoder
 from pipeline.models.unit_latents import LatentScale, fold_into_weights, latent_scale
@@ -14,10 +14,8 @@ def images(count: int = 24) -> torch.Tensor:
 
 
 def test_the_scale_of_parts_is_that_of_all_latents_at_once() -> None:
-    latents = (
-        3 * torch.randn(10, 3, 4, 2, generator=torch.Generator().manual_seed(0))
-    latents += torch.arange(3.0)[:, None, None]
-    )
+    noise = torch.randn(10, 3, 4, 2, generator=torch.Generator().manual_seed(0))
+    latents = 3 * noise + torch.arange(3.0)[:, None, None]
     found = latent_scale(latents.split([4, 1, 5]))
     mean = latents.double().mean(dim=(0, 2, 3))
     centred = latents.double() - mean[:, None, None]
@@ -27,7 +25,7 @@ def test_the_scale_of_parts_is_that_of_all_latents_at_once() -> None:
 
 @torch.no_grad()
 def test_folding_gives_unit_latents_and_leaves_reconstructions() -> None:
-    autoencoder, x = stock_autoencoder(small_autoencoder()), images()
+    autoencoder, x = stock_autoencoder(trainable_autoencoder()), images()
     before = autoencoder.encode(x).latent_dist
     reconstructed = autoencoder.decode(before.mean).sample
     found = latent_scale([before.mean])
@@ -47,7 +45,7 @@ def test_folding_gives_unit_latents_and_leaves_reconstructions() -> None:
 
 @torch.no_grad()
 def test_folding_back_gives_the_first_weights() -> None:
-    autoencoder = stock_autoencoder(small_autoencoder())
+    autoencoder = stock_autoencoder(trainable_autoencoder())
     before = {name: values.clone() for name, values in autoencoder.state_dict().items()}
     mean = torch.tensor([0.5, -2.0], dtype=torch.float64)
     fold_into_weights(autoencoder, LatentScale(mean, 4.0))

@@ -13,7 +13,8 @@ from PIL import Image
 
 from pipeline.config.loading import parse_config
 from pipeline.config.solver import SolverConfig
-from pipeline.couplings.generation import generate_couplings, open_run
+from pipeline.couplings.coupling_run import open_run
+from pipeline.couplings.generation import generate_couplings
 from pipeline.models.sampler import Sampler
 from stages.commands.inspect import draw_pairs
 
