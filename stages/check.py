@@ -41,7 +41,13 @@ def main(config: Config, arguments: list[str]) -> None:
     teachers: list[AcceptedModel] = []
     data = check_data(config.data, _previous(paths.DATA_INPUT), classes_needed_by=needs_classes, tell=facts.append)
     require_enough(config, facts)
-    teacher = check_teacher(config.teacher, config.data, _previous(paths.TEACHER_INPUT), tell=teachers.append)
+    teacher = check_teacher(
+        config.teacher,
+        config.data,
+        _previous(paths.TEACHER_INPUT),
+        autoencoder=config.autoencoder,
+        tell=teachers.append,
+    )
     require_fitting(config, teachers, facts)
     require_states_to_learn(config, teachers)
     for stage in STAGES:

@@ -61,13 +61,13 @@ def measure(config: Config) -> tuple[Speeds, dict[str, TrainingNeeds]]:
 
 def _save(config: Config, name: str, place: Path) -> None:
     """A model of an architecture: the pretrained teacher itself, or one with fresh weights, which are as fast."""
-    teacher, shape = config.teacher, config.data.sample_shape
+    teacher, shape = config.teacher, config.sample_shape
     if name == FRESH or teacher.pretrained is None:
         save_student(build_network(teacher.network, shape, 0), place)
         return
     source = teacher.pretrained
     commit = None if is_local(source) else recorded_commit(paths.TEACHER_INPUT, {"pretrained": source})
-    adopt_pretrained(source, shape, place, commit)
+    adopt_pretrained(source, shape, place, commit, config.promised_teacher)
 
 
 def _features(config: Config, runtime: Runtime) -> FeaturesSpeed:

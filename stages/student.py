@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from diffusers import ModelMixin
@@ -14,7 +15,9 @@ from pipeline.couplings.manifest import MANIFEST
 from pipeline.couplings.store import CouplingStore
 from pipeline.couplings.with_states import WithStates
 from pipeline.methods.build import build_method
+from pipeline.models.accepted_autoencoder import autoencoder_folder
 from pipeline.models.accepted_teacher import open_model
+from pipeline.models.autoencoder import load_autoencoder, open_autoencoder
 from pipeline.models.networks import set_noise, starting_network
 from pipeline.models.ode import ode_of
 from pipeline.models.runtime import Runtime, open_runtime
@@ -39,6 +42,7 @@ def main(config: Config, arguments: list[str]) -> None:
     require_acceptance(store.folder, paths.gate(settings.couplings))
     start = paths.model(settings.init)
     trained_on, heldout = heldout_split(len(store), settings.heldout_items, store.manifest.seed)
+    autoencoder = None if autoencoder_folder(start) is None else open_autoencoder(start, runtime, store.manifest.shape)
     init = model_to_follow(name, start, store, runtime) if settings.method.follows_init else None
     with_states = WithStates(store) if settings.method.needs_states else None
     items = store if with_states is None else with_states
@@ -59,10 +63,16 @@ def main(config: Config, arguments: list[str]) -> None:
         inputs=[fingerprint_folder(start), fingerprint_file(store.folder / MANIFEST)],
         solver=SolverConfig(name="euler", num_steps=settings.method.exact_steps or 4),
         noise_schedule=None,
-        save=save_student,
+        save=partial(_save_like, start),
+        autoencoder=autoencoder,
         companions=() if init is None else (init,),
     )
     run_training(student, config, runtime)
+
+
+def _save_like(start: Path, network: ModelMixin, folder: Path) -> None:
+    """Saves a student with the autoencoder of the model that it started from, if that has one."""
+    save_student(network, folder, load_autoencoder(start))
 
 
 def starting_student(
@@ -75,9 +85,14 @@ def starting_student(
     accepted, opened = open_model(start)
     network, classes = starting_network(opened, two_times=two_times), accepted.num_classes
     problem = start_problem(classes, store.manifest.num_classes)
+    of_latents = autoencoder_folder(start) is not None
+    if of_latents != store.manifest.space.is_decoded:
+        problem = (
+            f"a model of {'latents' if of_latents else 'images or points'}, and pairs of {store.manifest.space.noun}s"
+        )
     if problem is not None:
         raise StraightflowError(
-            expected=f"a model for {name} to start from that has the classes of its couplings",
+            expected=f"a model for {name} to start from that has the classes and the kind of samples of its couplings",
             found=f"{start}: {problem}",
             mend=f"change init of {name}",
         )

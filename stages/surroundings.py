@@ -57,7 +57,7 @@ def require_networks_fit(config: Config) -> None:
     from pipeline.models.size import TRAINING_BYTES, WEIGHTS_BYTES, require_network_fits
 
     whole = not torch.cuda.is_available() and not config.launch.sharded
-    require_network_fits(config.teacher.network, config.data.sample_shape, TRAINING_BYTES if whole else WEIGHTS_BYTES)
+    require_network_fits(config.teacher.network, config.sample_shape, TRAINING_BYTES if whole else WEIGHTS_BYTES)
 
 
 def _require_program(key: str, command: str) -> None:

@@ -32,7 +32,7 @@ def main(config: Config, arguments: list[str]) -> None:
     elif runtime.is_main:
         name = teacher.pretrained
         commit = None if is_local(name) else recorded_commit(paths.TEACHER_INPUT, {"pretrained": name})
-        adopt_pretrained(name, images.shape, paths.model(TEACHER), commit, teacher.promised)
+        adopt_pretrained(name, config.sample_shape, paths.model(TEACHER), commit, config.promised_teacher)
         write_training(TEACHER, None)
 
 

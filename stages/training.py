@@ -17,6 +17,7 @@ from pipeline.config.training import TrainingConfig
 from pipeline.data.sample_set import open_samples
 from pipeline.diffusion.noise_schedule import NoiseSchedule
 from pipeline.methods.objective import Objective
+from pipeline.models.autoencoder import Autoencoder
 from pipeline.models.runtime import Runtime
 from pipeline.models.sampler import Sampler
 from pipeline.models.student import is_saved_pipeline
@@ -53,6 +54,7 @@ class Run:
         noise_schedule: Of a diffusion model; None for a flow.
         save: Saves the trained network in a folder.
         companions: Models that ``objective`` calls besides the network.
+        autoencoder: What decodes the images drawn during training; None where the network makes them itself.
     """
 
     stage: str
@@ -67,13 +69,14 @@ class Run:
     noise_schedule: NoiseSchedule | None
     save: Callable[[ModelMixin, Path], None]
     companions: Sequence[Sampler] = ()
+    autoencoder: Autoencoder | None = None
 
 
 def run_training(run: Run, config: Config, runtime: Runtime) -> None:
     """Trains, and writes models/<name> and its training curve; an interrupted run goes on from its checkpoint."""
     require_replaceable(paths.model(run.name), is_saved_pipeline)
     folder = _folder(run, runtime)
-    with watching(config, run.name, run.network, run.noise_schedule, run.solver, runtime) as watcher:
+    with watching(config, run.name, run.network, run.noise_schedule, run.solver, runtime, run.autoencoder) as watcher:
         result = train(
             run.network, run.items, run.objective, run.settings, runtime, folder, run.name,
             heldout=run.heldout, companions=run.companions, watcher=watcher,

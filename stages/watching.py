@@ -14,6 +14,7 @@ from pipeline.config.solver import SolverConfig
 from pipeline.data.space import space_of_shape
 from pipeline.diffusion.noise_schedule import NoiseSchedule
 from pipeline.flow.noise import stream_key
+from pipeline.models.autoencoder import Autoencoder
 from pipeline.models.networks import noise_of, null_class_of, num_classes, sample_shape
 from pipeline.models.runtime import Runtime
 from pipeline.models.sampler import Sampler
@@ -38,6 +39,7 @@ def watching(
     noise_schedule: NoiseSchedule | None,
     solver: SolverConfig,
     runtime: Runtime,
+    autoencoder: Autoencoder | None = None,
 ) -> Iterator[Watcher]:
     """A watcher of the training of ``network``, called ``name``.
 
@@ -48,6 +50,7 @@ def watching(
         noise_schedule: Of a diffusion model; None for a flow.
         solver: What its ODE is solved with.
         runtime: What it runs on.
+        autoencoder: What decodes its samples; None where they are what is meant.
 
     Raises:
         StraightflowError: If images are to be drawn or measured but the samples are not images, if features are
@@ -61,8 +64,10 @@ def watching(
                 found=f"samples of shape {shape}",
                 mend=f"set watch.{key}: null",
             )
-    wrapped = as_wrapped(network, noise_schedule, runtime)
-    quick_fid = None if config.watch.fid_every_steps is None else quick_fid_of(config, shape, wrapped, solver, runtime)
+    wrapped = as_wrapped(network, noise_schedule, runtime, autoencoder)
+    of_images = shape if autoencoder is None else autoencoder.image_shape
+    measures = config.watch.fid_every_steps is not None
+    quick_fid = quick_fid_of(config, of_images, wrapped, solver, runtime) if measures else None
     watcher = Watcher(config.watch, paths.watched(name), preview_of(wrapped, solver), runtime, quick_fid)
     try:
         yield watcher
@@ -70,7 +75,12 @@ def watching(
         watcher.finish()
 
 
-def as_wrapped(network: ModelMixin, noise_schedule: NoiseSchedule | None, runtime: Runtime) -> Wrapped:
+def as_wrapped(
+    network: ModelMixin,
+    noise_schedule: NoiseSchedule | None,
+    runtime: Runtime,
+    autoencoder: Autoencoder | None = None,
+) -> Wrapped:
     """Samplers of ``network`` in training: of its samples' shape, its distribution of noise and its classes.
 
     A network wrapped for training enters autocast itself; inside another region it would be compiled again.
@@ -79,8 +89,9 @@ def as_wrapped(network: ModelMixin, noise_schedule: NoiseSchedule | None, runtim
     none, two_times = null_class_of(network), takes_two_times(network.config)
     outside = dataclasses.replace(runtime, precision="fp32")
     return lambda training: Sampler(
-        shape, "in training", noise_schedule, training, outside, noise, classes, null_class=none, two_times=two_times
-    )
+        shape, "in training", noise_schedule, training, outside, noise, classes,
+        null_class=none, two_times=two_times, autoencoder=autoencoder,
+    )  # fmt: skip
 
 
 def preview_of(wrapped: Wrapped, solver: SolverConfig) -> Preview:
@@ -89,7 +100,7 @@ def preview_of(wrapped: Wrapped, solver: SolverConfig) -> Preview:
     def preview(network: torch.nn.Module) -> torch.Tensor:
         sampler = wrapped(network)
         x_0, labels = sampler.draw(KEY, range(PREVIEW_IMAGES))
-        return sampler.sample(x_0, solver, labels).x
+        return sampler.to_pixels(sampler.sample(x_0, solver, labels).x)
 
     return preview
 

@@ -23,21 +23,25 @@ from diffusers import (
     EDMEulerScheduler,
     EulerDiscreteScheduler,
     FlowMatchEulerDiscreteScheduler,
+    LDMPipeline,
     ScoreSdeVePipeline,
     ScoreSdeVeScheduler,
     UNet2DModel,
     UniPCMultistepScheduler,
 )
 from helpers.coupling_models import couplings
+from helpers.small_autoencoder import small_autoencoder
 from helpers.small_training import OBJECTIVE, training_config
 from helpers.small_unet import small_unet
 
+from pipeline.config.autoencoder import AutoencoderConfig
 from pipeline.config.couplings import GateConfig
 from pipeline.config.pretrained import Promised
 from pipeline.config.solver import SolverConfig
 from pipeline.couplings.gate import check_couplings
 from pipeline.couplings.generation import generate_couplings
 from pipeline.couplings.store import CouplingStore
+from pipeline.models.autoencoder import load_autoencoder
 from pipeline.models.pretrained import adopt_pretrained
 from pipeline.models.sampler import load_sampler
 from pipeline.models.student import flow_scheduler, save_student
@@ -61,6 +65,7 @@ class Row:
         draw: Images (batch, …) that stock diffusers draws from a folder, noise and classes.
         solver: The solver of couplings that is the same.
         num_classes: Of the teacher.
+        is_latent: Whether it has an autoencoder; ``draw`` returns latents then.
         settings: Further arguments with which it is adopted.
     """
 
@@ -69,6 +74,7 @@ class Row:
     solver: SolverConfig = DDIM
     shape: tuple[int, ...] = (1, 8, 8)
     num_classes: int | None = None
+    is_latent: bool = False
     settings: dict[str, Any] = field(default_factory=dict)
 
 
@@ -203,6 +209,45 @@ def by_edm(scheduler: type) -> Draw:
     return draw
 
 
+LATENTS = {"promised": Promised().of_latents(AutoencoderConfig(source="teacher", latent_channels=2, downsampling=2), 1)}
+
+
+def saved_latent(kind: str) -> Callable[[Path], object]:
+    def save(folder: Path) -> None:
+        unet = small_unet(2, sample_size=4)
+        LDMPipeline(small_autoencoder(kind), unet, trailing_ddim()).save_pretrained(folder)
+
+    return save
+
+
+def drawn_in_latents(pipeline: LDMPipeline, noise: torch.Tensor, num_steps: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The last latents of the stock pipeline of latent UNets where its noise is ``noise``, and what it decodes."""
+    latents, images = [], []
+    step, decode = pipeline.scheduler.step, pipeline.vqvae.decode
+
+    def recorded_step(*args: Any, **named: Any) -> Any:
+        output = step(*args, **named)
+        latents.append(output.prev_sample)
+        return output
+
+    def recorded_decode(*args: Any, **named: Any) -> Any:
+        output = decode(*args, **named)
+        images.append(output.sample)
+        return output
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(f"{type(pipeline).__module__}.randn_tensor", lambda shape, **_: noise.reshape(shape).clone())
+        patch.setattr(pipeline.scheduler, "step", recorded_step)
+        patch.setattr(pipeline.vqvae, "decode", recorded_decode)
+        pipeline(batch_size=len(noise), num_inference_steps=num_steps, output_type="np")
+    assert (len(latents), len(images)) == (num_steps, 1)
+    return latents[-1], images[0]
+
+
+def by_latent_pipeline(folder: Path, noise: torch.Tensor, _labels: torch.Tensor | None) -> torch.Tensor:
+    return drawn_in_latents(LDMPipeline.from_pretrained(folder), noise, NUM_STEPS)[0]
+
+
 SHIFTED = FlowMatchEulerDiscreteScheduler(shift=3.0)
 FLOW = {"promised": Promised("flow")}
 
@@ -235,12 +280,20 @@ ROWS: dict[str, Row] = {
         SolverConfig(name="dpmpp_2m", num_steps=NUM_STEPS),
     ),
     "flow": Row(saved_flow(flow_scheduler()), by_flow_pipeline, at_times_of(flow_scheduler()), settings=FLOW),
+    "latent UNet": Row(
+        saved_latent("AutoencoderKL"), by_latent_pipeline, shape=(2, 4, 4), is_latent=True, settings=LATENTS
+    ),
+    "latent UNet, quantised": Row(
+        saved_latent("VQModel"), by_latent_pipeline, shape=(2, 4, 4), is_latent=True, settings=LATENTS
+    ),
     "shifted flow": Row(saved_flow(SHIFTED), by_flow_pipeline, at_times_of(SHIFTED), settings=FLOW),
 }
 
 
 def student_in_stock_diffusers(folder: Path, noise: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
     """One step of the stock pipeline; with classes of its parts, as the pipeline passes none."""
+    if (folder / "vqvae").is_dir():
+        return drawn_in_latents(LDMPipeline.from_pretrained(folder), noise, 1)[0]
     pipeline = DDPMPipeline.from_pretrained(folder)
     if labels is None:
         return drawn_by_pipeline(pipeline, noise, 1)
@@ -273,6 +326,11 @@ def test_couplings_are_what_stock_diffusers_draws_and_their_student_opens_there(
     stock = row.draw(theirs, pairs["x_0"], pairs.get("labels"))
     assert pairs["x_1"].shape == stock.shape == (NUM_PAIRS, *row.shape)
     assert_close(pairs["x_1"], stock, 1e-4)
+    assert (source.autoencoder is not None) == row.is_latent
+    if row.is_latent:
+        images = drawn_in_latents(LDMPipeline.from_pretrained(theirs), pairs["x_0"], NUM_STEPS)[1]
+        assert images.shape == (NUM_PAIRS, 1, 8, 8)
+        assert_close(source.to_pixels(pairs["x_1"]), images, 1e-4)
     assert not torch.allclose(stock, row.draw(theirs, pairs["x_0"].roll(1, 0), pairs.get("labels")), atol=0.1)
 
     # One step of reflow trains a student on them.
@@ -283,8 +341,19 @@ def test_couplings_are_what_stock_diffusers_draws_and_their_student_opens_there(
     assert not torch.equal(student.conv_in.weight, before)
 
     # It opens in stock diffusers, where one step is one Euler step of ours.
-    save_student(student, tmp_path / "student")
+    save_student(student, tmp_path / "student", load_autoencoder(teacher))
     euler = SolverConfig(name="euler", num_steps=1)
     ours = load_sampler(tmp_path / "student", runtime).sample(pairs["x_0"], euler, pairs.get("labels")).x
     stock = student_in_stock_diffusers(tmp_path / "student", pairs["x_0"], pairs.get("labels"))
     assert_close(ours, stock, 1e-5)
+
+
+def test_a_student_of_latents_takes_the_same_steps_in_its_stock_pipeline(runtime, tmp_path) -> None:
+    """Exactly, as its scheduler's times are ours; and its images are those that its own autoencoder decodes."""
+    save_student(small_unet(2, sample_size=4), tmp_path, small_autoencoder())
+    student, noise = load_sampler(tmp_path, runtime), torch.randn(3, 2, 4, 4)
+    for num_steps in (1, 2, 4):
+        latents, images = drawn_in_latents(LDMPipeline.from_pretrained(tmp_path), noise, num_steps)
+        ours = student.sample(noise, SolverConfig(name="euler", num_steps=num_steps)).x
+        assert_close(ours, latents, 1e-6)
+        assert_close(student.to_pixels(ours), images, 1e-6)

@@ -109,6 +109,13 @@ def start_problem(start_classes: int | None, coupling_classes: int | None) -> st
     )
 
 
+def storage_problem(dtype: str) -> str | None:
+    """Why latents cannot be stored as ``dtype``; None if they can. They have no bounds, which 8 bits need."""
+    if dtype != "uint8":
+        return None
+    return "dtype uint8 is for images in [-1, 1], and latents have no bounds; write dtype: float16"
+
+
 def inversion_problem(source_classes: int | None, num_labels: int) -> str | None:
     """Why images whose labels need ``num_labels`` classes cannot be inverted by their source; None if they can.
 

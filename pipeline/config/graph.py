@@ -8,6 +8,7 @@ from graphlib import CycleError, TopologicalSorter
 
 from pydantic import model_validator
 
+from pipeline.config.autoencoder import AutoencoderConfig
 from pipeline.config.compute import ComputeConfig, LaunchConfig
 from pipeline.config.couplings import CouplingsConfig, GateConfig
 from pipeline.config.data import DataConfig
@@ -16,7 +17,9 @@ from pipeline.config.feasibility import feasibility_problems
 from pipeline.config.features import FeaturesConfig
 from pipeline.config.flow import LossConfig
 from pipeline.config.following import following_problems
+from pipeline.config.latents import latents_problems
 from pipeline.config.noise import STANDARD_NOISE
+from pipeline.config.pretrained import Promised
 from pipeline.config.section import ModelName, Section
 from pipeline.config.solver import FLOW_MAP_SOLVERS, STUDENT_SOLVERS, TEACHER_SOLVERS, SolverConfig
 from pipeline.config.students import StudentConfig
@@ -49,6 +52,7 @@ class Config(Section):
     Attributes:
         name: The preset that this was composed from: its file in ``configs/preset/``, without ``.yaml``. It changes no
             result; ``check`` composes the preset again and reports what differs.
+        autoencoder: What the models' samples are latents of; null where they are the data's own samples.
         flows: Models trained on the data itself, besides the teacher.
         couplings: Pairs of noise and sample, each along the ODE of the teacher, a flow or a student.
         students: Models trained on couplings.
@@ -68,6 +72,22 @@ class Config(Section):
     headline: ModelName
     evaluate: EvaluateConfig
     watch: WatchConfig = WatchConfig()
+    autoencoder: AutoencoderConfig | None = None
+
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        """Shape of what models make: of a latent where there is an autoencoder, else of a sample of the data."""
+        return self.data.sample_shape if self.latent_shape is None else self.latent_shape
+
+    @property
+    def latent_shape(self) -> tuple[int, int, int] | None:
+        """(channels, height, width) of a latent; None where there is no autoencoder."""
+        return None if self.autoencoder is None else self.autoencoder.latent_shape(self.data.image_shape)
+
+    @property
+    def promised_teacher(self) -> Promised:
+        """What a pretrained teacher is said to be, with its autoencoder."""
+        return self.teacher.promised.of_latents(self.autoencoder, self.data.channels)
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -140,6 +160,7 @@ def _graph_problems(config: Config) -> Iterable[str]:
         yield "students is empty; give at least one"
     yield from _name_problems(config)
     yield from _space_problems(config)
+    yield from latents_problems(config, losses(config))
     yield from feasibility_problems(config)
     yield from _reference_problems(config)
     yield from _guidance_problems(config)

@@ -14,7 +14,7 @@ _HALF_BYTES = 2
 
 def couplings_bytes(config: Config) -> int:
     """Samples of every store, the noise of pairs that were made from images, and states where they are kept."""
-    size = math.prod(config.data.sample_shape)
+    size = math.prod(config.sample_shape)
     return sum(size * _bytes_an_entry(item) for item in config.couplings.values())
 
 

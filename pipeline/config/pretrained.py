@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
+
+from pipeline.config.autoencoder import AutoencoderConfig
 
 Process = Literal["diffusion", "flow"]
 
@@ -15,7 +17,15 @@ class Promised:
     Attributes:
         process: ``diffusion`` or ``flow``.
         null_class: Class that stands for none; None where every class is one.
+        autoencoder: What its samples are latents of; None where they are the data's own samples.
+        image_channels: Of the data, where there is an autoencoder to compare with it.
     """
 
     process: Process = "diffusion"
     null_class: int | None = None
+    autoencoder: AutoencoderConfig | None = None
+    image_channels: int | None = None
+
+    def of_latents(self, autoencoder: AutoencoderConfig | None, image_channels: int | None) -> Promised:
+        """The same with the run's autoencoder, for images of so many channels; None of it is none."""
+        return replace(self, autoencoder=autoencoder, image_channels=None if autoencoder is None else image_channels)

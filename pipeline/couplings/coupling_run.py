@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.config.couplings import CouplingsConfig
+from pipeline.config.couplings import CouplingsConfig, storage_problem
 from pipeline.couplings.manifest import VERSION
 from pipeline.couplings.unfinished import PREFIX, FinishedShard, UnfinishedStore
 from pipeline.data.sample_set import SampleSet
+from pipeline.data.space import LATENTS
 from pipeline.flow.noise import noise_check, stream_key
 from pipeline.models.sampler import Sampler
 from pipeline.system.code import NO_CODE
+from pipeline.system.errors import StraightflowError
 from pipeline.system.fingerprint import fingerprint_json
 
 # Settings that change the whole store but not the content of a full shard.
@@ -67,7 +69,15 @@ def open_run(
         images: Real images; needed where ``config.image_to_noise`` asks for pairs made from them.
         code: Code that makes the pairs, see :func:`pipeline.system.code.reached_code`; shards made by other code, or by
             a generator that draws other noise, are not reused.
+
+    Raises:
+        StraightflowError: If latents are to be stored in 8 bits.
     """
+    problem = storage_problem(config.dtype) if sampler.space is LATENTS else None
+    if problem is not None:
+        raise StraightflowError(
+            expected=f"a stored type that holds the latents of {config.source}", found=problem, mend="change dtype"
+        )
     inverted = images if config.image_to_noise is not None else None
     # Which shards are made from images depends on the number of pairs.
     without_effect = _NOT_OF_A_SHARD if inverted is None else _NOT_OF_A_SHARD - {"num_pairs"}

@@ -80,6 +80,8 @@ def _reasons(store: CouplingStore, promised: CouplingsConfig, source: Sampler) -
         yield "no states, but states: true promised them"
     if source.shape != manifest.shape:
         yield f"pairs of shape {manifest.shape}, but {promised.source} has {source.shape}"
+    if source.space is not manifest.space:
+        yield f"{manifest.space.noun}s, but {promised.source} makes {source.space.noun}s"
     if manifest.num_classes != source.num_classes:
         yield f"num_classes {manifest.num_classes}, but {promised.source} has {source.num_classes}"
     if manifest.source_fingerprint != source.fingerprint:

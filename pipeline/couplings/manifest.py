@@ -9,13 +9,13 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pipeline.config.couplings import ImageToNoiseConfig
+from pipeline.config.couplings import ImageToNoiseConfig, storage_problem
 from pipeline.config.noise import STANDARD_NOISE, NoiseConfig
 from pipeline.config.section import NonNegativeFloat, PositiveInt, Probability, UnitFloat
 from pipeline.config.solver import SolverConfig, states_problem
 from pipeline.couplings.noise_normality import NoiseNormality
 from pipeline.data.pixels import StoredType
-from pipeline.data.space import Space, space_of_shape
+from pipeline.data.space import LATENTS, Space, space_of_shape
 from pipeline.system.errors import StraightflowError, one_line, validation_problems
 from pipeline.system.fingerprint import fingerprint_file
 from pipeline.system.replacing import holding_only
@@ -71,11 +71,13 @@ class ShardRecord(BaseModel):
         num_pairs: Pairs in it.
         sha256: Hash of the file.
         clipped_fraction: Share of image entries that were outside [-1, 1] by more than
-            :data:`pipeline.couplings.pair_measures.CLIPPED_BEYOND` before they were stored; 0 for points.
+            :data:`pipeline.couplings.pair_measures.CLIPPED_BEYOND` before they were stored; 0 for points and latents.
         transport_cost: Mean of ‖x_1 - x_0‖²/d over its pairs, d = C·H·W.
         direction: ``noise_to_image`` pairs have noise from the seed; ``image_to_noise`` pairs have it in the shard.
         noise: Moments of the noise in the shard; None where it is drawn from the seed.
         states: Of the states in the shard; None, and not written, where there are none.
+        storage_error: Root mean square of the difference between solved and stored latents; None, and not written, for
+            images and points.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -87,6 +89,7 @@ class ShardRecord(BaseModel):
     direction: Direction = "noise_to_image"
     noise: StoredNoise | None = None
     states: Annotated[StoredStates | None, _NOT_WRITTEN_IF_NONE] = None
+    storage_error: Annotated[NonNegativeFloat | None, _NOT_WRITTEN_IF_NONE] = None
 
     @property
     def is_from_images(self) -> bool:
@@ -119,8 +122,10 @@ class Manifest(BaseModel):
     Attributes:
         num_pairs: Pairs in all shards, including those that ``pair_filter`` leaves out.
         shard_pairs: Pairs in every shard but the last.
-        shape: (channels, height, width) of images, (dim,) of points.
-        dtype: Stored type of images; ``uint8`` is u / 127.5 - 1.
+        shape: (channels, height, width) of images or latents, (dim,) of points.
+        samples: ``latents`` where the source has an autoencoder. None, and not written, where the shape says what a
+            sample is: an image or a point.
+        dtype: Stored type of samples; ``uint8`` is u / 127.5 - 1.
         seed: Store seed; noise is a function of it and a pair's index.
         noise: Distribution of x_0.
         noise_check: :func:`pipeline.flow.noise.noise_check` of the seed.
@@ -144,6 +149,7 @@ class Manifest(BaseModel):
     num_pairs: PositiveInt
     shard_pairs: PositiveInt
     shape: Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
+    samples: Annotated[Literal["latents"] | None, _NOT_WRITTEN_IF_NONE] = None
     dtype: StoredType
     seed: Seed
     noise: NoiseConfig = STANDARD_NOISE
@@ -163,7 +169,13 @@ class Manifest(BaseModel):
     @property
     def space(self) -> Space:
         """What the samples of its pairs are."""
-        return space_of_shape(self.shape)
+        return space_of_shape(self.shape) if self.samples is None else LATENTS
+
+    @property
+    def storage_error(self) -> float | None:
+        """The largest root mean square error of stored latents, over all shards; None for images and points."""
+        errors = [shard.storage_error for shard in self.shards if shard.storage_error is not None]
+        return max(errors, default=None)
 
     @property
     def clipped_fraction(self) -> float:
@@ -208,6 +220,7 @@ def read_manifest(folder: Path) -> Manifest:
     _check_names(folder, manifest)
     _check_counts(folder, manifest)
     _check_states(folder, manifest)
+    _check_latents(folder, manifest)
     return manifest
 
 
@@ -272,6 +285,16 @@ def _check_counts(folder: Path, manifest: Manifest) -> None:
             f"{dropped.dropped_share:g} of {manifest.num_pairs} pairs left out, as dropped_share says",
             str(dropped.num_dropped),
         )
+
+
+def _check_latents(folder: Path, manifest: Manifest) -> None:
+    """Latents are unbounded floats, and every shard of them says what storing cost; others say nothing of it."""
+    are_latents = manifest.samples is not None
+    if any((shard.storage_error is not None) != are_latents for shard in manifest.shards):
+        raise damaged(folder, "a storage_error in every shard of latents, and in no other", "some of both")
+    problem = storage_problem(manifest.dtype) if are_latents else None
+    if problem is not None:
+        raise damaged(folder, "latents in a type of floats", problem)
 
 
 def _check_states(folder: Path, manifest: Manifest) -> None:

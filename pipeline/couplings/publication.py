@@ -24,6 +24,7 @@ from pipeline.couplings.manifest import (
 )
 from pipeline.couplings.pair_filter import write_pair_filter
 from pipeline.couplings.unfinished import FinishedShard
+from pipeline.data.space import LATENTS
 from pipeline.flow.noise import noise_check, stream_key
 from pipeline.models.counted import NetworkCalls
 from pipeline.models.sampler import Sampler
@@ -79,6 +80,7 @@ def _manifest(run: CouplingRun, finished: list[FinishedShard]) -> Manifest:
         num_pairs=config.num_pairs,
         shard_pairs=config.shard_pairs,
         shape=sampler.shape,
+        samples="latents" if sampler.space is LATENTS else None,
         dtype=config.dtype,
         seed=config.seed,
         noise=sampler.noise,
@@ -102,6 +104,7 @@ def _manifest(run: CouplingRun, finished: list[FinishedShard]) -> Manifest:
                 direction=shard.direction,
                 noise=None if shard.noise is None else StoredNoise(**shard.noise),
                 states=None if shard.states is None else StoredStates(**shard.states),
+                storage_error=shard.storage_error,
             )
             for index, shard in enumerate(finished)
         ),

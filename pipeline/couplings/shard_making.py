@@ -31,7 +31,7 @@ def make_shard(run: CouplingRun, shard: int, progress: Progress) -> None:
     source = pair_source(run.sampler, config, run.images, shard)
     indices = run.indices(shard)
     stored: dict[str, torch.Tensor] = {}
-    costs, squared_errors, evaluations, clipped = [], [], 0, 0
+    costs, squared_errors, evaluations, clipped, squared_storage_error = [], [], 0, 0, 0.0
     states = StatesMeasured()
     calls_before, seconds = run.sampler.calls.copy(), 0.0
     chunks = [indices[start : start + config.batch_size] for start in range(0, len(indices), config.batch_size)]
@@ -59,6 +59,8 @@ def make_shard(run: CouplingRun, shard: int, progress: Progress) -> None:
         costs.append(transport_costs(x_0, x_1))
         if run.sampler.space.is_bounded:
             clipped += num_clipped(pairs.x_1)
+        if run.sampler.space.is_decoded:
+            squared_storage_error += float((x_1 - pairs.x_1).double().square().sum())
         evaluations += pairs.nfe * len(chunk)
         progress.advance(len(chunk))
     noise = None
@@ -76,6 +78,7 @@ def make_shard(run: CouplingRun, shard: int, progress: Progress) -> None:
         samples_forward=(run.sampler.calls - calls_before).forward,
         seconds=seconds,
         states=states.read(),
+        storage_error=(squared_storage_error / stored[IMAGES].numel()) ** 0.5 if run.sampler.space.is_decoded else None,
     )
 
 

@@ -57,6 +57,7 @@ class FinishedShard:
         samples_forward: Samples that went through the network, as in :class:`pipeline.system.compute.Compute`.
         seconds: Time of solving.
         states: As in the manifest.
+        storage_error: As in the manifest.
     """
 
     sha256: str
@@ -68,6 +69,7 @@ class FinishedShard:
     samples_forward: int
     seconds: float
     states: dict[str, float] | None = None
+    storage_error: float | None = None
 
 
 class UnfinishedStore:
@@ -126,6 +128,7 @@ class UnfinishedStore:
         samples_forward: int,
         seconds: float,
         states: dict[str, float] | None = None,
+        storage_error: float | None = None,
     ) -> None:
         """Writes a shard and then its record, each atomically.
 
@@ -136,8 +139,9 @@ class UnfinishedStore:
             digest = write_shard(self.path(shard), tensors)
             costs = [float(cost) for cost in transport_costs]
             finished = FinishedShard(
-                digest, evaluations, clipped_fraction, costs, direction, noise, samples_forward, seconds, states
-            )
+                digest, evaluations, clipped_fraction, costs, direction, noise, samples_forward, seconds, states,
+                storage_error,
+            )  # fmt: skip
             write_json(self._record(shard), asdict(finished))
         except OSError as error:
             raise _not_writable(self.folder, f"shard {shard_name(shard)}", error) from error

@@ -13,6 +13,7 @@ from diffusers import ModelMixin
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline.config.network import MOST_LEVELS, LayerCount
+from pipeline.config.pretrained import Promised
 from pipeline.config.section import FiniteFloat, PositiveFloat, PositiveInt
 from pipeline.models.diffusers_layout import read_json
 from pipeline.models.networks import require_known_names
@@ -104,7 +105,7 @@ def autoencoder_folder(folder: Path) -> Path | None:
 def read_autoencoder(folder: Path) -> AcceptedAutoencoder | None:
     """:func:`accept_autoencoder` of a model's folder on this machine; None where it has none."""
     place = autoencoder_folder(folder)
-    return None if place is None else accept_autoencoder(read_json(place / "config.json"), str(place))
+    return None if place is None else accept_part(read_json(place / "config.json"), place.name, str(place))
 
 
 def autoencoder_class(kind: str) -> type[ModelMixin]:
@@ -113,6 +114,32 @@ def autoencoder_class(kind: str) -> type[ModelMixin]:
 
     classes: dict[str, type[ModelMixin]] = {item.__name__: item for item in (AutoencoderKL, AutoencoderTiny, VQModel)}
     return classes[kind]
+
+
+def accept_part(config: Mapping[str, Any], part: str, origin: str) -> AcceptedAutoencoder:
+    """:func:`accept_autoencoder` of a model's part, one of :data:`PARTS`, whose pipeline must know what it says.
+
+    Raises:
+        StraightflowError: If it is refused, or as :func:`require_no_shift` where the pipeline is ``LDMPipeline``.
+    """
+    accepted = accept_autoencoder(config, origin)
+    if part == "vqvae":
+        require_no_shift(accepted.shift, origin)
+    return accepted
+
+
+def require_no_shift(shift: float | None, origin: str) -> None:
+    """Checks that an autoencoder goes with ``LDMPipeline``, which decodes latents ÷ scale and ignores a shift.
+
+    Raises:
+        StraightflowError: If it has a shift.
+    """
+    if shift:
+        raise StraightflowError(
+            expected=f"a shift_factor of 0 in {origin}, as LDMPipeline, the stock pipeline of latent UNets, ignores it",
+            found=f"{shift:g}",
+            mend="fold it into the autoencoder's first and last convolutions, or name another model",
+        )
 
 
 def accept_autoencoder(config: Mapping[str, Any], origin: str) -> AcceptedAutoencoder:
@@ -166,6 +193,44 @@ def accept_autoencoder(config: Mapping[str, Any], origin: str) -> AcceptedAutoen
     )
     _require_callable(accepted, config, origin)
     return accepted
+
+
+def require_promised_autoencoder(found: AcceptedAutoencoder | None, name: str, promised: Promised) -> None:
+    """Checks that the teacher ``name`` has the configured autoencoder, or none where none is configured.
+
+    Raises:
+        StraightflowError: If it does not.
+    """
+    wanted = promised.autoencoder
+    if found is None and wanted is None:
+        return
+    if found is None:
+        raise StraightflowError(
+            expected=f"an autoencoder in the folder of {name}, in {' or '.join(PARTS)}, as autoencoder.source says",
+            found="none: it is no model of latents",
+            mend="set autoencoder: null, or name another teacher",
+        )
+    written = f"autoencoder: {{source: teacher, latent_channels: {found.latent_channels}, downsampling: "
+    written += f"{found.downsampling}}}"
+    if wanted is None:
+        raise StraightflowError(
+            expected=f"a teacher of the data's own samples, as autoencoder is null, in {name}",
+            found=f"one of latents, by its {found.kind}",
+            mend=f"write {written}, or name another teacher",
+        )
+    if (found.latent_channels, found.downsampling) != (wanted.latent_channels, wanted.downsampling):
+        raise StraightflowError(
+            expected=f"an autoencoder of {wanted.latent_channels} latent channels and downsampling "
+            f"{wanted.downsampling}, as configured, in {name}",
+            found=f"{found.latent_channels} latent channels and downsampling {found.downsampling}",
+            mend=f"write {written}, or name another teacher",
+        )
+    if found.image_channels != promised.image_channels:
+        raise StraightflowError(
+            expected=f"an autoencoder of images of {promised.image_channels} channels, as the data, in {name}",
+            found=str(found.image_channels),
+            mend=f"set data.channels: {found.image_channels}, or name another teacher",
+        )
 
 
 def raw_latents(network: torch.nn.Module, images: torch.Tensor) -> torch.Tensor:

@@ -12,6 +12,7 @@ from diffusers import ModelMixin
 
 from pipeline.config.pretrained import Process, Promised
 from pipeline.diffusion.noise_schedule import NoiseSchedule, read_noise_schedule
+from pipeline.models.accepted_autoencoder import read_autoencoder, require_promised_autoencoder
 from pipeline.models.diffusers_layout import locate, read_json, read_scheduler_config
 from pipeline.models.networks import KINDS, class_count, load_network, network_class, null_class, require_known_settings
 from pipeline.models.student import (
@@ -156,13 +157,14 @@ def open_teacher(folder: Path, shape: tuple[int, ...], name: str, promised: Prom
 
     Args:
         folder: Where it lies.
-        shape: Of the data's samples.
+        shape: Of the run's samples: of the data's, or of their latents.
         name: As the user called it, for errors.
         promised: What the configuration says of it.
 
     Raises:
         StraightflowError: If it may not be a teacher, does not fit or cannot be read.
     """
+    require_promised_autoencoder(read_autoencoder(folder), name, promised)
     require_fit(read_model(folder), shape, name, promised)
     return load_network(folder)
 
@@ -184,7 +186,7 @@ def require_fit(found: AcceptedModel, shape: tuple[int, ...], name: str, promise
             mend=f"set teacher.pretrained_process: {of_process}, and solvers of {words[of_process]} for couplings from "
             "the teacher",
         )
-    require_shape(found.shape, shape, name)
+    require_shape(found.shape, shape, name, "images" if promised.autoencoder is None else "latents")
     if promised.null_class is not None and (found.num_classes or 0) - 1 != promised.null_class:
         raise StraightflowError(
             expected=f"a teacher of {promised.null_class + 1} classes, of which teacher.null_class: "
@@ -195,15 +197,15 @@ def require_fit(found: AcceptedModel, shape: tuple[int, ...], name: str, promise
         )
 
 
-def require_shape(found: tuple[int, ...], wanted: tuple[int, ...], name: str) -> None:
-    """Checks that the teacher ``name`` makes samples of the data's shape.
+def require_shape(found: tuple[int, ...], wanted: tuple[int, ...], name: str, noun: str = "images") -> None:
+    """Checks that the teacher ``name`` makes samples of the data's shape, or of that of their latents.
 
     Raises:
         StraightflowError: If it does not.
     """
     if found != wanted:
         raise StraightflowError(
-            expected=f"a teacher of images (channels, height, width) = {wanted}, as the data has",
+            expected=f"a teacher of {noun} (channels, height, width) = {wanted}, as the data has",
             found=f"{found} in {name}",
             mend="set data.channels and data.resolution to the teacher's, or name another teacher",
         )

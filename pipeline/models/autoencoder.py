@@ -13,7 +13,7 @@ from diffusers import ModelMixin
 from pipeline.models.accepted_autoencoder import (
     PARTS,
     AcceptedAutoencoder,
-    accept_autoencoder,
+    accept_part,
     autoencoder_class,
     autoencoder_folder,
     images_of_raw,
@@ -203,7 +203,7 @@ def _own_latent_shape(accepted: AcceptedAutoencoder, origin: str) -> tuple[int, 
 
 def _load(folder: Path, place: Path) -> tuple[AcceptedAutoencoder, ModelMixin]:
     require_unchanged(folder)
-    accepted = accept_autoencoder(read_json(place / "config.json"), str(place))
+    accepted = accept_part(read_json(place / "config.json"), place.name, str(place))
     if not has_safetensors(place):
         raise StraightflowError(
             expected=f"weights in safetensors in {place}",

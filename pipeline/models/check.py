@@ -5,10 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from pipeline.config.autoencoder import AutoencoderConfig
 from pipeline.config.data import DataConfig
 from pipeline.config.network import UNetConfig
 from pipeline.config.pretrained import Promised
 from pipeline.config.teacher import TeacherConfig
+from pipeline.models.accepted_autoencoder import (
+    PARTS,
+    AcceptedAutoencoder,
+    accept_part,
+    autoencoder_class,
+    read_autoencoder,
+    require_promised_autoencoder,
+)
 from pipeline.models.accepted_teacher import (
     AcceptedModel,
     accept_model,
@@ -19,12 +28,12 @@ from pipeline.models.accepted_teacher import (
     require_halvings,
 )
 from pipeline.models.diffusers_layout import read_json
-from pipeline.models.hub_weights import require_weights_on_hub
+from pipeline.models.hub_weights import require_autoencoder_on_hub, require_weights_on_hub
 from pipeline.models.unet import build_unet
 from pipeline.models.weights_files import has_weights
 from pipeline.system.errors import StraightflowError, one_line
 from pipeline.system.fingerprint import fingerprint_folder
-from pipeline.system.hub import cached_model, download_json, hub_revision
+from pipeline.system.hub import cached_model, download_json, hub_revision, list_files
 
 CONFIGS = ("unet/config.json", "config.json")
 SCHEDULER_CONFIGS = ("scheduler/scheduler_config.json", "scheduler_config.json")
@@ -35,6 +44,7 @@ def check_teacher(
     data: DataConfig,
     previous: dict[str, object],
     *,
+    autoencoder: AutoencoderConfig | None = None,
     tell: Callable[[AcceptedModel], object] = lambda _: None,
 ) -> dict[str, object]:
     """Checks the configured teacher against the configured images.
@@ -44,6 +54,7 @@ def check_teacher(
         data: The images.
         previous: What this function returned before; where the hub does not answer now, it vouches for a
             teacher that was reached then.
+        autoencoder: What the teacher's samples are latents of; None where they are images.
         tell: Is called with what a pretrained teacher is, for checks of the rest of the run; but not for one on a hub
             that does not answer, and of which nothing is in the cache.
 
@@ -62,11 +73,12 @@ def check_teacher(
     if teacher.pretrained is None:
         _require_trainable(teacher.unet, data.image_shape)
         return {"pretrained": None, "fingerprint": None}
-    name, promised = teacher.pretrained, teacher.promised
+    name, promised = teacher.pretrained, teacher.promised.of_latents(autoencoder, data.channels)
+    shape = data.image_shape if autoencoder is None else autoencoder.latent_shape(data.image_shape)
     if _exists(name):
         folder = Path(name)
         _require_folder(folder)
-        open_teacher(folder, data.image_shape, name, promised)
+        open_teacher(folder, shape, name, promised)
         tell(read_model(folder))
         return {"pretrained": name, "fingerprint": fingerprint_folder(folder)}
     if _is_path(name):
@@ -75,7 +87,7 @@ def check_teacher(
             found="no such folder",
             mend="correct teacher.pretrained",
         )
-    return {"pretrained": name, "fingerprint": _check_on_hub(name, promised, data.image_shape, previous, tell)}
+    return {"pretrained": name, "fingerprint": _check_on_hub(name, promised, shape, previous, tell)}
 
 
 def _check_on_hub(
@@ -99,17 +111,32 @@ def _check_on_hub(
         if known is None:
             raise
         if cached is not None:  # what an earlier check looked at
+            require_promised_autoencoder(read_autoencoder(cached), name, promised)
             accepted = read_model(cached)
             require_fit(accepted, shape, name, promised)
             tell(accepted)
         return known
+    autoencoder = _autoencoder_on_hub(name, revision)
+    require_promised_autoencoder(None if autoencoder is None else autoencoder[0], name, promised)
     config = download_json(name, CONFIGS, revision)
     network = read_json(config)
     accepted = accept_model(network, read_json(download_json(name, SCHEDULER_CONFIGS, revision)), name)
     require_fit(accepted, shape, name, promised)
     require_weights_on_hub(name, revision, network, "unet" if config.parent.name == "unet" else "")
+    if autoencoder is not None:
+        accepted_autoencoder, part = autoencoder
+        require_autoencoder_on_hub(name, revision, autoencoder_class(accepted_autoencoder.kind), part)
     tell(accepted)
     return revision
+
+
+def _autoencoder_on_hub(name: str, revision: str) -> tuple[AcceptedAutoencoder, str] | None:
+    """The autoencoder of a commit, judged by its configuration, and its subfolder; None where there is none."""
+    found = [part for part in PARTS if f"{part}/config.json" in list_files(name, revision)]
+    if not found:
+        return None
+    config = read_json(download_json(name, (f"{found[0]}/config.json",), revision))
+    return accept_part(config, found[0], f"{name}/{found[0]}"), found[0]
 
 
 def _require_trainable(config: UNetConfig, shape: tuple[int, int, int]) -> None:

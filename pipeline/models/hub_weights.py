@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from diffusers import ModelMixin
 
 from pipeline.models.networks import network_class, require_own_weights
 from pipeline.models.weights_files import SHARDED_WEIGHTS, WEIGHTS, require_real_numbers, wrong_weights
+from pipeline.system.errors import StraightflowError
 from pipeline.system.hub import list_files, read_tensors
 
 
@@ -39,6 +41,21 @@ def require_weights_on_hub(name: str, revision: str, config: Mapping[str, Any], 
         return
     require_real_numbers({key: entry.dtype for key, entry in tensors.items()}, origin)
     _require_shapes({key: tuple(entry.shape) for key, entry in tensors.items()}, config, origin, sharded=sharded)
+
+
+def require_autoencoder_on_hub(name: str, revision: str, kind: type[ModelMixin], folder: str) -> None:
+    """Checks that a commit has an autoencoder's weights in safetensors; the download tells whether they are its own.
+
+    Raises:
+        StraightflowError: If it has none there.
+    """
+    found = {file.removeprefix(f"{folder}/") for file in list_files(name, revision)}
+    if not found & {WEIGHTS[0], SHARDED_WEIGHTS}:
+        raise StraightflowError(
+            expected=f"weights of the {kind.__name__} in {name}/{folder}, in safetensors",
+            found="none",
+            mend="name a model saved by a current diffusers, or save a copy of it with save_pretrained",
+        )
 
 
 def _require_shapes(

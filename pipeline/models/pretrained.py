@@ -17,9 +17,10 @@ from pipeline.config.pretrained import Promised
 from pipeline.config.teacher import NUM_NOISE_LEVELS
 from pipeline.diffusion.scheduler_settings import EDM, VARIANCE_EXPLODING
 from pipeline.models.accepted_teacher import open_teacher
+from pipeline.models.autoencoder import load_autoencoder
 from pipeline.models.diffusers_layout import read_scheduler_config
 from pipeline.models.networks import set_null_class
-from pipeline.models.student import is_saved_pipeline, save_student
+from pipeline.models.student import is_saved_pipeline, latent_pipeline, save_student
 from pipeline.system.atomic import atomic_folder
 from pipeline.system.file_hashes import write_hashes
 from pipeline.system.hub import download_model
@@ -33,14 +34,22 @@ def training_scheduler() -> DDPMScheduler:
 
 
 def save_teacher(
-    network: ModelMixin, folder: Path, scheduler: DDPMScheduler | EDMEulerScheduler | ScoreSdeVeScheduler
+    network: ModelMixin,
+    folder: Path,
+    scheduler: DDPMScheduler | EDMEulerScheduler | ScoreSdeVeScheduler,
+    autoencoder: ModelMixin | None = None,
 ) -> None:
     """Saves a stock ``DDPMPipeline``, or ``ScoreSdeVePipeline`` by the scheduler's kind, with the hashes of its
-    files, atomically.
+    files, atomically; with an autoencoder, which makes it a model of latents, a stock ``LDMPipeline``.
     """
     kind = ScoreSdeVePipeline if isinstance(scheduler, ScoreSdeVeScheduler) else DDPMPipeline
+    pipeline = (
+        kind(unet=network, scheduler=scheduler)
+        if autoencoder is None
+        else latent_pipeline(network, autoencoder, scheduler)
+    )
     with atomic_folder(folder, ours=is_saved_pipeline) as temporary:
-        kind(unet=network, scheduler=scheduler).save_pretrained(temporary)
+        pipeline.save_pretrained(temporary)
         write_hashes(temporary)
 
 
@@ -56,7 +65,7 @@ def adopt_pretrained(
 
     Args:
         name: A local folder or a hub id.
-        shape: Of the data's samples.
+        shape: Of the run's samples: of the data's, or of their latents.
         folder: Where it goes.
         commit: The version on the hub, as check recorded it; None for a local folder.
         promised: What the configuration says of it.
@@ -67,10 +76,11 @@ def adopt_pretrained(
     source = Path(name) if commit is None else download_model(name, commit)
     network = open_teacher(source, shape, name, promised)
     set_null_class(network, promised.null_class)
+    autoencoder = load_autoencoder(source)
     if promised.process == "flow":
-        save_student(network, folder)
+        save_student(network, folder, autoencoder)
         return
     config = read_scheduler_config(source)
     exploding = {VARIANCE_EXPLODING: ScoreSdeVeScheduler} | dict.fromkeys(EDM, EDMEulerScheduler)
     kind = exploding.get(config["_class_name"], DDPMScheduler)
-    save_teacher(network, folder, kind.from_config(config))
+    save_teacher(network, folder, kind.from_config(config), autoencoder)

@@ -44,7 +44,7 @@ def draw_images(sampler: Sampler, solver: SolverConfig, key: int, indices: Itera
     """
     require_images(sampler)
     x_0, labels = sampler.draw(key, indices)
-    return _pixels(sampler.sample(x_0, solver, labels).x)
+    return _pixels(sampler, sampler.sample(x_0, solver, labels).x)
 
 
 @torch.inference_mode()
@@ -71,12 +71,12 @@ def sample_trajectories(
     times = [first + (last - first) * t for t in time_grid(solver)]
     noise, labels = sampler.draw(stream_key("evaluation", seed), range(num_images))
     x = sampler.trajectory_start(noise.to(sampler.runtime.device))
-    states = [(times[0], _pixels(x))]
+    states = [(times[0], _pixels(sampler, x))]
     with sampler.runtime.autocast():
         step = _step_of(sampler, solver, labels)
         for start, end in itertools.pairwise(times):
             x = step(x, (start, end)).x
-            states.append((end, _pixels(x)))
+            states.append((end, _pixels(sampler, x)))
     return states
 
 
@@ -104,7 +104,8 @@ def require_images(sampler: Sampler) -> None:
         )
 
 
-def _pixels(images: torch.Tensor) -> np.ndarray:
+def _pixels(sampler: Sampler, x: torch.Tensor) -> np.ndarray:
+    images = sampler.to_pixels(x)
     if not bool((images.abs() < torch.inf).all()):
         raise StraightflowError(
             expected="finite images", found="NaN or infinity", mend="check the model, or set compute.precision: fp32"

@@ -18,6 +18,8 @@ from pipeline.config.solver import SolverConfig
 from pipeline.data.space import space_of
 from pipeline.evaluation.few_step_fid import FewStepFid, open_few_step_fid
 from pipeline.flow.noise import stream_key
+from pipeline.models.accepted_autoencoder import autoencoder_folder
+from pipeline.models.autoencoder import load_autoencoder, open_autoencoder
 from pipeline.models.networks import load_network, noise_of, null_class_of, num_classes, sample_shape, starting_network
 from pipeline.models.runtime import open_runtime
 from pipeline.models.sampler import Sampler
@@ -64,7 +66,7 @@ def choose_checkpoint(config: Config, model: str, steps: Sequence[int], num_samp
         if best is None or row[0] < best[0]:
             best = row[0], name
             if target is not None:  # at once, as a running training deletes old checkpoints
-                save_student(network, target)
+                save_student(network, target, load_autoencoder(paths.model(config.students[model].init)))
     if best is None:
         raise _none_found(model)
     print(f"best at {steps[0]} step(s): {best[1]}, {best[0]:.3f}")
@@ -96,16 +98,19 @@ def _opened(config: Config, model: str, num_samples: int) -> tuple[ModelMixin, S
     runtime = open_runtime(config.compute, ONE_PROCESS)
     student = config.students[model]
     two_times = student.method.two_times
-    network = runtime.place(starting_network(load_network(paths.model(student.init)), two_times=two_times))
+    start = paths.model(student.init)
+    network = runtime.place(starting_network(load_network(start), two_times=two_times))
+    has_autoencoder = autoencoder_folder(start) is not None
     sampler = Sampler(
         sample_shape(network), model, None, network, runtime, noise_of(network), num_classes(network),
         null_class=null_class_of(network), two_times=two_times,
+        autoencoder=open_autoencoder(start, runtime, sample_shape(network)) if has_autoencoder else None,
     )  # fmt: skip
     fid_of = open_few_step_fid(
         config,
         runtime,
         paths.measuring(),
-        sampler.shape,
+        sampler.image_shape,
         key=stream_key("training", 0),
         num_samples=num_samples,
         batch_size=BATCH_SIZE,

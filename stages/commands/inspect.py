@@ -43,8 +43,12 @@ def inspect_store(folder: Path) -> None:
         print(f"{name:<20} {value}")
     print(f"{'hashes':<20} all {len(store.manifest.shards)} shards match; the noise check matches")
     print(f"{'measured again':<20} the pairs are as the manifest says")
-    if not store.manifest.space.is_visual:
-        print(f"{'picture':<20} none of {store.manifest.space.noun}s; report/figures shows them")
+    space = store.manifest.space
+    if space.is_decoded:
+        print(f"{'picture':<20} none of {space.noun}s, which {store.manifest.source} decodes; the report shows images")
+        return
+    if not space.is_visual:
+        print(f"{'picture':<20} none of {space.noun}s; report/figures shows them")
         return
     name = location.resolve().parent.name if location.name == "store" else location.name
     picture = draw_pairs(store.load(evenly_spaced(len(store), GRID_PAIRS)))
@@ -99,15 +103,18 @@ def describe(manifest: Manifest) -> dict[str, str]:
         "left out": f"{dropped.num_dropped:,}, all with ‖x_1 - x_0‖²/d from {dropped.smallest_dropped_cost:.4g}"
         if dropped
         else "0",
-        "images": f"{'×'.join(map(str, manifest.shape))} {manifest.dtype}",
+        f"{manifest.space.noun}s": f"{'×'.join(map(str, manifest.shape))} {manifest.dtype}",
         "labels": "none" if manifest.num_classes is None else f"{manifest.num_classes} classes",
         "seed": str(manifest.seed),
         "source": f"{manifest.source}, fingerprint {manifest.source_fingerprint[:12]}",
         "solver": f"{manifest.solver.name}, {settings}; {manifest.nfe_mean:g} network calls a pair",
         "batch size": f"{manifest.batch_size} in {manifest.precision}",
         "transport cost": f"{manifest.transport_cost:.4f} a dimension",
-        "clipped": f"{manifest.clipped_fraction:.3%} of image entries",
     }
+    if manifest.space.is_bounded:
+        said["clipped"] = f"{manifest.clipped_fraction:.3%} of image entries"
+    if manifest.storage_error is not None:
+        said["stored with"] = f"RMS error {manifest.storage_error:.1e}"
     if manifest.state_times is not None:
         said["states"] = _states_in_words(manifest, manifest.state_times)
     return said

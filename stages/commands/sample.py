@@ -143,12 +143,15 @@ def _configured(options: SampleOptions, name: str) -> SolverConfig:
 
 
 def _write_images(sampler: Sampler, solver: SolverConfig, options: SampleOptions) -> None:
+    shape = sampler.image_shape
     if options.files:
         require_disk_for(options.out, options.num)
     else:
-        needed = grid_bytes(sampler.shape, options.num, GRID_GAP)
-        require_memory_for(needed, options.num, sampler.shape, "lower --num, or write one file per image with --files")
-    pixels = None if options.files else np.empty((options.num, *sampler.shape), dtype=np.uint8)
+        needed = grid_bytes(shape, options.num, GRID_GAP)
+        require_memory_for(
+            needed, options.num, sampler.image_shape, "lower --num, or write one file per image with --files"
+        )
+    pixels = None if options.files else np.empty((options.num, *sampler.image_shape), dtype=np.uint8)
     done = 0
     with Progress(f"sampling {options.model}", options.num, "images") as progress:
         for images in sample_images(sampler, solver, options.seed, options.num, options.batch_size):
@@ -167,8 +170,11 @@ def _write_images(sampler: Sampler, solver: SolverConfig, options: SampleOptions
 def _write_trajectory(sampler: Sampler, solver: SolverConfig, options: SampleOptions) -> None:
     animated = options.out.suffix.lower() == ".gif"
     scale, gap = (FRAME_SCALE, FRAME_GAP) if animated else (1, GRID_GAP)
-    needed = trajectory_bytes(sampler.shape, options.num, solver.steps + 1, scale=scale, gap=gap)
-    require_memory_for(needed, options.num, sampler.shape, "lower --num or --steps: a trajectory takes all at once")
+    shape = sampler.image_shape
+    needed = trajectory_bytes(shape, options.num, solver.steps + 1, scale=scale, gap=gap)
+    require_memory_for(
+        needed, options.num, sampler.image_shape, "lower --num or --steps: a trajectory takes all at once"
+    )
     states = [images for _, images in sample_trajectories(sampler, solver, options.seed, options.num)]
     if not animated:
         strips = np.stack(states, axis=1).reshape(-1, *states[0].shape[1:])

@@ -24,7 +24,7 @@ _TINY = {
 }
 _CLASSES = {"AutoencoderKL": AutoencoderKL, "AutoencoderTiny": AutoencoderTiny, "VQModel": VQModel}
 SETTINGS: dict[str, dict[str, Any]] = {
-    "AutoencoderKL": _BLOCKS | {"scaling_factor": 0.5, "shift_factor": 0.25},
+    "AutoencoderKL": _BLOCKS | {"scaling_factor": 0.5},
     "AutoencoderTiny": _TINY,
     "VQModel": _BLOCKS | {"num_vq_embeddings": 16, "scaling_factor": 2.0},
 }

@@ -17,6 +17,7 @@ import pipeline.models.autoencoder as opened
 from pipeline.data.space import LATENTS, PIXELS
 from pipeline.models.autoencoder import open_autoencoder
 from pipeline.models.sampler import load_sampler
+from pipeline.models.student import save_student
 from pipeline.system.errors import StraightflowError
 from pipeline.system.file_hashes import write_hashes
 
@@ -40,7 +41,7 @@ def latents(count: int) -> torch.Tensor:
 @torch.no_grad()
 def test_latents_are_the_posteriors_mean_shifted_and_scaled_and_images_come_back_by_the_inverse(runtime, tmp_path):
     network, x, z = small_autoencoder(), images(3), latents(3)
-    found = open_autoencoder(saved(tmp_path), runtime)
+    found = open_autoencoder(saved(tmp_path, shift_factor=0.25), runtime)
     assert (found.image_shape, found.latent_shape) == (IMAGES, LATENT)
 
     mean = network.quant_conv(network.encoder(x))[:, :2]  # the other half is the logarithm of the variance
@@ -157,6 +158,14 @@ def edit(folder: Path, **changes: object) -> Path:
 def test_settings_that_make_another_or_no_autoencoder_are_refused(changes: dict, found: str, runtime, tmp_path):
     with pytest.raises(StraightflowError, match=found):
         open_autoencoder(edit(saved(tmp_path), **changes), runtime, LATENT)
+
+
+def test_a_shift_is_refused_where_the_stock_pipeline_ignores_it(runtime, tmp_path):
+    with pytest.raises(StraightflowError, match=r"(?s)shift_factor of 0.*0\.25"):
+        open_autoencoder(saved(tmp_path / "theirs", part="vqvae", shift_factor=0.25), runtime)
+    with pytest.raises(StraightflowError, match=r"(?s)shift_factor of 0.*0\.25"):
+        save_student(small_unet(2, sample_size=4), tmp_path / "ours", small_autoencoder(shift_factor=0.25))
+    assert not (tmp_path / "ours").exists()
 
 
 def test_a_folder_without_one_or_with_two_is_refused(runtime, tmp_path):

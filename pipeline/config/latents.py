@@ -1,0 +1,58 @@
+"""What a run on latents cannot do, or has to say otherwise than a run on pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from pipeline.config.couplings import storage_problem
+from pipeline.config.data import height_and_width
+from pipeline.config.feasibility import trainings
+from pipeline.config.flow import LossConfig
+
+if TYPE_CHECKING:
+    from pipeline.config.graph import Config
+
+
+def latents_problems(config: Config, losses: dict[str, LossConfig]) -> Iterator[str]:
+    """Yields settings that do not fit latents, one sentence each; none where there is no autoencoder.
+
+    Args:
+        config: The run.
+        losses: Its losses, by their keys.
+    """
+    autoencoder = config.autoencoder
+    if autoencoder is None:
+        return
+    if config.data.resolution is None:
+        yield f"autoencoder is for images; set it to null for data.source {config.data.source!r}"
+        return
+    for side in dict.fromkeys(height_and_width(config.data.resolution)):
+        if side % autoencoder.downsampling:
+            yield f"data.resolution is {side}, which autoencoder.downsampling, {autoencoder.downsampling}, must divide"
+    for name, couplings in config.couplings.items():
+        problem = storage_problem(couplings.dtype)
+        if problem is not None:
+            yield f"couplings.{name}: {problem}"
+    for key, training in trainings(config).items():
+        if training.horizontal_flips:
+            yield f"{key}.horizontal_flips mirrors images, whose latents are no mirrored ones; set it to false"
+    for key, loss in losses.items():
+        if loss.name == "lpips_huber":
+            yield f"{key} lpips_huber compares images; give l2 or pseudo_huber for latents"
+    if autoencoder.source == "teacher":
+        yield from _without_latents_of_the_data(config)
+
+
+def _without_latents_of_the_data(config: Config) -> Iterator[str]:
+    """Yields what needs the data's latents, which are not made where the autoencoder comes with the teacher."""
+    if config.teacher.pretrained is None:
+        yield "autoencoder.source is 'teacher', which is the folder of teacher.pretrained; name one, or set it to null"
+    for name in config.flows:
+        yield f"flows.{name} learns the data, of which autoencoder.source 'teacher' gives no latents; leave it out"
+    for name, couplings in config.couplings.items():
+        if couplings.image_to_noise is not None:
+            yield (
+                f"couplings.{name}.image_to_noise inverts the data, of which autoencoder.source 'teacher' gives no "
+                "latents; set it to null"
+            )
