@@ -13,6 +13,7 @@ from pipeline.data.info import INFO, write_info
 from pipeline.data.sample_set import LATENT_DTYPE, SampleSet, Split, is_sample_set, open_samples
 from pipeline.system.atomic import atomic_folder
 from pipeline.system.errors import StraightflowError
+from pipeline.system.fingerprint import fingerprint_folder
 from pipeline.system.progress import Progress
 from pipeline.system.whole_files import read_json
 
@@ -48,7 +49,9 @@ def prepare_latents(
                 digest.update(data.labels.tobytes())
                 np.save(temporary / f"{split}_labels.npy", data.labels)
         save_autoencoder(temporary)
+        digest.update(fingerprint_folder(temporary / "vae").encode())
         of_images = read_json(images / INFO)
+        assert isinstance(of_images, dict)  # it was read with the splits
         write_info(temporary, of_images | {"latent_shape": shape, "fingerprint": digest.hexdigest()})
 
 
