@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import torch
 from diffusers import AutoencoderKL, ModelMixin
 
+from pipeline.data.order import evenly_spaced
 from pipeline.data.sample_set import SampleSet
 from pipeline.models.autoencoder_network import TrainableAutoencoder, stock_autoencoder
 from pipeline.models.unit_latents import fold_into_weights, latent_scale
@@ -18,6 +18,8 @@ from pipeline.system.progress import Progress
 from pipeline.system.replacing import holding_only
 
 PART = "vae"
+MOST_MEASURED = 10_000
+"""Images that the scale of latents is measured on."""
 is_saved_autoencoder = holding_only(f"{PART}/config.json", f"{PART}/diffusion_pytorch_model*", HASHES)
 """Whether a folder holds an autoencoder as it is saved here, and nothing else."""
 
@@ -37,7 +39,8 @@ def save_part(network: ModelMixin, folder: Path) -> None:
 def with_unit_latents(network: TrainableAutoencoder, images: SampleSet, *, batch_size: int) -> AutoencoderKL:
     """The stock network whose latents of ``images`` have zero mean in each channel and unit scale in all.
 
-    They are measured in float32, all of them, on the network's device; see :mod:`pipeline.models.unit_latents`.
+    They are measured in float32, on the network's device, of evenly spaced images, ``MOST_MEASURED`` at most: the
+    scale of all of a larger split is theirs to about a percent. See :mod:`pipeline.models.unit_latents`.
 
     Args:
         network: As trained.
@@ -54,8 +57,9 @@ def with_unit_latents(network: TrainableAutoencoder, images: SampleSet, *, batch
 
 @torch.inference_mode()
 def _latents(network: AutoencoderKL, images: SampleSet, batch_size: int) -> Iterator[torch.Tensor]:
-    with Progress("measuring latents", len(images), "images") as progress:
-        for start in range(0, len(images), batch_size):
-            rows = np.arange(start, min(start + batch_size, len(images)))
+    chosen = evenly_spaced(len(images), MOST_MEASURED)
+    with Progress("measuring latents", len(chosen), "images") as progress:
+        for start in range(0, len(chosen), batch_size):
+            rows = chosen[start : start + batch_size]
             yield network.encode(images.load(rows)["x_1"].to(network.device)).latent_dist.mean
             progress.advance(len(rows))
