@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict
 
 from pipeline.config.compute import ONE_PROCESS
@@ -34,8 +35,11 @@ def main(config: Config, arguments: list[str]) -> None:
     runtime = open_runtime(config.compute, ONE_PROCESS)
     source = load_sampler(paths.model(couplings.source), runtime)
     check = require_possible(check_couplings(store, couplings, config.gate, source), f"the couplings of {name}")
-    rows = open_measure(config, runtime, paths.measuring()).couplings_rows(name, store)
+    decoded_before, began = source.decoded, time.monotonic()
+    rows = open_measure(config, runtime, paths.measuring()).couplings_rows(name, store, source)
     content = asdict(check) | {"rows": [asdict(row) for row in rows], "source": store.manifest.source}
+    if source.space.is_decoded:
+        content |= {"decoding": asdict(source.decoding(decoded_before, time.monotonic() - began))}
     write_json(paths.quality(name), content)
     before = rounds_before(config).get(name)
     if before is not None:

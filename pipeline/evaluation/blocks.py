@@ -9,6 +9,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -22,6 +24,8 @@ from pipeline.metrics.uncertainty import NUM_PARTS
 from pipeline.system.blocks import BLOCK_BYTES
 from pipeline.system.device import wait_for
 from pipeline.system.errors import StraightflowError
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,8 @@ class BlockMeasures:
         features: Its features of each kind.
         images: Its images with an index below ``num_images_kept``, uint8, (count, C, H, W).
         evaluations: (images, network calls per image) of each batch.
-        seconds: Sampling time: from noise on the device to images on the device.
+        seconds: Sampling time: from noise on the device to samples on the device.
+        decoding_seconds: Time of decoding latents; 0 where samples are images.
         peak_memory_mib: Peak memory while sampling; None if unknown.
     """
 
@@ -56,6 +61,7 @@ class BlockMeasures:
     evaluations: tuple[tuple[int, int], ...]
     seconds: float
     peak_memory_mib: float | None
+    decoding_seconds: float = 0.0
 
 
 def sample_blocks(num_samples: int, batch_size: int, *, first: int = 0) -> list[range]:
@@ -83,6 +89,7 @@ def measure_block(
     extractors: Sequence[FeatureExtractor],
     device: torch.device,
     *,
+    decode: Callable[[torch.Tensor], torch.Tensor] | None,
     batch_size: int,
     num_parts: int,
     num_features_kept: int,
@@ -91,10 +98,11 @@ def measure_block(
     """Generates the images with these indices, batch by batch, and measures them.
 
     Args:
-        prepare: Indices → function that makes their images. Only the latter is timed.
+        prepare: Indices → function that makes their samples. Only the latter counts as sampling time.
         indices: The block.
         extractors: Features of each kind.
         device: Device whose peak memory is measured, and which is waited for.
+        decode: Latents → images in [-1, 1]; None where samples are images.
         batch_size: Images per call of ``prepare``.
         num_parts: Parts into which each batch is divided for its moments, so that there are enough for a jackknife.
         num_features_kept: Features of images with an index below it are kept.
@@ -106,16 +114,20 @@ def measure_block(
     moments: list[list[Moments]] = [[] for _ in extractors]
     features: list[list[np.ndarray]] = [[] for _ in extractors]
     images, evaluations = [], []
-    seconds, peaks = 0.0, []
+    seconds, decoding_seconds, peaks = 0.0, 0.0, []
     for batch in batches_of(indices, batch_size):
         generate = prepare(batch)
         reset_peak_memory(device)
         solution, batch_seconds = _timed(generate, device)
         seconds += batch_seconds
         peaks.append(peak_memory_mib(device))
+        decoded = solution.x
+        if decode is not None:
+            decoded, batch_seconds = _timed(partial(decode, solution.x), device)
+            decoding_seconds += batch_seconds
         # A comparison with NaN is false, so this catches NaN as well.
-        finite = bool((solution.x.abs() < torch.inf).all())
-        pixels = to_uint8(solution.x).cpu()
+        finite = bool((decoded.abs() < torch.inf).all())
+        pixels = to_uint8(decoded).cpu()
         if not finite:
             raise StraightflowError(
                 expected="finite images",
@@ -142,16 +154,17 @@ def measure_block(
         evaluations=tuple(evaluations),
         seconds=seconds,
         peak_memory_mib=max(known) if known else None,
+        decoding_seconds=decoding_seconds,
     )
 
 
-def _timed(generate: Callable[[], Solution], device: torch.device) -> tuple[Solution, float]:
+def _timed(generate: Callable[[], Made], device: torch.device) -> tuple[Made, float]:
     """What it makes, and the seconds from an idle device to an idle device."""
     wait_for(device)
     before = time.perf_counter()
-    solution = generate()
+    made = generate()
     wait_for(device)
-    return solution, time.perf_counter() - before
+    return made, time.perf_counter() - before
 
 
 def parts_per_block(blocks: Sequence[range]) -> int:

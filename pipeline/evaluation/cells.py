@@ -37,6 +37,7 @@ class CellResult:
 
     Attributes:
         compute: Of its sampling, over all processes.
+        decoding: Of its autoencoder, over all processes; nothing where samples are images.
         qualities: Metrics by each reference, in order; of chunks, and of all samples at once where these are several.
     """
 
@@ -48,6 +49,7 @@ class CellResult:
     seconds_per_1000: NonNegativeFloat
     peak_memory_mib: NonNegativeFloat | None
     compute: Compute
+    decoding: Compute
 
 
 class CellCache:

@@ -57,7 +57,7 @@ class ImageMeasure:
     cells: Path
     code: Mapping[str, str]
 
-    def couplings_rows(self, name: str, store: CouplingStore) -> tuple[ImageRow, ...]:
+    def couplings_rows(self, name: str, store: CouplingStore, source: Sampler) -> tuple[ImageRow, ...]:
         """The rows of a store's images, measured in the same way as a model's, on as many chunks as it has."""
         solver = store.manifest.solver
         rows = tuple(
@@ -70,7 +70,7 @@ class ImageMeasure:
                 **reference.identity,
                 **asdict(quality),
             )
-            for reference, qualities in zip(self.references, self._qualities(store), strict=True)
+            for reference, qualities in zip(self.references, self._qualities(store, source), strict=True)
             for quality in qualities
         )
         return tuple(require_possible(row, f"the measures of {row.model}") for row in rows)
@@ -81,7 +81,10 @@ class ImageMeasure:
         trajectories, compute = self._trajectories(sampler)
         rows = [asdict(require_possible(row, f"the measures of {model}")) for row in found.rows]
         content = {"model": model, "rows": rows, "trajectories": asdict(trajectories)}
-        return content | {"compute": asdict(found.compute + compute)}, found.images
+        content |= {"compute": asdict(found.compute + compute)}
+        if sampler.space.is_decoded:
+            content |= {"decoding": asdict(found.decoding)}
+        return content, found.images
 
     def _trajectories(self, sampler: Sampler) -> tuple[TrajectoryRecord, Compute]:
         """Measures, and what they took; measured by the main process, read by all, and again when an input changes."""
@@ -98,27 +101,30 @@ class ImageMeasure:
         runtime.accelerator.wait_for_everyone()
         return _read_trajectories(place)
 
-    def _qualities(self, store: CouplingStore) -> tuple[tuple[Quality, ...], ...]:
+    def _qualities(self, store: CouplingStore, source: Sampler) -> tuple[tuple[Quality, ...], ...]:
         """Metrics of a store's first images, in chunks as large as a model's; of all if there are fewer."""
         config = self.config
         chunk_samples = min(len(store), config.num_samples)
         for reference in self.references:
-            reference.check(store.manifest.shape, chunk_samples, "evaluate.num_samples and the couplings' num_pairs")
+            reference.check(source.image_shape, chunk_samples, "evaluate.num_samples and the couplings' num_pairs")
             require_neighbours(chunk_samples, reference.num_images, config.neighbours.k)
         num_samples = len(store) - len(store) % chunk_samples
         chunks = chunk_blocks(num_samples, chunk_samples, config.batch_size)
         with Progress("measuring couplings", num_samples, "images") as progress:
-            measured = [[self._measure(store, indices, chunks[0], progress) for indices in chunk] for chunk in chunks]
+            measured = [
+                [self._measure(store, source, indices, chunks[0], progress) for indices in chunk] for chunk in chunks
+            ]
         return measure_quality(measured, self.references, config)
 
     def _measure(
-        self, store: CouplingStore, indices: range, chunk: Sequence[range], progress: Progress
+        self, store: CouplingStore, source: Sampler, indices: range, chunk: Sequence[range], progress: Progress
     ) -> BlockMeasures:
         measured = measure_block(
             lambda batch: lambda: Solution(store.x_1(np.arange(batch.start, batch.stop)), nfe=0),
             indices,
             [reference.extractor for reference in self.references],
             torch.device("cpu"),
+            decode=source.decode,
             batch_size=self.config.batch_size,
             num_parts=parts_per_block(chunk),
             num_features_kept=max(feature_counts(self.config)),

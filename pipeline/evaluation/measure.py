@@ -20,8 +20,8 @@ from pipeline.system.code import NO_CODE
 class Measure(Protocol):
     """How samples of one kind, images or points, are measured."""
 
-    def couplings_rows(self, name: str, store: CouplingStore) -> tuple[Row, ...]:
-        """The rows of couplings, measured in the same way as a model's.
+    def couplings_rows(self, name: str, store: CouplingStore, source: Sampler) -> tuple[Row, ...]:
+        """The rows of couplings, measured in the same way as a model's; latents as ``source`` decodes them.
 
         Raises:
             StraightflowError: If the store's samples do not fit the reference.
@@ -34,7 +34,8 @@ class Measure(Protocol):
 
         Returns:
             Content of ``metrics/evaluate/<model>.json``: ``model``, its ``rows``, its ``trajectories``, the ``compute``
-            of both (:class:`pipeline.system.compute.Compute`), and what is measured of this kind of samples alone.
+            of both (:class:`pipeline.system.compute.Compute`), the ``decoding`` of latents, and what is measured of
+            this kind of samples alone.
             Arrays of ``samples/<model>.safetensors``: samples of each cell, named by
             :func:`pipeline.metrics.row.samples_key`, and other arrays for figures.
 

@@ -44,8 +44,9 @@ class PointMeasure:
         """The distribution that the models should generate."""
         return TOYS[self.config.data.source]
 
-    def couplings_rows(self, name: str, store: CouplingStore) -> tuple[PointRow, ...]:
+    def couplings_rows(self, name: str, store: CouplingStore, source: Sampler) -> tuple[PointRow, ...]:
         """The only row of a store's points, measured in the same way as a model's."""
+        del source
         settings, solver = self.config.evaluate, store.manifest.solver
         points = store.x_1(np.arange(min(len(store), settings.num_samples))).numpy()
         row = measure_points(

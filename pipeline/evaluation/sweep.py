@@ -26,7 +26,7 @@ from pipeline.metrics.row import samples_key
 from pipeline.models.counted import NetworkCalls
 from pipeline.models.sampler import Sampler
 from pipeline.system.code import NO_CODE
-from pipeline.system.compute import Compute, total
+from pipeline.system.compute import NOTHING, Compute, total
 from pipeline.system.errors import StraightflowError
 from pipeline.system.progress import Progress
 
@@ -39,11 +39,13 @@ class Sweep:
         rows: For each solver and step count one by each kind of features and number of samples.
         images: The first images of each, uint8, (num, C, H, W), by :func:`pipeline.metrics.row.samples_key`.
         compute: Of the sampling of all cells, also of those measured before.
+        decoding: Of the autoencoder for all cells; nothing where samples are images.
     """
 
     rows: tuple[ImageRow, ...]
     images: dict[str, np.ndarray]
     compute: Compute
+    decoding: Compute
 
 
 def sweep(
@@ -75,7 +77,7 @@ def sweep(
     """
     wanted = [Cell(*item) for item in cells]
     for reference in references:
-        reference.check(sampler.shape, config.num_samples)
+        reference.check(sampler.image_shape, config.num_samples)
         require_neighbours(config.num_samples, reference.num_images, config.neighbours.k)
     runtime = sampler.runtime
     machine = Machine(str(runtime.device.type), runtime.precision)
@@ -92,18 +94,21 @@ def sweep(
             ]
             _warm_up(sampler, stream_key("evaluation", config.seed), missing[0].solver, batches)
         for cell in missing:
-            calls_before = sampler.calls.copy()
+            calls_before, decoded_before = sampler.calls.copy(), sampler.decoded
             blocks = _generate(sampler, cell, config, [item.extractor for item in references], progress)
             own_compute = sampler.compute(calls_before, seconds=0.0)  # blocks hold the time, of all processes
             compute = total([*gather_object([own_compute]), Compute(0, 0, 0, sum(block.seconds for block in blocks))])
+            own_decoding = sampler.decoding(decoded_before, seconds=0.0)
+            decoding = total(gather_object([own_decoding])) if sampler.space.is_decoded else NOTHING
             if runtime.is_main:
-                cache.save(cell, *_result(blocks, references, config, compute))
+                cache.save(cell, *_result(blocks, references, config, compute, decoding))
     runtime.accelerator.wait_for_everyone()
     found = {cell: cache.load(cell) for cell in wanted}
     measured = {cell: item for cell, item in found.items() if item is not None}
     rows = [row for cell in wanted for row in _rows(model, cell, measured[cell][0], config.seed, references)]
     images = {samples_key(cell.solver.label, cell.solver.num_steps): measured[cell][1] for cell in wanted}
-    return Sweep(tuple(rows), images, total(result.compute for result, _ in measured.values()))
+    results = [result for result, _ in measured.values()]
+    return Sweep(tuple(rows), images, total(item.compute for item in results), total(item.decoding for item in results))
 
 
 def _prepare(sampler: Sampler, key: int, indices: range, solver: SolverConfig) -> Callable[[], Solution]:
@@ -153,6 +158,7 @@ def _generate(
                     indices,
                     extractors,
                     sampler.runtime.device,
+                    decode=sampler.decode,
                     batch_size=config.batch_size,
                     num_parts=num_parts,
                     num_features_kept=max(feature_counts(config)),
@@ -170,7 +176,11 @@ def _generate(
 
 
 def _result(
-    blocks: Sequence[BlockMeasures], references: Sequence[Reference], config: EvaluateConfig, compute: Compute
+    blocks: Sequence[BlockMeasures],
+    references: Sequence[Reference],
+    config: EvaluateConfig,
+    compute: Compute,
+    decoding: Compute,
 ) -> tuple[CellResult, np.ndarray]:
     counts, evaluations = np.array([batch for block in blocks for batch in block.evaluations], float).T
     nfe = float(np.average(evaluations, weights=counts))
@@ -183,9 +193,16 @@ def _result(
         seconds_per_1000=1000 * sum(block.seconds for block in blocks) / float(counts.sum()),
         peak_memory_mib=max(peaks) if peaks else None,
         compute=compute,
+        decoding=_with_seconds(decoding, blocks),
     )
     images = np.concatenate([block.images for block in blocks])[: config.grid_images]
     return result, images
+
+
+def _with_seconds(decoding: Compute, blocks: Sequence[BlockMeasures]) -> Compute:
+    """Blocks hold the time, of all processes; that of samples which are images is none."""
+    seconds = sum(block.decoding_seconds for block in blocks)
+    return replace(decoding, seconds=seconds) if decoding.samples_forward else decoding
 
 
 def _rows(model: str, cell: Cell, result: CellResult, seed: int, references: Sequence[Reference]) -> Iterator[ImageRow]:

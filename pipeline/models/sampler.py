@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -23,13 +23,13 @@ from pipeline.flow.states import StepStarts
 from pipeline.models.accepted_autoencoder import autoencoder_folder
 from pipeline.models.accepted_teacher import AcceptedFlow, AcceptedTeacher, open_model
 from pipeline.models.autoencoder import Autoencoder, open_autoencoder
-from pipeline.models.counted import CountedNetwork, NetworkCalls
+from pipeline.models.counted import CodingCalls, CountedNetwork, NetworkCalls
 from pipeline.models.flops import FlopsPerSample, flops_per_sample
 from pipeline.models.inversion import invert_student, invert_teacher
 from pipeline.models.networks import noise_of
 from pipeline.models.runtime import Runtime
 from pipeline.models.student import guided_velocity, predict_mean_velocity, predict_velocity
-from pipeline.system.compute import Compute
+from pipeline.system.compute import NOTHING, Compute
 from pipeline.system.errors import StraightflowError
 from pipeline.system.fingerprint import fingerprint_folder
 
@@ -76,7 +76,12 @@ class Sampler:
 
     def to_pixels(self, x: torch.Tensor) -> torch.Tensor:
         """Images of samples, (batch, …) of :attr:`image_shape`, not clipped; pixels and points are their own."""
-        return x if self.autoencoder is None else self.autoencoder.decode(x)
+        return x if self.decode is None else self.decode(x)
+
+    @property
+    def decode(self) -> Callable[[torch.Tensor], torch.Tensor] | None:
+        """What :meth:`to_pixels` calls; None where samples are images or points themselves."""
+        return None if self.autoencoder is None else self.autoencoder.decode
 
     @torch.inference_mode()
     def sample(
@@ -237,6 +242,15 @@ class Sampler:
     def compute(self, since: NetworkCalls, seconds: float) -> Compute:
         """What this process computed since a copy of ``calls`` was taken, in this time."""
         return self.flops_per_sample.compute(self.calls - since, seconds)
+
+    @property
+    def decoded(self) -> CodingCalls:
+        """A copy of what its autoencoder encoded and decoded so far; nothing where it has none."""
+        return CodingCalls() if self.autoencoder is None else self.autoencoder.calls.copy()
+
+    def decoding(self, since: CodingCalls, seconds: float) -> Compute:
+        """What its autoencoder computed since :attr:`decoded` was taken, in this time; nothing where it has none."""
+        return NOTHING if self.autoencoder is None else self.autoencoder.compute(since, seconds)
 
     def time_range(self) -> tuple[float, float]:
         """Times between which :meth:`velocity_field` is defined."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,6 +78,7 @@ class _Recorded:
     """A file with the compute of its stage; other content is of no interest here."""
 
     compute: Compute | None = None
+    decoding: Compute | None = None
 
 
 def load_ledger(root: Path, config: Config) -> Ledger:
@@ -97,6 +99,8 @@ def load_ledger(root: Path, config: Config) -> Ledger:
         StageCost(f"evaluate@{model}", _recorded(root / f"metrics/evaluate/{model}.json"))
         for model in config.evaluate.models
     ]
+    if config.autoencoder is not None:
+        stages += list(_decoding(root, config))
     models = [model for model in config.models if not (pretrained and model == TEACHER)]
     return Ledger(tuple(stages), tuple(_model_cost(config, model, costs, pretrained) for model in models))
 
@@ -111,6 +115,18 @@ def _model_cost(config: Config, model: str, costs: dict[str, Compute | None], pr
 
 def _recorded(path: Path) -> Compute | None:
     return load_json(path, _Recorded).compute if path.is_file() else None
+
+
+def _decoding(root: Path, config: Config) -> Iterator[StageCost]:
+    """What the autoencoder computed where samples were measured, which their networks' compute leaves out."""
+    for name in config.couplings:
+        yield StageCost(f"assess@{name}, decoding", _decoded(root / f"couplings/{name}/quality.json"))
+    for model in config.evaluate.models:
+        yield StageCost(f"evaluate@{model}, decoding", _decoded(root / f"metrics/evaluate/{model}.json"))
+
+
+def _decoded(path: Path) -> Compute | None:
+    return load_json(path, _Recorded).decoding if path.is_file() else None
 
 
 def _drawing(path: Path) -> Compute | None:

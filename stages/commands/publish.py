@@ -13,6 +13,7 @@ from huggingface_hub import HfApi
 from pipeline.config.graph import Config
 from pipeline.config.lineage import stages_of, training_stage
 from pipeline.data.space import space_of
+from pipeline.models.accepted_autoencoder import autoencoder_folder
 from pipeline.models.accepted_teacher import open_model
 from pipeline.report.drawing import png
 from pipeline.report.images.figures import fid_by_steps_figure, sample_grid_figure
@@ -106,6 +107,12 @@ def _require_model(config: Config, model: str) -> None:
             expected="a model of images, whose network is one of diffusers' own",
             found=f"one of points, data.source: {config.data.source}",
             mend="share the folder of the project instead",
+        )
+    if autoencoder_folder(paths.model(model)) is not None:
+        raise StraightflowError(
+            expected="a model that makes images itself, as the code on its card draws them",
+            found=f"one of latents, by the autoencoder in {paths.model(model)}",
+            mend="share its folder, which diffusers' LDMPipeline opens",
         )
     if model not in config.evaluate.models:
         raise StraightflowError(

@@ -78,7 +78,7 @@ def test_couplings_of_points_are_measured_on_as_many_as_models_are(runtime: Runt
     generate_couplings(sampler, couplings(dtype="float32"), tmp_path / "runs", tmp_path / "store")
     store = CouplingStore(tmp_path / "store")
     for wanted, measured in ((30, 30), (200, len(store))):
-        row = open_measure(toy_run(num_samples=wanted), runtime, FOLDERS).couplings_rows("round1", store)[0]
+        row = open_measure(toy_run(num_samples=wanted), runtime, FOLDERS).couplings_rows("round1", store, sampler)[0]
         assert isinstance(row, PointRow)
         assert row.is_couplings
         assert (row.model, row.nfe, row.num_samples) == ("couplings@round1", None, measured)
@@ -92,7 +92,7 @@ def test_couplings_of_images_are_measured_as_models_are(sampler_of_images: Sampl
     measure = ImageMeasure(
         config(num_samples=40), lambda _: tuple(cells()), (reference(tmp_path, runtime),), tmp_path / "cells", NO_CODE
     )
-    row, *_ = measure.couplings_rows("round1", store)
+    row, *_ = measure.couplings_rows("round1", store, sampler_of_images)
     assert (row.model, row.nfe, row.num_samples, row.features) == ("couplings@round1", None, 40, "projection")
     features = EXTRACTOR.extract(store.images(np.arange(40))).astype(np.float64)
     covariance, known = np.cov(features.T), measure.references[0].frechet.moments

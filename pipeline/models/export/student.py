@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from pipeline.data.space import PIXELS, space_of_shape
+from pipeline.models.accepted_autoencoder import autoencoder_folder
 from pipeline.models.accepted_teacher import AcceptedFlow, AcceptedModel, open_model, read_model
 from pipeline.models.export.steps import StudentSteps
 from pipeline.system.errors import StraightflowError
@@ -56,6 +57,12 @@ def _require_student(model: AcceptedModel, folder: Path) -> AcceptedFlow:
             expected="a student, whose Euler steps are exported",
             found=f"a diffusion model, by the scheduler of {folder}",
             mend="name a student of it; `straightflow show` lists them",
+        )
+    if autoencoder_folder(folder) is not None:
+        raise StraightflowError(
+            expected="a student whose own steps end in images",
+            found=f"one of latents, by the autoencoder in {folder}",
+            mend="open the folder with diffusers' LDMPipeline, which decodes, or name a student of images",
         )
     if not space_of_shape(model.shape).is_visual:
         raise StraightflowError(
