@@ -1,4 +1,4 @@
-"""A run on latents of an autoencoder that is trained here, from the data to couplings."""
+"""A run on latents of an autoencoder that is trained here, from the data to the evaluation."""
 
 from __future__ import annotations
 
@@ -22,7 +22,19 @@ from pipeline.data.space import LATENTS
 from pipeline.models.runtime import open_runtime
 from pipeline.models.sampler import load_sampler
 from pipeline.system.errors import StraightflowError
-from stages import autoencoder, check, classifier, couplings, data, latents, reconstruction, teacher
+from stages import (
+    assess,
+    autoencoder,
+    check,
+    classifier,
+    couplings,
+    data,
+    evaluate,
+    latents,
+    reconstruction,
+    student,
+    teacher,
+)
 
 TRAINED: dict[str, Any] = {
     "source": "train",
@@ -68,7 +80,7 @@ def assert_latents_are_of_unit_scale(folder: Path) -> None:
     torch.testing.assert_close(latent.load(rows)["x_1"], exact, rtol=2e-3, atol=1e-3)
 
 
-def test_a_run_on_latents_goes_from_the_data_to_couplings(tmp_path: Path, monkeypatch) -> None:
+def test_a_run_on_latents_goes_from_the_data_to_the_evaluation(tmp_path: Path, monkeypatch) -> None:
     config = prepared(tmp_path, monkeypatch)
     for stage, arguments in (
         (check, []),
@@ -79,13 +91,20 @@ def test_a_run_on_latents_goes_from_the_data_to_couplings(tmp_path: Path, monkey
         (reconstruction, []),
         (teacher, []),
         (couplings, ["round1"]),
+        (assess, ["round1"]),
+        (student, ["round1"]),
+        (student, ["few_step"]),
+        (evaluate, ["few_step"]),
     ):
         stage.main(config, arguments)
     assert_latents_are_of_unit_scale(Path("data"))
     store = CouplingStore(Path("couplings/round1/store"))
     assert (store.manifest.space, store.manifest.shape, store.manifest.dtype) == (LATENTS, (2, 4, 4), "float16")
-    sampler = load_sampler(Path("models/teacher"), open_runtime(config.compute, ONE_PROCESS))
-    assert (sampler.space, sampler.shape, sampler.image_shape) == (LATENTS, (2, 4, 4), (1, 8, 8))
+    for model in ("teacher", "round1", "few_step"):
+        sampler = load_sampler(Path("models") / model, open_runtime(config.compute, ONE_PROCESS))
+        assert (sampler.space, sampler.shape, sampler.image_shape) == (LATENTS, (2, 4, 4), (1, 8, 8))
+    rows = json.loads(Path("metrics/evaluate/few_step.json").read_text())["rows"]
+    assert {row["model"] for row in rows} == {"few_step"}
     measured = json.loads(Path("metrics/reconstruction.json").read_text())
     assert measured["num_images"] == 180  # a tenth of 1,797
     assert [row["is_judge"] for row in measured["rows"]] == [False, True]
