@@ -8,11 +8,14 @@ from pipeline.system.code import reached_code
 
 STAGES = (
     "assess",
+    "autoencoder",
     "classifier",
     "couplings",
     "data",
     "evaluate",
     "flow",
+    "latents",
+    "reconstruction",
     "report",
     "student",
     "teacher",
@@ -27,6 +30,7 @@ WITHOUT_EFFECT = (
     "pipeline.config.feasibility",
     "pipeline.config.following",
     "pipeline.config.graph",
+    "pipeline.config.latents",
     "pipeline.config.loading",
     "pipeline.config.older_layout",
     "pipeline.config.two_times",

@@ -30,7 +30,8 @@ def main(config: Config, arguments: list[str]) -> None:
     couplings = config.couplings[name]
     runtime = open_runtime(config.compute, config.launch)
     sampler = load_sampler(paths.model(couplings.source), runtime)
-    images = open_samples(paths.IMAGES, "train") if couplings.image_to_noise is not None else None
+    data = paths.trained_on(config.trained_on)
+    images = open_samples(data, "train") if couplings.image_to_noise is not None else None
     if chosen.workers is None:
         generate_couplings(
             sampler,

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from pipeline.config.graph import Config
 from pipeline.config.solver import SolverConfig
 from pipeline.data.sample_set import open_samples
 from pipeline.methods.flow_matching import build_flow_matching
+from pipeline.models.autoencoder import load_autoencoder
 from pipeline.models.networks import build_network, set_noise
 from pipeline.models.runtime import open_runtime
 from pipeline.models.student import save_student
 from stages import paths
 from stages.entry import run, single_argument
-from stages.training import Run, heldout_data, run_training
+from stages.training import Run, heldout_data, opened_for, run_training
 
 
 def main(config: Config, arguments: list[str]) -> None:
@@ -19,7 +22,8 @@ def main(config: Config, arguments: list[str]) -> None:
     name = single_argument(arguments, "a flow", config.flows)
     settings, architecture = config.flows[name], config.teacher.network
     runtime = open_runtime(config.compute, config.launch)
-    data = open_samples(paths.IMAGES, "train")
+    folder = paths.trained_on(config.trained_on)
+    data = open_samples(folder, "train")
     network = build_network(architecture, data.shape, settings.seed)
     set_noise(network, settings.noise)
     flow = Run(
@@ -27,13 +31,14 @@ def main(config: Config, arguments: list[str]) -> None:
         name=name,
         network=network,
         items=data,
-        heldout=heldout_data(settings.heldout_items, f"flows.{name}"),
+        heldout=heldout_data(settings.heldout_items, f"flows.{name}", folder),
         objective=build_flow_matching(settings, runtime.device),
         settings=settings,
         inputs=[data.fingerprint, architecture.model_dump(mode="json")],
         solver=SolverConfig(name="euler", num_steps=16),
         noise_schedule=None,
-        save=save_student,
+        save=partial(save_student, autoencoder=load_autoencoder(folder)),
+        autoencoder=opened_for(data, folder, runtime),
     )
     run_training(flow, config, runtime)
 

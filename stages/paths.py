@@ -11,6 +11,8 @@ PROJECT = Path()
 DATA_INPUT = Path("inputs/data.json")
 TEACHER_INPUT = Path("inputs/teacher.json")
 IMAGES = Path("data/images")
+LATENTS = Path("data/latents")
+RECONSTRUCTION = Path("metrics/reconstruction.json")
 CLASSIFIER = Path("models/classifier")
 RUNS = Path("runs")
 CELLS = RUNS / "cells"
@@ -19,8 +21,10 @@ PROGRESS = RUNS / "progress"
 FEW_STEP = Path("metrics/few_step.csv")
 SUMMARY = Path("metrics/summary.json")
 REPORT = Path("report")
-OUTPUTS = tuple(
-    map(Path, ("data/images", "models", "couplings", "runs", "metrics", "samples", "report", "inputs", "watch"))
+OUTPUTS = (
+    IMAGES,
+    LATENTS,
+    *map(Path, ("models", "couplings", "runs", "metrics", "samples", "report", "inputs", "watch")),
 )
 """Folders that stages and DVC write and delete; the user's inputs must lie elsewhere."""
 
@@ -35,6 +39,11 @@ def written() -> list[Path]:
 def code(stage: str) -> Path:
     """Record of the code that a stage runs."""
     return Path("inputs/code") / f"{stage}.json"
+
+
+def trained_on(name: str) -> Path:
+    """Prepared data that models of the data learn, ``images`` or ``latents``."""
+    return Path("data") / name
 
 
 def model(name: str) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 
 from pipeline.config.graph import TEACHER, Config
 from pipeline.config.solver import SolverConfig
@@ -14,6 +15,7 @@ from pipeline.methods.flow_matching import build_flow_matching
 from pipeline.methods.label_dropout import LabelDropout
 from pipeline.methods.noise_prediction import NoisePrediction
 from pipeline.methods.objective import Objective
+from pipeline.models.autoencoder import load_autoencoder
 from pipeline.models.class_counts import set_class_counts
 from pipeline.models.networks import build_network, set_noise, set_null_class
 from pipeline.models.pretrained import adopt_pretrained, is_local, save_teacher, training_scheduler
@@ -23,42 +25,45 @@ from pipeline.training.samples import TrainingSet
 from stages import paths
 from stages.entry import run
 from stages.recorded import recorded_commit
-from stages.training import Run, heldout_data, run_training, write_training
+from stages.training import Run, heldout_data, opened_for, run_training, write_training
 
 
 def main(config: Config, arguments: list[str]) -> None:
     """Writes models/teacher and its training curve."""
     del arguments
     runtime = open_runtime(config.compute, config.launch)
-    images = open_samples(paths.IMAGES, "train")
-    teacher = config.teacher
+    teacher, data = config.teacher, paths.trained_on(config.trained_on)
     if teacher.pretrained is None:
-        run_training(_teacher_run(teacher, images, runtime), config, runtime)
+        run_training(_teacher_run(teacher, data, runtime), config, runtime)
     elif runtime.is_main:
         name = teacher.pretrained
         commit = None if is_local(name) else recorded_commit(paths.TEACHER_INPUT, {"pretrained": name})
+        labels = open_samples(data, "train").labels
         adopt_pretrained(
-            name, config.sample_shape, paths.model(TEACHER), commit, config.promised_teacher, labels=images.labels
+            name, config.sample_shape, paths.model(TEACHER), commit, config.promised_teacher, labels=labels
         )
         write_training(TEACHER, None)
 
 
-def _teacher_run(teacher: TeacherConfig, images: SampleSet, runtime: Runtime) -> Run:
-    items, num_classes = _to_train(teacher, images)
+def _teacher_run(teacher: TeacherConfig, data: Path, runtime: Runtime) -> Run:
+    samples = open_samples(data, "train")
+    items, num_classes = _to_train(teacher, samples)
     null_class = num_classes if teacher.label_dropout else None
     embedded = num_classes if null_class is None else null_class + 1
-    network = build_network(teacher.network, images.shape, teacher.train.seed, embedded)
+    network = build_network(teacher.network, samples.shape, teacher.train.seed, embedded)
     set_null_class(network, null_class)
-    set_class_counts(network, images.labels)
+    set_class_counts(network, samples.labels)
+    autoencoder = load_autoencoder(data)
     common = partial(
         Run,
         stage="teacher",
         name=TEACHER,
         network=network,
         items=items,
-        heldout=heldout_data(teacher.train.heldout_items, "teacher.train", num_classes),
+        heldout=heldout_data(teacher.train.heldout_items, "teacher.train", data, num_classes),
         settings=teacher.train,
-        inputs=[images.fingerprint, teacher.model_dump(mode="json", exclude={"train"})],
+        autoencoder=opened_for(samples, data, runtime),
+        inputs=[samples.fingerprint, teacher.model_dump(mode="json", exclude={"train"})],
     )
     if teacher.flow is not None:
         set_noise(network, teacher.flow.noise)
@@ -66,14 +71,14 @@ def _teacher_run(teacher: TeacherConfig, images: SampleSet, runtime: Runtime) ->
             objective=_with_classes(build_flow_matching(teacher.flow, runtime.device), teacher, null_class),
             solver=SolverConfig(name="euler", num_steps=16),
             noise_schedule=None,
-            save=save_student,
+            save=partial(save_student, autoencoder=autoencoder),
         )
     scheduler = training_scheduler()
     return common(
         objective=_with_classes(NoisePrediction(scheduler), teacher, null_class),
         solver=SolverConfig(name="unipc", num_steps=16),
         noise_schedule=noise_schedule_of(scheduler),
-        save=partial(save_teacher, scheduler=scheduler),
+        save=partial(save_teacher, scheduler=scheduler, autoencoder=autoencoder),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,25 +16,26 @@ from pipeline.config.graph import Config
 from pipeline.config.solver import SolverConfig
 from pipeline.config.training import TrainingConfig
 from pipeline.data.labelled import labelled_heldout
-from pipeline.data.sample_set import open_samples
+from pipeline.data.sample_set import SampleSet, open_samples
 from pipeline.diffusion.noise_schedule import NoiseSchedule
 from pipeline.methods.objective import Objective
-from pipeline.models.autoencoder import Autoencoder
+from pipeline.models.autoencoder import Autoencoder, open_autoencoder
 from pipeline.models.runtime import Runtime
 from pipeline.models.sampler import Sampler
 from pipeline.models.student import is_saved_pipeline
 from pipeline.system.atomic import atomic_file, write_json
 from pipeline.system.errors import StraightflowError
 from pipeline.system.fingerprint import fingerprint_json
-from pipeline.system.replacing import require_replaceable
+from pipeline.system.replacing import Ours, require_replaceable
 from pipeline.training.heldout import heldout_split
 from pipeline.training.inventory import run_name
 from pipeline.training.loop import TrainingResult, train
 from pipeline.training.meter import TIME_BUCKETS
 from pipeline.training.samples import Subset, TrainingSet
+from pipeline.training.watching import Preview, Watcher
 from stages import paths
 from stages.code import code_of
-from stages.watching import watching
+from stages.watching import watching, watching_images
 
 HELDOUT_DATA_SEED = 0
 
@@ -56,6 +58,8 @@ class Run:
         save: Saves the trained network in a folder.
         companions: Models that ``objective`` calls besides the network.
         autoencoder: What decodes the images drawn during training; None where the network makes them itself.
+        is_own: Whether a folder is one that ``save`` writes, which it may replace.
+        preview: Makes the images to look at; None for samples along the network's ODE.
     """
 
     stage: str
@@ -71,13 +75,15 @@ class Run:
     save: Callable[[ModelMixin, Path], None]
     companions: Sequence[Sampler] = ()
     autoencoder: Autoencoder | None = None
+    is_own: Ours = is_saved_pipeline
+    preview: Preview | None = None
 
 
 def run_training(run: Run, config: Config, runtime: Runtime) -> None:
     """Trains, and writes models/<name> and its training curve; an interrupted run goes on from its checkpoint."""
-    require_replaceable(paths.model(run.name), is_saved_pipeline)
+    require_replaceable(paths.model(run.name), run.is_own)
     folder = _folder(run, runtime)
-    with watching(config, run.name, run.network, run.noise_schedule, run.solver, runtime, run.autoencoder) as watcher:
+    with _watching(run, config, runtime) as watcher:
         result = train(
             run.network, run.items, run.objective, run.settings, runtime, folder, run.name,
             heldout=run.heldout, companions=run.companions, watcher=watcher,
@@ -88,20 +94,26 @@ def run_training(run: Run, config: Config, runtime: Runtime) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def _watching(run: Run, config: Config, runtime: Runtime) -> AbstractContextManager[Watcher]:
+    if run.preview is not None:
+        return watching_images(config, run.name, run.preview, runtime)
+    return watching(config, run.name, run.network, run.noise_schedule, run.solver, runtime, run.autoencoder)
+
+
 def _folder(run: Run, runtime: Runtime) -> Path:
     """Folder of the run's checkpoints, named by everything its result depends on."""
     inputs = [*run.inputs, run.settings.result_settings(), runtime.precision, code_of(run.stage)]
     return paths.RUNS / run_name(run.name, fingerprint_json(inputs))
 
 
-def heldout_data(wanted: int, key: str, num_classes: int | None = None) -> Subset | None:
-    """``wanted`` random held-out images or points, None for 0; ``key`` names the training's settings in errors.
+def heldout_data(wanted: int, key: str, folder: Path = paths.IMAGES, num_classes: int | None = None) -> Subset | None:
+    """``wanted`` random held-out samples of ``folder``, None for 0; ``key`` names the training's settings in errors.
 
     With their labels where a model of ``num_classes`` classes is trained.
     """
     if not wanted:
         return None
-    data = open_samples(paths.IMAGES, "heldout")
+    data = open_samples(folder, "heldout")
     if len(data) < wanted:
         raise StraightflowError(
             expected=f"{wanted} held-out samples, as {key}.heldout_items says",
@@ -110,6 +122,11 @@ def heldout_data(wanted: int, key: str, num_classes: int | None = None) -> Subse
         )
     items = data if num_classes is None else labelled_heldout(data, num_classes, f"{key}.heldout_items")
     return Subset(items, heldout_split(len(data), wanted, HELDOUT_DATA_SEED)[1])
+
+
+def opened_for(data: SampleSet, folder: Path, runtime: Runtime) -> Autoencoder | None:
+    """The autoencoder that decodes the prepared ``data`` of ``folder``; None where they are no latents."""
+    return open_autoencoder(folder, runtime, data.shape) if data.are_latents else None
 
 
 def write_training(name: str, result: TrainingResult | None) -> None:

@@ -76,6 +76,17 @@ def watching(
         watcher.finish()
 
 
+@contextmanager
+def watching_images(config: Config, name: str, preview: Preview, runtime: Runtime) -> Iterator[Watcher]:
+    """A watcher of the training of a network that has no ODE: it shows what ``preview`` makes, and measures no FID."""
+    watched = config.watch.model_copy(update={"fid_every_steps": None})
+    watcher = Watcher(watched, paths.watched(name), preview, runtime)
+    try:
+        yield watcher
+    finally:
+        watcher.finish()
+
+
 def as_wrapped(
     network: ModelMixin,
     noise_schedule: NoiseSchedule | None,

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from pipeline.config.section import PathText, PositiveInt, Section, Seed, one_of
+from pipeline.config.section import NonNegativeInt, PathText, PositiveInt, Section, Seed, one_of
 
 SpaceName = Literal["pixels", "points"]
 
@@ -44,6 +44,8 @@ class DataConfig(Section):
         heldout_share: Share of images held out when ``heldout_split`` is null.
         resolution: Side of square images in pixels, or height and width of others; null for points.
         channels: 1 (grey) or 3 (RGB); null for points.
+        padding: Rows and columns of 0 (black) put around every image that is read, on each side; ``resolution`` counts
+            them. LeCun et al. 1998 put MNIST's 28×28 digits on 32×32, whose sides are halved more often.
         num_points: Points drawn, including held-out ones; null for images.
         seed: Seed of the held-out choice, and of points.
     """
@@ -58,6 +60,7 @@ class DataConfig(Section):
     heldout_share: Annotated[float, Field(gt=0, lt=1)]
     resolution: Resolution | None
     channels: Literal[1, 3] | None
+    padding: NonNegativeInt = 0
     num_points: PositiveInt | None = None
     seed: Seed
 
@@ -104,6 +107,16 @@ class DataConfig(Section):
             raise ValueError(f"data.resolution is {list(self.resolution)}; give {self.resolution[0]} for square images")
         return self
 
+    @model_validator(mode="after")
+    def _padding_leaves_an_image(self) -> DataConfig:
+        if not self.padding:
+            return self
+        if self.source not in ("hub", "folder", "parquet"):
+            raise ValueError(f"data.padding is for images that are read; leave it out for source {self.source!r}")
+        if 2 * self.padding >= min(self.image_shape[1:]):
+            raise ValueError(f"data.padding {self.padding} on each side leaves nothing of images of {self.resolution}")
+        return self
+
     @property
     def known_split_sizes(self) -> tuple[int, int] | None:
         """Sizes of the training and the held-out split if the configuration alone decides them, else None."""
@@ -129,6 +142,12 @@ class DataConfig(Section):
         assert self.channels is not None  # validated
         assert self.resolution is not None
         return self.channels, *height_and_width(self.resolution)
+
+
+def size_read(config: DataConfig) -> tuple[int, int]:
+    """(height, width) of images before they are padded."""
+    _, height, width = config.image_shape
+    return height - 2 * config.padding, width - 2 * config.padding
 
 
 def split_sizes(num: int, heldout_share: float) -> tuple[int, int]:

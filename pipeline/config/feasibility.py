@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from pipeline.config.graph import Config
 
 TEACHER = "teacher"
+AUTOENCODER_TRAINING = "autoencoder.train"
+"""Key of a training that sees images where others see latents."""
 
 
 def feasibility_problems(config: Config) -> Iterator[str]:
@@ -124,6 +126,8 @@ def _line_of(name: str, config: Config) -> list[str]:
 def trainings(config: Config) -> Mapping[str, TrainingConfig]:
     """Every training that the run does, by the key of its settings."""
     found: dict[str, TrainingConfig] = {}
+    if config.autoencoder is not None and config.autoencoder.train is not None:
+        found[AUTOENCODER_TRAINING] = config.autoencoder.train
     if config.teacher.pretrained is None:
         found["teacher.train"] = config.teacher.train
     found |= {f"flows.{name}": flow for name, flow in config.flows.items()}

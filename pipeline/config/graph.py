@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
+from typing import Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
-from pipeline.config.autoencoder import AutoencoderConfig
+from pipeline.config.autoencoder import AutoencoderConfig, LatentsConfig
 from pipeline.config.compute import ComputeConfig, LaunchConfig
 from pipeline.config.couplings import CouplingsConfig, GateConfig
 from pipeline.config.data import DataConfig
@@ -32,7 +33,8 @@ from pipeline.config.watch import WatchConfig
 from pipeline.system.errors import nearest
 
 TEACHER = "teacher"
-RESERVED_MODEL_NAMES = (TEACHER, "classifier")
+AUTOENCODER = "autoencoder"
+RESERVED_MODEL_NAMES = (TEACHER, "classifier", AUTOENCODER)
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,9 @@ class Config(Section):
         name: The preset that this was composed from: its file in ``configs/preset/``, without ``.yaml``. It changes no
             result; ``check`` composes the preset again and reports what differs.
         autoencoder: What the models' samples are latents of; null where they are the data's own samples.
+        latents: ``data`` with its settings where the autoencoder encodes the data, else empty: the stages of dvc.yaml
+            that a run on latents has besides are made for each entry.
+        trained_on: Folder below data/ that models of the data learn: ``images`` (or points), or their ``latents``.
         flows: Models trained on the data itself, besides the teacher.
         couplings: Pairs of noise and sample, each along the ODE of the teacher, a flow or a student.
         students: Models trained on couplings.
@@ -75,6 +80,8 @@ class Config(Section):
     evaluate: EvaluateConfig
     watch: WatchConfig = WatchConfig()
     autoencoder: AutoencoderConfig | None = None
+    latents: dict[Literal["data"], LatentsConfig] = Field(default_factory=dict)
+    trained_on: Literal["images", "latents"] = "images"
 
     @property
     def sample_shape(self) -> tuple[int, ...]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from pipeline.config.autoencoder import TEACHER
 from pipeline.config.couplings import storage_problem
 from pipeline.config.data import height_and_width
-from pipeline.config.feasibility import trainings
+from pipeline.config.feasibility import AUTOENCODER_TRAINING, trainings
 from pipeline.config.flow import LossConfig
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ def latents_problems(config: Config, losses: dict[str, LossConfig]) -> Iterator[
         losses: Its losses, by their keys.
     """
     autoencoder = config.autoencoder
+    yield from _preparation_problems(config)
     if autoencoder is None:
         return
     if config.data.resolution is None:
@@ -35,19 +37,38 @@ def latents_problems(config: Config, losses: dict[str, LossConfig]) -> Iterator[
         if problem is not None:
             yield f"couplings.{name}: {problem}"
     for key, training in trainings(config).items():
-        if training.horizontal_flips:
+        if training.horizontal_flips and key != AUTOENCODER_TRAINING:
             yield f"{key}.horizontal_flips mirrors images, whose latents are no mirrored ones; set it to false"
     for key, loss in losses.items():
         if loss.name == "lpips_huber":
             yield f"{key} lpips_huber compares images; give l2 or pseudo_huber for latents"
-    if autoencoder.source == "teacher":
+    if autoencoder.source == TEACHER and config.teacher.pretrained is None:
+        yield "autoencoder.source is 'teacher', which is the folder of teacher.pretrained; name one, or set it to null"
+    if autoencoder.source != TEACHER and config.teacher.pretrained is not None:
+        yield (
+            f"autoencoder.source is {autoencoder.source!r}, but teacher.pretrained makes latents of its own; "
+            "write source: teacher, or set teacher.pretrained to null"
+        )
+    if autoencoder.source == TEACHER:
         yield from _without_latents_of_the_data(config)
+
+
+def _preparation_problems(config: Config) -> Iterator[str]:
+    """Yields keys that would prepare the data otherwise than the models need them."""
+    autoencoder = config.autoencoder
+    made = autoencoder is not None and autoencoder.source != TEACHER
+    named = "null" if autoencoder is None else f"of source {autoencoder.source!r}"
+    if made and not config.latents:
+        yield f"autoencoder is {named}, so the data are encoded; write latents: {{data: {{}}}}"
+    if not made and config.latents:
+        yield f"latents names the data, which no autoencoder of this run encodes: it is {named}; write latents: {{}}"
+    trained_on = "latents" if made else "images"
+    if config.trained_on != trained_on:
+        yield f"trained_on is {config.trained_on!r}, and autoencoder is {named}; write trained_on: {trained_on}"
 
 
 def _without_latents_of_the_data(config: Config) -> Iterator[str]:
     """Yields what needs the data's latents, which are not made where the autoencoder comes with the teacher."""
-    if config.teacher.pretrained is None:
-        yield "autoencoder.source is 'teacher', which is the folder of teacher.pretrained; name one, or set it to null"
     for name in config.flows:
         yield f"flows.{name} learns the data, of which autoencoder.source 'teacher' gives no latents; leave it out"
     for name, couplings in config.couplings.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from pipeline.config.autoencoder import AutoencoderConfig
+from pipeline.config.latent_space import LatentSpaceConfig
 
 Process = Literal["diffusion", "flow"]
 
@@ -23,9 +23,9 @@ class Promised:
 
     process: Process = "diffusion"
     null_class: int | None = None
-    autoencoder: AutoencoderConfig | None = None
+    autoencoder: LatentSpaceConfig | None = None
     image_channels: int | None = None
 
-    def of_latents(self, autoencoder: AutoencoderConfig | None, image_channels: int | None) -> Promised:
+    def of_latents(self, autoencoder: LatentSpaceConfig | None, image_channels: int | None) -> Promised:
         """The same with the run's autoencoder, for images of so many channels; None of it is none."""
         return replace(self, autoencoder=autoencoder, image_channels=None if autoencoder is None else image_channels)

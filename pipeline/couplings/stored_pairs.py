@@ -27,7 +27,7 @@ class StoredPairs:
         finite: Whether all of each of ``CHECKED`` is finite, bool, (3,).
         transport_costs: ‖x_1 - x_0‖²/d of each pair as stored, (batch,).
         num_clipped: Entries that were clipped, a scalar; None where none are.
-        storage_squared_error: Sum of squares by which storing moved the entries, a scalar; None unless they are decoded.
+        storage_squared_error: Sum of squares by which storing moved entries, a scalar; None unless they are decoded.
         noise_squared_errors: By which float16 moved the entries of the noise, if that is stored, (batch · d,).
         remaining_costs: See :func:`pipeline.couplings.pair_measures.remaining_costs`; None without states.
         states_squared_error: Mean square by which float16 moved the states, a scalar; None without.

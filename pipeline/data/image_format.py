@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from pipeline.config.data import DataConfig
+from pipeline.config.data import DataConfig, size_read
 from pipeline.system.errors import StraightflowError, one_line
 
 FORMATS = (
@@ -53,7 +53,9 @@ def decode_image(encoded: bytes, config: DataConfig, where: str) -> np.ndarray:
         raise unreadable_image(where, one_line(error)) from error
     if problem is not None:
         raise problem
-    return array[None] if config.channels == 1 else array.transpose(2, 0, 1)
+    image_array = array[None] if config.channels == 1 else array.transpose(2, 0, 1)
+    around = (config.padding, config.padding)
+    return np.pad(image_array, ((0, 0), around, around)) if config.padding else image_array
 
 
 @cache
@@ -65,12 +67,12 @@ def _formats() -> tuple[str, ...]:
 
 def image_problem(image: Image.Image, config: DataConfig, where: str) -> StraightflowError | None:
     """What is wrong with an image, if anything; ``where`` names it."""
-    _, height, width = config.image_shape
+    height, width = size_read(config)
     if image.size != (width, height):
         return StraightflowError(
             expected=f"images of {height}×{width} (height×width)",
             found=f"{image.size[1]}×{image.size[0]} at {where}",
-            mend="set data.resolution, or resize the images",
+            mend="set data.resolution (and data.padding, which it counts), or resize the images",
         )
     if image.mode.startswith(DEEP_MODES) or _has_deep_channels(image):
         return StraightflowError(

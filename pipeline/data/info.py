@@ -41,6 +41,8 @@ class DataInfo:
         num_heldout: Held-out samples.
         fingerprint: Of both splits together.
         class_names: Names of classes, in the order of their labels, where the source gives names.
+        latent_shape: (channels, height, width) of what is stored, where these are latents of the images that the rest
+            speaks of.
     """
 
     __pydantic_config__ = NO_OTHER_KEYS
@@ -54,6 +56,7 @@ class DataInfo:
     num_heldout: PositiveInt | None = None
     fingerprint: Annotated[str, Field(min_length=1)]
     class_names: tuple[str, ...] | None = None
+    latent_shape: tuple[PositiveInt, PositiveInt, PositiveInt] | None = None
 
     @model_validator(mode="after")
     def _sizes_are_of_the_source(self) -> Self:
@@ -69,7 +72,9 @@ class DataInfo:
 
     @property
     def sample_shape(self) -> tuple[int, ...] | None:
-        """(channels, height, width) of an image, (dim,) of a point; None if unknown."""
+        """(channels, height, width) of an image or a latent, (dim,) of a point; None if unknown."""
+        if self.latent_shape is not None:
+            return self.latent_shape
         if self.dim is not None:
             return (self.dim,)
         if self.channels is None or self.resolution is None:

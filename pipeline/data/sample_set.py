@@ -1,4 +1,7 @@
-"""A prepared split of real images or of points, memory-mapped; :mod:`pipeline.data.prepare` writes it."""
+"""A prepared split of real images, of their latents or of points, memory-mapped.
+
+:mod:`pipeline.data.prepare` and :mod:`pipeline.data.latents` write it.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +15,16 @@ import torch
 
 from pipeline.data.info import INFO, DataInfo
 from pipeline.data.pixels import from_stored
-from pipeline.data.space import Space, space_of_shape
+from pipeline.data.space import LATENTS, Space, space_of_shape
 from pipeline.system.errors import StraightflowError
 from pipeline.system.replacing import holding_only
 from pipeline.system.typed_content import read_typed
 from pipeline.system.whole_files import require_file
 
-is_sample_set = holding_only(INFO, "*_images.npy", "*_labels.npy")
+LATENT_DTYPE = "float16"
+"""Stored type of latents."""
+
+is_sample_set = holding_only(INFO, "*_images.npy", "*_labels.npy", "vae/*")
 """Whether a folder holds a prepared data set and nothing else."""
 
 Split = Literal["train", "heldout"]
@@ -29,14 +35,17 @@ class SampleSet:
     """One split, memory-mapped.
 
     Attributes:
-        samples: As stored: images uint8, (num, channels, height, width); points float32, (num, dim).
+        samples: As stored: images uint8 and latents float16, (num, channels, height, width); points float32,
+            (num, dim).
         labels: int64, (num,), or None.
         fingerprint: Of both splits together.
+        are_latents: Whether the samples are latents.
     """
 
     samples: np.ndarray
     labels: np.ndarray | None
     fingerprint: str
+    are_latents: bool = False
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -49,7 +58,7 @@ class SampleSet:
     @property
     def space(self) -> Space:
         """What a sample is."""
-        return space_of_shape(self.shape)
+        return LATENTS if self.are_latents else space_of_shape(self.shape)
 
     def load(self, indices: np.ndarray) -> dict[str, torch.Tensor]:
         """``x_1`` of these samples, float32, (len(indices), …); images in [-1, 1]."""
@@ -68,17 +77,19 @@ def open_samples(folder: Path, split: Split) -> SampleSet:
     """
     try:
         info = read_typed(folder / INFO, DataInfo)
+        are_latents = info.latent_shape is not None
         samples = _load(folder / f"{split}_images.npy", mmap_mode="r")
         label_path = folder / f"{split}_labels.npy"
         labels = _load(label_path) if label_path.is_file() else None
-        _require_samples(samples, info.num_train if split == "train" else info.num_heldout, info.sample_shape)
+        stored = LATENT_DTYPE if are_latents else "uint8" if samples.ndim == 4 else "float32"
+        _require_samples(samples, info.num_train if split == "train" else info.num_heldout, info.sample_shape, stored)
         if labels is not None:
             _require_labels(labels, len(samples))
     except (OSError, ValueError) as error:
         raise StraightflowError(
             expected=f"prepared data in {folder}", found=str(error), mend="run `dvc repro --force data`"
         ) from error
-    return SampleSet(samples, labels, info.fingerprint)
+    return SampleSet(samples, labels, info.fingerprint, are_latents)
 
 
 def _load(path: Path, mmap_mode: Literal["r"] | None = None) -> np.ndarray:
@@ -93,11 +104,12 @@ def _load(path: Path, mmap_mode: Literal["r"] | None = None) -> np.ndarray:
     return values
 
 
-def _require_samples(samples: np.ndarray, promised: int | None, shape: tuple[int, ...] | None) -> None:
-    """ValueError unless these are samples as they are stored, of ``shape`` and as many as were prepared."""
-    expected = np.uint8 if samples.ndim == 4 else np.float32
-    if samples.ndim not in (2, 4) or samples.dtype != expected or 0 in samples.shape:
-        raise ValueError(f"an array of {samples.dtype} of shape {samples.shape}, which are no images or points")
+def _require_samples(samples: np.ndarray, promised: int | None, shape: tuple[int, ...] | None, stored: str) -> None:
+    """ValueError unless these are samples stored as ``stored``, of ``shape`` and as many as were prepared."""
+    if samples.ndim not in (2, 4) or samples.dtype != np.dtype(stored) or 0 in samples.shape:
+        raise ValueError(
+            f"an array of {samples.dtype} of shape {samples.shape}, which are no images, latents or points"
+        )
     if promised not in (None, len(samples)):
         raise ValueError(f"{len(samples)} samples, where info.json says {promised}")
     if shape not in (None, samples.shape[1:]):

@@ -29,6 +29,7 @@ from pipeline.models.accepted_teacher import (
 )
 from pipeline.models.diffusers_layout import read_json
 from pipeline.models.hub_weights import require_autoencoder_on_hub, require_weights_on_hub
+from pipeline.models.pretrained_autoencoder import check_autoencoder
 from pipeline.models.unet import build_unet
 from pipeline.models.weights_files import has_weights
 from pipeline.system.errors import StraightflowError, one_line
@@ -70,11 +71,13 @@ def check_teacher(
     """
     if teacher.unet is None:  # an mlp takes points of any dimension
         return {"pretrained": None, "fingerprint": None}
-    if teacher.pretrained is None:
-        _require_trainable(teacher.unet, data.image_shape)
-        return {"pretrained": None, "fingerprint": None}
-    name, promised = teacher.pretrained, teacher.promised.of_latents(autoencoder, data.channels)
     shape = data.image_shape if autoencoder is None else autoencoder.latent_shape(data.image_shape)
+    if teacher.pretrained is None:
+        record: dict[str, object] = {"pretrained": None, "fingerprint": None}
+        record |= check_autoencoder(autoencoder, data.image_shape)
+        _require_trainable(teacher.unet, shape)
+        return record
+    name, promised = teacher.pretrained, teacher.promised.of_latents(autoencoder, data.channels)
     if _exists(name):
         folder = Path(name)
         _require_folder(folder)

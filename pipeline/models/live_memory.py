@@ -91,7 +91,7 @@ class Visited(torch.nn.Module):
         self._network, self._bf16 = network, bf16
 
     def forward(self, x: torch.Tensor, *others: Any, **named: Any) -> SimpleNamespace:
-        """What the network returns, as an object with ``sample``, on the device of ``x``."""
+        """The tensors that the network returns by name, ``sample`` among them, on the device of ``x``."""
         device = next(self._network.parameters()).device
 
         def moved(value: Any) -> Any:
@@ -99,7 +99,10 @@ class Visited(torch.nn.Module):
 
         with torch.autocast(device.type, torch.bfloat16, enabled=self._bf16):
             output = self._network(moved(x), *map(moved, others), **{name: moved(named[name]) for name in named})
-        return SimpleNamespace(sample=output.sample.float().to(x.device))
+        found = vars(output).items()  # a dataclass, or any other object with ``sample``
+        return SimpleNamespace(
+            **{name: value.float().to(x.device) for name, value in found if isinstance(value, torch.Tensor)}
+        )
 
 
 def _live_bytes(loss_of: LossOf, parameters: list[torch.nn.Parameter], num_samples: int) -> np.ndarray:

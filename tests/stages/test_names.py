@@ -12,7 +12,7 @@ from helpers.project_folders import ROOT, bare_project, call
 
 FOREACH = {
     name: stage for name, stage in yaml.safe_load((ROOT / "dvc.yaml").read_text("utf-8"))["stages"].items()
-    if "foreach" in stage
+    if "foreach" in stage and stage["foreach"] != "${latents}"  # of one key, which is no name of the user's
 }  # fmt: skip
 
 

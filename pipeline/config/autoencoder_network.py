@@ -1,0 +1,39 @@
+"""Architecture of an autoencoder trained here."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from pipeline.config.network import MOST_LEVELS, LayerCount
+from pipeline.config.section import PositiveInt, Section
+
+
+class AutoencoderNetworkConfig(Section):
+    """Architecture of a ``diffusers.AutoencoderKL`` trained here.
+
+    Attributes:
+        block_out_channels: Channels at each resolution, finest first; between two of them the side is halved.
+        layers_per_block: Residual blocks per resolution of the encoder; the decoder has one more.
+        norm_num_groups: Groups of every group norm.
+    """
+
+    block_out_channels: Annotated[tuple[PositiveInt, ...], Field(min_length=1, max_length=MOST_LEVELS)]
+    layers_per_block: LayerCount
+    norm_num_groups: PositiveInt
+
+    @model_validator(mode="after")
+    def _groups_divide(self) -> AutoencoderNetworkConfig:
+        for channels in self.block_out_channels:
+            if channels % self.norm_num_groups:
+                raise ValueError(
+                    f"norm_num_groups={self.norm_num_groups} must divide every entry of block_out_channels, "
+                    f"{channels} found"
+                )
+        return self
+
+    @property
+    def downsampling(self) -> int:
+        """Sides of an image divided by those of its latent."""
+        return 1 << (len(self.block_out_channels) - 1)

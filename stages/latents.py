@@ -1,0 +1,35 @@
+"""Encodes the data once, for models that are trained on latents."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+from pipeline.config.compute import ONE_PROCESS
+from pipeline.config.graph import AUTOENCODER, Config
+from pipeline.data.latents import prepare_latents
+from pipeline.models.autoencoder import load_autoencoder, open_autoencoder
+from pipeline.models.runtime import open_runtime
+from pipeline.models.saved_autoencoder import save_part
+from stages import paths
+from stages.entry import run
+
+
+def main(config: Config, arguments: list[str]) -> None:
+    """Writes data/latents: both splits, in float16, with the autoencoder."""
+    del arguments
+    settings = config.latents["data"]
+    # In float32 on every device: a model should not learn the rounding of the machine that encoded its data.
+    runtime = replace(open_runtime(config.compute, ONE_PROCESS), precision="fp32")
+    folder = paths.model(AUTOENCODER)
+    prepare_latents(
+        paths.IMAGES,
+        paths.LATENTS,
+        open_autoencoder(folder, runtime).encode,
+        partial(save_part, load_autoencoder(folder)),
+        batch_size=settings.batch_size,
+    )
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,36 @@
+"""Measures what the autoencoder gives back of held-out images: the floor of all models of its latents."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+
+from pipeline.config.compute import ONE_PROCESS
+from pipeline.config.graph import AUTOENCODER, Config
+from pipeline.data.sample_set import open_samples
+from pipeline.evaluation.reconstruction import measure_reconstruction
+from pipeline.evaluation.reference import open_run_references
+from pipeline.models.autoencoder import open_autoencoder
+from pipeline.models.counted import CodingCalls
+from pipeline.models.runtime import open_runtime
+from pipeline.system.atomic import write_json
+from stages import paths
+from stages.entry import run
+
+
+def main(config: Config, arguments: list[str]) -> None:
+    """Writes metrics/reconstruction.json."""
+    del arguments
+    runtime = open_runtime(config.compute, ONE_PROCESS)
+    autoencoder = open_autoencoder(paths.model(AUTOENCODER), runtime)
+    references = open_run_references(config, runtime, paths.measuring())
+    began = time.monotonic()
+    found = measure_reconstruction(
+        autoencoder, open_samples(paths.IMAGES, "heldout"), references, batch_size=config.evaluate.batch_size
+    )
+    compute = autoencoder.compute(CodingCalls(), time.monotonic() - began)
+    write_json(paths.RECONSTRUCTION, asdict(found) | {"compute": asdict(compute)})
+
+
+if __name__ == "__main__":
+    run(main)
