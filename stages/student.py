@@ -14,9 +14,9 @@ from pipeline.couplings.manifest import MANIFEST
 from pipeline.couplings.store import CouplingStore
 from pipeline.couplings.with_states import WithStates
 from pipeline.methods.build import build_method
-from pipeline.models.accepted_teacher import open_model
 from pipeline.models.networks import set_noise, starting_network
 from pipeline.models.ode import ode_of
+from pipeline.models.opening import open_model
 from pipeline.models.runtime import Runtime, open_runtime
 from pipeline.models.sampler import Sampler, load_sampler
 from pipeline.models.student import save_student

@@ -9,24 +9,20 @@ from pipeline.config.data import DataConfig
 from pipeline.config.network import UNetConfig
 from pipeline.config.pretrained import Promised
 from pipeline.config.teacher import TeacherConfig
-from pipeline.models.accepted_teacher import (
-    AcceptedModel,
-    accept_model,
-    open_teacher,
-    read_model,
-    require_callable,
-    require_fit,
-    require_halvings,
-)
+from pipeline.models.accepted_teacher import AcceptedModel, accept_model, require_fit
 from pipeline.models.diffusers_layout import read_json
 from pipeline.models.hub_weights import require_weights_on_hub
+from pipeline.models.kinds import NETWORK_PARTS
+from pipeline.models.kinds.unet import require_halvings
+from pipeline.models.opening import open_teacher, read_model
+from pipeline.models.trial_call import require_callable
 from pipeline.models.unet import build_unet
 from pipeline.models.weights_files import has_weights
 from pipeline.system.errors import StraightflowError, one_line
 from pipeline.system.fingerprint import fingerprint_folder
 from pipeline.system.hub import cached_model, download_json, hub_revision
 
-CONFIGS = ("unet/config.json", "config.json")
+CONFIGS = (*(f"{part}/config.json" for part in NETWORK_PARTS), "config.json")
 SCHEDULER_CONFIGS = ("scheduler/scheduler_config.json", "scheduler_config.json")
 
 
@@ -54,7 +50,7 @@ def check_teacher(
     Raises:
         StraightflowError: If the teacher is missing, of another shape than the images or another process than
             configured, or refused by
-            :func:`pipeline.models.accepted_teacher.open_teacher`, as the teacher stage would refuse it. Of a model on
+            :func:`pipeline.models.opening.open_teacher`, as the teacher stage would refuse it. Of a model on
             the hub the weights are judged by their names, types and shapes, where they are in safetensors.
     """
     if teacher.unet is None:  # an mlp takes points of any dimension
@@ -107,7 +103,7 @@ def _check_on_hub(
     network = read_json(config)
     accepted = accept_model(network, read_json(download_json(name, SCHEDULER_CONFIGS, revision)), name)
     require_fit(accepted, shape, name, promised)
-    require_weights_on_hub(name, revision, network, "unet" if config.parent.name == "unet" else "")
+    require_weights_on_hub(name, revision, network, config.parent.name if config.parent.name in NETWORK_PARTS else "")
     tell(accepted)
     return revision
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 
-from pipeline.models.networks import network_class, require_own_weights
+from pipeline.models.kinds import read_kind
+from pipeline.models.own_weights import require_own_weights
 from pipeline.models.weights_files import SHARDED_WEIGHTS, WEIGHTS, require_real_numbers, wrong_weights
 from pipeline.system.hub import list_files, read_tensors
 
@@ -46,7 +47,7 @@ def _require_shapes(
 ) -> None:
     settings = {key: value for key, value in config.items() if not key.startswith("_")}
     with torch.device("meta"):
-        network = network_class(config.get("_class_name", "UNet2DModel"))(**settings)
+        network = read_kind(config, origin).network_class()(**settings)
     if not sharded:  # as diffusers loads them: names from before its attention was rewritten
         network._fix_state_dict_keys_on_load(found)
     wanted = {key: tuple(values.shape) for key, values in network.state_dict().items()}

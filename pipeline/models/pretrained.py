@@ -5,20 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 from diffusers import (
-    DDPMPipeline,
     DDPMScheduler,
     EDMEulerScheduler,
     ModelMixin,
-    ScoreSdeVePipeline,
     ScoreSdeVeScheduler,
 )
 
 from pipeline.config.pretrained import Promised
 from pipeline.config.teacher import NUM_NOISE_LEVELS
 from pipeline.diffusion.scheduler_settings import EDM, VARIANCE_EXPLODING
-from pipeline.models.accepted_teacher import open_teacher
 from pipeline.models.diffusers_layout import read_scheduler_config
+from pipeline.models.kinds import kind_of
 from pipeline.models.networks import set_null_class
+from pipeline.models.opening import open_teacher
 from pipeline.models.student import is_saved_pipeline, save_student
 from pipeline.system.atomic import atomic_folder
 from pipeline.system.file_hashes import write_hashes
@@ -35,12 +34,9 @@ def training_scheduler() -> DDPMScheduler:
 def save_teacher(
     network: ModelMixin, folder: Path, scheduler: DDPMScheduler | EDMEulerScheduler | ScoreSdeVeScheduler
 ) -> None:
-    """Saves a stock ``DDPMPipeline``, or ``ScoreSdeVePipeline`` by the scheduler's kind, with the hashes of its
-    files, atomically.
-    """
-    kind = ScoreSdeVePipeline if isinstance(scheduler, ScoreSdeVeScheduler) else DDPMPipeline
+    """Saves a teacher as the stock pipeline of its kind, with the hashes of its files, atomically."""
     with atomic_folder(folder, ours=is_saved_pipeline) as temporary:
-        kind(unet=network, scheduler=scheduler).save_pretrained(temporary)
+        kind_of(network).pipeline(network, scheduler).save_pretrained(temporary)
         write_hashes(temporary)
 
 
@@ -62,7 +58,7 @@ def adopt_pretrained(
         promised: What the configuration says of it.
 
     Raises:
-        StraightflowError: If it cannot be had, or is refused by :func:`pipeline.models.accepted_teacher.open_teacher`.
+        StraightflowError: If it cannot be had, or is refused by :func:`pipeline.models.opening.open_teacher`.
     """
     source = Path(name) if commit is None else download_model(name, commit)
     network = open_teacher(source, shape, name, promised)

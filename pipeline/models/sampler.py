@@ -20,11 +20,12 @@ from pipeline.diffusion.teacher import Teacher, generate
 from pipeline.flow.noise import sample_labels, sample_noise
 from pipeline.flow.solvers import Field, MeanField, Solution, flow_map_euler, solve, time_grid
 from pipeline.flow.states import StepStarts
-from pipeline.models.accepted_teacher import AcceptedFlow, AcceptedTeacher, open_model
+from pipeline.models.accepted_teacher import AcceptedFlow, AcceptedTeacher
 from pipeline.models.counted import CountedNetwork, NetworkCalls
 from pipeline.models.flops import FlopsPerSample, flops_per_sample
 from pipeline.models.inversion import invert_student, invert_teacher
 from pipeline.models.networks import noise_of
+from pipeline.models.opening import open_model
 from pipeline.models.runtime import Runtime
 from pipeline.models.student import guided_velocity, predict_mean_velocity, predict_velocity
 from pipeline.system.compute import Compute
@@ -236,7 +237,7 @@ def load_sampler(folder: Path, runtime: Runtime) -> Sampler:
     """Opens ``folder`` as teacher or student, told apart by its scheduler.
 
     Raises:
-        StraightflowError: If it can be neither; see :func:`pipeline.models.accepted_teacher.open_model`.
+        StraightflowError: If it can be neither; see :func:`pipeline.models.opening.open_model`.
     """
     accepted, network = open_model(folder)
     return Sampler(

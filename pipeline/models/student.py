@@ -17,6 +17,7 @@ import torch
 
 from pipeline.diffusion.guidance import Guidance, conditioned_output
 from pipeline.models.diffusers_layout import read_scheduler_config
+from pipeline.models.kinds import NETWORK_PARTS, kind_of
 from pipeline.system.atomic import atomic_folder
 from pipeline.system.errors import StraightflowError, nearest
 from pipeline.system.file_hashes import HASHES, write_hashes
@@ -173,22 +174,21 @@ def flow_map_scheduler() -> FlowMapEulerDiscreteScheduler:
 
 
 def save_student(network: ModelMixin, folder: Path) -> None:
-    """Saves a student as a plain diffusers pipeline with the hashes of its files, atomically."""
-    from diffusers import DDPMPipeline  # late for the same reason
-
+    """Saves a student as the stock pipeline of its kind with the hashes of its files, atomically."""
     scheduler = flow_map_scheduler() if takes_two_times(network.config) else flow_scheduler()
-    pipeline = DDPMPipeline(unet=network, scheduler=scheduler)
     with atomic_folder(folder, ours=is_saved_pipeline) as temporary:
-        pipeline.save_pretrained(temporary)
+        kind_of(network).pipeline(network, scheduler).save_pretrained(temporary)
         write_hashes(temporary)
 
 
 def is_saved_pipeline(folder: Path) -> bool:
     """Whether ``folder`` holds the files of a model as it is saved here, teacher or student, and nothing else."""
     files = {item.relative_to(folder).as_posix() for item in folder.rglob("*") if not item.is_dir()}
-    weights = {name for name in files if name.startswith("unet/diffusion_pytorch_model")}
-    parts = {"model_index.json", "scheduler/scheduler_config.json", "unet/config.json"}
-    return bool(weights) and files - {HASHES} == parts | weights
+    return any(
+        files - {HASHES} == {"model_index.json", "scheduler/scheduler_config.json", f"{part}/config.json"} | weights
+        for part in NETWORK_PARTS
+        if (weights := {name for name in files if name.startswith(f"{part}/diffusion_pytorch_model")})
+    )
 
 
 def is_saved_student(folder: Path) -> bool:

@@ -13,7 +13,7 @@ from huggingface_hub import HfApi
 from pipeline.config.graph import Config
 from pipeline.config.lineage import stages_of, training_stage
 from pipeline.data.space import space_of
-from pipeline.models.accepted_teacher import open_model
+from pipeline.models.opening import open_model
 from pipeline.report.drawing import png
 from pipeline.report.images.figures import fid_by_steps_figure, sample_grid_figure
 from pipeline.report.images.results import load_results

@@ -20,8 +20,8 @@ from safetensors.torch import load_file, save_file
 from pipeline.config.data import DataConfig
 from pipeline.config.teacher import TeacherConfig
 from pipeline.diffusion.noise_schedule import noise_schedule_of, read_noise_schedule
-from pipeline.models.accepted_teacher import open_model
 from pipeline.models.check import check_teacher
+from pipeline.models.opening import open_model
 from pipeline.models.pretrained import adopt_pretrained
 from pipeline.models.sampler import load_sampler
 from pipeline.models.student import save_student

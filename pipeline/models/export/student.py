@@ -8,8 +8,9 @@ from pathlib import Path
 import torch
 
 from pipeline.data.space import PIXELS, space_of_shape
-from pipeline.models.accepted_teacher import AcceptedFlow, AcceptedModel, open_model, read_model
+from pipeline.models.accepted_teacher import AcceptedFlow, AcceptedModel
 from pipeline.models.export.steps import StudentSteps
+from pipeline.models.opening import open_model, read_model
 from pipeline.system.errors import StraightflowError
 
 
@@ -40,7 +41,7 @@ def open_student(folder: Path, num_steps: int) -> ExportableStudent:
 
     Raises:
         StraightflowError: If it is a diffusion teacher or a model of points, or is refused by
-            :func:`pipeline.models.accepted_teacher.open_model`.
+            :func:`pipeline.models.opening.open_model`.
     """
     _require_student(read_model(folder), folder)
     accepted, network = open_model(folder)

@@ -24,7 +24,7 @@ from huggingface_hub import HfApi, ModelCard
 from PIL import Image
 
 from pipeline.config.loading import load_config
-from pipeline.models.accepted_teacher import open_teacher
+from pipeline.models.opening import open_teacher
 from pipeline.models.pretrained import NOTHING_SPECIAL, adopt_pretrained
 from pipeline.system.errors import StraightflowError
 from stages.commands.publish import PublishOptions, publish_model

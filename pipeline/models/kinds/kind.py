@@ -1,0 +1,115 @@
+"""What the library asks of a kind of network; each kind is one file beside this one."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar, TypeGuard
+
+from diffusers import DiffusionPipeline, ModelMixin
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from pipeline.system.errors import StraightflowError, validation_problems
+
+NULL_CLASS = "_null_class"
+"""Setting of a network's ``config.json`` that stock diffusers keeps and passes over, as its name begins so."""
+
+
+class NetworkSettings(BaseModel):
+    """Ranges of a network's settings. Nothing is converted, so that what is read is what is written; defaults are not
+    used.
+    """
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
+
+
+class NetworkKind(ABC):
+    """A class of networks, called as ``network(x, time)``, or ``network(x, time, labels)`` with classes.
+
+    Its methods read ``config.json`` as it is saved, which may hold anything; they raise StraightflowError for what is
+    not of this kind. Classes are imported when they are needed: a UNet's takes a second, which runs on points save.
+
+    Attributes:
+        class_name: As ``_class_name`` in ``config.json``.
+        part: Subfolder of a saved pipeline that it lies in.
+        settings: Ranges of its settings, beside channels, sizes, times and classes, which its methods read.
+        of_images: Whether its samples are (channels, height, width).
+    """
+
+    class_name: ClassVar[str]
+    part: ClassVar[str] = "unet"
+    settings: ClassVar[type[NetworkSettings]]
+    of_images: ClassVar[bool] = True
+
+    def takes(self, config: Mapping[str, Any]) -> bool:
+        """Whether a network of these settings is of this kind."""
+        return bool(config.get("_class_name", "UNet2DModel") == self.class_name)
+
+    @abstractmethod
+    def network_class(self) -> type[ModelMixin]:
+        """The class; no other is loaded, as nothing is imported by a name from a file."""
+
+    @abstractmethod
+    def accept_shape(self, config: Mapping[str, Any], origin: str) -> tuple[int, ...]:
+        """Shape of its samples, (channels, height, width) or (dim,), where its sizes go together."""
+
+    def time_embedding(self, config: Mapping[str, Any]) -> object:
+        """How it sees the time: ``positional``, ``fourier``, or another, which is for whole times alone."""
+        del config
+        return "positional"
+
+    def accept_settings(self, config: Mapping[str, Any], origin: str) -> None:
+        """Checks the types and ranges of :attr:`settings`."""
+        try:
+            self.settings.model_validate(dict(config))
+        except ValidationError as error:
+            raise StraightflowError(
+                expected=f"settings of a {self.class_name} that it can be built with, in {origin}",
+                found=validation_problems(error)[:500],
+                mend="correct config.json to what the model was trained with, or name another one",
+            ) from error
+
+    @abstractmethod
+    def class_count(self, config: Mapping[str, Any]) -> int | None:
+        """Classes that it is conditioned on, with the one that stands for none; None for an unconditional network."""
+
+    def null_class(self, config: Mapping[str, Any]) -> int | None:
+        """Its class that stands for none, the last; None where every class is one."""
+        found, count = config.get(NULL_CLASS), self.class_count(config)
+        if found is not None and (count is None or type(found) is not int or found != count - 1):
+            raise StraightflowError(
+                expected=f"the last of the network's {count or 'no'} classes as the one that stands for none",
+                found=f"{NULL_CLASS}: {str(found)[:80]}",
+                mend="correct config.json",
+            )
+        return found
+
+    def sample_shape(self, config: Mapping[str, Any]) -> tuple[int, ...]:
+        """Shape of the samples of a network that was accepted or built here."""
+        size = config["sample_size"]
+        return (int(config["in_channels"]), *map(int, (size, size) if isinstance(size, int) else size))
+
+    def opened(self, network: ModelMixin) -> ModelMixin:
+        """The network as it is used here, from how its class loads it."""
+        return network
+
+    def velocity_field(self, network: ModelMixin) -> ModelMixin:
+        """The network with the head and the time input of a velocity field; itself if it has them already."""
+        return network
+
+    def flow_map(self, network: ModelMixin) -> ModelMixin:
+        """:meth:`velocity_field` that takes the time that a step ends at as well; asked of images only."""
+        raise StraightflowError(
+            expected="a network that can take the time that a step ends at as well",
+            found=type(network).__name__,
+            mend="choose a method of one time",
+        )
+
+    @abstractmethod
+    def pipeline(self, network: ModelMixin, scheduler: Any) -> DiffusionPipeline:
+        """The stock pipeline that it is saved as."""
+
+
+def is_count(value: object) -> TypeGuard[int]:
+    """Whether a setting is a whole number above 0."""
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
