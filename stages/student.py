@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from diffusers import ModelMixin
@@ -59,7 +60,7 @@ def main(config: Config, arguments: list[str]) -> None:
         inputs=[fingerprint_folder(start), fingerprint_file(store.folder / MANIFEST)],
         solver=SolverConfig(name="euler", num_steps=settings.method.exact_steps or 4),
         noise_schedule=None,
-        save=save_student,
+        save=partial(save_student, like=start),
         companions=() if init is None else (init,),
     )
     run_training(student, config, runtime)

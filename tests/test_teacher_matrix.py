@@ -6,6 +6,7 @@ stock diffusers draws from that noise with the same deterministic scheduler and 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ from diffusers import (
     DDIMScheduler,
     DDPMPipeline,
     DiffusionPipeline,
+    DiTPipeline,
     EDMDPMSolverMultistepScheduler,
     EDMEulerScheduler,
     EulerDiscreteScheduler,
@@ -29,6 +31,7 @@ from diffusers import (
     UniPCMultistepScheduler,
 )
 from helpers.coupling_models import couplings
+from helpers.small_dit import small_dit_pipeline
 from helpers.small_training import OBJECTIVE, training_config
 from helpers.small_unet import small_unet
 
@@ -62,6 +65,7 @@ class Row:
         solver: The solver of couplings that is the same.
         num_classes: Of the teacher.
         settings: Further arguments with which it is adopted.
+        draw_student: Images that its student's stock pipeline draws in one step; None for that of a ``UNet2DModel``.
     """
 
     save: Callable[[Path], object]
@@ -70,6 +74,7 @@ class Row:
     shape: tuple[int, ...] = (1, 8, 8)
     num_classes: int | None = None
     settings: dict[str, Any] = field(default_factory=dict)
+    draw_student: Draw | None = None
 
 
 def trailing_ddim(**process: Any) -> DDIMScheduler:
@@ -203,6 +208,31 @@ def by_edm(scheduler: type) -> Draw:
     return draw
 
 
+def by_dit_pipeline(num_steps: int, guidance: float) -> Draw:
+    """Latents as the scheduler's last step leaves them; where guided, those of the classes are the first half."""
+
+    def draw(folder: Path, noise: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+        pipeline = DiTPipeline.from_pretrained(folder)
+        latents: list[torch.Tensor] = []
+        step = pipeline.scheduler.step
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("diffusers.pipelines.dit.pipeline_dit.randn_tensor", lambda shape, **_: noise.reshape(shape))
+            patch.setattr(
+                pipeline.scheduler,
+                "step",
+                lambda *args, **named: latents.append((output := step(*args, **named)).prev_sample) or output,
+            )
+            pipeline(labels.tolist(), guidance_scale=guidance, num_inference_steps=num_steps, output_type="np")
+        assert len(latents) == num_steps
+        return latents[-1][: len(noise)]
+
+    return draw
+
+
+def save_dit(folder: Path) -> None:
+    small_dit_pipeline(trailing_ddim()).save_pretrained(folder)
+
+
 SHIFTED = FlowMatchEulerDiscreteScheduler(shift=3.0)
 FLOW = {"promised": Promised("flow")}
 
@@ -235,6 +265,15 @@ ROWS: dict[str, Row] = {
         SolverConfig(name="dpmpp_2m", num_steps=NUM_STEPS),
     ),
     "flow": Row(saved_flow(flow_scheduler()), by_flow_pipeline, at_times_of(flow_scheduler()), settings=FLOW),
+    "DiT, guided": Row(
+        save_dit,
+        by_dit_pipeline(NUM_STEPS, 2.5),
+        SolverConfig(name="ddim", num_steps=NUM_STEPS, guidance={"scale": 2.5}),
+        shape=(4, 4, 4),
+        num_classes=1001,
+        settings={"promised": Promised(null_class=1000)},
+        draw_student=by_dit_pipeline(1, 1.0),
+    ),
     "shifted flow": Row(saved_flow(SHIFTED), by_flow_pipeline, at_times_of(SHIFTED), settings=FLOW),
 }
 
@@ -277,14 +316,14 @@ def test_couplings_are_what_stock_diffusers_draws_and_their_student_opens_there(
 
     # One step of reflow trains a student on them.
     student = starting_student("student", teacher, store, dropout=0.0)
-    before = student.conv_in.weight.clone()
+    before = copy.deepcopy(student.state_dict())
     training = training_config(num_steps=1, batch_size=NUM_PAIRS, warmup_steps=0, log_every_steps=1)
     train(student, store, OBJECTIVE, training, runtime, tmp_path / "training", "student")
-    assert not torch.equal(student.conv_in.weight, before)
+    assert not all(torch.equal(values, before[name]) for name, values in student.state_dict().items())
 
     # It opens in stock diffusers, where one step is one Euler step of ours.
-    save_student(student, tmp_path / "student")
+    save_student(student, tmp_path / "student", teacher)
     euler = SolverConfig(name="euler", num_steps=1)
     ours = load_sampler(tmp_path / "student", runtime).sample(pairs["x_0"], euler, pairs.get("labels")).x
-    stock = student_in_stock_diffusers(tmp_path / "student", pairs["x_0"], pairs.get("labels"))
+    stock = (row.draw_student or student_in_stock_diffusers)(tmp_path / "student", pairs["x_0"], pairs.get("labels"))
     assert_close(ours, stock, 1e-5)

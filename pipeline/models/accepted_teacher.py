@@ -112,7 +112,7 @@ def accept_flow(network: Mapping[str, Any], scheduler: Mapping[str, Any], origin
             mend="put scheduler and network of one model together, or name another model",
         )
     kind, shape = _accept_network(network, ("positional",), origin)
-    if network.get("out_channels", shape[0]) != shape[0]:
+    if network.get("out_channels") not in (None, shape[0]):
         raise StraightflowError(
             expected=f"as many output channels as input channels ({shape[0]}) in {origin}, a flow",
             found=repr(network["out_channels"]),
@@ -171,9 +171,8 @@ def _accept_network(
     require_known_settings(network, kind, origin)
     shape = kind.accept_shape(network, origin)
     _require_time_embedding(kind.time_embedding(network), time_embeddings, origin)
-    settings = {name: value for name, value in network.items() if not name.startswith("_")}
     require_callable(
-        lambda: kind.network_class()(**settings),
+        lambda: kind.build(network),
         shape,
         kind.class_count(network),
         origin,

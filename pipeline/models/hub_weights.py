@@ -45,9 +45,8 @@ def require_weights_on_hub(name: str, revision: str, config: Mapping[str, Any], 
 def _require_shapes(
     found: dict[str, tuple[int, ...]], config: Mapping[str, Any], origin: str, *, sharded: bool
 ) -> None:
-    settings = {key: value for key, value in config.items() if not key.startswith("_")}
     with torch.device("meta"):
-        network = read_kind(config, origin).network_class()(**settings)
+        network = read_kind(config, origin).build(config)
     if not sharded:  # as diffusers loads them: names from before its attention was rewritten
         network._fix_state_dict_keys_on_load(found)
     wanted = {key: tuple(values.shape) for key, values in network.state_dict().items()}

@@ -7,7 +7,6 @@ read, see :mod:`pipeline.models.kinds`.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,7 +25,7 @@ def require_known_settings(config: Mapping[str, Any], kind: NetworkKind, origin:
     Raises:
         StraightflowError: If there is one.
     """
-    known = tuple(inspect.signature(kind.network_class().__init__).parameters)[1:]
+    known = kind.known_settings()
     for name, value in config.items():
         if not name.startswith("_") and name not in known and value is not None and value is not False:
             raise StraightflowError(

@@ -14,6 +14,7 @@ from diffusers import (
 from pipeline.config.pretrained import Promised
 from pipeline.config.teacher import NUM_NOISE_LEVELS
 from pipeline.diffusion.scheduler_settings import EDM, VARIANCE_EXPLODING
+from pipeline.models.companions import copy_companions
 from pipeline.models.diffusers_layout import read_scheduler_config
 from pipeline.models.kinds import kind_of
 from pipeline.models.networks import set_null_class
@@ -32,11 +33,24 @@ def training_scheduler() -> DDPMScheduler:
 
 
 def save_teacher(
-    network: ModelMixin, folder: Path, scheduler: DDPMScheduler | EDMEulerScheduler | ScoreSdeVeScheduler
+    network: ModelMixin,
+    folder: Path,
+    scheduler: DDPMScheduler | EDMEulerScheduler | ScoreSdeVeScheduler,
+    like: Path | None = None,
 ) -> None:
-    """Saves a teacher as the stock pipeline of its kind, with the hashes of its files, atomically."""
+    """Saves a teacher as the stock pipeline of its kind, with the hashes of its files, atomically.
+
+    Args:
+        network: The teacher.
+        folder: Where it goes.
+        scheduler: Of its process.
+        like: Folder of a model whose other parts (autoencoder, text encoder) it keeps; None where there are none.
+    """
+    kind = kind_of(network)
     with atomic_folder(folder, ours=is_saved_pipeline) as temporary:
-        kind_of(network).pipeline(network, scheduler).save_pretrained(temporary)
+        kind.save(network, scheduler, temporary)
+        if like is not None:
+            copy_companions(like, temporary, kind)
         write_hashes(temporary)
 
 
@@ -64,9 +78,9 @@ def adopt_pretrained(
     network = open_teacher(source, shape, name, promised)
     set_null_class(network, promised.null_class)
     if promised.process == "flow":
-        save_student(network, folder)
+        save_student(network, folder, source)
         return
     config = read_scheduler_config(source)
     exploding = {VARIANCE_EXPLODING: ScoreSdeVeScheduler} | dict.fromkeys(EDM, EDMEulerScheduler)
     kind = exploding.get(config["_class_name"], DDPMScheduler)
-    save_teacher(network, folder, kind.from_config(config))
+    save_teacher(network, folder, kind.from_config(config), source)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from pipeline.diffusion.guidance import Guidance, conditioned_output
+from pipeline.models.companions import companion_files, copy_companions
 from pipeline.models.diffusers_layout import read_scheduler_config
 from pipeline.models.kinds import NETWORK_PARTS, kind_of
 from pipeline.system.atomic import atomic_folder
@@ -173,22 +174,32 @@ def flow_map_scheduler() -> FlowMapEulerDiscreteScheduler:
     return FlowMapEulerDiscreteScheduler(num_train_timesteps=NUM_TRAIN_TIMESTEPS)
 
 
-def save_student(network: ModelMixin, folder: Path) -> None:
-    """Saves a student as the stock pipeline of its kind with the hashes of its files, atomically."""
-    scheduler = flow_map_scheduler() if takes_two_times(network.config) else flow_scheduler()
+def save_student(network: ModelMixin, folder: Path, like: Path | None = None) -> None:
+    """Saves a student as the stock pipeline of its kind with the hashes of its files, atomically.
+
+    Args:
+        network: The student.
+        folder: Where it goes.
+        like: Folder of a model whose other parts (autoencoder, text encoder) it keeps; None where there are none.
+    """
+    kind = kind_of(network)
+    of_map = kind.steps_exactly or takes_two_times(network.config)
     with atomic_folder(folder, ours=is_saved_pipeline) as temporary:
-        kind_of(network).pipeline(network, scheduler).save_pretrained(temporary)
+        kind.save(network, flow_map_scheduler() if of_map else flow_scheduler(), temporary)
+        if like is not None:
+            copy_companions(like, temporary, kind)
         write_hashes(temporary)
 
 
 def is_saved_pipeline(folder: Path) -> bool:
     """Whether ``folder`` holds the files of a model as it is saved here, teacher or student, and nothing else."""
     files = {item.relative_to(folder).as_posix() for item in folder.rglob("*") if not item.is_dir()}
-    return any(
-        files - {HASHES} == {"model_index.json", "scheduler/scheduler_config.json", f"{part}/config.json"} | weights
-        for part in NETWORK_PARTS
-        if (weights := {name for name in files if name.startswith(f"{part}/diffusion_pytorch_model")})
-    )
+    for part in NETWORK_PARTS:
+        weights = {name for name in files if name.startswith(f"{part}/diffusion_pytorch_model")}
+        own = {"model_index.json", "scheduler/scheduler_config.json", f"{part}/config.json", HASHES} | weights
+        if weights and own - {HASHES} <= files:
+            return files <= own or files - own <= companion_files(folder)
+    return False
 
 
 def is_saved_student(folder: Path) -> bool:

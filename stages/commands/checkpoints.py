@@ -64,7 +64,7 @@ def choose_checkpoint(config: Config, model: str, steps: Sequence[int], num_samp
         if best is None or row[0] < best[0]:
             best = row[0], name
             if target is not None:  # at once, as a running training deletes old checkpoints
-                save_student(network, target)
+                save_student(network, target, paths.model(config.students[model].init))
     if best is None:
         raise _none_found(model)
     print(f"best at {steps[0]} step(s): {best[1]}, {best[0]:.3f}")

@@ -10,12 +10,13 @@ from typing import Any
 
 from diffusers import ModelMixin
 
+from pipeline.models.kinds.dit import DiTKind
 from pipeline.models.kinds.kind import NetworkKind
 from pipeline.models.kinds.unet import UNetKind
 from pipeline.models.kinds.velocity_mlp import VelocityMLPKind
 from pipeline.system.errors import StraightflowError
 
-KINDS: tuple[NetworkKind, ...] = (UNetKind(), VelocityMLPKind())
+KINDS: tuple[NetworkKind, ...] = (UNetKind(), VelocityMLPKind(), DiTKind())
 NETWORK_PARTS = tuple(dict.fromkeys(kind.part for kind in KINDS))
 """Subfolders of a saved pipeline that its network may lie in."""
 

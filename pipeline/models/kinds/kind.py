@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, ClassVar, TypeGuard
 
-from diffusers import DiffusionPipeline, ModelMixin
+from diffusers import ModelMixin
 from pydantic import BaseModel, ConfigDict, ValidationError
+from torch import nn
 
 from pipeline.system.errors import StraightflowError, validation_problems
 
@@ -34,12 +37,16 @@ class NetworkKind(ABC):
         part: Subfolder of a saved pipeline that it lies in.
         settings: Ranges of its settings, beside channels, sizes, times and classes, which its methods read.
         of_images: Whether its samples are (channels, height, width).
+        steps_exactly: Whether its stock pipeline takes the scheduler of flow maps, whose Euler steps are ours.
+        companions: Parts of its stock pipeline beside network and scheduler, which a model made from it keeps.
     """
 
     class_name: ClassVar[str]
     part: ClassVar[str] = "unet"
     settings: ClassVar[type[NetworkSettings]]
     of_images: ClassVar[bool] = True
+    steps_exactly: ClassVar[bool] = False
+    companions: ClassVar[tuple[str, ...]] = ()
 
     def takes(self, config: Mapping[str, Any]) -> bool:
         """Whether a network of these settings is of this kind."""
@@ -48,6 +55,15 @@ class NetworkKind(ABC):
     @abstractmethod
     def network_class(self) -> type[ModelMixin]:
         """The class; no other is loaded, as nothing is imported by a name from a file."""
+
+    def known_settings(self) -> tuple[str, ...]:
+        """Names of the settings of its class."""
+        return tuple(inspect.signature(self.network_class().__init__).parameters)[1:]
+
+    def build(self, config: Mapping[str, Any]) -> ModelMixin:
+        """A network of these settings, as accepted, with fresh weights; those that its class has not are off."""
+        known = self.known_settings()
+        return self.network_class()(**{name: value for name, value in config.items() if name in known})
 
     @abstractmethod
     def accept_shape(self, config: Mapping[str, Any], origin: str) -> tuple[int, ...]:
@@ -93,6 +109,10 @@ class NetworkKind(ABC):
         """The network as it is used here, from how its class loads it."""
         return network
 
+    def dropout_layers(self, network: ModelMixin) -> Iterable[nn.Dropout]:
+        """The layers that the setting ``dropout`` of its class sets; asked where there is such a setting."""
+        return [module for module in network.modules() if isinstance(module, nn.Dropout)]
+
     def velocity_field(self, network: ModelMixin) -> ModelMixin:
         """The network with the head and the time input of a velocity field; itself if it has them already."""
         return network
@@ -106,10 +126,26 @@ class NetworkKind(ABC):
         )
 
     @abstractmethod
-    def pipeline(self, network: ModelMixin, scheduler: Any) -> DiffusionPipeline:
-        """The stock pipeline that it is saved as."""
+    def save(self, network: ModelMixin, scheduler: Any, folder: Path) -> None:
+        """Saves it as its stock pipeline does; companions are left out."""
 
 
 def is_count(value: object) -> TypeGuard[int]:
     """Whether a setting is a whole number above 0."""
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def accept_channels(channels: object, out_channels: object, origin: str) -> int:
+    """Channels of a sample, where a network predicts as many, or twice as many with the variance.
+
+    Raises:
+        StraightflowError: If it predicts another number.
+    """
+    if not is_count(channels) or not is_count(out_channels) or out_channels not in (channels, 2 * channels):
+        raise StraightflowError(
+            expected=f"as many output channels as input channels ({channels!r}) in {origin}, or twice as many if it "
+            "also predicts the variance",
+            found=repr(out_channels),
+            mend="name a model that maps noisy images to predictions of their own shape",
+        )
+    return channels

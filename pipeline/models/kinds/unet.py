@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from diffusers import DiffusionPipeline, ModelMixin
+from diffusers import ModelMixin
 from pydantic import Field
+from torch import nn
 
 from pipeline.config.network import LayerCount
 from pipeline.config.section import NonNegativeInt, PositiveFloat, PositiveInt, Probability
-from pipeline.models.kinds.kind import NetworkKind, NetworkSettings, is_count
+from pipeline.models.kinds.kind import NetworkKind, NetworkSettings, accept_channels, is_count
 from pipeline.system.errors import StraightflowError
+
+# By name, since importing diffusers' networks takes a second, which points do without.
+RESIDUAL_BLOCKS = ("ResnetBlock2D", "ResnetBlockCondNorm2D")
 
 
 class UNetSettings(NetworkSettings):
@@ -91,6 +96,11 @@ class UNetKind(NetworkKind):
             )
         return count
 
+    def dropout_layers(self, network: ModelMixin) -> Iterable[nn.Dropout]:
+        """Those of its residual blocks, which ``UNet2DModel(dropout=…)`` sets; attention drops nothing."""
+        blocks = [module for module in network.modules() if type(module).__name__ in RESIDUAL_BLOCKS]
+        return [block.dropout for block in blocks]
+
     def velocity_field(self, network: ModelMixin) -> ModelMixin:
         """As :func:`pipeline.models.unet.velocity_unet` makes it."""
         from pipeline.models.unet import velocity_unet
@@ -103,28 +113,13 @@ class UNetKind(NetworkKind):
 
         return flow_map_unet(network)
 
-    def pipeline(self, network: ModelMixin, scheduler: Any) -> DiffusionPipeline:
+    def save(self, network: ModelMixin, scheduler: Any, folder: Path) -> None:
         """``ScoreSdeVePipeline`` with the scheduler of its name, otherwise ``DDPMPipeline``."""
         from diffusers import DDPMPipeline, ScoreSdeVePipeline, ScoreSdeVeScheduler
 
         of_scales = isinstance(scheduler, ScoreSdeVeScheduler)
-        return (ScoreSdeVePipeline if of_scales else DDPMPipeline)(unet=network, scheduler=scheduler)
-
-
-def accept_channels(channels: object, out_channels: object, origin: str) -> int:
-    """Channels of a sample, where a network predicts as many, or twice as many with the variance.
-
-    Raises:
-        StraightflowError: If it predicts another number.
-    """
-    if not is_count(channels) or not is_count(out_channels) or out_channels not in (channels, 2 * channels):
-        raise StraightflowError(
-            expected=f"as many output channels as input channels ({channels!r}) in {origin}, or twice as many if it "
-            "also predicts the variance",
-            found=repr(out_channels),
-            mend="name a model that maps noisy images to predictions of their own shape",
-        )
-    return channels
+        pipeline = (ScoreSdeVePipeline if of_scales else DDPMPipeline)(unet=network, scheduler=scheduler)
+        pipeline.save_pretrained(folder)
 
 
 def require_halvings(sides: tuple[int, int], num_levels: int, origin: str) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
-from diffusers import DiffusionPipeline, ModelMixin
+from diffusers import ModelMixin
 from pydantic import Field
 
 from pipeline.config.network import LayerCount, OctaveCount
@@ -68,8 +69,8 @@ class VelocityMLPKind(NetworkKind):
         """None: it is unconditional."""
         del config
 
-    def pipeline(self, network: ModelMixin, scheduler: Any) -> DiffusionPipeline:
+    def save(self, network: ModelMixin, scheduler: Any, folder: Path) -> None:
         """``DDPMPipeline``, which saves any network."""
         from diffusers import DDPMPipeline
 
-        return DDPMPipeline(unet=network, scheduler=scheduler)
+        DDPMPipeline(unet=network, scheduler=scheduler).save_pretrained(folder)
