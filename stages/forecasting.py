@@ -67,7 +67,7 @@ def _save(config: Config, name: str, place: Path) -> None:
         return
     source = teacher.pretrained
     commit = None if is_local(source) else recorded_commit(paths.TEACHER_INPUT, {"pretrained": source})
-    adopt_pretrained(source, shape, place, commit)
+    adopt_pretrained(source, shape, place, commit, teacher.promised)
 
 
 def _features(config: Config, runtime: Runtime) -> FeaturesSpeed:

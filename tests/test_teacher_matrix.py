@@ -7,6 +7,7 @@ stock diffusers draws from that noise with the same deterministic scheduler and 
 from __future__ import annotations
 
 import copy
+import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +33,7 @@ from diffusers import (
 )
 from helpers.coupling_models import couplings
 from helpers.small_dit import small_dit_pipeline
+from helpers.small_text_model import PROMPTS, save_stable_diffusion
 from helpers.small_training import OBJECTIVE, training_config
 from helpers.small_unet import small_unet
 
@@ -233,6 +235,24 @@ def save_dit(folder: Path) -> None:
     small_dit_pipeline(trailing_ddim()).save_pretrained(folder)
 
 
+def by_stable_diffusion(num_steps: int, guidance: float) -> Draw:
+    def draw(folder: Path, noise: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+        from diffusers import StableDiffusionPipeline
+
+        pipeline = StableDiffusionPipeline.from_pretrained(folder)
+        texts = [PROMPTS[label] for label in labels.tolist()]
+        return pipeline(
+            texts, latents=noise, guidance_scale=guidance, num_inference_steps=num_steps, output_type="latent"
+        ).images
+
+    return draw
+
+
+def save_text_model(folder: Path) -> None:
+    save_stable_diffusion(folder, trailing_ddim(beta_schedule="scaled_linear"))
+    (folder.parent / "prompts.txt").write_text("\n".join(PROMPTS))
+
+
 SHIFTED = FlowMatchEulerDiscreteScheduler(shift=3.0)
 FLOW = {"promised": Promised("flow")}
 
@@ -277,6 +297,17 @@ ROWS: dict[str, Row] = {
     "shifted flow": Row(saved_flow(SHIFTED), by_flow_pipeline, at_times_of(SHIFTED), settings=FLOW),
 }
 
+if importlib.util.find_spec("transformers") is not None:  # an extra: without it no stock pipeline reads text
+    ROWS["Stable Diffusion, guided"] = Row(
+        save_text_model,
+        by_stable_diffusion(NUM_STEPS, 2.5),
+        SolverConfig(name="ddim", num_steps=NUM_STEPS, guidance={"scale": 2.5}),
+        shape=(4, 8, 8),
+        num_classes=4,
+        settings={"promised": Promised(prompts="prompts.txt")},
+        draw_student=by_stable_diffusion(1, 1.0),
+    )
+
 
 def student_in_stock_diffusers(folder: Path, noise: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
     """One step of the stock pipeline; with classes of its parts, as the pipeline passes none."""
@@ -296,7 +327,10 @@ def assert_close(ours: torch.Tensor, stock: torch.Tensor, limit: float) -> None:
 
 
 @pytest.mark.parametrize("name", ROWS)
-def test_couplings_are_what_stock_diffusers_draws_and_their_student_opens_there(name: str, runtime, tmp_path) -> None:
+def test_couplings_are_what_stock_diffusers_draws_and_their_student_opens_there(
+    name: str, runtime, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     row, theirs, teacher = ROWS[name], tmp_path / "theirs", tmp_path / "teacher"
     row.save(theirs)
     adopt_pretrained(str(theirs), row.shape, teacher, **row.settings)

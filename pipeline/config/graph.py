@@ -190,7 +190,7 @@ def _guidance_problems(config: Config) -> Iterable[str]:
             continue
         if key != "evaluate.teacher_solvers" and not any(key.startswith(f"{name}.") for name in of_teacher):
             yield f"{key} has guidance, which is of the teacher alone: students learn its guided samples; leave it out"
-        elif config.teacher.null_class is None:
+        elif config.teacher.null_class is None and config.teacher.prompts is None:
             yield f"{key} has guidance, which needs teacher.null_class, the class that stands for none"
 
 

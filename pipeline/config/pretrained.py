@@ -15,7 +15,12 @@ class Promised:
     Attributes:
         process: ``diffusion`` or ``flow``.
         null_class: Class that stands for none; None where every class is one.
+        prompts: Text file whose lines are its conditions; None for a model that reads no text.
     """
 
     process: Process = "diffusion"
     null_class: int | None = None
+    prompts: str | None = None
+
+
+NOTHING_SPECIAL = Promised()

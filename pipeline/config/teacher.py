@@ -23,6 +23,8 @@ class TeacherConfig(Section):
             decides which solvers it takes; ``check`` compares it with the model's scheduler.
         null_class: Class of ``pretrained`` that stands for none, which guidance needs: the last of a network that has
             one more than the data. It is never drawn as a condition, nor by students. Null where there is none.
+        prompts: Text file, one prompt a line, for a ``pretrained`` that reads text: its conditions, encoded once when
+            it is adopted. The empty prompt is added as the one that stands for none. Null for other models.
         unet: Architecture when trained here on images; null for points.
         mlp: Architecture when trained here on points; null for images.
         flow: What is trained here: null for a DDPM, or the settings of a flow matched to the data, which in the
@@ -33,6 +35,7 @@ class TeacherConfig(Section):
     pretrained: PathText | None
     pretrained_process: Process = "diffusion"
     null_class: NonNegativeInt | None = None
+    prompts: PathText | None = None
     unet: UNetConfig | None
     mlp: MLPConfig | None = None
     flow: FlowMatchingConfig | None = None
@@ -48,6 +51,8 @@ class TeacherConfig(Section):
             raise ValueError("pretrained_process says what pretrained is; to train a flow here, give flow its settings")
         if self.pretrained is None and self.null_class is not None:
             raise ValueError("null_class is of a pretrained teacher; those trained here have no classes")
+        if self.pretrained is None and self.prompts is not None:
+            raise ValueError("prompts are of a pretrained teacher; those trained here read no text")
         return self
 
     @property
@@ -60,7 +65,7 @@ class TeacherConfig(Section):
     @property
     def promised(self) -> Promised:
         """What ``pretrained`` is said to be."""
-        return Promised(self.pretrained_process, self.null_class)
+        return Promised(self.pretrained_process, self.null_class, self.prompts)
 
     @property
     def is_flow(self) -> bool:

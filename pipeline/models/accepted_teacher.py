@@ -172,7 +172,7 @@ def _accept_network(
     shape = kind.accept_shape(network, origin)
     _require_time_embedding(kind.time_embedding(network), time_embeddings, origin)
     require_callable(
-        lambda: kind.build(network),
+        lambda: kind.conditioned(kind.build(network), network),
         shape,
         kind.class_count(network),
         origin,

@@ -15,11 +15,12 @@ from pipeline.models.hub_weights import require_weights_on_hub
 from pipeline.models.kinds import NETWORK_PARTS
 from pipeline.models.kinds.unet import require_halvings
 from pipeline.models.opening import open_teacher, read_model
+from pipeline.models.promised_prompts import with_prompts
 from pipeline.models.trial_call import require_callable
 from pipeline.models.unet import build_unet
 from pipeline.models.weights_files import has_weights
 from pipeline.system.errors import StraightflowError, one_line
-from pipeline.system.fingerprint import fingerprint_folder
+from pipeline.system.fingerprint import fingerprint_file, fingerprint_folder
 from pipeline.system.hub import cached_model, download_json, hub_revision
 
 CONFIGS = (*(f"{part}/config.json" for part in NETWORK_PARTS), "config.json")
@@ -45,7 +46,7 @@ def check_teacher(
 
     Returns:
         What the teacher stage depends on: name and fingerprint, both None for a teacher trained here. The fingerprint
-        of a model on the hub is the commit that is read.
+        of a model on the hub is the commit that is read. With prompts, their file's as well.
 
     Raises:
         StraightflowError: If the teacher is missing, of another shape than the images or another process than
@@ -63,15 +64,21 @@ def check_teacher(
         folder = Path(name)
         _require_folder(folder)
         open_teacher(folder, data.image_shape, name, promised)
-        tell(read_model(folder))
-        return {"pretrained": name, "fingerprint": fingerprint_folder(folder)}
+        tell(read_model(folder, promised))
+        return {"pretrained": name, "fingerprint": fingerprint_folder(folder)} | _prompts_of(promised)
     if _is_path(name):
         raise StraightflowError(
             expected=f"a teacher at {name!r}: an existing folder, or a hub id",
             found="no such folder",
             mend="correct teacher.pretrained",
         )
-    return {"pretrained": name, "fingerprint": _check_on_hub(name, promised, data.image_shape, previous, tell)}
+    revision = _check_on_hub(name, promised, data.image_shape, previous, tell)
+    return {"pretrained": name, "fingerprint": revision} | _prompts_of(promised)
+
+
+def _prompts_of(promised: Promised) -> dict[str, object]:
+    """Fingerprint of the configured prompts, as a part of what the teacher stage depends on."""
+    return {} if promised.prompts is None else {"prompts": fingerprint_file(Path(promised.prompts))}
 
 
 def _check_on_hub(
@@ -90,18 +97,20 @@ def _check_on_hub(
         cached = cached_model(name, known)
         if cached is not None and has_weights(cached):
             open_teacher(cached, shape, name, promised)
-            tell(read_model(cached))
+            tell(read_model(cached, promised))
             return cached.name
         if known is None:
             raise
         if cached is not None:  # what an earlier check looked at
-            accepted = read_model(cached)
+            accepted = read_model(cached, promised)
             require_fit(accepted, shape, name, promised)
             tell(accepted)
         return known
     config = download_json(name, CONFIGS, revision)
     network = read_json(config)
-    accepted = accept_model(network, read_json(download_json(name, SCHEDULER_CONFIGS, revision)), name)
+    accepted = accept_model(
+        with_prompts(network, promised, name), read_json(download_json(name, SCHEDULER_CONFIGS, revision)), name
+    )
     require_fit(accepted, shape, name, promised)
     require_weights_on_hub(name, revision, network, config.parent.name if config.parent.name in NETWORK_PARTS else "")
     tell(accepted)

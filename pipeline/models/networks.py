@@ -53,7 +53,7 @@ def load_network(folder: Path) -> ModelMixin:
     require_own_weights(str(location), loaded["missing_keys"], loaded["unexpected_keys"])
     network = network.float()
     require_finite_weights(location, network)
-    return kind.opened(network)
+    return kind.opened(network, folder)
 
 
 def read_network_config(folder: Path) -> tuple[Path, dict[str, Any]]:

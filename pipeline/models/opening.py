@@ -6,10 +6,11 @@ from pathlib import Path
 
 from diffusers import ModelMixin
 
-from pipeline.config.pretrained import Promised
+from pipeline.config.pretrained import NOTHING_SPECIAL, Promised
 from pipeline.models.accepted_teacher import AcceptedModel, AcceptedTeacher, accept_model, accept_teacher, require_fit
 from pipeline.models.diffusers_layout import read_scheduler_config
 from pipeline.models.networks import load_network, read_network_config
+from pipeline.models.promised_prompts import with_prompts
 
 
 def read_teacher(folder: Path) -> AcceptedTeacher:
@@ -18,14 +19,19 @@ def read_teacher(folder: Path) -> AcceptedTeacher:
     return accept_teacher(config, read_scheduler_config(folder), str(location))
 
 
-def read_model(folder: Path) -> AcceptedModel:
+def read_model(folder: Path, promised: Promised = NOTHING_SPECIAL) -> AcceptedModel:
     """What a folder on this machine holds, a teacher or a flow, told apart by the scheduler.
+
+    Args:
+        folder: Where it lies.
+        promised: What the configuration says of a pretrained teacher, whose prompts may be still to be encoded.
 
     Raises:
         StraightflowError: If it is refused by :func:`pipeline.models.accepted_teacher.accept_model`.
     """
     location, config = read_network_config(folder)  # of a folder of something else this is what to say
-    return accept_model(config, read_scheduler_config(folder), str(location))
+    promised_config = with_prompts(config, promised, str(location))
+    return accept_model(promised_config, read_scheduler_config(folder), str(location))
 
 
 def open_model(folder: Path) -> tuple[AcceptedModel, ModelMixin]:
@@ -49,5 +55,5 @@ def open_teacher(folder: Path, shape: tuple[int, ...], name: str, promised: Prom
     Raises:
         StraightflowError: If it may not be a teacher, does not fit or cannot be read.
     """
-    require_fit(read_model(folder), shape, name, promised)
+    require_fit(read_model(folder, promised), shape, name, promised)
     return load_network(folder)

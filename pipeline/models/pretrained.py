@@ -11,20 +11,20 @@ from diffusers import (
     ScoreSdeVeScheduler,
 )
 
-from pipeline.config.pretrained import Promised
+from pipeline.config.pretrained import NOTHING_SPECIAL, Promised
 from pipeline.config.teacher import NUM_NOISE_LEVELS
 from pipeline.diffusion.scheduler_settings import EDM, VARIANCE_EXPLODING
 from pipeline.models.companions import copy_companions
 from pipeline.models.diffusers_layout import read_scheduler_config
 from pipeline.models.kinds import kind_of
+from pipeline.models.kinds.prompted_kind import PromptedKind
 from pipeline.models.networks import set_null_class
 from pipeline.models.opening import open_teacher
+from pipeline.models.prompt_table import read_prompts
 from pipeline.models.student import is_saved_pipeline, save_student
 from pipeline.system.atomic import atomic_folder
 from pipeline.system.file_hashes import write_hashes
 from pipeline.system.hub import download_model
-
-NOTHING_SPECIAL = Promised()
 
 
 def training_scheduler() -> DDPMScheduler:
@@ -76,11 +76,14 @@ def adopt_pretrained(
     """
     source = Path(name) if commit is None else download_model(name, commit)
     network = open_teacher(source, shape, name, promised)
+    kind = kind_of(network)
+    if isinstance(kind, PromptedKind) and promised.prompts is not None:
+        network = kind.with_prompts(network, source, read_prompts(Path(promised.prompts)))
     set_null_class(network, promised.null_class)
     if promised.process == "flow":
         save_student(network, folder, source)
         return
     config = read_scheduler_config(source)
     exploding = {VARIANCE_EXPLODING: ScoreSdeVeScheduler} | dict.fromkeys(EDM, EDMEulerScheduler)
-    kind = exploding.get(config["_class_name"], DDPMScheduler)
-    save_teacher(network, folder, kind.from_config(config), source)
+    scheduler = exploding.get(config["_class_name"], DDPMScheduler)
+    save_teacher(network, folder, scheduler.from_config(config), source)

@@ -86,6 +86,7 @@ _FLOW_PROCESS: Mapping[str, tuple[object, ...]] = {
     "num_train_timesteps": (NUM_TRAIN_TIMESTEPS,),
     "invert_sigmas": (False, None),
     "prediction_type": ("flow_prediction",),
+    "init_noise_sigma": (1.0,),
 }
 # They place the steps of sampling and leave the velocity at a time as it is.
 _OF_SAMPLING_ALONE = frozenset(

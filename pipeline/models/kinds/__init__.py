@@ -13,10 +13,12 @@ from diffusers import ModelMixin
 from pipeline.models.kinds.dit import DiTKind
 from pipeline.models.kinds.kind import NetworkKind
 from pipeline.models.kinds.unet import UNetKind
+from pipeline.models.kinds.unet_condition import UNetConditionKind
 from pipeline.models.kinds.velocity_mlp import VelocityMLPKind
+from pipeline.models.prompted import bare
 from pipeline.system.errors import StraightflowError
 
-KINDS: tuple[NetworkKind, ...] = (UNetKind(), VelocityMLPKind(), DiTKind())
+KINDS: tuple[NetworkKind, ...] = (UNetKind(), VelocityMLPKind(), DiTKind(), UNetConditionKind())
 NETWORK_PARTS = tuple(dict.fromkeys(kind.part for kind in KINDS))
 """Subfolders of a saved pipeline that its network may lie in."""
 
@@ -43,4 +45,4 @@ def read_kind(config: Mapping[str, Any], origin: str) -> NetworkKind:
 
 def kind_of(network: ModelMixin) -> NetworkKind:
     """The kind of a network that was opened or built here."""
-    return read_kind({"_class_name": type(network).__name__}, "memory")
+    return read_kind({"_class_name": type(bare(network)).__name__}, "memory")

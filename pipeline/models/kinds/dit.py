@@ -83,12 +83,10 @@ class DiTKind(NetworkKind):
         super().null_class(config)  # which may be recorded as well
         return self.class_count(config) - 1
 
-    def opened(self, network: ModelMixin) -> ModelMixin:
-        """Without the labels that its blocks would drop, each by itself from the global generator, while training."""
-        for module in network.modules():
-            if type(module).__name__ == "LabelEmbedding":
-                module.dropout_prob = 0.0
-        return network
+    def opened(self, network: ModelMixin, folder: Path) -> ModelMixin:
+        """As :func:`keep_labels` leaves it."""
+        del folder
+        return keep_labels(network)
 
     def velocity_field(self, network: ModelMixin) -> ModelMixin:
         """Of a learned variance only the half for the mean is kept; exact, as its last layer is linear.
@@ -105,8 +103,16 @@ class DiTKind(NetworkKind):
             by_channel = weights[name].unflatten(0, (patch**2, -1))
             weights[name] = by_channel[:, :channels].flatten(0, 1)
         student.load_state_dict(weights)
-        return self.opened(student)
+        return keep_labels(student)
 
     def save(self, network: ModelMixin, scheduler: Any, folder: Path) -> None:
         """A ``DiTPipeline``, whose autoencoder is a companion."""
         save_parts("DiTPipeline", self.part, network, scheduler, folder)
+
+
+def keep_labels(network: ModelMixin) -> ModelMixin:
+    """Turns off that its blocks drop labels while training, each by itself, from the global generator."""
+    for module in network.modules():
+        if type(module).__name__ == "LabelEmbedding":
+            module.dropout_prob = 0.0
+    return network

@@ -105,8 +105,14 @@ class NetworkKind(ABC):
         size = config["sample_size"]
         return (int(config["in_channels"]), *map(int, (size, size) if isinstance(size, int) else size))
 
-    def opened(self, network: ModelMixin) -> ModelMixin:
-        """The network as it is used here, from how its class loads it."""
+    def conditioned(self, network: ModelMixin, config: Mapping[str, Any]) -> ModelMixin:
+        """A network of these settings, without weights, as it is called."""
+        del config
+        return network
+
+    def opened(self, network: ModelMixin, folder: Path) -> ModelMixin:
+        """The network as it is used here, from how its class loads it from the saved pipeline ``folder``."""
+        del folder
         return network
 
     def dropout_layers(self, network: ModelMixin) -> Iterable[nn.Dropout]:
