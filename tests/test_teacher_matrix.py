@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import numpy as np
 import pytest
 import torch
@@ -33,7 +34,7 @@ from diffusers import (
 )
 from helpers.coupling_models import couplings
 from helpers.small_dit import small_dit_pipeline
-from helpers.small_text_model import PROMPTS, save_stable_diffusion
+from helpers.small_text_model import PROMPTS, save_stable_diffusion, save_stable_diffusion_3
 from helpers.small_training import OBJECTIVE, training_config
 from helpers.small_unet import small_unet
 
@@ -161,10 +162,12 @@ def by_flow_pipeline(folder: Path, noise: torch.Tensor, _labels: torch.Tensor | 
     return drawn_by_pipeline(DDPMPipeline.from_pretrained(folder), noise, NUM_STEPS)
 
 
-def at_times_of(scheduler: Any) -> SolverConfig:
+def at_times_of(scheduler: Any, **settings: Any) -> SolverConfig:
     """Euler's method between the noise levels at which a stock scheduler calls a flow."""
     scheduler.set_timesteps(NUM_STEPS)
-    return SolverConfig(name="euler", num_steps=NUM_STEPS, grid=tuple((1 - scheduler.sigmas.double()).tolist()))
+    return SolverConfig(
+        name="euler", num_steps=NUM_STEPS, grid=tuple((1 - scheduler.sigmas.double()).tolist()), **settings
+    )
 
 
 GUIDED = SolverConfig(name="ddim", num_steps=NUM_STEPS, guidance={"scale": 2.5, "interval": (0.1, 0.5)})
@@ -235,11 +238,11 @@ def save_dit(folder: Path) -> None:
     small_dit_pipeline(trailing_ddim()).save_pretrained(folder)
 
 
-def by_stable_diffusion(num_steps: int, guidance: float) -> Draw:
-    def draw(folder: Path, noise: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
-        from diffusers import StableDiffusionPipeline
+def by_text_pipeline(kind: str, num_steps: int, guidance: float, **absent: None) -> Draw:
+    """Latents by a stock pipeline that takes prompts; parts that it was saved without must be named to open it."""
 
-        pipeline = StableDiffusionPipeline.from_pretrained(folder)
+    def draw(folder: Path, noise: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+        pipeline = getattr(diffusers, kind).from_pretrained(folder, **absent)
         texts = [PROMPTS[label] for label in labels.tolist()]
         return pipeline(
             texts, latents=noise, guidance_scale=guidance, num_inference_steps=num_steps, output_type="latent"
@@ -248,9 +251,12 @@ def by_stable_diffusion(num_steps: int, guidance: float) -> Draw:
     return draw
 
 
-def save_text_model(folder: Path) -> None:
-    save_stable_diffusion(folder, trailing_ddim(beta_schedule="scaled_linear"))
-    (folder.parent / "prompts.txt").write_text("\n".join(PROMPTS))
+def saved_with_prompts(save: Callable[..., object], scheduler: Any) -> Callable[[Path], object]:
+    def save_both(folder: Path) -> None:
+        save(folder, scheduler)
+        (folder.parent / "prompts.txt").write_text("\n".join(PROMPTS))
+
+    return save_both
 
 
 SHIFTED = FlowMatchEulerDiscreteScheduler(shift=3.0)
@@ -298,15 +304,26 @@ ROWS: dict[str, Row] = {
 }
 
 if importlib.util.find_spec("transformers") is not None:  # an extra: without it no stock pipeline reads text
-    ROWS["Stable Diffusion, guided"] = Row(
-        save_text_model,
-        by_stable_diffusion(NUM_STEPS, 2.5),
-        SolverConfig(name="ddim", num_steps=NUM_STEPS, guidance={"scale": 2.5}),
-        shape=(4, 8, 8),
-        num_classes=4,
-        settings={"promised": Promised(prompts="prompts.txt")},
-        draw_student=by_stable_diffusion(1, 1.0),
-    )
+    ROWS |= {
+        "Stable Diffusion, guided": Row(
+            saved_with_prompts(save_stable_diffusion, trailing_ddim(beta_schedule="scaled_linear")),
+            by_text_pipeline("StableDiffusionPipeline", NUM_STEPS, 2.5),
+            SolverConfig(name="ddim", num_steps=NUM_STEPS, guidance={"scale": 2.5}),
+            shape=(4, 8, 8),
+            num_classes=4,
+            settings={"promised": Promised(prompts="prompts.txt")},
+            draw_student=by_text_pipeline("StableDiffusionPipeline", 1, 1.0),
+        ),
+        "flow transformer, guided": Row(
+            saved_with_prompts(save_stable_diffusion_3, SHIFTED),
+            by_text_pipeline("StableDiffusion3Pipeline", NUM_STEPS, 2.5, text_encoder_3=None, tokenizer_3=None),
+            at_times_of(SHIFTED, guidance={"scale": 2.5}),
+            shape=(4, 8, 8),
+            num_classes=4,
+            settings={"promised": Promised("flow", prompts="prompts.txt")},
+            draw_student=by_text_pipeline("StableDiffusion3Pipeline", 1, 1.0, text_encoder_3=None, tokenizer_3=None),
+        ),
+    }
 
 
 def student_in_stock_diffusers(folder: Path, noise: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""A Stable Diffusion of a few thousand weights, with a tokenizer of letters, saved by its stock pipeline."""
+"""Models of text of a few thousand weights, with a tokenizer of letters, saved by their stock pipelines."""
 
 from __future__ import annotations
 
@@ -40,35 +40,71 @@ def write_tokenizer(folder: Path) -> None:
     (folder / "tokenizer_config.json").write_text(json.dumps({"model_max_length": 10}))
 
 
-def small_text_encoder(width: int = 8) -> Any:
-    """A ``CLIPTextModel`` of one layer for that tokenizer."""
-    from transformers import CLIPTextConfig, CLIPTextModel
+def small_text_encoder(width: int = 8, *, projected: bool = False, seed: int = 3) -> Any:
+    """A ``CLIPTextModel`` of two layers for that tokenizer; or one with a projection of the whole text."""
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
     config = CLIPTextConfig(
-        vocab_size=54, hidden_size=width, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2,
-        max_position_embeddings=10, bos_token_id=52, eos_token_id=53, pad_token_id=53,
+        vocab_size=54, hidden_size=width, intermediate_size=16, num_hidden_layers=2, num_attention_heads=2,
+        max_position_embeddings=10, bos_token_id=52, eos_token_id=53, pad_token_id=53, projection_dim=width,
     )  # fmt: skip
     with torch.random.fork_rng():
-        torch.manual_seed(3)
-        return CLIPTextModel(config).eval()
+        torch.manual_seed(seed)
+        return (CLIPTextModelWithProjection if projected else CLIPTextModel)(config).eval()
+
+
+def small_tokenizer(beside: Path) -> Any:
+    """That tokenizer, whose files are kept beside a folder."""
+    from transformers import CLIPTokenizer
+
+    files = beside.with_name(f"{beside.name}-tokenizer")
+    write_tokenizer(files)
+    return CLIPTokenizer.from_pretrained(files)
+
+
+def small_autoencoder() -> AutoencoderKL:
+    """Of four latent channels."""
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        settings = {"latent_channels": 4, "block_out_channels": (4,), "norm_num_groups": 2, "layers_per_block": 1}
+        return AutoencoderKL(**settings).eval()
 
 
 def save_stable_diffusion(folder: Path, scheduler: Any, **unet: Any) -> None:
     """The whole, as its stock pipeline saves it."""
     from diffusers import StableDiffusionPipeline
-    from transformers import CLIPTokenizer
 
-    write_tokenizer(folder.with_name(f"{folder.name}-tokenizer"))
-    with torch.random.fork_rng():
-        torch.manual_seed(1)
-        autoencoder = AutoencoderKL(latent_channels=4, block_out_channels=(4,), norm_num_groups=2, layers_per_block=1)
     StableDiffusionPipeline(
-        vae=autoencoder.eval(),
+        vae=small_autoencoder(),
         text_encoder=small_text_encoder(),
-        tokenizer=CLIPTokenizer.from_pretrained(folder.with_name(f"{folder.name}-tokenizer")),
+        tokenizer=small_tokenizer(folder),
         unet=small_condition_unet(**unet),
         scheduler=scheduler,
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,
+    ).save_pretrained(folder)
+
+
+def save_stable_diffusion_3(folder: Path, scheduler: Any) -> None:
+    """A flow transformer of two blocks, without the third encoder, as its stock pipeline saves it."""
+    from diffusers import SD3Transformer2DModel, StableDiffusion3Pipeline
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        transformer = SD3Transformer2DModel(
+            sample_size=8, in_channels=4, out_channels=4, num_layers=2, attention_head_dim=4, num_attention_heads=2,
+            joint_attention_dim=24, caption_projection_dim=8, pooled_projection_dim=16, pos_embed_max_size=8,
+        ).eval()  # fmt: skip
+    tokenizer = small_tokenizer(folder)
+    StableDiffusion3Pipeline(
+        transformer=transformer,
+        scheduler=scheduler,
+        vae=small_autoencoder(),
+        text_encoder=small_text_encoder(projected=True),
+        tokenizer=tokenizer,
+        text_encoder_2=small_text_encoder(projected=True, seed=4),
+        tokenizer_2=tokenizer,
+        text_encoder_3=None,
+        tokenizer_3=None,
     ).save_pretrained(folder)

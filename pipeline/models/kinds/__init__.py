@@ -12,13 +12,14 @@ from diffusers import ModelMixin
 
 from pipeline.models.kinds.dit import DiTKind
 from pipeline.models.kinds.kind import NetworkKind
+from pipeline.models.kinds.sd3 import SD3Kind
 from pipeline.models.kinds.unet import UNetKind
 from pipeline.models.kinds.unet_condition import UNetConditionKind
 from pipeline.models.kinds.velocity_mlp import VelocityMLPKind
 from pipeline.models.prompted import bare
 from pipeline.system.errors import StraightflowError
 
-KINDS: tuple[NetworkKind, ...] = (UNetKind(), VelocityMLPKind(), DiTKind(), UNetConditionKind())
+KINDS: tuple[NetworkKind, ...] = (UNetKind(), VelocityMLPKind(), DiTKind(), UNetConditionKind(), SD3Kind())
 NETWORK_PARTS = tuple(dict.fromkeys(kind.part for kind in KINDS))
 """Subfolders of a saved pipeline that its network may lie in."""
 

@@ -84,7 +84,7 @@ class PromptedKind(NetworkKind):
             StraightflowError: If they cannot be read, or make text of another width than the network takes.
         """
         stock = bare(network)
-        tensors = self._encoded(folder, prompts)
+        tensors = self._encoded(folder, stock.config, prompts)
         widths = dict(self.widths(stock.config))
         found = {name: values.shape[-1] for name, values in tensors.items()}
         if found != widths:
@@ -102,14 +102,21 @@ class PromptedKind(NetworkKind):
         network.table.save(folder)
 
     @torch.no_grad()
-    def _encoded(self, folder: Path, prompts: tuple[str, ...]) -> dict[str, torch.Tensor]:
+    def _encoded(self, folder: Path, config: Mapping[str, Any], prompts: tuple[str, ...]) -> dict[str, torch.Tensor]:
         require_text_reader()
         import diffusers
 
-        absent = {name: None for name in (self.part, *self.companions) if name not in self.encoders}
+        present = [name for name in self.encoders if (folder / name).is_dir()]
+        absent = {name: None for name in self.companions if name not in present}
+        with torch.device("meta"):  # some pipelines ask the network for its widths
+            network = self.build(config)
         try:
             pipeline = getattr(diffusers, self.pipeline).from_pretrained(
-                folder, **{**absent, **self.options}, dtype=torch.float32, local_files_only=True, use_safetensors=True
+                folder,
+                **{**absent, **self.options, self.part: network},
+                dtype=torch.float32,
+                local_files_only=True,
+                use_safetensors=True,
             )
             texts = [*prompts, ""]
             batches = [
