@@ -13,8 +13,8 @@ from diffusers import ModelMixin
 from pipeline.config.graph import TEACHER, Config, losses
 from pipeline.config.training import TrainingConfig
 from pipeline.models.architecture import fresh_network
-from pipeline.models.diffusers_layout import locate, read_json
-from pipeline.models.networks import network_class, starting_network
+from pipeline.models.kinds import read_kind
+from pipeline.models.networks import read_network_config, starting_network
 from pipeline.models.runtime import precision_here
 from pipeline.system.device import DeviceMemory
 from pipeline.system.errors import StraightflowError
@@ -113,7 +113,7 @@ def pretrained_network(teacher: Mapping[str, object]) -> Pretrained | None:
 
 def network_settings(folder: Path) -> Pretrained:
     """The ``config.json`` of the network of a model in a folder."""
-    return read_json(locate(folder, "unet", "config.json") / "config.json")
+    return read_network_config(folder)[1]
 
 
 def network_name(config: Config, model: str) -> tuple[str, bool]:
@@ -172,9 +172,8 @@ def _builder(config: Config, model: str, pretrained: Pretrained | None) -> Calla
         return lambda: starting_network(start(), two_times=student.method.two_times)
     if model == TEACHER and config.teacher.pretrained is not None:
         return None if pretrained is None else partial(_pretrained, pretrained)
-    return lambda: fresh_network(config.teacher.network, config.data.sample_shape)
+    return lambda: fresh_network(config.teacher.network, config.sample_shape)
 
 
 def _pretrained(settings: Pretrained) -> ModelMixin:
-    network: ModelMixin = network_class(settings.get("_class_name", "UNet2DModel")).from_config(dict(settings))
-    return network
+    return read_kind(settings, "the checked teacher").build(settings)

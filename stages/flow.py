@@ -8,7 +8,6 @@ from pipeline.config.graph import Config
 from pipeline.config.solver import SolverConfig
 from pipeline.data.sample_set import open_samples
 from pipeline.methods.flow_matching import build_flow_matching
-from pipeline.models.autoencoder import load_autoencoder
 from pipeline.models.networks import build_network, set_noise
 from pipeline.models.runtime import open_runtime
 from pipeline.models.student import save_student
@@ -37,7 +36,7 @@ def main(config: Config, arguments: list[str]) -> None:
         inputs=[data.fingerprint, architecture.model_dump(mode="json")],
         solver=SolverConfig(name="euler", num_steps=16),
         noise_schedule=None,
-        save=partial(save_student, autoencoder=load_autoencoder(folder)),
+        save=partial(save_student, like=folder),
         autoencoder=opened_for(data, folder, runtime),
     )
     run_training(flow, config, runtime)

@@ -14,8 +14,8 @@ from pipeline.config.forecast import FRESH, NetworkSpeed, Speeds, training_batch
 from pipeline.config.graph import TEACHER, Config
 from pipeline.config.solver import SolverConfig
 from pipeline.evaluation.speed import FeaturesSpeed, features_speed
-from pipeline.models.accepted_teacher import open_model
 from pipeline.models.networks import build_network, starting_network
+from pipeline.models.opening import open_model
 from pipeline.models.pretrained import adopt_pretrained, is_local
 from pipeline.models.runtime import Runtime, open_runtime
 from pipeline.models.sampler import load_sampler

@@ -16,10 +16,10 @@ from pipeline.couplings.store import CouplingStore
 from pipeline.couplings.with_states import WithStates
 from pipeline.methods.build import build_method
 from pipeline.models.accepted_autoencoder import autoencoder_folder
-from pipeline.models.accepted_teacher import open_model
-from pipeline.models.autoencoder import load_autoencoder, open_autoencoder
+from pipeline.models.autoencoder import open_autoencoder
 from pipeline.models.networks import set_noise, starting_network
 from pipeline.models.ode import ode_of
+from pipeline.models.opening import open_model
 from pipeline.models.runtime import Runtime, open_runtime
 from pipeline.models.sampler import Sampler, load_sampler
 from pipeline.models.student import save_student
@@ -63,16 +63,11 @@ def main(config: Config, arguments: list[str]) -> None:
         inputs=[fingerprint_folder(start), fingerprint_file(store.folder / MANIFEST)],
         solver=SolverConfig(name="euler", num_steps=settings.method.exact_steps or 4),
         noise_schedule=None,
-        save=partial(_save_like, start),
+        save=partial(save_student, like=start),
         autoencoder=autoencoder,
         companions=() if init is None else (init,),
     )
     run_training(student, config, runtime)
-
-
-def _save_like(start: Path, network: ModelMixin, folder: Path) -> None:
-    """Saves a student with the autoencoder of the model that it started from, if that has one."""
-    save_student(network, folder, load_autoencoder(start))
 
 
 def starting_student(

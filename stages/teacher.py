@@ -15,7 +15,6 @@ from pipeline.methods.flow_matching import build_flow_matching
 from pipeline.methods.label_dropout import LabelDropout
 from pipeline.methods.noise_prediction import NoisePrediction
 from pipeline.methods.objective import Objective
-from pipeline.models.autoencoder import load_autoencoder
 from pipeline.models.class_counts import set_class_counts
 from pipeline.models.networks import build_network, set_noise, set_null_class
 from pipeline.models.pretrained import adopt_pretrained, is_local, save_teacher, training_scheduler
@@ -53,7 +52,6 @@ def _teacher_run(teacher: TeacherConfig, data: Path, runtime: Runtime) -> Run:
     network = build_network(teacher.network, samples.shape, teacher.train.seed, embedded)
     set_null_class(network, null_class)
     set_class_counts(network, samples.labels)
-    autoencoder = load_autoencoder(data)
     common = partial(
         Run,
         stage="teacher",
@@ -71,14 +69,14 @@ def _teacher_run(teacher: TeacherConfig, data: Path, runtime: Runtime) -> Run:
             objective=_with_classes(build_flow_matching(teacher.flow, runtime.device), teacher, null_class),
             solver=SolverConfig(name="euler", num_steps=16),
             noise_schedule=None,
-            save=partial(save_student, autoencoder=autoencoder),
+            save=partial(save_student, like=data),
         )
     scheduler = training_scheduler()
     return common(
         objective=_with_classes(NoisePrediction(scheduler), teacher, null_class),
         solver=SolverConfig(name="unipc", num_steps=16),
         noise_schedule=noise_schedule_of(scheduler),
-        save=partial(save_teacher, scheduler=scheduler, autoencoder=autoencoder),
+        save=partial(save_teacher, scheduler=scheduler, like=data),
     )
 
 

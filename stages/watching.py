@@ -98,7 +98,7 @@ def as_wrapped(
     A network wrapped for training enters autocast itself; inside another region it would be compiled again.
     """
     shape, noise, classes = sample_shape(network), noise_of(network), num_classes(network)
-    none, counts, two_times = null_class_of(network), class_counts(network.config), takes_two_times(network.config)
+    none, counts, two_times = null_class_of(network), class_counts(network), takes_two_times(network.config)
     outside = dataclasses.replace(runtime, precision="fp32")
     return lambda training: Sampler(
         shape, "in training", noise_schedule, training, outside, noise, classes, null_class=none, two_times=two_times,

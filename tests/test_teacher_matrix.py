@@ -6,11 +6,14 @@ stock diffusers draws from that noise with the same deterministic scheduler and 
 
 from __future__ import annotations
 
+import copy
+import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import numpy as np
 import pytest
 import torch
@@ -19,6 +22,7 @@ from diffusers import (
     DDIMScheduler,
     DDPMPipeline,
     DiffusionPipeline,
+    DiTPipeline,
     EDMDPMSolverMultistepScheduler,
     EDMEulerScheduler,
     EulerDiscreteScheduler,
@@ -30,7 +34,9 @@ from diffusers import (
     UniPCMultistepScheduler,
 )
 from helpers.coupling_models import couplings
-from helpers.small_autoencoder import small_autoencoder
+from helpers.small_autoencoder import small_autoencoder, with_autoencoder
+from helpers.small_dit import small_dit_pipeline
+from helpers.small_text_model import PROMPTS, save_stable_diffusion, save_stable_diffusion_3
 from helpers.small_training import OBJECTIVE, training_config
 from helpers.small_unet import small_unet
 
@@ -41,7 +47,6 @@ from pipeline.config.solver import SolverConfig
 from pipeline.couplings.gate import check_couplings
 from pipeline.couplings.generation import generate_couplings
 from pipeline.couplings.store import CouplingStore
-from pipeline.models.autoencoder import load_autoencoder
 from pipeline.models.pretrained import adopt_pretrained
 from pipeline.models.sampler import load_sampler
 from pipeline.models.student import flow_scheduler, save_student
@@ -67,6 +72,7 @@ class Row:
         num_classes: Of the teacher.
         is_latent: Whether it has an autoencoder; ``draw`` returns latents then.
         settings: Further arguments with which it is adopted.
+        draw_student: Images that its student's stock pipeline draws in one step; None for that of a ``UNet2DModel``.
     """
 
     save: Callable[[Path], object]
@@ -76,6 +82,7 @@ class Row:
     num_classes: int | None = None
     is_latent: bool = False
     settings: dict[str, Any] = field(default_factory=dict)
+    draw_student: Draw | None = None
 
 
 def trailing_ddim(**process: Any) -> DDIMScheduler:
@@ -160,10 +167,12 @@ def by_flow_pipeline(folder: Path, noise: torch.Tensor, _labels: torch.Tensor | 
     return drawn_by_pipeline(DDPMPipeline.from_pretrained(folder), noise, NUM_STEPS)
 
 
-def at_times_of(scheduler: Any) -> SolverConfig:
+def at_times_of(scheduler: Any, **settings: Any) -> SolverConfig:
     """Euler's method between the noise levels at which a stock scheduler calls a flow."""
     scheduler.set_timesteps(NUM_STEPS)
-    return SolverConfig(name="euler", num_steps=NUM_STEPS, grid=tuple((1 - scheduler.sigmas.double()).tolist()))
+    return SolverConfig(
+        name="euler", num_steps=NUM_STEPS, grid=tuple((1 - scheduler.sigmas.double()).tolist()), **settings
+    )
 
 
 GUIDED = SolverConfig(name="ddim", num_steps=NUM_STEPS, guidance={"scale": 2.5, "interval": (0.1, 0.5)})
@@ -209,6 +218,7 @@ def by_edm(scheduler: type) -> Draw:
     return draw
 
 
+UNCHANGED_SIDES = AutoencoderConfig(source="teacher", latent_channels=4, downsampling=1)
 LATENTS = {"promised": Promised().of_latents(AutoencoderConfig(source="teacher", latent_channels=2, downsampling=2), 1)}
 
 
@@ -246,6 +256,52 @@ def drawn_in_latents(pipeline: LDMPipeline, noise: torch.Tensor, num_steps: int)
 
 def by_latent_pipeline(folder: Path, noise: torch.Tensor, _labels: torch.Tensor | None) -> torch.Tensor:
     return drawn_in_latents(LDMPipeline.from_pretrained(folder), noise, NUM_STEPS)[0]
+
+
+def by_dit_pipeline(num_steps: int, guidance: float) -> Draw:
+    """Latents as the scheduler's last step leaves them; where guided, those of the classes are the first half."""
+
+    def draw(folder: Path, noise: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+        pipeline = DiTPipeline.from_pretrained(folder)
+        latents: list[torch.Tensor] = []
+        step = pipeline.scheduler.step
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("diffusers.pipelines.dit.pipeline_dit.randn_tensor", lambda shape, **_: noise.reshape(shape))
+            patch.setattr(
+                pipeline.scheduler,
+                "step",
+                lambda *args, **named: latents.append((output := step(*args, **named)).prev_sample) or output,
+            )
+            pipeline(labels.tolist(), guidance_scale=guidance, num_inference_steps=num_steps, output_type="np")
+        assert len(latents) == num_steps
+        return latents[-1][: len(noise)]
+
+    return draw
+
+
+def save_dit(folder: Path) -> None:
+    small_dit_pipeline(trailing_ddim()).save_pretrained(folder)
+
+
+def by_text_pipeline(kind: str, num_steps: int, guidance: float, **absent: None) -> Draw:
+    """Latents by a stock pipeline that takes prompts; parts that it was saved without must be named to open it."""
+
+    def draw(folder: Path, noise: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+        pipeline = getattr(diffusers, kind).from_pretrained(folder, **absent)
+        texts = [PROMPTS[label] for label in labels.tolist()]
+        return pipeline(
+            texts, latents=noise, guidance_scale=guidance, num_inference_steps=num_steps, output_type="latent"
+        ).images
+
+    return draw
+
+
+def saved_with_prompts(save: Callable[..., object], scheduler: Any) -> Callable[[Path], object]:
+    def save_both(folder: Path) -> None:
+        save(folder, scheduler)
+        (folder.parent / "prompts.txt").write_text("\n".join(PROMPTS))
+
+    return save_both
 
 
 SHIFTED = FlowMatchEulerDiscreteScheduler(shift=3.0)
@@ -286,8 +342,42 @@ ROWS: dict[str, Row] = {
     "latent UNet, quantised": Row(
         saved_latent("VQModel"), by_latent_pipeline, shape=(2, 4, 4), is_latent=True, settings=LATENTS
     ),
+    "DiT, guided": Row(
+        save_dit,
+        by_dit_pipeline(NUM_STEPS, 2.5),
+        SolverConfig(name="ddim", num_steps=NUM_STEPS, guidance={"scale": 2.5}),
+        shape=(4, 4, 4),
+        num_classes=1001,
+        is_latent=True,
+        settings={"promised": Promised(null_class=1000).of_latents(UNCHANGED_SIDES, 3)},
+        draw_student=by_dit_pipeline(1, 1.0),
+    ),
     "shifted flow": Row(saved_flow(SHIFTED), by_flow_pipeline, at_times_of(SHIFTED), settings=FLOW),
 }
+
+if importlib.util.find_spec("transformers") is not None:  # an extra: without it no stock pipeline reads text
+    ROWS |= {
+        "Stable Diffusion, guided": Row(
+            saved_with_prompts(save_stable_diffusion, trailing_ddim(beta_schedule="scaled_linear")),
+            by_text_pipeline("StableDiffusionPipeline", NUM_STEPS, 2.5),
+            SolverConfig(name="ddim", num_steps=NUM_STEPS, guidance={"scale": 2.5}),
+            shape=(4, 8, 8),
+            num_classes=4,
+            is_latent=True,
+            settings={"promised": Promised(prompts="prompts.txt").of_latents(UNCHANGED_SIDES, 3)},
+            draw_student=by_text_pipeline("StableDiffusionPipeline", 1, 1.0),
+        ),
+        "flow transformer, guided": Row(
+            saved_with_prompts(save_stable_diffusion_3, SHIFTED),
+            by_text_pipeline("StableDiffusion3Pipeline", NUM_STEPS, 2.5, text_encoder_3=None, tokenizer_3=None),
+            at_times_of(SHIFTED, guidance={"scale": 2.5}),
+            shape=(4, 8, 8),
+            num_classes=4,
+            is_latent=True,
+            settings={"promised": Promised("flow", prompts="prompts.txt").of_latents(UNCHANGED_SIDES, 3)},
+            draw_student=by_text_pipeline("StableDiffusion3Pipeline", 1, 1.0, text_encoder_3=None, tokenizer_3=None),
+        ),
+    }
 
 
 def student_in_stock_diffusers(folder: Path, noise: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
@@ -310,7 +400,10 @@ def assert_close(ours: torch.Tensor, stock: torch.Tensor, limit: float) -> None:
 
 
 @pytest.mark.parametrize("name", ROWS)
-def test_couplings_are_what_stock_diffusers_draws_and_their_student_opens_there(name: str, runtime, tmp_path) -> None:
+def test_couplings_are_what_stock_diffusers_draws_and_their_student_opens_there(
+    name: str, runtime, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     row, theirs, teacher = ROWS[name], tmp_path / "theirs", tmp_path / "teacher"
     row.save(theirs)
     adopt_pretrained(str(theirs), row.shape, teacher, **row.settings)
@@ -327,7 +420,7 @@ def test_couplings_are_what_stock_diffusers_draws_and_their_student_opens_there(
     assert pairs["x_1"].shape == stock.shape == (NUM_PAIRS, *row.shape)
     assert_close(pairs["x_1"], stock, 1e-4)
     assert (source.autoencoder is not None) == row.is_latent
-    if row.is_latent:
+    if row.draw is by_latent_pipeline:  # the decoded images too; the others' steps are looked at before decoding
         images = drawn_in_latents(LDMPipeline.from_pretrained(theirs), pairs["x_0"], NUM_STEPS)[1]
         assert images.shape == (NUM_PAIRS, 1, 8, 8)
         assert_close(source.to_pixels(pairs["x_1"]), images, 1e-4)
@@ -335,25 +428,25 @@ def test_couplings_are_what_stock_diffusers_draws_and_their_student_opens_there(
 
     # One step of reflow trains a student on them.
     student = starting_student("student", teacher, store, dropout=0.0)
-    before = student.conv_in.weight.clone()
+    before = copy.deepcopy(student.state_dict())
     training = training_config(num_steps=1, batch_size=NUM_PAIRS, warmup_steps=0, log_every_steps=1)
     train(student, store, OBJECTIVE, training, runtime, tmp_path / "training", "student")
-    assert not torch.equal(student.conv_in.weight, before)
+    assert not all(torch.equal(values, before[name]) for name, values in student.state_dict().items())
 
     # It opens in stock diffusers, where one step is one Euler step of ours.
-    save_student(student, tmp_path / "student", load_autoencoder(teacher))
+    save_student(student, tmp_path / "student", teacher)
     euler = SolverConfig(name="euler", num_steps=1)
     ours = load_sampler(tmp_path / "student", runtime).sample(pairs["x_0"], euler, pairs.get("labels")).x
-    stock = student_in_stock_diffusers(tmp_path / "student", pairs["x_0"], pairs.get("labels"))
+    stock = (row.draw_student or student_in_stock_diffusers)(tmp_path / "student", pairs["x_0"], pairs.get("labels"))
     assert_close(ours, stock, 1e-5)
 
 
 def test_a_student_of_latents_takes_the_same_steps_in_its_stock_pipeline(runtime, tmp_path) -> None:
     """Exactly, as its scheduler's times are ours; and its images are those that its own autoencoder decodes."""
-    save_student(small_unet(2, sample_size=4), tmp_path, small_autoencoder())
-    student, noise = load_sampler(tmp_path, runtime), torch.randn(3, 2, 4, 4)
+    save_student(small_unet(2, sample_size=4), tmp_path / "student", with_autoencoder(tmp_path))
+    student, noise = load_sampler(tmp_path / "student", runtime), torch.randn(3, 2, 4, 4)
     for num_steps in (1, 2, 4):
-        latents, images = drawn_in_latents(LDMPipeline.from_pretrained(tmp_path), noise, num_steps)
+        latents, images = drawn_in_latents(LDMPipeline.from_pretrained(tmp_path / "student"), noise, num_steps)
         ours = student.sample(noise, SolverConfig(name="euler", num_steps=num_steps)).x
         assert_close(ours, latents, 1e-6)
         assert_close(student.to_pixels(ours), images, 1e-6)

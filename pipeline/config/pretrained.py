@@ -19,13 +19,18 @@ class Promised:
         null_class: Class that stands for none; None where every class is one.
         autoencoder: What its samples are latents of; None where they are the data's own samples.
         image_channels: Of the data, where there is an autoencoder to compare with it.
+        prompts: Text file whose lines are its conditions; None for a model that reads no text.
     """
 
     process: Process = "diffusion"
     null_class: int | None = None
     autoencoder: LatentSpaceConfig | None = None
     image_channels: int | None = None
+    prompts: str | None = None
 
     def of_latents(self, autoencoder: LatentSpaceConfig | None, image_channels: int | None) -> Promised:
         """The same with the run's autoencoder, for images of so many channels; None of it is none."""
         return replace(self, autoencoder=autoencoder, image_channels=None if autoencoder is None else image_channels)
+
+
+NOTHING_SPECIAL = Promised()

@@ -29,6 +29,8 @@ class TeacherConfig(Section):
             of the data; with this probability a label is replaced by the class that stands for none (p_uncond of Ho &
             Salimans 2022, who use 0.1 and 0.2), which guidance needs: the last of a network that has one more than the
             data. At 0 there is no such class, and no guidance.
+        prompts: Text file, one prompt a line, for a ``pretrained`` that reads text: its conditions, encoded once when
+            it is adopted. The empty prompt is added as the one that stands for none. Null for other models.
         unet: Architecture when trained here on images; null for points.
         mlp: Architecture when trained here on points; null for images.
         flow: What is trained here: null for a DDPM, or the settings of a flow matched to the data, which in the
@@ -41,6 +43,7 @@ class TeacherConfig(Section):
     null_class: NonNegativeInt | None = None
     # Not part of what trainings without classes are named by, so that their checkpoints are found again.
     label_dropout: Annotated[float | None, Field(ge=0, lt=1, exclude_if=lambda share: share is None)] = None
+    prompts: PathText | None = None
     unet: UNetConfig | None
     mlp: MLPConfig | None = None
     flow: FlowMatchingConfig | None = None
@@ -56,6 +59,8 @@ class TeacherConfig(Section):
             raise ValueError("pretrained_process says what pretrained is; to train a flow here, give flow its settings")
         if self.pretrained is None and self.null_class is not None:
             raise ValueError("null_class is of a pretrained teacher; to train one here that has it, give label_dropout")
+        if self.pretrained is None and self.prompts is not None:
+            raise ValueError("prompts are of a pretrained teacher; those trained here read no text")
         return self
 
     @model_validator(mode="after")
@@ -82,7 +87,7 @@ class TeacherConfig(Section):
     @property
     def has_null_class(self) -> bool:
         """Whether one of its classes stands for none, so that it can be guided."""
-        return self.null_class is not None or bool(self.label_dropout)
+        return self.null_class is not None or bool(self.label_dropout) or self.prompts is not None
 
     @property
     def network(self) -> UNetConfig | MLPConfig:
@@ -94,7 +99,7 @@ class TeacherConfig(Section):
     @property
     def promised(self) -> Promised:
         """What ``pretrained`` is said to be."""
-        return Promised(self.pretrained_process, self.null_class)
+        return Promised(self.pretrained_process, self.null_class, prompts=self.prompts)
 
     @property
     def is_flow(self) -> bool:

@@ -16,7 +16,7 @@ from pipeline.config.network import MOST_LEVELS, LayerCount
 from pipeline.config.pretrained import Promised
 from pipeline.config.section import FiniteFloat, PositiveFloat, PositiveInt
 from pipeline.models.diffusers_layout import read_json
-from pipeline.models.networks import require_known_names
+from pipeline.models.network_settings import require_known_names
 from pipeline.system.errors import StraightflowError, one_line, validation_problems
 
 PARTS = ("vae", "vqvae")
@@ -161,7 +161,7 @@ def accept_autoencoder(config: Mapping[str, Any], origin: str) -> AcceptedAutoen
             mend="name a model with one of them",
         )
     # AutoencoderTiny saves its decoder's channels once more, under the name that the others have.
-    require_known_names(config, autoencoder_class(kind), origin, besides=("block_out_channels",))
+    require_known_names(config, (*_parameters(kind), "block_out_channels"), kind, origin)
     try:
         settings = _Settings.model_validate({**_DEFAULTS[kind], **config})
     except ValidationError as error:

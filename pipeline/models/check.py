@@ -18,25 +18,22 @@ from pipeline.models.accepted_autoencoder import (
     read_autoencoder,
     require_promised_autoencoder,
 )
-from pipeline.models.accepted_teacher import (
-    AcceptedModel,
-    accept_model,
-    open_teacher,
-    read_model,
-    require_callable,
-    require_fit,
-    require_halvings,
-)
+from pipeline.models.accepted_teacher import AcceptedModel, accept_model, require_fit
 from pipeline.models.diffusers_layout import read_json
 from pipeline.models.hub_weights import require_autoencoder_on_hub, require_weights_on_hub
+from pipeline.models.kinds import NETWORK_PARTS
+from pipeline.models.kinds.unet import require_halvings
+from pipeline.models.opening import open_teacher, read_model
 from pipeline.models.pretrained_autoencoder import check_autoencoder
+from pipeline.models.promised_prompts import with_prompts
+from pipeline.models.trial_call import require_callable
 from pipeline.models.unet import build_unet
 from pipeline.models.weights_files import has_weights
 from pipeline.system.errors import StraightflowError, one_line
-from pipeline.system.fingerprint import fingerprint_folder
+from pipeline.system.fingerprint import fingerprint_file, fingerprint_folder
 from pipeline.system.hub import cached_model, download_json, hub_revision, list_files
 
-CONFIGS = ("unet/config.json", "config.json")
+CONFIGS = (*(f"{part}/config.json" for part in NETWORK_PARTS), "config.json")
 SCHEDULER_CONFIGS = ("scheduler/scheduler_config.json", "scheduler_config.json")
 
 
@@ -61,12 +58,12 @@ def check_teacher(
 
     Returns:
         What the teacher stage depends on: name and fingerprint, both None for a teacher trained here. The fingerprint
-        of a model on the hub is the commit that is read.
+        of a model on the hub is the commit that is read. With prompts, their file's as well.
 
     Raises:
         StraightflowError: If the teacher is missing, of another shape than the images or another process than
             configured, or refused by
-            :func:`pipeline.models.accepted_teacher.open_teacher`, as the teacher stage would refuse it. Of a model on
+            :func:`pipeline.models.opening.open_teacher`, as the teacher stage would refuse it. Of a model on
             the hub the weights are judged by their names, types and shapes, where they are in safetensors.
     """
     if teacher.unet is None:  # an mlp takes points of any dimension
@@ -82,15 +79,21 @@ def check_teacher(
         folder = Path(name)
         _require_folder(folder)
         open_teacher(folder, shape, name, promised)
-        tell(read_model(folder))
-        return {"pretrained": name, "fingerprint": fingerprint_folder(folder)}
+        tell(read_model(folder, promised))
+        return {"pretrained": name, "fingerprint": fingerprint_folder(folder)} | _prompts_of(promised)
     if _is_path(name):
         raise StraightflowError(
             expected=f"a teacher at {name!r}: an existing folder, or a hub id",
             found="no such folder",
             mend="correct teacher.pretrained",
         )
-    return {"pretrained": name, "fingerprint": _check_on_hub(name, promised, shape, previous, tell)}
+    revision = _check_on_hub(name, promised, shape, previous, tell)
+    return {"pretrained": name, "fingerprint": revision} | _prompts_of(promised)
+
+
+def _prompts_of(promised: Promised) -> dict[str, object]:
+    """Fingerprint of the configured prompts, as a part of what the teacher stage depends on."""
+    return {} if promised.prompts is None else {"prompts": fingerprint_file(Path(promised.prompts))}
 
 
 def _check_on_hub(
@@ -109,13 +112,13 @@ def _check_on_hub(
         cached = cached_model(name, known)
         if cached is not None and has_weights(cached):
             open_teacher(cached, shape, name, promised)
-            tell(read_model(cached))
+            tell(read_model(cached, promised))
             return cached.name
         if known is None:
             raise
         if cached is not None:  # what an earlier check looked at
             require_promised_autoencoder(read_autoencoder(cached), name, promised)
-            accepted = read_model(cached)
+            accepted = read_model(cached, promised)
             require_fit(accepted, shape, name, promised)
             tell(accepted)
         return known
@@ -123,9 +126,11 @@ def _check_on_hub(
     require_promised_autoencoder(None if autoencoder is None else autoencoder[0], name, promised)
     config = download_json(name, CONFIGS, revision)
     network = read_json(config)
-    accepted = accept_model(network, read_json(download_json(name, SCHEDULER_CONFIGS, revision)), name)
+    accepted = accept_model(
+        with_prompts(network, promised, name), read_json(download_json(name, SCHEDULER_CONFIGS, revision)), name
+    )
     require_fit(accepted, shape, name, promised)
-    require_weights_on_hub(name, revision, network, "unet" if config.parent.name == "unet" else "")
+    require_weights_on_hub(name, revision, network, config.parent.name if config.parent.name in NETWORK_PARTS else "")
     if autoencoder is not None:
         accepted_autoencoder, part = autoencoder
         require_autoencoder_on_hub(name, revision, autoencoder_class(accepted_autoencoder.kind), part)

@@ -5,13 +5,10 @@ A model is then drawn from as the data are wherever it is sampled, without the d
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 from diffusers import ModelMixin
 
-from pipeline.models.networks import class_count, null_class
+from pipeline.models.networks import null_class_of, num_classes
 from pipeline.system.errors import StraightflowError
 
 CLASS_COUNTS = "_class_counts"
@@ -23,21 +20,21 @@ def set_class_counts(network: ModelMixin, labels: np.ndarray | None) -> None:
 
     Nothing is recorded where there are no labels, or those of another number of classes: they mean something else.
     """
-    conditions = _num_conditions(network.config)
+    conditions = _num_conditions(network)
     if labels is not None and conditions is not None and int(labels.max()) + 1 == conditions:
         network.register_to_config(**{CLASS_COUNTS: np.bincount(labels, minlength=conditions).tolist()})
 
 
-def class_counts(config: Mapping[str, Any]) -> tuple[int, ...] | None:
-    """Images of each class in the data of a network with these settings; None where that is not known.
+def class_counts(network: ModelMixin) -> tuple[int, ...] | None:
+    """Images of each class in the data of a network; None where that is not known.
 
     Raises:
         StraightflowError: If they are no counts of the classes that the network may be asked for.
     """
-    found = config.get(CLASS_COUNTS)
+    found = network.config.get(CLASS_COUNTS)
     if found is None:
         return None
-    conditions = _num_conditions(config)
+    conditions = _num_conditions(network)
     are_counts = isinstance(found, list | tuple) and all(type(count) is int and count >= 0 for count in found)
     if conditions is None or not are_counts or len(found) != conditions or sum(found) == 0:
         raise StraightflowError(
@@ -48,7 +45,7 @@ def class_counts(config: Mapping[str, Any]) -> tuple[int, ...] | None:
     return tuple(found)
 
 
-def _num_conditions(config: Mapping[str, Any]) -> int | None:
+def _num_conditions(network: ModelMixin) -> int | None:
     """Classes but the null class, which is the last."""
-    none = null_class(config)
-    return class_count(config) if none is None else none
+    none = null_class_of(network)
+    return num_classes(network) if none is None else none

@@ -9,15 +9,16 @@ from pipeline.system.errors import StraightflowError, one_line
 from pipeline.system.whole_files import read_json as read_value
 
 
-def locate(folder: Path, part: str, config_name: str) -> Path:
-    """Folder of a pipeline's part: its subfolder, or the root in the flat layout of older checkpoints."""
-    for candidate in (folder / part, folder):
+def locate(folder: Path, parts: tuple[str, ...], config_name: str) -> Path:
+    """Folder of a part of a pipeline: the first of these subfolders, or the root, as in older checkpoints."""
+    for candidate in (*(folder / part for part in parts), folder):
         if (candidate / config_name).is_file():
             return candidate
+    names = ", ".join([f"{part}/{config_name}" for part in parts])
     raise StraightflowError(
-        expected=f"a diffusers checkpoint with {part}/{config_name} or {config_name} in {folder}",
-        found="neither file" if folder.is_dir() else "no such folder",
-        mend="name a folder saved by DDPMPipeline.save_pretrained, or a hub id of one",
+        expected=f"a diffusers checkpoint with {names} or {config_name} in {folder}",
+        found="none of these files" if folder.is_dir() else "no such folder",
+        mend="name a folder saved by a pipeline of diffusers, or a hub id of one",
     )
 
 
@@ -39,4 +40,4 @@ def read_json(path: Path) -> dict[str, Any]:
 def read_scheduler_config(folder: Path) -> dict[str, Any]:
     """Configuration of a saved pipeline's scheduler."""
     name = "scheduler_config.json"
-    return read_json(locate(folder, "scheduler", name) / name)
+    return read_json(locate(folder, ("scheduler",), name) / name)

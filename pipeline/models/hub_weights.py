@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from diffusers import ModelMixin
 
-from pipeline.models.networks import network_class, require_own_weights
+from pipeline.models.kinds import read_kind
+from pipeline.models.own_weights import require_own_weights
 from pipeline.models.weights_files import SHARDED_WEIGHTS, WEIGHTS, require_real_numbers, wrong_weights
 from pipeline.system.errors import StraightflowError
 from pipeline.system.hub import list_files, read_tensors
@@ -61,9 +62,8 @@ def require_autoencoder_on_hub(name: str, revision: str, kind: type[ModelMixin],
 def _require_shapes(
     found: dict[str, tuple[int, ...]], config: Mapping[str, Any], origin: str, *, sharded: bool
 ) -> None:
-    settings = {key: value for key, value in config.items() if not key.startswith("_")}
     with torch.device("meta"):
-        network = network_class(config.get("_class_name", "UNet2DModel"))(**settings)
+        network = read_kind(config, origin).build(config)
     if not sharded:  # as diffusers loads them: names from before its attention was rewritten
         network._fix_state_dict_keys_on_load(found)
     wanted = {key: tuple(values.shape) for key, values in network.state_dict().items()}

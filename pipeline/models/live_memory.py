@@ -82,7 +82,7 @@ class Visited(torch.nn.Module):
     """A network as training calls it: under autocast, its result in float32; inputs are moved to its device.
 
     Args:
-        network: Any of :data:`pipeline.models.networks.KINDS`.
+        network: Any of :data:`pipeline.models.kinds.KINDS`.
         bf16: Whether to autocast to bfloat16.
     """
 

@@ -1,14 +1,10 @@
-"""The kinds of networks: built with fresh weights, or loaded from a folder by the class they were saved as."""
+"""Networks: built with fresh weights, loaded from a folder, made a student, and what they say of themselves."""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Collection, Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
-import torch
 from diffusers import ModelMixin
 
 from pipeline.config.network import MLPConfig, UNetConfig
@@ -16,32 +12,16 @@ from pipeline.config.noise import NoiseConfig
 from pipeline.config.two_times import require_times
 from pipeline.models.architecture import fresh_network
 from pipeline.models.diffusers_layout import locate, read_json
-from pipeline.models.network_settings import require_settings_in_range
+from pipeline.models.kinds import NETWORK_PARTS, kind_of, read_kind
+from pipeline.models.kinds.kind import NULL_CLASS
+from pipeline.models.network_settings import require_known_settings
+from pipeline.models.own_weights import require_finite_weights, require_own_weights
 from pipeline.models.size import WEIGHTS_BYTES, require_network_fits
 from pipeline.models.student import takes_two_times
 from pipeline.models.weights_files import has_safetensors, require_whole_weights
-from pipeline.system.errors import StraightflowError, nearest, one_line
+from pipeline.system.errors import StraightflowError, one_line
 from pipeline.system.file_hashes import require_unchanged
 from pipeline.system.random_state import seeded
-
-KINDS = ("UNet2DModel", "VelocityMLP")
-
-
-def network_class(kind: str) -> type[ModelMixin]:
-    """The class of one of ``KINDS``, imported when needed: a UNet's takes a second, which runs on points save.
-
-    No other class is loaded: nothing is imported by a name from a file.
-    """
-    found: type[ModelMixin]
-    if kind == "VelocityMLP":
-        from pipeline.models.velocity_mlp import VelocityMLP
-
-        found = VelocityMLP
-    else:
-        from diffusers import UNet2DModel
-
-        found = UNet2DModel
-    return found
 
 
 def load_network(folder: Path) -> ModelMixin:
@@ -52,15 +32,10 @@ def load_network(folder: Path) -> ModelMixin:
             read, or if its weights are not finite or not exactly those of its configuration.
     """
     require_unchanged(folder)
-    location = locate(folder, "unet", "config.json")
-    config = read_json(location / "config.json")
-    kind = config.get("_class_name", "UNet2DModel")
-    if kind not in KINDS:
-        raise StraightflowError(
-            expected=f"one of {', '.join(KINDS)} in {location}", found=str(kind), mend="name another checkpoint"
-        )
+    location, config = read_network_config(folder)
+    kind = read_kind(config, str(location))
     require_known_settings(config, kind, str(location))
-    return load_weights(location, network_class(kind))
+    return kind.opened(load_weights(location, kind.network_class()), folder)
 
 
 def load_weights(location: Path, kind: type[ModelMixin]) -> ModelMixin:
@@ -86,81 +61,18 @@ def load_weights(location: Path, kind: type[ModelMixin]) -> ModelMixin:
         ) from error
     require_own_weights(str(location), loaded["missing_keys"], loaded["unexpected_keys"])
     network = network.float()
-    _require_finite_weights(location, network)
+    require_finite_weights(location, network)
     return network
 
 
-def require_known_settings(config: Mapping[str, Any], kind: str, origin: str) -> None:
-    """Refuses settings that diffusers would leave out with a warning, or take for others, making another network.
+def read_network_config(folder: Path) -> tuple[Path, dict[str, Any]]:
+    """Where the network of a saved pipeline lies, and what its configuration says.
 
     Raises:
-        StraightflowError: If ``config``, the content of a config.json, has a setting that ``kind`` has not, or one of
-            a value that :func:`pipeline.models.network_settings.require_settings_in_range` refuses.
+        StraightflowError: If there is none, or it is no JSON object.
     """
-    require_known_names(config, network_class(kind), origin)
-    require_settings_in_range(config, kind, origin)
-
-
-def require_known_names(
-    config: Mapping[str, Any], kind: type[ModelMixin], origin: str, besides: Collection[str] = ()
-) -> None:
-    """Refuses settings that a class of diffusers has not, and would leave out; those named ``besides`` are passed over.
-
-    Raises:
-        StraightflowError: If there is one.
-    """
-    known = tuple(inspect.signature(kind.__init__).parameters)[1:] + tuple(besides)
-    for name, value in config.items():
-        if not name.startswith("_") and name not in known and value is not None and value is not False:
-            raise StraightflowError(
-                expected=f"settings that {kind.__name__} has, in {origin}",
-                found=f"{name}: {str(value)[:80]}{nearest(name, known)}",
-                mend="correct config.json, or name another checkpoint",
-            )
-
-
-def require_own_weights(
-    origin: str,
-    missing: Collection[str],
-    unexpected: Collection[str],
-    misshapen: Mapping[str, tuple[int, ...]] = MappingProxyType({}),
-) -> None:
-    """Refuses weights of other names; diffusers fills missing tensors with random numbers and only warns.
-
-    Args:
-        origin: Names the model in errors.
-        missing: Tensors of the network that its file lacks.
-        unexpected: Tensors of the file that the network has not.
-        misshapen: Shapes in the file that are not the network's.
-
-    Raises:
-        StraightflowError: If there are any.
-    """
-    problems = [
-        f"a file that {problem} {min(names)}, {len(names)} such in all"
-        for problem, names in (("has no tensor", missing), ("has a tensor", unexpected))
-        if names
-    ]
-    if misshapen:
-        name = min(misshapen)
-        problems.append(f"a file with {name} of shape {misshapen[name]}, {len(misshapen)} such in all")
-    if problems:
-        raise StraightflowError(
-            expected=f"the weights that the configuration in {origin} describes, by their names in diffusers",
-            found="; ".join(problems),
-            mend="put weights and config.json of one architecture together (saved from the network itself, not from a "
-            "compiled or parallel wrapper), or name another model",
-        )
-
-
-def _require_finite_weights(location: Path, network: ModelMixin) -> None:
-    for name, values in network.state_dict().items():
-        if not bool(torch.isfinite(values).all()):
-            raise StraightflowError(
-                expected=f"finite weights in {location}",
-                found=f"NaN or infinity in {name}",
-                mend="take a checkpoint from before its training broke down",
-            )
+    location = locate(folder, NETWORK_PARTS, "config.json")
+    return location, read_json(location / "config.json")
 
 
 def build_network(
@@ -179,7 +91,7 @@ def build_network(
 
 
 def starting_network(network: ModelMixin, *, two_times: bool = False) -> ModelMixin:
-    """What a student starts as: a UNet as :mod:`pipeline.models.unet` makes it, others as they are.
+    """What a student starts as: the velocity field of the network's kind.
 
     Args:
         network: Of the model that it starts from.
@@ -188,74 +100,29 @@ def starting_network(network: ModelMixin, *, two_times: bool = False) -> ModelMi
     Raises:
         StraightflowError: If the network takes two times and the student does not, or it cannot take a second one.
     """
-    is_unet = type(network).__name__ == "UNet2DModel"
+    kind = kind_of(network)
     require_times(
-        two_times, of_start=takes_two_times(network.config), of_images=is_unet, num_classes=num_classes(network)
+        two_times,
+        of_start=takes_two_times(network.config),
+        of_images=kind.of_images,
+        num_classes=kind.class_count(network.config),
     )
-    if not is_unet:
-        return network
-    from pipeline.models.unet import flow_map_unet, velocity_unet
-
-    return flow_map_unet(network) if two_times else velocity_unet(network)
+    return kind.flow_map(network) if two_times else kind.velocity_field(network)
 
 
 def sample_shape(network: ModelMixin) -> tuple[int, ...]:
     """Shape of one sample: (channels, height, width) of images, (dim,) of points."""
-    size = network.config["sample_size"]
-    sizes = (size, size) if isinstance(size, int) else size
-    return (int(network.config["in_channels"]), *map(int, sizes))
+    return kind_of(network).sample_shape(network.config)
 
 
 def num_classes(network: ModelMixin) -> int | None:
-    """Classes that a network is conditioned on; None if it is unconditional.
-
-    Raises:
-        StraightflowError: If it is conditioned on something else.
-    """
-    return class_count(network.config)
-
-
-def class_count(config: Mapping[str, Any]) -> int | None:
-    """:func:`num_classes` of a network with these settings."""
-    kind, count = config.get("class_embed_type"), config.get("num_class_embeds")
-    if kind is not None and (kind != "timestep" or count is not None):
-        raise StraightflowError(
-            expected="an unconditional UNet2DModel, or one with num_class_embeds",
-            found=f"class_embed_type {kind!r}" + ("" if count is None else " and num_class_embeds"),
-            mend="name another teacher",
-        )
-    if count is None:
-        return None
-    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-        raise StraightflowError(
-            expected="a number of classes in num_class_embeds", found=repr(count), mend="correct config.json"
-        )
-    return count
-
-
-NULL_CLASS = "_null_class"
-"""Setting of a network's ``config.json`` that stock diffusers keeps and passes over, as its name begins so."""
-
-
-def null_class(config: Mapping[str, Any]) -> int | None:
-    """Class of a network with these settings that stands for none; None where every class is one.
-
-    Raises:
-        StraightflowError: If it is not the last class.
-    """
-    found, count = config.get(NULL_CLASS), class_count(config)
-    if found is not None and (count is None or type(found) is not int or found != count - 1):
-        raise StraightflowError(
-            expected=f"the last of the network's {count or 'no'} classes as the one that stands for none",
-            found=f"{NULL_CLASS}: {str(found)[:80]}",
-            mend="correct config.json",
-        )
-    return found
+    """Classes that a network is conditioned on, with the one that stands for none; None if it is unconditional."""
+    return kind_of(network).class_count(network.config)
 
 
 def null_class_of(network: ModelMixin) -> int | None:
-    """:func:`null_class` of a network."""
-    return null_class(network.config)
+    """Class of a network that stands for none, the last; None where every class is one."""
+    return kind_of(network).null_class(network.config)
 
 
 def set_null_class(network: ModelMixin, index: int | None) -> None:

@@ -6,28 +6,27 @@ from pathlib import Path
 
 import numpy as np
 from diffusers import (
-    DDPMPipeline,
     DDPMScheduler,
     EDMEulerScheduler,
     ModelMixin,
-    ScoreSdeVePipeline,
     ScoreSdeVeScheduler,
 )
 
-from pipeline.config.pretrained import Promised
+from pipeline.config.pretrained import NOTHING_SPECIAL, Promised
 from pipeline.config.teacher import NUM_NOISE_LEVELS
 from pipeline.diffusion.scheduler_settings import EDM, VARIANCE_EXPLODING
-from pipeline.models.accepted_teacher import open_teacher
-from pipeline.models.autoencoder import load_autoencoder
 from pipeline.models.class_counts import set_class_counts
+from pipeline.models.companions import copy_companions
 from pipeline.models.diffusers_layout import read_scheduler_config
+from pipeline.models.kinds import kind_of
+from pipeline.models.kinds.prompted_kind import PromptedKind
 from pipeline.models.networks import set_null_class
-from pipeline.models.student import is_saved_pipeline, latent_pipeline, save_student
+from pipeline.models.opening import open_teacher
+from pipeline.models.prompt_table import read_prompts
+from pipeline.models.student import is_saved_pipeline, save_student
 from pipeline.system.atomic import atomic_folder
 from pipeline.system.file_hashes import write_hashes
 from pipeline.system.hub import download_model
-
-NOTHING_SPECIAL = Promised()
 
 
 def training_scheduler() -> DDPMScheduler:
@@ -39,19 +38,21 @@ def save_teacher(
     network: ModelMixin,
     folder: Path,
     scheduler: DDPMScheduler | EDMEulerScheduler | ScoreSdeVeScheduler,
-    autoencoder: ModelMixin | None = None,
+    like: Path | None = None,
 ) -> None:
-    """Saves a stock ``DDPMPipeline``, or ``ScoreSdeVePipeline`` by the scheduler's kind, with the hashes of its
-    files, atomically; with an autoencoder, which makes it a model of latents, a stock ``LDMPipeline``.
+    """Saves a teacher as the stock pipeline of its kind, with the hashes of its files, atomically.
+
+    Args:
+        network: The teacher.
+        folder: Where it goes.
+        scheduler: Of its process.
+        like: Folder of a model whose other parts (autoencoder, text encoder) it keeps; None where there are none.
     """
-    kind = ScoreSdeVePipeline if isinstance(scheduler, ScoreSdeVeScheduler) else DDPMPipeline
-    pipeline = (
-        kind(unet=network, scheduler=scheduler)
-        if autoencoder is None
-        else latent_pipeline(network, autoencoder, scheduler)
-    )
+    kind = kind_of(network)
     with atomic_folder(folder, ours=is_saved_pipeline) as temporary:
-        pipeline.save_pretrained(temporary)
+        kind.save(network, scheduler, temporary)
+        if like is not None:
+            copy_companions(like, temporary, kind)
         write_hashes(temporary)
 
 
@@ -80,17 +81,19 @@ def adopt_pretrained(
         labels: Of the data, int64, (num,), for how often each class is to be drawn; None where there are none.
 
     Raises:
-        StraightflowError: If it cannot be had, or is refused by :func:`pipeline.models.accepted_teacher.open_teacher`.
+        StraightflowError: If it cannot be had, or is refused by :func:`pipeline.models.opening.open_teacher`.
     """
     source = Path(name) if commit is None else download_model(name, commit)
     network = open_teacher(source, shape, name, promised)
+    kind = kind_of(network)
+    if isinstance(kind, PromptedKind) and promised.prompts is not None:
+        network = kind.with_prompts(network, source, read_prompts(Path(promised.prompts)))
     set_null_class(network, promised.null_class)
     set_class_counts(network, labels)
-    autoencoder = load_autoencoder(source)
     if promised.process == "flow":
-        save_student(network, folder, autoencoder)
+        save_student(network, folder, source)
         return
     config = read_scheduler_config(source)
     exploding = {VARIANCE_EXPLODING: ScoreSdeVeScheduler} | dict.fromkeys(EDM, EDMEulerScheduler)
-    kind = exploding.get(config["_class_name"], DDPMScheduler)
-    save_teacher(network, folder, kind.from_config(config), autoencoder)
+    scheduler = exploding.get(config["_class_name"], DDPMScheduler)
+    save_teacher(network, folder, scheduler.from_config(config), source)

@@ -22,13 +22,14 @@ from pipeline.flow.noise import sample_labels, sample_noise
 from pipeline.flow.solvers import Field, MeanField, Solution, flow_map_euler, solve, time_grid
 from pipeline.flow.states import StepStarts
 from pipeline.models.accepted_autoencoder import autoencoder_folder
-from pipeline.models.accepted_teacher import AcceptedFlow, AcceptedTeacher, open_model
+from pipeline.models.accepted_teacher import AcceptedFlow, AcceptedTeacher
 from pipeline.models.autoencoder import Autoencoder, open_autoencoder
 from pipeline.models.class_counts import class_counts
 from pipeline.models.counted import CodingCalls, CountedNetwork, NetworkCalls
 from pipeline.models.flops import FlopsPerSample, flops_per_sample
 from pipeline.models.inversion import invert_student, invert_teacher
 from pipeline.models.networks import noise_of
+from pipeline.models.opening import open_model
 from pipeline.models.runtime import Runtime
 from pipeline.models.student import guided_velocity, predict_mean_velocity, predict_velocity
 from pipeline.system.compute import NOTHING, Compute
@@ -305,7 +306,7 @@ def load_sampler(folder: Path, runtime: Runtime) -> Sampler:
     """Opens ``folder`` as teacher or student, told apart by its scheduler.
 
     Raises:
-        StraightflowError: If it can be neither; see :func:`pipeline.models.accepted_teacher.open_model`.
+        StraightflowError: If it can be neither; see :func:`pipeline.models.opening.open_model`.
     """
     accepted, network = open_model(folder)
     return Sampler(
@@ -318,6 +319,6 @@ def load_sampler(folder: Path, runtime: Runtime) -> Sampler:
         num_classes=accepted.num_classes,
         null_class=accepted.null_class,
         two_times=isinstance(accepted, AcceptedFlow) and accepted.two_times,
-        class_counts=class_counts(network.config),
+        class_counts=class_counts(network),
         autoencoder=None if autoencoder_folder(folder) is None else open_autoencoder(folder, runtime, accepted.shape),
     )

@@ -16,13 +16,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from pipeline.diffusion.guidance import Guidance, conditioned_output
+from pipeline.models.accepted_autoencoder import autoencoder_folder
+from pipeline.models.companions import companion_files, copy_companions
 from pipeline.models.diffusers_layout import read_scheduler_config
+from pipeline.models.kinds import NETWORK_PARTS, kind_of
 from pipeline.system.atomic import atomic_folder
 from pipeline.system.errors import StraightflowError, nearest
 from pipeline.system.file_hashes import HASHES, write_hashes
 
 if TYPE_CHECKING:
-    from diffusers import DiffusionPipeline, FlowMapEulerDiscreteScheduler, HeliosScheduler, LDMPipeline, ModelMixin
+    from diffusers import FlowMapEulerDiscreteScheduler, HeliosScheduler, ModelMixin
 
 NUM_TRAIN_TIMESTEPS = 1000
 FLOW_MAP_SCHEDULER = "FlowMapEulerDiscreteScheduler"
@@ -185,50 +188,39 @@ def latent_flow_scheduler() -> FlowMapEulerDiscreteScheduler:
     return scheduler
 
 
-def latent_pipeline(network: ModelMixin, autoencoder: ModelMixin, scheduler: Any) -> LDMPipeline:
-    """The stock pipeline of a UNet and the autoencoder, of any kind, whose latents it makes.
+def save_student(network: ModelMixin, folder: Path, like: Path | None = None) -> None:
+    """Saves a student as the stock pipeline of its kind with the hashes of its files, atomically.
 
-    Its autoencoder is called ``vqvae``, whatever its kind.
-
-    Raises:
-        StraightflowError: If the autoencoder shifts latents, which that pipeline ignores.
+    Args:
+        network: The student.
+        folder: Where it goes.
+        like: Folder of a model whose other parts (autoencoder, text encoder) it keeps; None where there are none.
     """
-    from diffusers import LDMPipeline  # late for the same reason
-
-    from pipeline.models.accepted_autoencoder import require_no_shift
-
-    require_no_shift(autoencoder.config.get("shift_factor"), f"the {type(autoencoder).__name__} to save")
-    return LDMPipeline(vqvae=autoencoder, unet=network, scheduler=scheduler)
-
-
-def save_student(network: ModelMixin, folder: Path, autoencoder: ModelMixin | None = None) -> None:
-    """Saves a student as a plain diffusers pipeline with the hashes of its files, atomically.
-
-    A student of latents is saved with its autoencoder.
-    """
-    from diffusers import DDPMPipeline  # late for the same reason
-
-    pipeline: DiffusionPipeline
-    if autoencoder is not None:
-        pipeline = latent_pipeline(network, autoencoder, latent_flow_scheduler())
+    kind = kind_of(network)
+    of_latents = like is not None and kind.latent_pipeline is not None and autoencoder_folder(like) is not None
+    scheduler: FlowMapEulerDiscreteScheduler | HeliosScheduler
+    if of_latents:
+        scheduler = latent_flow_scheduler()
+    elif kind.steps_exactly or takes_two_times(network.config):
+        scheduler = flow_map_scheduler()
     else:
-        scheduler = flow_map_scheduler() if takes_two_times(network.config) else flow_scheduler()
-        pipeline = DDPMPipeline(unet=network, scheduler=scheduler)
+        scheduler = flow_scheduler()
     with atomic_folder(folder, ours=is_saved_pipeline) as temporary:
-        pipeline.save_pretrained(temporary)
+        kind.save(network, scheduler, temporary)
+        if like is not None:
+            copy_companions(like, temporary, kind)
         write_hashes(temporary)
-
-
-_AUTOENCODER_FILES = {"vqvae/config.json", "vqvae/diffusion_pytorch_model.safetensors"}
 
 
 def is_saved_pipeline(folder: Path) -> bool:
     """Whether ``folder`` holds the files of a model as it is saved here, teacher or student, and nothing else."""
     files = {item.relative_to(folder).as_posix() for item in folder.rglob("*") if not item.is_dir()}
-    weights = {name for name in files if name.startswith("unet/diffusion_pytorch_model")}
-    parts = {"model_index.json", "scheduler/scheduler_config.json", "unet/config.json"}
-    parts |= {name for name in files if name.startswith("vqvae/")} & _AUTOENCODER_FILES
-    return bool(weights) and files - {HASHES} == parts | weights
+    for part in NETWORK_PARTS:
+        weights = {name for name in files if name.startswith(f"{part}/diffusion_pytorch_model")}
+        own = {"model_index.json", "scheduler/scheduler_config.json", f"{part}/config.json", HASHES} | weights
+        if weights and own - {HASHES} <= files:
+            return files <= own or files - own <= companion_files(folder)
+    return False
 
 
 def is_saved_student(folder: Path) -> bool:

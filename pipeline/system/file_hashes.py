@@ -55,6 +55,15 @@ def require_unchanged(folder: Path) -> None:
             raise _changed(folder, f"{name}, which was not saved with it")
 
 
+def recorded_files(folder: Path) -> set[str]:
+    """The files that a folder's :data:`HASHES` lists, by their path in it; none without such a file.
+
+    Raises:
+        StraightflowError: If it cannot be read.
+    """
+    return set(_recorded(folder / HASHES)) if (folder / HASHES).is_file() else set()
+
+
 def _recorded(path: Path) -> dict[str, str]:
     try:
         content = read_json(path)

@@ -14,7 +14,7 @@ from pipeline.system.safetensors_header import TensorEntry
 Kind = Literal["model", "dataset"]
 
 TIMEOUT_SECONDS = 5.0
-_MODEL_FILES = ["*.json", "*.safetensors", "*.bin"]
+_MODEL_FILES = ["*.json", "*.safetensors", "*.bin", "tokenizer*/*"]
 
 
 def hub_revision(kind: Kind, name: str, *, timeout_seconds: float = TIMEOUT_SECONDS) -> str:

@@ -6,32 +6,29 @@ import torch
 from diffusers import ModelMixin
 
 from pipeline.flow.noise import derived_key
+from pipeline.models.kinds import kind_of
 from pipeline.system.errors import StraightflowError
-
-# By name, since importing diffusers' networks takes a second, which points do without.
-RESIDUAL_BLOCKS = ("ResnetBlock2D", "ResnetBlockCondNorm2D")
 
 
 def set_dropout(network: ModelMixin, probability: float) -> None:
-    """Sets the dropout of every residual block, and the value that the saved configuration names, to ``probability``.
+    """Sets the dropout of a network, and the value that the saved configuration names, to ``probability``.
 
-    These are the layers that ``UNet2DModel(dropout=…)`` sets, so that the network is the same when it is made anew or
-    opened again; attention drops nothing.
+    These are the layers that the setting of its class sets, so that the network is the same when it is made anew or
+    opened again.
 
     Raises:
-        StraightflowError: If the network has no residual blocks and is to drop something.
+        StraightflowError: If its class has no such setting and it is to drop something.
     """
     if "dropout" not in network.config:
         if probability > 0:
             raise StraightflowError(
-                expected=f"dropout: 0 for a {type(network).__name__}, which has no residual blocks to drop from",
+                expected=f"dropout: 0 for a {type(network).__name__}, which drops nothing",
                 found=str(probability),
                 mend="leave dropout out",
             )
         return
-    for module in network.modules():
-        if type(module).__name__ in RESIDUAL_BLOCKS:
-            module.dropout.p = probability
+    for layer in kind_of(network).dropout_layers(network):
+        layer.p = probability
     network.register_to_config(dropout=probability)
 
 

@@ -19,7 +19,7 @@ from pipeline.data.space import space_of
 from pipeline.evaluation.few_step_fid import FewStepFid, open_few_step_fid
 from pipeline.flow.noise import stream_key
 from pipeline.models.accepted_autoencoder import autoencoder_folder
-from pipeline.models.autoencoder import load_autoencoder, open_autoencoder
+from pipeline.models.autoencoder import open_autoencoder
 from pipeline.models.class_counts import class_counts
 from pipeline.models.networks import load_network, noise_of, null_class_of, num_classes, sample_shape, starting_network
 from pipeline.models.runtime import open_runtime
@@ -67,7 +67,7 @@ def choose_checkpoint(config: Config, model: str, steps: Sequence[int], num_samp
         if best is None or row[0] < best[0]:
             best = row[0], name
             if target is not None:  # at once, as a running training deletes old checkpoints
-                save_student(network, target, load_autoencoder(paths.model(config.students[model].init)))
+                save_student(network, target, paths.model(config.students[model].init))
     if best is None:
         raise _none_found(model)
     print(f"best at {steps[0]} step(s): {best[1]}, {best[0]:.3f}")
@@ -101,7 +101,7 @@ def _opened(config: Config, model: str, num_samples: int) -> tuple[ModelMixin, S
     two_times = student.method.two_times
     init = paths.model(student.init)
     start = starting_network(load_network(init), two_times=two_times)
-    network, counts = runtime.place(start), class_counts(start.config)
+    network, counts = runtime.place(start), class_counts(start)
     has_autoencoder = autoencoder_folder(init) is not None
     sampler = Sampler(
         sample_shape(network), model, None, network, runtime, noise_of(network), num_classes(network),

@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from diffusers import ModelMixin
 from huggingface_hub import HfApi
 
 from pipeline.config.graph import Config
 from pipeline.config.lineage import stages_of, training_stage
 from pipeline.data.space import space_of
 from pipeline.models.accepted_autoencoder import autoencoder_folder
-from pipeline.models.accepted_teacher import open_model
+from pipeline.models.kinds import kind_of
+from pipeline.models.opening import open_model
 from pipeline.report.drawing import png
 from pipeline.report.images.figures import fid_by_steps_figure, sample_grid_figure
 from pipeline.report.images.results import Results, load_results
@@ -132,6 +134,21 @@ def _require_model(config: Config, model: str) -> None:
         )
 
 
+def require_described(network: ModelMixin, name: str) -> None:
+    """Checks that a card's code for drawing is that of the model ``name``: a network called ``unet``, without text.
+
+    Raises:
+        StraightflowError: If it is of another kind.
+    """
+    kind = kind_of(network)
+    if kind.companions:
+        raise StraightflowError(
+            expected="a model saved as DDPMPipeline, of which a card can say how it draws",
+            found=f"a {kind.class_name}, models/{name}",
+            mend="share the folder itself: its stock pipeline opens it",
+        )
+
+
 def _write(config: Config, options: PublishOptions, place: Destination, folder: Path) -> None:
     name, model = options.model, paths.model(options.model)
     licenses = require_licenses(
@@ -142,7 +159,8 @@ def _write(config: Config, options: PublishOptions, place: Destination, folder: 
     records = lineage(made, f"evaluate@{name}")
     require_one_run(records, _settings())
     require_as_recorded(paths.PROJECT, _stated(config, name), made)
-    accepted, _ = open_model(model)
+    accepted, network = open_model(model)
+    require_described(network, name)
     results = load_results(paths.PROJECT, config.evaluate.models, tuple(config.couplings), tuple(config.students))
     ledger = load_ledger(paths.PROJECT, config)
     published = Published(name, place.repository, accepted, licenses, sources)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.coupling_models import couplings
-from helpers.small_autoencoder import small_autoencoder
+from helpers.small_autoencoder import with_autoencoder
 from helpers.small_unet import small_unet
 
 from pipeline.config.couplings import GateConfig
@@ -29,7 +29,7 @@ GATE = GateConfig(max_clipped_fraction=0.0, max_reintegration_error=0.01, reinte
 
 def latent_student(folder: Path, runtime: Runtime, *, channels: int = 2, side: int = 4) -> Sampler:
     network = small_unet(channels, sample_size=side)
-    save_student(network, folder, small_autoencoder(latent_channels=channels))
+    save_student(network, folder, with_autoencoder(folder.parent / "autoencoder", latent_channels=channels))
     return load_sampler(folder, runtime)
 
 

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 from helpers.coupling_models import couplings
-from helpers.small_autoencoder import small_autoencoder
+from helpers.small_autoencoder import small_autoencoder, with_autoencoder
 from helpers.small_unet import small_unet
 from helpers.sweep_setting import EXTRACTOR, cells, config, few_step_fid, reference
 
+from pipeline.config.drawn_trajectories import DrawnTrajectories
 from pipeline.config.solver import SolverConfig
 from pipeline.couplings.generation import generate_couplings
 from pipeline.couplings.store import CouplingStore
@@ -35,13 +36,20 @@ KEY = stream_key("evaluation", 0)
 @pytest.fixture
 def sampler(tmp_path: Path, runtime: Runtime) -> Sampler:
     torch.set_num_threads(1)
-    save_student(small_unet(2, sample_size=4), tmp_path / "student", small_autoencoder())
+    save_student(small_unet(2, sample_size=4), tmp_path / "student", with_autoencoder(tmp_path))
     return load_sampler(tmp_path / "student", runtime)
 
 
 def measure_of(sampler: Sampler, folder: Path) -> ImageMeasure:
     references = (reference(folder, sampler.runtime),)
-    return ImageMeasure(config(num_samples=66), lambda _: tuple(cells()), references, folder / "cells", NO_CODE)
+    return ImageMeasure(
+        config(num_samples=66),
+        cells_of=lambda _: tuple(cells()),
+        drawn_of=lambda _: DrawnTrajectories(along_ode=False, num_steps=(2,)),
+        references=references,
+        cells=folder / "cells",
+        code=NO_CODE,
+    )
 
 
 @torch.no_grad()

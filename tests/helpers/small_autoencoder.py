@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -37,3 +38,9 @@ def small_autoencoder(kind: str = "AutoencoderKL", **changes: Any) -> ModelMixin
         torch.manual_seed(1)
         network: ModelMixin = _CLASSES[kind](**common | SETTINGS[kind] | changes).eval()
     return network
+
+
+def with_autoencoder(folder: Path, kind: str = "AutoencoderKL", **changes: Any) -> Path:
+    """``folder``, where one was saved as something of latents holds it."""
+    small_autoencoder(kind, **changes).save_pretrained(folder / "vae")
+    return folder

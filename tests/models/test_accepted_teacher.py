@@ -20,8 +20,8 @@ from safetensors.torch import load_file, save_file
 from pipeline.config.data import DataConfig
 from pipeline.config.teacher import TeacherConfig
 from pipeline.diffusion.noise_schedule import noise_schedule_of, read_noise_schedule
-from pipeline.models.accepted_teacher import open_model
 from pipeline.models.check import check_teacher
+from pipeline.models.opening import open_model
 from pipeline.models.pretrained import adopt_pretrained
 from pipeline.models.sampler import load_sampler
 from pipeline.models.student import save_student
@@ -305,7 +305,7 @@ NOT_A_FLOW: dict[str, tuple[Callable[[Path], None], str]] = {
     "learned time": (edit(UNET, time_embedding_type="learned", num_train_timesteps=1000), "found: 'learned'"),
     "fourier time": (edit(UNET, time_embedding_type="fourier"), "found: 'fourier'"),
     "second time": (edit(UNET, class_embed_type="timestep"), "class_embed_type 'timestep'"),
-    "text": (edit(UNET, _class_name="UNet2DConditionModel"), "found: UNet2DConditionModel"),
+    "volumes": (edit(UNET, _class_name="UNet3DConditionModel"), "found: UNet3DConditionModel"),
     "side that no UNet halves": (edit(UNET, sample_size=7), "divisible by 2"),
     "a side that no UNet halves": (edit(UNET, sample_size=[8, 7]), "divisible by 2"),
     "three sides": (edit(UNET, sample_size=[8, 8, 8]), "height and width"),

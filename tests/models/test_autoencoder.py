@@ -164,7 +164,7 @@ def test_a_shift_is_refused_where_the_stock_pipeline_ignores_it(runtime, tmp_pat
     with pytest.raises(StraightflowError, match=r"(?s)shift_factor of 0.*0\.25"):
         open_autoencoder(saved(tmp_path / "theirs", part="vqvae", shift_factor=0.25), runtime)
     with pytest.raises(StraightflowError, match=r"(?s)shift_factor of 0.*0\.25"):
-        save_student(small_unet(2, sample_size=4), tmp_path / "ours", small_autoencoder(shift_factor=0.25))
+        save_student(small_unet(2, sample_size=4), tmp_path / "ours", saved(tmp_path / "shifted", shift_factor=0.25))
     assert not (tmp_path / "ours").exists()
 
 

@@ -24,9 +24,9 @@ from pipeline.couplings.recount import disagreements
 from pipeline.couplings.store import CouplingStore
 from pipeline.data.check import DataFacts
 from pipeline.metrics.evaluations import possible_evaluations
-from pipeline.models.accepted_teacher import read_model
 from pipeline.models.check import check_teacher
-from pipeline.models.networks import NULL_CLASS
+from pipeline.models.kinds.kind import NULL_CLASS
+from pipeline.models.opening import read_model
 from pipeline.models.pretrained import adopt_pretrained, save_teacher, training_scheduler
 from pipeline.models.runtime import Runtime
 from pipeline.models.sampler import Sampler, load_sampler

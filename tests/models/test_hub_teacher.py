@@ -167,10 +167,15 @@ def test_the_teacher_stage_reads_the_commit_that_check_recorded(on_hub: Path, tm
 
     monkeypatch.setattr(hub, "snapshot_download", download)
     monkeypatch.setattr(teacher_stage, "open_runtime", lambda *_: SimpleNamespace(is_main=True))
-    monkeypatch.setattr(teacher_stage, "open_samples", lambda *_: SimpleNamespace(shape=(1, 8, 8)))
+    monkeypatch.setattr(teacher_stage, "open_samples", lambda *_: SimpleNamespace(shape=(1, 8, 8), labels=None))
     teacher = TeacherConfig.model_validate(composed()["teacher"] | {"pretrained": "owner/model"})
     config = SimpleNamespace(
-        compute=None, launch=None, teacher=teacher, sample_shape=(1, 8, 8), promised_teacher=teacher.promised
+        compute=None,
+        launch=None,
+        teacher=teacher,
+        sample_shape=(1, 8, 8),
+        promised_teacher=teacher.promised,
+        trained_on="images",
     )
     with pytest.raises(StraightflowError, match=r"record of the commit of owner/model(.|\n)*check"):
         teacher_stage.main(config, [])

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from diffusers import DDIMScheduler, DDPMPipeline, LDMPipeline
 from helpers.composition import composed
-from helpers.small_autoencoder import small_autoencoder
+from helpers.small_autoencoder import small_autoencoder, with_autoencoder
 from helpers.small_unet import small_unet
 
 from pipeline.config.autoencoder import AutoencoderConfig
@@ -97,10 +97,11 @@ def test_a_teacher_without_the_configured_autoencoder_is_refused(teacher: Path) 
 
 
 def test_a_student_of_latents_is_known_as_one_and_not_exported(tmp_path: Path) -> None:
-    save_student(small_unet(2, sample_size=4), tmp_path, small_autoencoder())
-    assert is_saved_student(tmp_path)
+    folder = tmp_path / "student"
+    save_student(small_unet(2, sample_size=4), folder, with_autoencoder(tmp_path))
+    assert is_saved_student(folder)
     with pytest.raises(StraightflowError, match="LDMPipeline"):
-        open_student(tmp_path, 1)
+        open_student(folder, 1)
 
 
 def test_pixels_are_saved_as_before(tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ from pipeline.config.teacher import MLPConfig
 from pipeline.flow.losses import VelocityLoss, l2
 from pipeline.flow.noise import sample_noise, stream_key
 from pipeline.methods.fixed_steps import FixedSteps
-from pipeline.models.accepted_teacher import read_teacher
 from pipeline.models.networks import build_network, starting_network
+from pipeline.models.opening import read_teacher
 from pipeline.models.pretrained import save_teacher, training_scheduler
 from pipeline.models.sampler import load_sampler
 from pipeline.models.student import flow_scheduler, is_saved_student, predict_velocity, save_student

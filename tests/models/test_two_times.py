@@ -22,9 +22,10 @@ from pipeline.evaluation.trajectories import measure_model_trajectories
 from pipeline.flow.noise import sample_noise, stream_key
 from pipeline.flow.paths import per_sample
 from pipeline.flow.solvers import flow_map_euler, uniform_grid
-from pipeline.models.accepted_teacher import AcceptedFlow, read_model, read_teacher
+from pipeline.models.accepted_teacher import AcceptedFlow
 from pipeline.models.flops import flops_per_sample
 from pipeline.models.networks import build_network, load_network, starting_network
+from pipeline.models.opening import read_model, read_teacher
 from pipeline.models.sampler import Sampler, load_sampler
 from pipeline.models.sampling import sample_trajectories
 from pipeline.models.student import (

@@ -16,7 +16,7 @@ from pipeline.config.feasibility import class_problems
 from pipeline.config.graph import Config
 from pipeline.config.loading import load_config, parse_config
 from pipeline.data.check import DataFacts
-from pipeline.models.accepted_teacher import read_teacher
+from pipeline.models.opening import read_teacher
 from pipeline.models.pretrained import save_teacher
 from pipeline.system.errors import StraightflowError
 from stages.check import main as check_stage

@@ -9,8 +9,9 @@ import torch
 
 from pipeline.data.space import PIXELS, space_of_shape
 from pipeline.models.accepted_autoencoder import autoencoder_folder
-from pipeline.models.accepted_teacher import AcceptedFlow, AcceptedModel, open_model, read_model
+from pipeline.models.accepted_teacher import AcceptedFlow, AcceptedModel
 from pipeline.models.export.steps import StudentSteps
+from pipeline.models.opening import open_model, read_model
 from pipeline.system.errors import StraightflowError
 
 
@@ -41,7 +42,7 @@ def open_student(folder: Path, num_steps: int) -> ExportableStudent:
 
     Raises:
         StraightflowError: If it is a diffusion teacher or a model of points, or is refused by
-            :func:`pipeline.models.accepted_teacher.open_model`.
+            :func:`pipeline.models.opening.open_model`.
     """
     _require_student(read_model(folder), folder)
     accepted, network = open_model(folder)

@@ -20,17 +20,18 @@ from helpers.command_line import printed, refusal
 from helpers.composition import composed
 from helpers.project_folders import ROOT
 from helpers.recorded_run import COST, md5, record, recorded_run
+from helpers.small_dit import small_dit
 from helpers.small_image_results import COUPLINGS_FID, FID, STEPS
 from helpers.small_unet import small_unet
 from huggingface_hub import HfApi, ModelCard, SpaceCard
 from PIL import Image
 
 from pipeline.config.loading import load_config
-from pipeline.models.accepted_teacher import open_teacher
 from pipeline.models.class_counts import set_class_counts
+from pipeline.models.opening import open_teacher
 from pipeline.models.pretrained import NOTHING_SPECIAL, adopt_pretrained
 from pipeline.system.errors import StraightflowError
-from stages.commands.publish import PublishOptions, publish_model
+from stages.commands.publish import PublishOptions, publish_model, require_described
 from stages.commands.run_record import content_hash
 
 LICENSES = ("--license", "mit", "--data-license", "bsd-3-clause")
@@ -392,6 +393,12 @@ def test_an_interrupted_publication_leaves_what_was_there(monkeypatch: pytest.Mo
     refusal("publish", "few_step", *LICENSES, "--to", str(folder), "--force")
     assert md5(folder) == before
     assert [item.name for item in folder.parent.iterdir()] == ["few_step"]
+
+
+def test_a_network_that_a_card_cannot_draw_with_is_refused() -> None:
+    require_described(small_unet(), "round1")
+    with pytest.raises(StraightflowError, match=r"a DiTTransformer2DModel, models/round1"):
+        require_described(small_dit(), "round1")
 
 
 def space_image(folder: Path, tmp_path: Path, *choices: int) -> np.ndarray:
