@@ -96,9 +96,9 @@ def _opened(config: Config, model: str, num_samples: int) -> tuple[ModelMixin, S
     runtime = open_runtime(config.compute, ONE_PROCESS)
     student = config.students[model]
     two_times = student.method.two_times
-    network = runtime.place(starting_network(load_network(paths.model(student.init)), two_times=two_times))
+    network = starting_network(load_network(paths.model(student.init)), two_times=two_times)
     sampler = Sampler(
-        sample_shape(network), model, None, network, runtime, noise_of(network), num_classes(network),
+        sample_shape(network), model, None, runtime.place(network), runtime, noise_of(network), num_classes(network),
         null_class=null_class_of(network), two_times=two_times,
     )  # fmt: skip
     fid_of = open_few_step_fid(
