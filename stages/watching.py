@@ -117,6 +117,11 @@ def preview_of(wrapped: Wrapped, solver: SolverConfig) -> Preview:
     return preview
 
 
+def fid_batch_size(config: Config, runtime: Runtime) -> int:
+    """Images per call in a quick FID; as many as a preview has where networks are compiled, once for every number."""
+    return PREVIEW_IMAGES if runtime.compile else config.evaluate.batch_size
+
+
 def quick_fid_of(
     config: Config, shape: tuple[int, ...], wrapped: Wrapped, solver: SolverConfig, runtime: Runtime
 ) -> QuickFid:
@@ -131,7 +136,7 @@ def quick_fid_of(
         shape,
         key=KEY,
         num_samples=config.watch.fid_num_samples,
-        batch_size=config.evaluate.batch_size,
+        batch_size=fid_batch_size(config, runtime),
         setting="watch.fid_num_samples",
     )
     measure = f"{fid_of.reference.extractor.name}/{fid_of.reference.split}/{fid_of.num_samples}_samples"

@@ -52,11 +52,13 @@ class ComputeConfig(Section):
     Attributes:
         precision: Autocast type of network calls. ``auto``: bf16 on GPUs and on CPUs with bf16 units,
             otherwise fp32. Weights, noise, losses and ODE states are float32 always.
-        compile: Whether networks go through ``torch.compile``. ``auto``: on GPUs only.
+        compile: Whether networks go through ``torch.compile``. ``auto``: on GPUs only. ``cuda_graphs`` compiles as
+            ``on`` does, and replays a network that is sampled as one CUDA graph: for small batches, whose kernels take
+            less time than their launch.
         channels_last: Memory format of networks and images. ``auto``: on GPUs only. Sharded weights stay contiguous in
             training.
     """
 
     precision: Literal["auto", "fp32", "bf16"]
-    compile: Literal["auto", "on", "off"]
+    compile: Literal["auto", "on", "off", "cuda_graphs"]
     channels_last: Literal["auto", "on", "off"]

@@ -13,6 +13,7 @@ from accelerate import Accelerator
 from accelerate.utils import GradientAccumulationPlugin, TorchDynamoPlugin
 
 from pipeline.config.compute import ComputeConfig, LaunchConfig
+from pipeline.models.own_outputs import OwnOutputs
 from pipeline.system.allocator import keep_freed_memory
 from pipeline.system.errors import StraightflowError
 
@@ -42,6 +43,7 @@ class Runtime:
         channels_last: Whether networks and images are stored channels last.
         sharded: Whether training divides weights and optimizer among the processes.
         num_loader_workers: Processes that prepare training batches in advance; None lets the training choose.
+        cuda_graphs: Whether networks that are sampled are replayed as CUDA graphs, on GPUs; they are compiled then.
     """
 
     accelerator: Accelerator
@@ -50,6 +52,7 @@ class Runtime:
     channels_last: bool
     sharded: bool = False
     num_loader_workers: int | None = None
+    cuda_graphs: bool = False
 
     @property
     def device(self) -> torch.device:
@@ -74,6 +77,9 @@ class Runtime:
         network = network.to(self.device).eval().requires_grad_(False)
         if self.channels_last:
             network = network.to(memory_format=torch.channels_last)
+        if self.cuda_graphs:
+            network.compile(mode="reduce-overhead")
+            return OwnOutputs(network)
         if self.compile:
             network.compile()
         return network
@@ -116,10 +122,11 @@ def open_runtime(compute: ComputeConfig, launch: LaunchConfig) -> Runtime:
     return Runtime(
         accelerator=accelerator,
         precision=precision,
-        compile=gpu if compute.compile == "auto" else compute.compile == "on",
+        compile=gpu if compute.compile == "auto" else compute.compile != "off",
         channels_last=gpu if compute.channels_last == "auto" else compute.channels_last == "on",
         sharded=launch.sharded,
         num_loader_workers=launch.num_loader_workers,
+        cuda_graphs=compute.compile == "cuda_graphs",
     )
 
 

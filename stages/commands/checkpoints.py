@@ -100,12 +100,11 @@ def _opened(config: Config, model: str, num_samples: int) -> tuple[ModelMixin, S
     student = config.students[model]
     two_times = student.method.two_times
     init = paths.model(student.init)
-    start = starting_network(load_network(init), two_times=two_times)
-    network, counts = runtime.place(start), class_counts(start)
+    network = starting_network(load_network(init), two_times=two_times)
     has_autoencoder = autoencoder_folder(init) is not None
     sampler = Sampler(
-        sample_shape(network), model, None, network, runtime, noise_of(network), num_classes(network),
-        null_class=null_class_of(network), two_times=two_times, class_counts=counts,
+        sample_shape(network), model, None, runtime.place(network), runtime, noise_of(network), num_classes(network),
+        null_class=null_class_of(network), two_times=two_times, class_counts=class_counts(network),
         autoencoder=open_autoencoder(init, runtime, sample_shape(network)) if has_autoencoder else None,
     )  # fmt: skip
     fid_of = open_few_step_fid(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 import pytest
 import torch
+from helpers.method_settings import SETTINGS
 from helpers.velocity_field import Field, drawn
 
 from pipeline.config.flow import LossConfig
@@ -17,16 +17,6 @@ from pipeline.models.ode import Ode
 from pipeline.models.student import predict_velocity
 from pipeline.models.velocity_mlp import VelocityMLP
 
-SETTINGS: dict[str, dict[str, Any]] = {
-    "reflow": {"timesteps": {"name": "uniform"}},
-    "fixed_steps": {"num_steps": 4},
-    "any_step": {"share_at_noise": 0.75},
-    "cmt": {},
-    "mean_flow": {"share_of_velocity": 0.25},
-    "shortcut": {"share_of_velocity": 0.5, "share_of_pairs": 0.25},
-    "progressive": {"num_steps": 4},
-    "consistency": {"ode_solver": "euler"},
-}
 NUM_IMAGES = 16
 STATE_TIMES = (0.25, 0.5, 0.75)
 

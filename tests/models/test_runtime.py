@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
+from types import SimpleNamespace
 from unittest.mock import patch
 
 import pytest
@@ -57,3 +58,30 @@ def test_emulated_bf16_is_not_taken(native: bool, precision: str) -> None:
         accelerator.return_value.num_processes = 1
         assert open_runtime(auto, ONE_PROCESS).precision == precision
         assert accelerator.call_args.kwargs["mixed_precision"] == ("bf16" if native else "no")
+
+
+class OneBuffer(torch.nn.Module):
+    """Writes every result into the same memory, as a CUDA graph does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(()))
+        self.buffer = torch.zeros(2, 1)
+
+    def forward(self, x: torch.Tensor, t: torch.Tensor) -> SimpleNamespace:
+        return SimpleNamespace(sample=self.buffer.copy_(self.weight * x + t[:, None]))
+
+
+def test_cuda_graphs_are_asked_for_in_sampling_alone_and_no_result_is_written_over(monkeypatch) -> None:
+    modes: list[dict[str, object]] = []
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda _, **named: modes.append(named))
+    graphs = ComputeConfig(precision="fp32", compile="cuda_graphs", channels_last="off")
+    runtime = open_runtime(graphs, ONE_PROCESS)
+    assert (runtime.compile, runtime.cuda_graphs) == (True, True)
+    placed = runtime.place(OneBuffer())
+    assert modes == [{"mode": "reduce-overhead"}]
+    first = placed(torch.ones(2, 1), torch.zeros(2)).sample
+    placed(torch.zeros(2, 1), torch.ones(2))
+    assert first.tolist() == [[1.0], [1.0]]
+    open_runtime(ComputeConfig(precision="fp32", compile="on", channels_last="off"), ONE_PROCESS).place(OneBuffer())
+    assert modes[1:] == [{}]

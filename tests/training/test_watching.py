@@ -2,10 +2,8 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
-from collections.abc import Callable
 from pathlib import Path
 from types import MethodType, SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,11 +11,14 @@ import torch
 import yaml
 from accelerate.utils import convert_outputs_to_fp32
 from dvc.repo import Repo
+from helpers.composition import composed
+from helpers.counting_compiler import CountingCompiler
 from helpers.small_training import OBJECTIVE, Pairs, training_config
 from PIL import Image
 from pydantic import ValidationError
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from pipeline.config.loading import parse_config
 from pipeline.config.noise import NoiseConfig
 from pipeline.config.solver import SolverConfig
 from pipeline.config.watch import WatchConfig
@@ -38,7 +39,7 @@ from pipeline.training.measured_fid import QUICK_FID, MeasuredFid
 from pipeline.training.meter import LossRecord
 from pipeline.training.samples import StepBatches
 from pipeline.training.watching import QuickFid, Watcher, tracked_values
-from stages.watching import as_wrapped, preview_of
+from stages.watching import as_wrapped, fid_batch_size, preview_of
 
 ROWS = [
     LossRecord(10, 0.5, 1e-3, 2.0, (None,) * 9 + (0.5,), None),
@@ -136,20 +137,11 @@ def test_a_quick_fid_without_a_tracker_to_write_to_is_refused() -> None:
         WatchConfig(fid_every_steps=100)
 
 
-class CountingCompiler:
-    """Stands in for torch's own: counts the graphs it is given, and runs them as they are."""
-
-    def __init__(self) -> None:
-        self.graphs = 0
-
-    def __call__(self, graph: torch.fx.GraphModule, inputs: list[torch.Tensor]) -> Callable[..., Any]:  # noqa: ARG002
-        self.graphs += 1
-        return graph.forward
-
-
-def test_looking_at_a_compiled_network_adds_one_graph_for_each_thing_that_is_looked_at(runtime, monkeypatch) -> None:
-    """A training has one; torch gives up at eight."""
+def test_a_compiled_training_that_is_watched_has_three_graphs(runtime, monkeypatch) -> None:
+    """One of its steps, one of held-out losses, and one of all that is drawn; torch gives up at eight."""
     torch._dynamo.reset()
+    config = parse_config(composed("preset=smoke"), origin="test")
+    batch_size = fid_batch_size(config, dataclasses.replace(runtime, compile=True))
     monkeypatch.setattr(torch._dynamo.config, "automatic_dynamic_shapes", False)  # so that every shape counts
     bf16 = dataclasses.replace(runtime, precision="bf16")
     network, compiler = VelocityMLP(in_channels=2, width=4, num_layers=1, fourier_octaves=0), CountingCompiler()
@@ -175,7 +167,7 @@ def test_looking_at_a_compiled_network_adds_one_graph_for_each_thing_that_is_loo
     monkeypatch.setattr(few_step_fid, "draw_images", drawn)  # of points, which are no images
     frechet = FrechetReference(moments_of(np.random.default_rng(0).normal(size=(9, 2))))
     reference = SimpleNamespace(frechet=frechet, extractor=extractor)
-    quick_fid = FewStepFid(reference, key=0, num_samples=23, batch_size=10)
+    quick_fid = FewStepFid(reference, key=0, num_samples=70, batch_size=batch_size)
 
     counts = []
     for step in range(3):
@@ -190,5 +182,5 @@ def test_looking_at_a_compiled_network_adds_one_graph_for_each_thing_that_is_loo
         assert quick_fid(sampled(network), solver) >= 0
         counts.append(compiler.graphs)
     torch._dynamo.reset()
-    assert counts == [1, 2, 3, 4] + [4] * 8
+    assert counts == [1, 2, 3, 3] + [3] * 8
     assert counted.calls == NetworkCalls(3 * (8 + 24), 3 * 8)  # a held-out loss is of 20 points in batches of 8
