@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from pipeline.config.classes import ClassDraw
+from pipeline.config.class_draw import ClassDraw
 from pipeline.config.section import ModelName, NonNegativeFloat, PositiveInt, Section, Seed
 from pipeline.config.solver import SolverConfig, states_problem
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline.config.classes import solver_shown
+from pipeline.config.class_measuring import solver_shown
 from pipeline.config.graph import Config
 from pipeline.config.planned_calls import solver_calls
 from pipeline.config.solver import TEACHER_SOLVERS

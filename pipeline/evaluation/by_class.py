@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from pipeline.config.classes import samples_per_class, too_few_of_class
+from pipeline.config.class_measuring import samples_per_class, too_few_of_class
 from pipeline.config.evaluation import EvaluateConfig
 from pipeline.config.solver import SolverConfig
 from pipeline.data.order import evenly_spaced

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from safetensors.numpy import save_file
 
-from pipeline.config.classes import samples_per_class, solver_shown
+from pipeline.config.class_measuring import samples_per_class, solver_shown
 from pipeline.config.drawn_trajectories import DrawnTrajectories
 from pipeline.config.evaluation import EvaluateConfig
 from pipeline.config.graph import Config

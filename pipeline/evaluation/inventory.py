@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from pipeline.config.classes import solver_shown
+from pipeline.config.class_measuring import solver_shown
 from pipeline.config.graph import Config
 from pipeline.config.solver import TEACHER_SOLVERS
 from pipeline.data.sample_set import SampleSet

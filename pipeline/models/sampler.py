@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from pipeline.config.classes import ClassDraw
+from pipeline.config.class_draw import ClassDraw
 from pipeline.config.guidance import GuidanceConfig
 from pipeline.config.noise import STANDARD_NOISE, NoiseConfig
 from pipeline.config.solver import FLOW_MAP_SOLVERS, STUDENT_SOLVERS, TEACHER_SOLVERS, SolverConfig

@@ -69,7 +69,7 @@ WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
         (lambda folder: (folder / WEIGHTS).unlink(), "neither"),
         (lambda folder: truncate(folder / WEIGHTS), r"bytes instead of"),
         (lambda folder: (folder / WEIGHTS).write_bytes(b"abc"), "too few for the header"),
-        (lambda folder: edit_json(folder / "unet/config.json", _class_name="UNet2DConditionModel"), "a UNet2DModel"),
+        (lambda folder: edit_json(folder / "unet/config.json", _class_name="Kandinsky3UNet"), "UNet2DModel"),
         (lambda folder: edit_json(folder / "unet/config.json", in_channels=3, out_channels=3), r"found: \(3, 8, 8\)"),
         (lambda folder: edit_json(folder / "unet/config.json", sample_size=16), r"found: \(1, 16, 16\)"),
         (lambda folder: edit_json(folder / "unet/config.json", out_channels=4), "output channels"),

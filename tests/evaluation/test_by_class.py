@@ -13,7 +13,8 @@ from helpers.small_unet import small_unet
 from helpers.sweep_setting import EXTRACTOR, cells, config, reference
 from scipy.linalg import sqrtm
 
-from pipeline.config.classes import classes_needed_by, solver_shown
+from pipeline.config.class_measuring import solver_shown
+from pipeline.config.classes import classes_needed_by
 from pipeline.config.drawn_trajectories import DrawnTrajectories
 from pipeline.config.loading import parse_config
 from pipeline.config.planned_measuring import planned_measuring
