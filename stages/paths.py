@@ -12,7 +12,6 @@ DATA_INPUT = Path("inputs/data.json")
 TEACHER_INPUT = Path("inputs/teacher.json")
 IMAGES = Path("data/images")
 LATENTS = Path("data/latents")
-RECONSTRUCTION = Path("metrics/reconstruction.json")
 CLASSIFIER = Path("models/classifier")
 RUNS = Path("runs")
 CELLS = RUNS / "cells"
