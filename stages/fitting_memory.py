@@ -172,7 +172,7 @@ def _builder(config: Config, model: str, pretrained: Pretrained | None) -> Calla
         return lambda: starting_network(start(), two_times=student.method.two_times)
     if model == TEACHER and config.teacher.pretrained is not None:
         return None if pretrained is None else partial(_pretrained, pretrained)
-    return lambda: fresh_network(config.teacher.network, config.data.sample_shape)
+    return lambda: fresh_network(config.teacher.network, config.sample_shape)
 
 
 def _pretrained(settings: Pretrained) -> ModelMixin:

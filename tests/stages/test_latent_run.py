@@ -107,6 +107,11 @@ def test_a_run_on_latents_goes_from_the_data_to_the_report(tmp_path: Path, monke
         assert (sampler.space, sampler.shape, sampler.image_shape) == (LATENTS, (2, 4, 4), (1, 8, 8))
     rows = json.loads(Path("metrics/evaluate/few_step.json").read_text())["rows"]
     assert {row["model"] for row in rows} == {"few_step"}
+    encoding = json.loads(Path("metrics/training/autoencoder.encoding.json").read_text())["compute"]
+    assert (encoding["samples_forward"], encoding["samples_backward"]) == (1797, 0)
+    assert json.loads(Path("metrics/summary.json").read_text())["total_forward_equivalents_teacher"] == (
+        3 * 6 * 32 + 1797 + 3 * 4 * config.teacher.train.batch_size
+    )
     measured = json.loads(Path("metrics/evaluate/autoencoder.json").read_text())
     assert measured["num_images"] == 180  # a tenth of 1,797
     summary = json.loads(Path("metrics/summary.json").read_text())
