@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pipeline.config.graph import AUTOENCODER
 from pipeline.evaluation.folders import MeasuringFolders
 from stages.code import code_of_references
 
@@ -12,7 +13,6 @@ DATA_INPUT = Path("inputs/data.json")
 TEACHER_INPUT = Path("inputs/teacher.json")
 IMAGES = Path("data/images")
 LATENTS = Path("data/latents")
-RECONSTRUCTION = Path("metrics/reconstruction.json")
 CLASSIFIER = Path("models/classifier")
 RUNS = Path("runs")
 CELLS = RUNS / "cells"
@@ -96,6 +96,11 @@ def losses(model_name: str) -> Path:
 def training_cost(model_name: str) -> Path:
     """Time and speed of a model's training, and the weight average that was chosen."""
     return Path("metrics/training") / f"{model_name}.json"
+
+
+def encoding_cost() -> Path:
+    """What encoding the data took; no model has a name with a dot."""
+    return Path("metrics/training") / f"{AUTOENCODER}.encoding.json"
 
 
 def watched(model_name: str) -> Path:

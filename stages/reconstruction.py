@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from pipeline.config.compute import ONE_PROCESS
 from pipeline.config.graph import AUTOENCODER, Config
@@ -19,7 +19,7 @@ from stages.entry import run
 
 
 def main(config: Config, arguments: list[str]) -> None:
-    """Writes metrics/reconstruction.json."""
+    """Writes metrics/evaluate/autoencoder.json, beside those of the models, of which none may have that name."""
     del arguments
     runtime = open_runtime(config.compute, ONE_PROCESS)
     autoencoder = open_autoencoder(paths.model(AUTOENCODER), runtime)
@@ -29,7 +29,7 @@ def main(config: Config, arguments: list[str]) -> None:
         autoencoder, open_samples(paths.IMAGES, "heldout"), references, batch_size=config.evaluate.batch_size
     )
     compute = autoencoder.compute(CodingCalls(), time.monotonic() - began)
-    write_json(paths.RECONSTRUCTION, asdict(found) | {"compute": asdict(compute)})
+    write_json(paths.evaluation(AUTOENCODER), asdict(replace(found, compute=compute)))
 
 
 if __name__ == "__main__":

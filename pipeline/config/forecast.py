@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pipeline.config.features import trained_tasks
-from pipeline.config.graph import TEACHER, Config
-from pipeline.config.lineage import training_stage
+from pipeline.config.graph import AUTOENCODER, TEACHER, Config
+from pipeline.config.lineage import ENCODING, training_stage
 from pipeline.config.planned_calls import PlannedCalls, planned_calls
 from pipeline.config.planned_measuring import PlannedMeasuring, planned_measuring
 from pipeline.config.training import TrainingConfig
@@ -46,12 +46,14 @@ class Speeds:
         networks: By the names of :func:`network_of`.
         features: For the features of one image, of all kinds.
         features_training: For a training step of all networks of features that are trained here.
+        decoding: For decoding one latent; 0 where models make no latents.
     """
 
     start: float
     networks: Mapping[str, NetworkSpeed]
     features: float
     features_training: float
+    decoding: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class StageTime:
         stage: Named as in ``dvc.yaml``.
         fixed: Seconds that no number of processes changes.
         divided: Seconds that processes divide among themselves.
-        is_least: Whether an adaptive solver may take longer.
+        is_least: Whether it takes longer: by an adaptive solver, or for each image of data that are not counted yet.
     """
 
     stage: str
@@ -84,6 +86,7 @@ def forecast(config: Config, speeds: Speeds) -> tuple[StageTime, ...]:
     stages = [StageTime("check", speeds.start), StageTime("data", speeds.start)]
     if config.data.space != "points":
         stages.append(StageTime("classifier", speeds.start + _features_steps(config) * speeds.features_training))
+    stages += _before_latents(config, by_stage, speeds)
     if config.teacher.pretrained is not None:
         stages.append(StageTime("teacher", speeds.start))
     stages += [_working(config, stage, items, speeds) for stage, items in by_stage.items()]
@@ -91,12 +94,25 @@ def forecast(config: Config, speeds: Speeds) -> tuple[StageTime, ...]:
     return (*stages, StageTime("report", speeds.start))
 
 
+def _before_latents(config: Config, by_stage: dict[str, list[PlannedCalls]], speeds: Speeds) -> list[StageTime]:
+    """Of a run on latents, what comes before its models; an autoencoder's training is taken from ``by_stage``."""
+    if not config.latents:
+        return []
+    stage = training_stage(config, AUTOENCODER)
+    training = by_stage.pop(stage, None)
+    first = StageTime(stage, speeds.start) if training is None else _working(config, stage, training, speeds)
+    others = (ENCODING, "reconstruction@data")
+    return [first, *(StageTime(name, speeds.start, is_least=True) for name in others)]
+
+
 def network_of(config: Config, model: str) -> str:
-    """Which of the run's architectures ``model`` has: that of ``teacher``, or ``fresh``.
+    """Which of the run's architectures ``model`` has: that of ``teacher``, ``fresh``, or ``autoencoder``.
 
     A student has that of the model it starts from. A flow has that under ``teacher``, which a pretrained teacher has
     not.
     """
+    if model == AUTOENCODER:
+        return AUTOENCODER
     while model in config.students:
         model = config.students[model].init
     return FRESH if model in config.flows and config.teacher.pretrained is not None else TEACHER
@@ -112,7 +128,9 @@ def training_batches(config: Config) -> dict[str, dict[int, TrainingConfig]]:
 
 def _trainings(config: Config) -> dict[str, TrainingConfig]:
     teacher = {} if config.teacher.pretrained is not None else {TEACHER: config.teacher.train}
-    return {**teacher, **config.flows, **config.students}
+    trained = None if config.autoencoder is None else config.autoencoder.trained
+    autoencoder = {} if trained is None else {AUTOENCODER: trained.train}
+    return {**autoencoder, **teacher, **config.flows, **config.students}
 
 
 def _working(config: Config, stage: str, items: list[PlannedCalls], speeds: Speeds) -> StageTime:
@@ -142,7 +160,7 @@ def _training_seconds(item: PlannedCalls, settings: TrainingConfig, speed: Netwo
 def _measuring(config: Config, item: PlannedMeasuring, speeds: Speeds) -> StageTime:
     """Features are computed by the processes that sample; couplings are assessed by one process."""
     seconds = speeds.networks[network_of(config, item.model)].calls(item.forward, config.evaluate.batch_size)
-    seconds += item.num_samples * speeds.features
+    seconds += item.num_samples * (speeds.features + speeds.decoding)
     if item.stage.startswith("assess@"):
         return StageTime(item.stage, speeds.start + seconds)
     return StageTime(item.stage, speeds.start, seconds)

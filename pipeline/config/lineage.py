@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from pipeline.config.graph import TEACHER, Config
+from pipeline.config.graph import AUTOENCODER, TEACHER, Config
+
+ENCODING = "latents@data"
+"""The stage that encodes the data for models that learn their latents."""
 
 
 def stages_of(config: Config, model: str) -> tuple[str, ...]:
     """Stages that trained ``model`` and made all that it learned and started from, each once, in order.
 
-    They are named as in ``dvc.yaml``: ``teacher``, ``flow@<name>``, ``couplings@<name>``, ``student@<name>``.
-    Data, the gate and measuring are not among them.
+    They are named as in ``dvc.yaml``: ``autoencoder@data``, ``latents@data``, ``teacher``, ``flow@<name>``,
+    ``couplings@<name>``, ``student@<name>``. Preparing the images, the gate and measuring are not among them.
     """
     return tuple(dict.fromkeys(_stages_of(config, model)))
 
 
 def training_stage(config: Config, model: str) -> str:
-    """The stage that trains ``model``."""
+    """The stage that trains ``model``, which may be the autoencoder."""
+    if model == AUTOENCODER:
+        return "autoencoder@data"
     if model == TEACHER:
         return "teacher"
     return f"flow@{model}" if model in config.flows else f"student@{model}"
@@ -24,7 +29,9 @@ def training_stage(config: Config, model: str) -> str:
 def _stages_of(config: Config, model: str) -> list[str]:
     student = config.students.get(model)
     before: list[str] = []
-    if student is not None:
+    if student is None and config.latents:
+        before = [training_stage(config, AUTOENCODER), ENCODING]
+    elif student is not None:
         before = [
             *_stages_of(config, config.couplings[student.couplings].source),
             f"couplings@{student.couplings}",

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pipeline.config.couplings import CouplingsConfig
-from pipeline.config.graph import TEACHER, Config
+from pipeline.config.graph import AUTOENCODER, TEACHER, Config
 from pipeline.config.lineage import stages_of, training_stage
 from pipeline.config.methods import TrainingCalls
 from pipeline.config.network_calls import LEAST_ADAPTIVE_CALLS, fixed_step_calls, guided_calls
@@ -15,7 +15,8 @@ from pipeline.config.students import StudentConfig
 from pipeline.config.training import TrainingConfig
 
 _REGRESSION = TrainingCalls(forward=1, backward=1)
-"""Of a model of the data, which learns noise or velocity at one time an image (Ho et al. 2020; Liu et al. 2022)."""
+"""Of a model of the data, which learns noise or velocity at one time an image (Ho et al. 2020; Liu et al. 2022); of an
+autoencoder, which gives the image back."""
 _REGRESSION_HELDOUT = TrainingCalls(forward=1, backward=0)
 
 
@@ -46,7 +47,8 @@ class PlannedCalls:
 def planned_calls(config: Config) -> tuple[PlannedCalls, ...]:
     """Every training and every drawing of couplings in the run; a student that follows its init has two entries.
 
-    A method's calls of a batch are averages over its samples where its share of them is no whole number.
+    A method's calls of a batch are averages over its samples where its share of them is no whole number. Encoding the
+    data is not among them: how many images there are is known once the data are.
     """
     return tuple(_planned(config))
 
@@ -73,6 +75,8 @@ def solver_calls(config: Config, model: str, solver: SolverConfig, *, to_noise: 
 
 
 def _planned(config: Config) -> Iterator[PlannedCalls]:
+    if config.autoencoder is not None and config.autoencoder.trained is not None:
+        yield _training(config, AUTOENCODER, config.autoencoder.trained.train)
     if config.teacher.pretrained is None:
         yield _training(config, TEACHER, config.teacher.train)
     for name, flow in config.flows.items():

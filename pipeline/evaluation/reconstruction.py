@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -13,46 +12,8 @@ from pipeline.data.sample_set import SampleSet
 from pipeline.evaluation.reference import Reference
 from pipeline.metrics.frechet import frechet_distance
 from pipeline.metrics.moments import Moments, merge_moments, moments_of
+from pipeline.metrics.reconstruction_measures import ReconstructionQuality, ReconstructionRow
 from pipeline.models.autoencoder import Autoencoder
-
-
-@dataclass(frozen=True)
-class ReconstructionRow:
-    """Fréchet distances of reconstructions by one kind of features, at equal numbers of images.
-
-    Attributes:
-        features: Their name.
-        is_judge: Whether nothing may be chosen by them.
-        measured_by: As in :class:`pipeline.metrics.image_row.ImageRow`.
-        reference: The reference split.
-        fid: Of the reconstructed held-out images to the reference split.
-        fid_of_images: Of the held-out images themselves to the reference split: the floor of ``fid``; 0 where they are
-            the reference.
-        fid_to_images: Of the reconstructions to the images that they are of; 0 for an autoencoder without loss.
-    """
-
-    features: str
-    is_judge: bool
-    measured_by: str
-    reference: str
-    fid: float
-    fid_of_images: float
-    fid_to_images: float
-
-
-@dataclass(frozen=True)
-class ReconstructionQuality:
-    """Reconstructions of a set of images.
-
-    Attributes:
-        num_images: Held-out images.
-        mean_squared_error: Of an entry, in [-1, 1], of the reconstruction before it is rounded to 8 bits.
-        rows: One for each kind of features.
-    """
-
-    num_images: int
-    mean_squared_error: float
-    rows: tuple[ReconstructionRow, ...]
 
 
 def measure_reconstruction(

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.config.graph import TEACHER, Config
-from pipeline.config.lineage import stages_of, training_stage
+from pipeline.config.graph import AUTOENCODER, TEACHER, Config
+from pipeline.config.lineage import ENCODING, stages_of, training_stage
 from pipeline.report.reading import load_json
 from pipeline.system.compute import Compute, total
 
@@ -19,7 +19,7 @@ class StageCost:
     Attributes:
         stage: Its name in ``dvc.yaml``.
         compute: None if it left no record, as stages of older versions, or if the record is not this run's.
-        is_pretrained: Whether it adopted a pretrained model, whose cost nobody knows.
+        is_pretrained: Whether it adopted a pretrained model or autoencoder, whose cost nobody knows.
     """
 
     stage: str
@@ -31,9 +31,12 @@ class StageCost:
 class ModelCost:
     """What it takes to make a model: its training, what it started from, its couplings, what these were drawn from.
 
+    Of latents their autoencoder and encoding the data as well.
+
     Attributes:
         model: Its name.
-        compute: Sum over all these stages, each once; None if one of them left no record.
+        compute: Sum over all these stages, each once, without an autoencoder that was brought along; None if one of
+            them left no record.
         is_after_teacher: Whether it leaves out a pretrained teacher, whose cost is unknown.
     """
 
@@ -88,28 +91,36 @@ def load_ledger(root: Path, config: Config) -> Ledger:
         StraightflowError: If a record is not what its stage writes.
     """
     pretrained = config.teacher.pretrained is not None
-    costs: dict[str, Compute | None] = {}
-    for model in config.models:
+    costs: dict[str, Compute | None] = {ENCODING: _recorded(root / f"metrics/training/{AUTOENCODER}.encoding.json")}
+    for model in (AUTOENCODER, *config.models):
         costs[training_stage(config, model)] = _recorded(root / f"metrics/training/{model}.json")
     for name in config.couplings:
         costs[f"couplings@{name}"] = _drawing(root / f"couplings/{name}/cost.json")
     order = dict.fromkeys(stage for model in config.models for stage in stages_of(config, model))
-    stages = [StageCost(stage, costs[stage], pretrained and stage == TEACHER) for stage in order]
+    adopted = _adopted(config)
+    stages = [StageCost(stage, costs[stage], stage in adopted) for stage in order]
     stages += [
         StageCost(f"evaluate@{model}", _recorded(root / f"metrics/evaluate/{model}.json"))
         for model in config.evaluate.models
     ]
     stages += _decoding(root, config)
     models = [model for model in config.models if not (pretrained and model == TEACHER)]
-    return Ledger(tuple(stages), tuple(_model_cost(config, model, costs, pretrained) for model in models))
+    return Ledger(tuple(stages), tuple(_model_cost(config, model, costs, adopted) for model in models))
 
 
-def _model_cost(config: Config, model: str, costs: dict[str, Compute | None], pretrained: bool) -> ModelCost:
+def _adopted(config: Config) -> set[str]:
+    """Stages that take something as it was brought along."""
+    found = {TEACHER} if config.teacher.pretrained is not None else set()
+    if config.autoencoder is not None and config.autoencoder.trained is None:
+        found.add(training_stage(config, AUTOENCODER))
+    return found
+
+
+def _model_cost(config: Config, model: str, costs: dict[str, Compute | None], adopted: set[str]) -> ModelCost:
     stages = stages_of(config, model)
-    left_out = {TEACHER} if pretrained else set()
-    parts = [costs[stage] for stage in stages if stage not in left_out]
+    parts = [costs[stage] for stage in stages if stage not in adopted]
     known = [part for part in parts if part is not None]
-    return ModelCost(model, total(known) if len(known) == len(parts) else None, not left_out.isdisjoint(stages))
+    return ModelCost(model, total(known) if len(known) == len(parts) else None, TEACHER in adopted.intersection(stages))
 
 
 def _recorded(path: Path) -> Compute | None:

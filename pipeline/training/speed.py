@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -13,8 +14,9 @@ from pipeline.config.training import TrainingConfig
 from pipeline.flow.losses import VelocityLoss, l2
 from pipeline.flow.noise import sample_noise, stream_key
 from pipeline.flow.timesteps import uniform
-from pipeline.methods.objective import Batch
+from pipeline.methods.objective import Batch, Objective
 from pipeline.methods.reflow import Reflow
+from pipeline.models.autoencoder import Autoencoder
 from pipeline.models.counted import CountedNetwork, NetworkCalls
 from pipeline.models.networks import num_classes, sample_shape
 from pipeline.models.runtime import Runtime
@@ -34,6 +36,41 @@ _LONGEST_CALL = 0.3
 """Seconds beyond which a larger batch is not tried: more samples then take proportionally longer."""
 
 
+class Items(Protocol):
+    """What a training is measured on."""
+
+    def __len__(self) -> int: ...
+
+    def load(self, indices: np.ndarray) -> Batch:
+        """A batch of them."""
+
+    def locate(self, index: int) -> str:
+        """Names one in errors."""
+
+
+class RandomImages:
+    """Images of random pixels, as a data set gives them.
+
+    Args:
+        shape: (channels, height, width).
+    """
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        pixels = torch.randint(0, 256, (64, *shape), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+        self._images = pixels.float() / 127.5 - 1
+
+    def __len__(self) -> int:
+        return _NUM_PAIRS
+
+    def load(self, indices: np.ndarray) -> Batch:
+        """Images in [-1, 1]."""
+        return {"x_1": self._images[indices % len(self._images)]}
+
+    def locate(self, index: int) -> str:
+        """Which image."""
+        return f"image {index}"
+
+
 class RandomPairs:
     """Pairs as a store of couplings gives them: noise from its seed; images of random pixels.
 
@@ -44,17 +81,14 @@ class RandomPairs:
     def __init__(self, network: ModelMixin) -> None:
         self._shape, self._classes = sample_shape(network), num_classes(network)
         self._key = stream_key("couplings", 0)
-        pixels = torch.randint(
-            0, 256, (64, *self._shape), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
-        )
-        self._images = pixels.float() / 127.5 - 1
+        self._images = RandomImages(self._shape)
 
     def __len__(self) -> int:
         return _NUM_PAIRS
 
     def load(self, indices: np.ndarray) -> Batch:
         """Their noise, their images and, of a network with classes, class 0."""
-        pairs = {"x_0": sample_noise(self._key, indices.tolist(), self._shape), "x_1": self._images[indices % 64]}
+        pairs = {"x_0": sample_noise(self._key, indices.tolist(), self._shape), **self._images.load(indices)}
         labels = {} if self._classes is None else {"labels": torch.zeros(len(indices), dtype=torch.long)}
         return pairs | labels
 
@@ -87,15 +121,43 @@ def call_seconds(sampler: Sampler, solver: SolverConfig, batch_size: int, second
     return max(one - per_sample, 0.0), per_sample
 
 
-def step_seconds(network: ModelMixin, settings: TrainingConfig, runtime: Runtime, seconds: float) -> float:
+def decoding_seconds(autoencoder: Autoencoder, batch_size: int, seconds: float) -> float:
+    """Seconds of decoding one latent in batches of ``batch_size``, or of fewer where so many take long.
+
+    Args:
+        autoencoder: As placed.
+        batch_size: Latents per call.
+        seconds: About as long it is measured.
+    """
+
+    def call(num_samples: int) -> None:
+        autoencoder.decode(torch.zeros(num_samples, *autoencoder.latent_shape))
+        wait_for(autoencoder.runtime.device)
+
+    size = affordable(call, batch_size, _LONGEST_CALL)
+    return median_seconds(lambda: call(size), seconds) / size
+
+
+def step_seconds(
+    network: ModelMixin,
+    settings: TrainingConfig,
+    runtime: Runtime,
+    seconds: float,
+    *,
+    objective: Objective = OBJECTIVE,
+    items: Items | None = None,
+) -> float:
     """Seconds of a training step per image: data, forward and backward pass, optimizer, weight average.
 
     Args:
-        network: Trained on random pairs; its weights change.
+        network: Trained; its weights change.
         settings: Of the training. Of a batch that takes long only a part is measured.
         runtime: One process.
         seconds: About as long it is measured.
+        objective: What it learns.
+        items: What from; None for random pairs.
     """
+    learned = RandomPairs(network) if items is None else items
     network.train()
     one_pass = {"gradient_accumulation_steps": 1, "num_steps": 10**9}
     most = settings.batch_size // settings.gradient_accumulation_steps
@@ -106,12 +168,12 @@ def step_seconds(network: ModelMixin, settings: TrainingConfig, runtime: Runtime
         def steps(size: int, of_size: float | None) -> float:
             """Seconds of one step of so many images, or the median of as many steps as take ``of_size``."""
             config = settings.model_copy(update=one_pass | {"batch_size": size})
-            batches = StepBatches(RandomPairs(network), OBJECTIVE, config, 0, 1)
+            batches = StepBatches(learned, objective, config, 0, 1)
             workers = num_workers_for(batches, runtime)
             with closing(batches_from(batches, 0, runtime.device, num_workers=workers)) as loaded:
 
                 def step() -> None:
-                    training_step(counted, optimizer, OBJECTIVE, next(loaded), 1e-6, config, runtime.accelerator)
+                    training_step(counted, optimizer, objective, next(loaded), 1e-6, config, runtime.accelerator)
                     ema.update(size, size)
                     wait_for(runtime.device)
 

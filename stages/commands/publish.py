@@ -11,8 +11,8 @@ from pathlib import Path
 from diffusers import ModelMixin
 from huggingface_hub import HfApi
 
-from pipeline.config.graph import Config
-from pipeline.config.lineage import stages_of, training_stage
+from pipeline.config.graph import AUTOENCODER, Config
+from pipeline.config.lineage import ENCODING, stages_of, training_stage
 from pipeline.data.space import space_of
 from pipeline.models.accepted_autoencoder import autoencoder_folder
 from pipeline.models.kinds import kind_of
@@ -214,5 +214,10 @@ def _stated(config: Config, name: str) -> list[Path]:
         *map(paths.evaluation, config.evaluate.models),
         *map(paths.quality, config.couplings),
         *(paths.couplings_cost(item) for item in config.couplings if f"couplings@{item}" in stages),
-        *(paths.training_cost(item) for item in config.models if training_stage(config, item) in stages),
+        *(
+            paths.training_cost(item)
+            for item in (AUTOENCODER, *config.models)
+            if training_stage(config, item) in stages
+        ),
+        *([paths.encoding_cost()] if ENCODING in stages else []),
     ]

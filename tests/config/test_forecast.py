@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from helpers.composition import composed
+from helpers.composition import composed, of_latents
 
 from pipeline.config.forecast import FRESH, NetworkSpeed, Speeds, StageTime, forecast, network_of, training_batches
 from pipeline.config.graph import TEACHER, Config
@@ -112,3 +112,22 @@ def test_kept_states_are_those_between_noise_and_image() -> None:
     # Two stores of 500 uint8 images of 64 pixels, of which one has the three states of four steps in float16.
     found = config(lambda params: params["couplings"]["round1"].update(states=True))
     assert couplings_bytes(found) == 64 * 500 * (1 + 1 + 3 * 2)
+
+
+def test_a_run_on_latents_trains_its_autoencoder_encodes_the_data_and_decodes_what_it_measures() -> None:
+    of = Config.model_validate(of_latents(composed("preset=smoke")))
+    networks = {TEACHER: SPEED, "autoencoder": NetworkSpeed(0.0, 0.0, {16: 2.0})}
+    found = forecast(of, Speeds(3.0, networks, 0.5, 7.0, decoding=0.25))
+    assert [item.stage for item in found][:7] == [
+        "check", "data", "classifier", "autoencoder@data", "latents@data", "reconstruction@data", "teacher",
+    ]  # fmt: skip
+    assert stage("autoencoder@data", found) == StageTime("autoencoder@data", 3.0, 6 * 16 * 2.0)
+    # How many images there are is not known before the data are.
+    assert stage("latents@data", found) == StageTime("latents@data", 3.0, is_least=True)
+    # 256 samples in calls of 250, and 400 latents, decoded.
+    assert stage("assess@round1", found) == StageTime("assess@round1", 3.0 + 256 * (1 + 8 / 250) + 400 * (0.5 + 0.25))
+    assert training_batches(of)["autoencoder"].keys() == {16}
+
+    brought = of_latents(composed("preset=smoke"), source="some/folder", network=None, train=None)
+    found = forecast(Config.model_validate(brought), SPEEDS)
+    assert stage("autoencoder@data", found) == StageTime("autoencoder@data", 3.0)  # it is only opened

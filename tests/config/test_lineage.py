@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from helpers.composition import composed
+from helpers.composition import composed, of_latents
 
 from pipeline.config.graph import Config
 from pipeline.config.lineage import stages_of
@@ -23,3 +23,10 @@ def test_a_model_comes_from_its_training_its_start_its_couplings_and_their_sourc
     assert stages_of(config, "round2") == second
     # The couplings of round 1 are needed twice and counted once.
     assert stages_of(config, "few_step") == (*second, "student@few_step")
+
+
+def test_models_of_latents_come_from_their_autoencoder_and_from_the_encoded_data() -> None:
+    config = Config.model_validate(of_latents(composed("preset=smoke")))
+    first = ("autoencoder@data", "latents@data", "teacher")
+    assert stages_of(config, "teacher") == first
+    assert stages_of(config, "round1") == (*first, "couplings@round1", "student@round1")

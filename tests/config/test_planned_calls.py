@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from helpers.composition import composed
+from helpers.composition import composed, of_latents
 
 from pipeline.config.graph import Config
 from pipeline.config.lineage import stages_of
@@ -105,3 +105,9 @@ def test_a_student_that_follows_its_init_calls_that_network_as_well() -> None:
         "teacher": PlannedCalls("student@few_step", "teacher", 20 * 32 * 2),
     }
     assert planned_compute(found, "few_step") == 3 * 60 * 32 + 500 * 4 + (3 + 2) * 20 * 32
+
+
+def test_an_autoencoder_is_trained_by_one_call_an_image_and_is_in_the_total_of_each_model() -> None:
+    found = Config.model_validate(of_latents(composed("preset=smoke")))
+    assert of_stage(found, "autoencoder@data") == PlannedCalls("autoencoder@data", "autoencoder", 6 * 16, 6 * 16)
+    assert planned_compute(found, "teacher") == 3 * 6 * 16 + 3 * 60 * 32

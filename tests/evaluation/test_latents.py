@@ -18,12 +18,15 @@ from pipeline.config.solver import SolverConfig
 from pipeline.couplings.generation import generate_couplings
 from pipeline.couplings.store import CouplingStore
 from pipeline.data.pixels import to_uint8
+from pipeline.evaluation.by_class import draw_class_grid
+from pipeline.evaluation.drawn_trajectories import draw_trajectories
 from pipeline.evaluation.images import ImageMeasure
 from pipeline.evaluation.trajectories import measure_model_trajectories
 from pipeline.flow.noise import sample_noise, stream_key
 from pipeline.metrics.frechet import frechet_distance
 from pipeline.metrics.moments import moments_of
 from pipeline.models.autoencoder import Autoencoder
+from pipeline.models.networks import set_null_class
 from pipeline.models.runtime import Runtime
 from pipeline.models.sampler import Sampler, load_sampler
 from pipeline.models.sampling import draw_images
@@ -42,13 +45,10 @@ def sampler(tmp_path: Path, runtime: Runtime) -> Sampler:
 
 def measure_of(sampler: Sampler, folder: Path) -> ImageMeasure:
     references = (reference(folder, sampler.runtime),)
+    drawn_of = DrawnTrajectories(along_ode=False, num_steps=(2,))
+    cells_of = tuple(cells())
     return ImageMeasure(
-        config(num_samples=66),
-        cells_of=lambda _: tuple(cells()),
-        drawn_of=lambda _: DrawnTrajectories(along_ode=False, num_steps=(2,)),
-        references=references,
-        cells=folder / "cells",
-        code=NO_CODE,
+        config(num_samples=66), lambda _: cells_of, lambda _: drawn_of, references, folder / "cells", NO_CODE
     )
 
 
@@ -118,3 +118,29 @@ def test_trajectories_are_measured_in_latents(sampler: Sampler) -> None:
     before = sampler.decoded
     measure_model_trajectories(sampler, config())
     assert sampler.decoded == before
+
+
+def test_drawn_trajectories_are_decoded_at_every_time(sampler: Sampler) -> None:
+    """A step from noise is a straight line in latents, of which each state is decoded by itself."""
+    (found,) = draw_trajectories(sampler, DrawnTrajectories(along_ode=False, num_steps=(1,)), seed=0)
+    x_0 = sampler.draw(KEY, range(8))[0]
+    x_1 = sampler.sample(x_0, SolverConfig(name="euler", num_steps=1)).x
+    times = [step / 8 for step in range(9)]
+    states = np.stack([decoded(x_0 + t * (x_1 - x_0)).numpy() for t in times], axis=1)
+    headings = np.stack([decoded(x_1).numpy()] * len(times), axis=1)
+    assert found.states.shape == (8, 9, 1, 8, 8)
+    assert np.abs(found.states.astype(int) - states).max() <= 1
+    assert np.abs(found.headings.astype(int) - headings).max() <= 1
+
+
+def test_the_grid_of_classes_holds_decoded_images(runtime: Runtime, tmp_path: Path) -> None:
+    network = small_unet(2, sample_size=4, num_class_embeds=3)
+    set_null_class(network, 2)
+    save_student(network, tmp_path / "classes", small_autoencoder())
+    sampler, solver = load_sampler(tmp_path / "classes", runtime), SolverConfig(name="euler", num_steps=1)
+    shown, grid = draw_class_grid(sampler, solver, config())
+    assert (shown, grid.shape[2:]) == ((0, 1), (1, 8, 8))
+    noise = sample_noise(KEY, range(grid.shape[1]), (2, 4, 4))
+    for label in shown:
+        expected = decoded(sampler.sample(noise, solver, torch.full((len(noise),), label)).x).numpy()
+        assert np.abs(grid[label].astype(int) - expected).max() <= 1

@@ -11,10 +11,11 @@ from helpers.sweep_setting import EXTRACTOR, extract
 
 from pipeline.data.pixels import to_float, to_uint8
 from pipeline.data.sample_set import SampleSet
-from pipeline.evaluation.reconstruction import ReconstructionQuality, measure_reconstruction
+from pipeline.evaluation.reconstruction import measure_reconstruction
 from pipeline.evaluation.reference import open_reference
 from pipeline.metrics.frechet import frechet_distance
 from pipeline.metrics.moments import moments_of
+from pipeline.metrics.reconstruction_measures import ReconstructionQuality
 
 
 def images(seed: int, count: int) -> np.ndarray:

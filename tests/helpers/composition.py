@@ -36,3 +36,14 @@ def changed(preset: str, changes: Mapping[str, object]) -> dict[str, Any]:
             section = section[part]
         section[last] = value
     return content
+
+
+def of_latents(content: dict[str, Any], **autoencoder: object) -> dict[str, Any]:
+    """The settings of a run on 8×8 images, on 2×4×4 latents: of an autoencoder that is trained here, or as it says."""
+    content = copy.deepcopy(content)
+    network = {"block_out_channels": [8, 8], "layers_per_block": 1, "norm_num_groups": 4}
+    train = content["teacher"]["train"] | {"num_steps": 6, "batch_size": 16, "warmup_steps": 0}
+    trained = {"source": "train", "latent_channels": 2, "downsampling": 2, "network": network, "train": train}
+    for couplings in content["couplings"].values():
+        couplings["dtype"] = "float16"
+    return content | {"autoencoder": trained | autoencoder, "latents": {"data": {}}, "trained_on": "latents"}

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from helpers.composition import of_latents
 from helpers.html_page import Page
 from helpers.small_image_results import COUPLINGS, FID, STUDENTS, run_config, write_compute, write_run
 from PIL import Image
@@ -139,6 +140,35 @@ def test_the_report_has_the_totals_and_the_figure(tmp_path: Path) -> None:
     assert ledger.summary().items() <= json.loads(summary.read_text()).items()
     assert Image.open(folder / "figures/quality_by_compute.png").size > (0, 0)
     assert "Total from the teacher to each model" in (folder / "index.html").read_text("utf-8")
+
+
+def latent_run(root: Path, **autoencoder: object) -> Ledger:
+    """As above, of latents: the autoencoder's training and the encoding have powers of ten of their own."""
+    write_run(root)
+    coding = {
+        "metrics/training/autoencoder.json": Compute(100_000, 100_000, 10**6, 4.0),
+        "metrics/training/autoencoder.encoding.json": Compute(10**6, 0, 10**7, 8.0),
+    }
+    write_compute(root, COSTS | coding)
+    content = of_latents(run_config().model_dump(mode="json"), **autoencoder)
+    return load_ledger(root, Config.model_validate(content))
+
+
+def test_a_model_of_latents_costs_its_autoencoder_and_encoding_the_data(tmp_path: Path) -> None:
+    ledger = latent_run(tmp_path)
+    assert [item.stage for item in ledger.stages][:3] == ["autoencoder@data", "latents@data", "teacher"]
+    assert ledger.cost("teacher") == Compute(1_100_001, 100_001, 11_000_010, 12.5)
+    assert ledger.cost("few_step") == Compute(1_101_111, 101_101, 11_011_110, 13.875)
+    assert "costs its autoencoder" in ledger_section(ledger, draw_quality_by_compute([], ledger))
+
+
+def test_what_an_autoencoder_that_was_brought_along_took_is_unknown_and_in_no_total(tmp_path: Path) -> None:
+    ledger = latent_run(tmp_path, source="some/folder", network=None, train=None)
+    assert ledger.cost("teacher") == Compute(1_000_001, 1, 10_000_010, 8.5)
+    assert "total_flops_teacher" in ledger.summary()
+    html = ledger_section(ledger, draw_quality_by_compute([], ledger))
+    assert "The autoencoder was brought along" in html
+    assert "totals begin after it" not in html
 
 
 @pytest.mark.parametrize("content", ["{}", '{"samples_forward": -1, "samples_backward": 0, "flops": 0, "seconds": 0}'])

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from diffusers import DDPMScheduler
-from helpers.composition import composed
+from helpers.composition import composed, of_latents
 from helpers.small_unet import small_unet
 
 from pipeline.config.graph import Config
@@ -101,3 +101,10 @@ def test_large_networks_are_counted_without_content_as_small_ones_are_with(monke
     monkeypatch.setattr("pipeline.training.planned_memory._SMALL", 0)
     assert needs(of, "teacher.train") == pytest.approx(with_content, rel=0.1)
     assert torch.zeros(1).item() == 0  # tensors have content again
+
+
+def test_a_teacher_of_latents_needs_what_a_batch_of_latents_takes() -> None:
+    """Latents of 2×4×4 are a quarter of the positions of an image of 8×8, at which activations are kept."""
+    content = composed("preset=smoke", "compute.precision=fp32")
+    pixels, latents = (parse_config(item, origin="test") for item in (content, of_latents(content)))
+    assert needs(latents, "teacher.train") < needs(pixels, "teacher.train")

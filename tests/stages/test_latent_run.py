@@ -1,4 +1,4 @@
-"""A run on latents of an autoencoder that is trained here, from the data to the evaluation."""
+"""A run on latents of an autoencoder that is trained here, from the data to the report."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ from stages import (
     evaluate,
     latents,
     reconstruction,
+    report,
     student,
     teacher,
 )
@@ -80,7 +81,7 @@ def assert_latents_are_of_unit_scale(folder: Path) -> None:
     torch.testing.assert_close(latent.load(rows)["x_1"], exact, rtol=2e-3, atol=1e-3)
 
 
-def test_a_run_on_latents_goes_from_the_data_to_the_evaluation(tmp_path: Path, monkeypatch) -> None:
+def test_a_run_on_latents_goes_from_the_data_to_the_report(tmp_path: Path, monkeypatch) -> None:
     config = prepared(tmp_path, monkeypatch)
     for stage, arguments in (
         (check, []),
@@ -95,6 +96,7 @@ def test_a_run_on_latents_goes_from_the_data_to_the_evaluation(tmp_path: Path, m
         (student, ["round1"]),
         (student, ["few_step"]),
         (evaluate, ["few_step"]),
+        (report, []),
     ):
         stage.main(config, arguments)
     assert_latents_are_of_unit_scale(Path("data"))
@@ -105,8 +107,16 @@ def test_a_run_on_latents_goes_from_the_data_to_the_evaluation(tmp_path: Path, m
         assert (sampler.space, sampler.shape, sampler.image_shape) == (LATENTS, (2, 4, 4), (1, 8, 8))
     rows = json.loads(Path("metrics/evaluate/few_step.json").read_text())["rows"]
     assert {row["model"] for row in rows} == {"few_step"}
-    measured = json.loads(Path("metrics/reconstruction.json").read_text())
+    encoding = json.loads(Path("metrics/training/autoencoder.encoding.json").read_text())["compute"]
+    assert (encoding["samples_forward"], encoding["samples_backward"]) == (1797, 0)
+    assert json.loads(Path("metrics/summary.json").read_text())["total_forward_equivalents_teacher"] == (
+        3 * 6 * 32 + 1797 + 3 * 4 * config.teacher.train.batch_size
+    )
+    measured = json.loads(Path("metrics/evaluate/autoencoder.json").read_text())
     assert measured["num_images"] == 180  # a tenth of 1,797
+    summary = json.loads(Path("metrics/summary.json").read_text())
+    assert summary["reconstruction_fid"] == measured["rows"][0]["fid"]
+    assert "their reconstructions" in Path("report/index.html").read_text("utf-8")
     assert [row["is_judge"] for row in measured["rows"]] == [False, True]
     assert 0 < measured["mean_squared_error"] < 1
     assert json.loads(Path("metrics/training/autoencoder.json").read_text())["compute"]["samples_backward"] == 6 * 32

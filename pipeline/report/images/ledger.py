@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from pipeline.config.graph import TEACHER
+from pipeline.config.graph import AUTOENCODER, TEACHER
+from pipeline.config.lineage import ENCODING
 from pipeline.metrics.image_row import ImageRow
 from pipeline.report.axes import log_axis, new_figure, style
 from pipeline.report.drawing import draw_both
@@ -28,6 +29,8 @@ _ABOUT_TOTALS = (
     "A model costs its training, the training of what it started from, its whole couplings, and the model that these "
     "were drawn from, each once. Measuring is not part of it."
 )
+_LATENTS = " A model of latents costs its autoencoder and encoding the data as well."
+_ADOPTED = " The autoencoder was brought along; what it took is unknown, and in no total."
 _PRETRAINED = " The teacher is pretrained and its cost is unknown: totals begin after it."
 
 
@@ -38,7 +41,10 @@ def ledger_section(ledger: Ledger, drawn: Picture) -> str:
         ledger: Of the run.
         drawn: From :func:`draw_quality_by_compute`.
     """
-    pretrained = any(item.is_pretrained for item in ledger.stages)
+    adopted = {item.stage.partition("@")[0] for item in ledger.stages if item.is_pretrained}
+    pretrained = TEACHER in adopted
+    about = _ABOUT_TOTALS + (_LATENTS if any(item.stage == ENCODING for item in ledger.stages) else "")
+    about += (_ADOPTED if AUTOENCODER in adopted else "") + (_PRETRAINED if pretrained else "")
     stages = [
         (item.stage, *(["unknown"] * len(_HEAD) if item.is_pretrained else _numbers(item.compute)))
         for item in ledger.stages
@@ -47,7 +53,7 @@ def ledger_section(ledger: Ledger, drawn: Picture) -> str:
     caption = "Total after the pretrained teacher" if pretrained else "Total from the teacher to each model"
     return (
         f"{picture(drawn)}{table(caption, ('model', *_HEAD), models)}"
-        f'<p class="soft">{_ABOUT_TOTALS}{_PRETRAINED if pretrained else ""}</p>'
+        f'<p class="soft">{about}</p>'
         f"{table('Compute of each stage', ('stage', *_HEAD), stages)}"
         f'<p class="soft">{_EXPLANATION}</p>'
     )

@@ -25,6 +25,7 @@ from pipeline.report.images.comparisons import (
     rank_correlation,
 )
 from pipeline.report.images.ledger import ledger_section
+from pipeline.report.images.reconstruction import reconstruction_section
 from pipeline.report.images.results import DataResult, ModelResult, Results
 from pipeline.report.images.samples import SampleCell
 from pipeline.report.images.side_by_side import choose_panels, side_by_side
@@ -84,6 +85,7 @@ def render_page(
         num_noises=str(len(cells[0].images)),
         samples=picture(pictures["samples"]),
         trajectories=trajectories_section(trajectories),
+        reconstruction=reconstruction_section(results, headline),
         classes=classes_section(results, pictures.get("classes")),
         couplings=_couplings(results, rounds),
         straightness=picture(pictures["straightness"]),

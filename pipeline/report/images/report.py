@@ -25,7 +25,9 @@ def compose_report(root: Path, config: Config) -> ReportContents:
         StraightflowError: If an output is missing or not what its stage writes.
     """
     models = config.evaluate.models
-    results = load_results(root, models, tuple(config.couplings), tuple(config.students))
+    results = load_results(
+        root, models, tuple(config.couplings), tuple(config.students), reconstruction=bool(config.latents)
+    )
     cells, headline, rounds = load_samples(root, models), headline_of(config), rounds_before(config)
     require_samples_of(results, cells, root)
     ledger = load_ledger(root, config)

@@ -11,13 +11,14 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from pipeline.config.data import IMAGE_SOURCES, Resolution
-from pipeline.config.graph import TEACHER
+from pipeline.config.graph import AUTOENCODER, TEACHER
 from pipeline.config.section import ModelName, NonNegativeFloat, PositiveInt, UnitFloat, one_of
 from pipeline.couplings.check_record import CouplingsCheck
 from pipeline.data.info import Channels, DataInfo
 from pipeline.evaluation.drift import Drift, measure_drift
 from pipeline.metrics.class_measures import ClassRecord
 from pipeline.metrics.image_row import TRAINED_HERE, FeaturesName, ImageRow
+from pipeline.metrics.reconstruction_measures import ReconstructionQuality
 from pipeline.metrics.trajectory_measures import TrajectoryRecord
 from pipeline.report.owners import require_couplings, require_model
 from pipeline.report.reading import load_csv, load_json, unreadable
@@ -37,6 +38,7 @@ class ModelResult:
         precision: Autocast type of network calls.
         compute: What measuring took; None in results of older versions. The report's ledger reads it.
         classes: Its classes one by one; None of an unconditional model.
+        decoding: What an autoencoder took besides; None of a model of pixels. The report's ledger reads it.
     """
 
     __pydantic_config__ = NO_OTHER_KEYS
@@ -48,6 +50,7 @@ class ModelResult:
     precision: Literal["fp32", "bf16"]
     compute: Compute | None = None
     classes: ClassRecord | None = None
+    decoding: Compute | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,10 +60,12 @@ class CouplingsResult(CouplingsCheck):
     Attributes:
         rows: The cell of the couplings, by each kind of features and number of samples.
         source: Model whose ODE made them.
+        decoding: As in :class:`ModelResult`.
     """
 
     rows: tuple[ImageRow, ...]
     source: ModelName
+    decoding: Compute | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +118,7 @@ class Results:
         losses: Learning curves by model, only of models that were trained in this run.
         data: The real images.
         classifier: The networks that were trained for their features.
+        reconstruction: What the autoencoder gives back of held-out images; None where it was not measured.
     """
 
     models: tuple[ModelResult, ...]
@@ -120,6 +126,7 @@ class Results:
     losses: dict[str, tuple[LossPoint, ...]]
     data: DataResult
     classifier: ClassifierResult
+    reconstruction: ReconstructionQuality | None = None
 
     def drift(self, name: str, before: str | None) -> Drift | None:
         """Drift of the couplings ``name`` from those of the round ``before``; None if there is none."""
@@ -132,7 +139,14 @@ class Results:
         return couplings + tuple(row for model in self.models for row in model.rows)
 
 
-def load_results(root: Path, models: Sequence[str], couplings: Sequence[str], students: Sequence[str]) -> Results:
+def load_results(
+    root: Path,
+    models: Sequence[str],
+    couplings: Sequence[str],
+    students: Sequence[str],
+    *,
+    reconstruction: bool = False,
+) -> Results:
     """Reads the outputs of a run below ``root``.
 
     Args:
@@ -140,6 +154,7 @@ def load_results(root: Path, models: Sequence[str], couplings: Sequence[str], st
         models: Measured models, in the order of tables and figures.
         couplings: Names of the couplings.
         students: Names of the students, whose learning curves are read with the teacher's.
+        reconstruction: Whether the autoencoder's reconstructions were measured.
 
     Raises:
         StraightflowError: If a file is missing or does not hold what its stage writes.
@@ -151,6 +166,9 @@ def load_results(root: Path, models: Sequence[str], couplings: Sequence[str], st
         losses={name: curve for name, curve in curves.items() if curve},
         data=load_json(root / "data/images/info.json", DataResult),
         classifier=load_json(root / "metrics/classifier.json", ClassifierResult),
+        reconstruction=(
+            load_json(root / f"metrics/evaluate/{AUTOENCODER}.json", ReconstructionQuality) if reconstruction else None
+        ),
     )
     _require_networks_of(results, root / "metrics/classifier.json")
     return results

@@ -21,6 +21,7 @@ from pipeline.report.images.comparisons import (
     equal_evaluations,
     evaluations_in_words,
 )
+from pipeline.report.images.reconstruction import reconstruction_numbers
 from pipeline.report.images.results import Results
 from pipeline.report.step_table import lines_by_steps, steps_in_words
 
@@ -31,8 +32,9 @@ def summary(results: Results, headline: Headline, rounds: Mapping[str, str]) -> 
     Keys are ``<student>_<steps>_fid`` and ``couplings_fid``, of the most samples that there are, with ``_low`` and
     ``_high``; those of :func:`pipeline.report.images.comparisons.compare`, also with ``_low`` and ``_high``, and by the
     judge with ``judge_`` before them; ``<student>_<steps>_equals_teacher_evaluations``; ``drift_<couplings>`` of
-    further rounds; and ``straightness_normalised_<model>``. Numbers whose cells were not measured, or that are unknown,
-    are left out.
+    further rounds; ``straightness_normalised_<model>``; and, of a run on latents, those of
+    :func:`pipeline.report.images.reconstruction.reconstruction_numbers`. Numbers whose cells were not measured, or that
+    are unknown, are left out.
 
     Args:
         results: A run's measurements.
@@ -60,6 +62,7 @@ def summary(results: Results, headline: Headline, rounds: Mapping[str, str]) -> 
             numbers |= _with_interval(f"drift_{name}", drift.ratio.value, drift.ratio)
     for model in results.models:
         numbers[f"straightness_normalised_{model.model}"] = model.trajectories.straightness_normalised
+    numbers |= reconstruction_numbers(results, headline)
     return {key: value for key, value in numbers.items() if value is not None}
 
 
