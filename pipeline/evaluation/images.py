@@ -154,13 +154,17 @@ class ImageMeasure:
         return _kept(sampler, self.cells / name, draw, lambda place: from_arrays(read_arrays(place / DRAWN)))
 
     def _qualities(self, store: CouplingStore, source: Sampler) -> tuple[tuple[Quality, ...], ...]:
-        """Metrics of a store's first images, in chunks as large as a model's; of all if there are fewer."""
+        """Metrics of a store's first images, as many as the headline's cells have, in chunks as large as a model's.
+
+        Of all if there are fewer. Distances of unequally many images do not compare.
+        """
         config = self.config
         chunk_samples = min(len(store), config.num_samples)
         for reference in self.references:
             reference.check(source.image_shape, chunk_samples, "evaluate.num_samples and the couplings' num_pairs")
             require_neighbours(chunk_samples, reference.num_images, config.neighbours.k)
-        num_samples = len(store) - len(store) % chunk_samples
+        most = min(len(store), max(config.num_samples, config.headline.num_samples))
+        num_samples = most - most % chunk_samples
         chunks = chunk_blocks(num_samples, chunk_samples, config.batch_size)
         with Progress("measuring couplings", num_samples, "images") as progress:
             measured = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +118,16 @@ def test_couplings_of_images_are_measured_as_models_are(sampler_of_images: Sampl
     assert row.fid == pytest.approx(float(expected), rel=1e-6)
     again = TypeAdapter(ImageRow).validate_python(json.loads(json.dumps(asdict(row))))
     assert again == row
+
+
+def test_couplings_have_as_many_images_measured_as_the_headline(sampler_of_images: Sampler, tmp_path: Path) -> None:
+    generate_couplings(sampler_of_images, couplings(num_pairs=100), tmp_path / "runs", tmp_path / "store")
+    store = CouplingStore(tmp_path / "store")
+    for wanted, measured in ((40, {40}), (80, {40, 80}), (95, {40, 80}), (5000, {40, 80})):
+        measure = image_measure(tmp_path, sampler_of_images.runtime, num_samples=40)
+        headline = measure.config.headline.model_copy(update={"num_samples": wanted})
+        measure = replace(measure, config=measure.config.model_copy(update={"headline": headline}))
+        assert {row.num_samples for row in measure.couplings_rows("round1", store, sampler_of_images)} == measured
 
 
 def test_an_evaluation_of_images_has_rows_trajectories_and_leading_images(
