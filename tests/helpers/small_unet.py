@@ -7,6 +7,9 @@ from typing import Any
 import torch
 from diffusers import UNet2DModel
 
+ONE_LEVEL = {"block_out_channels": (8,), "down_block_types": ("DownBlock2D",), "up_block_types": ("UpBlock2D",)}
+"""Settings of half of its layers, where each of them costs time."""
+
 
 def small_unet(channels: int = 1, **changes: Any) -> UNet2DModel:
     """A fresh one for 8×8 images, always with the same weights."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from helpers.following_worker import work
 from helpers.project_folders import launch
-from helpers.small_unet import small_unet
+from helpers.small_unet import ONE_LEVEL, small_unet
 from safetensors.torch import load_file
 
 from pipeline.models.networks import load_network
@@ -17,8 +17,7 @@ from pipeline.models.student import save_student
 
 @pytest.mark.usefixtures("one_thread")
 def test_any_number_of_processes_follows_the_same_model_and_goes_on_to_the_bit(runtime, tmp_path: Path) -> None:
-    one_level = {"block_out_channels": (8,), "down_block_types": ("DownBlock2D",), "up_block_types": ("UpBlock2D",)}
-    save_student(small_unet(**one_level), tmp_path / "init")
+    save_student(small_unet(**ONE_LEVEL), tmp_path / "init")
     start = load_network(tmp_path / "init").state_dict()
     work(tmp_path, runtime)
     launch("following_worker.py", tmp_path, 2)

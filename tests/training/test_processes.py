@@ -10,7 +10,7 @@ from helpers.at_step import Killed, at_step, die
 from helpers.process_worker import ANY_STEP, TRAINING, train_once, work
 from helpers.project_folders import launch
 from helpers.small_training import OBJECTIVE, Pairs
-from helpers.small_unet import small_unet
+from helpers.small_unet import ONE_LEVEL, small_unet
 from pydantic import ValidationError
 from safetensors.torch import load_file
 
@@ -30,8 +30,7 @@ def folder(runtime, tmp_path: Path) -> Path:
     The student has one level, as every tensor of it costs time wherever sharded weights are gathered.
     ``interrupted`` is of weights stored contiguous, ``interrupted-channels-last`` as on GPUs.
     """
-    one_level = {"block_out_channels": (8,), "down_block_types": ("DownBlock2D",), "up_block_types": ("UpBlock2D",)}
-    save_student(small_unet(**one_level), tmp_path / "student")
+    save_student(small_unet(**ONE_LEVEL), tmp_path / "student")
     channels_last = open_runtime(ComputeConfig(precision="fp32", compile="off", channels_last="on"), ONE_PROCESS)
     for name, chosen in (("interrupted", runtime), ("interrupted-channels-last", channels_last)):
         unet = load_network(tmp_path / "student")

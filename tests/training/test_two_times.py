@@ -10,7 +10,7 @@ import pytest
 import torch
 from helpers.project_folders import launch
 from helpers.small_training import Pairs, training_config
-from helpers.small_unet import small_unet
+from helpers.small_unet import ONE_LEVEL, small_unet
 from helpers.two_times_worker import METHODS, work
 from safetensors.torch import load_file
 
@@ -24,8 +24,6 @@ from pipeline.models.runtime import Runtime
 from pipeline.models.sampler import load_sampler
 from pipeline.models.student import save_student
 from pipeline.training.loop import train
-
-ONE_LEVEL = {"block_out_channels": (8,), "down_block_types": ("DownBlock2D",), "up_block_types": ("UpBlock2D",)}
 
 
 @pytest.mark.usefixtures("one_thread")
