@@ -28,6 +28,7 @@ PACKAGES = ("pipeline", "stages")
 # configuration reach the graph as params, and its sections through the modules that use them.
 WITHOUT_EFFECT = (
     "pipeline.config.feasibility",
+    "pipeline.config.feature_learning",
     "pipeline.config.following",
     "pipeline.config.graph",
     "pipeline.config.latents",

@@ -14,6 +14,7 @@ TEACHER_INPUT = Path("inputs/teacher.json")
 IMAGES = Path("data/images")
 LATENTS = Path("data/latents")
 CLASSIFIER = Path("models/classifier")
+LEARNABLE = Path("inputs/features")
 RUNS = Path("runs")
 CELLS = RUNS / "cells"
 REFERENCES = RUNS / "references"
@@ -31,7 +32,7 @@ OUTPUTS = (
 
 def written() -> list[Path]:
     """Folders that stages write files in."""
-    patterns = ("inputs/code", "data", "models", "couplings/*", "metrics/*", "samples", "report", "runs", "runs/*")
+    patterns = ("inputs/*", "data", "models", "couplings/*", "metrics/*", "samples", "report", "runs", "runs/*")
     found = {folder for pattern in patterns for folder in PROJECT.glob(pattern) if folder.is_dir()}
     return sorted(found | {folder.parent for folder in found})
 
@@ -39,6 +40,14 @@ def written() -> list[Path]:
 def code(stage: str) -> Path:
     """Record of the code that a stage runs."""
     return Path("inputs/code") / f"{stage}.json"
+
+
+def learnable_features(method: str) -> Path:
+    """What students of a method learn of a network's features; of most methods a mark that it is nothing.
+
+    A student depends on its own method's alone, so that no other is trained again when the features change.
+    """
+    return LEARNABLE / method
 
 
 def trained_on(name: str) -> Path:

@@ -15,6 +15,7 @@ from pipeline.couplings.manifest import MANIFEST
 from pipeline.couplings.store import CouplingStore
 from pipeline.couplings.with_states import WithStates
 from pipeline.methods.build import build_method
+from pipeline.metrics.learnable_features import open_learnable_features
 from pipeline.models.accepted_autoencoder import autoencoder_folder
 from pipeline.models.autoencoder import open_autoencoder
 from pipeline.models.networks import set_noise, starting_network
@@ -45,6 +46,8 @@ def main(config: Config, arguments: list[str]) -> None:
     autoencoder = None if autoencoder_folder(start) is None else open_autoencoder(start, runtime, store.manifest.shape)
     init = model_to_follow(name, start, store, runtime) if settings.method.follows_init else None
     with_states = WithStates(store) if settings.method.needs_states else None
+    learned = paths.learnable_features(settings.method.name) if settings.method.learns_features else None
+    features = None if learned is None else open_learnable_features(learned, store.manifest.shape, runtime.device)
     items = store if with_states is None else with_states
     student = Run(
         stage="student",
@@ -58,9 +61,14 @@ def main(config: Config, arguments: list[str]) -> None:
             runtime.device,
             init=None if init is None else ode_of(init),
             state_times=() if with_states is None else with_states.times,
+            features=features,
         ),
         settings=settings,
-        inputs=[fingerprint_folder(start), fingerprint_file(store.folder / MANIFEST)],
+        inputs=[
+            fingerprint_folder(start),
+            fingerprint_file(store.folder / MANIFEST),
+            *([] if learned is None else [fingerprint_folder(learned)]),
+        ],
         solver=SolverConfig(name="euler", num_steps=settings.method.exact_steps or 4),
         noise_schedule=None,
         save=partial(save_student, like=start),

@@ -16,6 +16,7 @@ from pipeline.config.data import DataConfig
 from pipeline.config.drawn_trajectories import STUDENT_STEPS, DrawnTrajectories
 from pipeline.config.evaluation import EvaluateConfig
 from pipeline.config.feasibility import feasibility_problems
+from pipeline.config.feature_learning import feature_learning_problems
 from pipeline.config.features import FeaturesConfig
 from pipeline.config.flow import LossConfig
 from pipeline.config.following import following_problems
@@ -191,6 +192,7 @@ def _graph_problems(config: Config) -> Iterable[str]:
     yield from _states_problems(config)
     yield from two_times_problems(config)
     yield from following_problems(config)
+    yield from feature_learning_problems(config)
     for name, couplings in config.couplings.items():
         allowed = config.solvers_of(couplings.source)
         used = {"solver": couplings.solver}

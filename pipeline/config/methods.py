@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from pipeline.config.flow import RegressionConfig, TimestepsConfig
-from pipeline.config.section import PositiveInt, Section
+from pipeline.config.section import PositiveFloat, PositiveInt, Section
 from pipeline.config.solver import NumSteps
 from pipeline.system.errors import nearest
 
@@ -40,11 +40,13 @@ class Method(Section):
         two_times: Whether the student takes the time that a step ends at beside the one that it starts at.
         follows_init: Whether the method calls the model that the student starts from, and learns its ODE.
         needs_states: Whether it learns the states that the couplings' solver went through, and not only its two ends.
+        learns_features: Whether it descends a distance in the features of the network that measures it first.
     """
 
     two_times: ClassVar[bool] = False
     follows_init: ClassVar[bool] = False
     needs_states: ClassVar[bool] = False
+    learns_features: ClassVar[bool] = False
 
     @property
     def network_calls(self) -> TrainingCalls:
@@ -111,6 +113,33 @@ class AnyStepConfig(Method):
     def heldout_calls(self) -> TrainingCalls:
         """Any rows may come, so the first step is made for all of them."""
         return TrainingCalls(forward=2, backward=0)
+
+
+class FrechetConfig(AnyStepConfig):
+    """Any step, and the Fréchet distance of one-step images, see :mod:`pipeline.methods.frechet`: for fine-tuning.
+
+    Attributes:
+        generated_per_pair: One-step images from fresh noise for each pair of a batch.
+        weight: Of the distance's gradient with respect to the moments of a batch, beside the regression's.
+        momentum: Of the running moments; they are of about 1 / (1 - momentum) batches.
+    """
+
+    learns_features: ClassVar[bool] = True
+    name: Literal["frechet"] = "frechet"  # type: ignore[assignment]
+    share_at_noise: Annotated[float, Field(gt=0, le=1)] = 0.75
+    generated_per_pair: PositiveInt = 2
+    weight: PositiveFloat = 1.25e-4
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.99
+
+    @property
+    def network_calls(self) -> TrainingCalls:
+        """Any step's, and one with a gradient for each generated image."""
+        calls = super().network_calls
+        return TrainingCalls(calls.forward + self.generated_per_pair, calls.backward + self.generated_per_pair)
+
+    def images_in_moments(self, batch_size: int) -> float:
+        """About how many images the running moments are of."""
+        return self.generated_per_pair * batch_size / (1 - self.momentum)
 
 
 class CmtConfig(Method):
@@ -258,6 +287,7 @@ METHODS: dict[str, type[Method]] = {
     "reflow": ReflowConfig,
     "fixed_steps": FixedStepsConfig,
     "any_step": AnyStepConfig,
+    "frechet": FrechetConfig,
     "cmt": CmtConfig,
     "mean_flow": MeanFlowConfig,
     "shortcut": ShortcutConfig,
@@ -292,6 +322,7 @@ MethodConfig = Annotated[
     ReflowConfig  # one a line
     | FixedStepsConfig
     | AnyStepConfig
+    | FrechetConfig
     | CmtConfig
     | MeanFlowConfig
     | ShortcutConfig

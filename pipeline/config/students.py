@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import model_validator
 
 from pipeline.config.flow import LossConfig
-from pipeline.config.methods import MeanFlowConfig, MethodConfig
+from pipeline.config.methods import FrechetConfig, MeanFlowConfig, MethodConfig
 from pipeline.config.section import ModelName, Probability
 from pipeline.config.training import TrainingConfig
 
@@ -34,5 +34,14 @@ class StudentConfig(TrainingConfig):
             raise ValueError(
                 f"dropout is {self.dropout}, but mean_flow takes differences of two calls, in which dropout drops "
                 "different values; set dropout to 0"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _moments_are_of_whole_batches(self) -> StudentConfig:
+        if isinstance(self.method, FrechetConfig) and self.gradient_accumulation_steps > 1:
+            raise ValueError(
+                f"gradient_accumulation_steps is {self.gradient_accumulation_steps}, but frechet compares the moments "
+                "of a whole batch; set it to 1, and lower generated_per_pair or batch_size to save memory"
             )
         return self

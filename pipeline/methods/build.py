@@ -12,6 +12,7 @@ from pipeline.config.methods import (
     CmtConfig,
     ConsistencyConfig,
     FixedStepsConfig,
+    FrechetConfig,
     MeanFlowConfig,
     MethodConfig,
     ProgressiveConfig,
@@ -25,12 +26,15 @@ from pipeline.methods.cmt import build_cmt
 from pipeline.methods.consistency import Consistency
 from pipeline.methods.consistency_schedule import Schedule
 from pipeline.methods.fixed_steps import FixedSteps
+from pipeline.methods.frechet import FeatureTarget, Frechet
 from pipeline.methods.mean_flow import MeanFlow
 from pipeline.methods.objective import Objective
 from pipeline.methods.progressive import Progressive
 from pipeline.methods.reflow import build_reflow
+from pipeline.methods.running_moments import RunningMoments
 from pipeline.methods.shortcut import Shortcut
 from pipeline.models.ode import Ode
+from pipeline.system.device import double_device
 
 
 def build_method(
@@ -40,6 +44,7 @@ def build_method(
     *,
     state_times: Sequence[float] = (),
     init: Ode | None = None,
+    features: FeatureTarget | None = None,
 ) -> Objective:
     """The configured method of a student of couplings.
 
@@ -49,6 +54,7 @@ def build_method(
         device: Where networks of the loss go.
         state_times: Times of the couplings' states, for a method that needs them.
         init: ODE of the model that the student starts from, for a method that follows it.
+        features: For a method that learns them.
 
     Raises:
         StraightflowError: If the method has no states to learn.
@@ -58,6 +64,15 @@ def build_method(
             return build_reflow(method, loss, device)
         case FixedStepsConfig():
             return FixedSteps(build_velocity_loss(loss, device), method.num_steps)
+        case FrechetConfig():
+            assert features is not None  # it learns them
+            return Frechet(
+                AnyStep(build_velocity_loss(loss, device), method.share_at_noise, method.latest_time),
+                features,
+                RunningMoments(features.num_features, method.momentum, double_device(device)),
+                method.generated_per_pair,
+                method.weight,
+            )
         case AnyStepConfig():
             return AnyStep(build_velocity_loss(loss, device), method.share_at_noise, method.latest_time)
         case CmtConfig():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 
 import torch
 
@@ -49,3 +50,13 @@ class Objective(ABC):
         A training step calls it with consecutive rows of what was drawn, the share of a process or a part of that;
         where no gradient is wanted any rows may come.
         """
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        """Copies of what earlier steps left for later ones, for a checkpoint; empty if the steps need nothing.
+
+        Every process has the same.
+        """
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, torch.Tensor]) -> None:  # noqa: B027
+        """Goes on from what :meth:`state_dict` returned."""

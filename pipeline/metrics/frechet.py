@@ -49,6 +49,24 @@ class FrechetReference:
         # Rounding can take it below 0 where the two are equal; NumPy's maximum keeps NaN.
         return float(np.maximum(offset @ offset + np.trace(covariance) + self._trace - 2 * root_trace, 0))
 
+    def differentiable_distance(self, mean: torch.Tensor, covariance: torch.Tensor) -> torch.Tensor:
+        """The same by torch, with its gradient; not held at 0 where rounding takes it below.
+
+        Directions in which both sets do not vary add nothing, and have no gradient: the root's is infinite there. On
+        CUDA torch waits for the eigenvalues' error code.
+
+        Args:
+            mean: (num_features,), float64.
+            covariance: (num_features, num_features), float64, symmetric, on the same device.
+        """
+        factor = torch.from_numpy(self._factor).to(mean) if self._factor_there is None else self._factor_there
+        eigenvalues = _eigenvalues(factor, covariance)
+        rounding = len(eigenvalues) * torch.finfo(eigenvalues.dtype).eps * eigenvalues.detach()[-1]
+        varies = eigenvalues.detach() > rounding
+        root_trace = torch.where(varies, eigenvalues, 1.0).sqrt().where(varies, 0.0).sum()
+        offset = mean - torch.from_numpy(self.moments.mean).to(mean)
+        return offset @ offset + covariance.trace() + self._trace - 2 * root_trace
+
 
 def frechet_distance(a: Moments, b: Moments) -> float:
     """Fréchet distance of two sets of features, symmetric."""
@@ -63,8 +81,13 @@ def root_trace_by_scipy(factor: np.ndarray, covariance: np.ndarray) -> float:
 
 def root_trace_by_torch(factor: torch.Tensor, covariance: np.ndarray) -> float:
     """The same on the device of L."""
-    product = factor.T @ torch.from_numpy(covariance).to(factor) @ factor
-    return float(torch.linalg.eigvalsh(product).clamp(min=0).sqrt().sum())
+    return float(_eigenvalues(factor, torch.from_numpy(covariance).to(factor)).clamp(min=0).sqrt().sum())
+
+
+def _eigenvalues(factor: torch.Tensor, covariance: torch.Tensor) -> torch.Tensor:
+    """Of Lᵀ Σ L, rising, (num_features,)."""
+    eigenvalues: torch.Tensor = torch.linalg.eigvalsh(factor.T @ covariance @ factor)
+    return eigenvalues
 
 
 def _factor(covariance: np.ndarray) -> np.ndarray:

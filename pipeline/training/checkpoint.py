@@ -1,10 +1,10 @@
 """Training checkpoints: whole or absent, checked by hash; a run continues from the newest intact one.
 
-A checkpoint is one folder: weights and optimizer as Accelerate saves them, each weight average as safetensors, the
-step and the recorded losses as JSON, and ``checkpoint.json`` with its run, its step and the SHA-256 of every file. It
-is written beside its place, fsynced and renamed, so that a kill at any moment leaves either all of it or a temporary
-folder, which is cleared away. Batches, times, noise and dropout are functions of (seed, step), so no generator or
-position in the epoch needs saving beyond the step.
+A checkpoint is one folder: weights and optimizer as Accelerate saves them, each weight average and what a method keeps
+from step to step as safetensors, the step and the recorded losses as JSON, and ``checkpoint.json`` with its run, its
+step and the SHA-256 of every file. It is written beside its place, fsynced and renamed, so that a kill at any moment
+leaves either all of it or a temporary folder, which is cleared away. Batches, times, noise and dropout are functions of
+(seed, step), so no generator or position in the epoch needs saving beyond the step.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from accelerate.utils import broadcast_object_list
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from pipeline.methods.objective import Objective
 from pipeline.system.atomic import publish_folder, write_json
 from pipeline.system.errors import StraightflowError, one_line
 from pipeline.system.file_hashes import changed_file, file_hashes
@@ -37,6 +38,7 @@ _NAME = re.compile(r"^step-(\d{9})$")
 _TEMPORARY = re.compile(r"^\.step-\d{9}\.tmp$")
 _RECORD = "checkpoint.json"
 _PROGRESS = "progress.json"
+_OBJECTIVE = "objective.safetensors"
 # Parts of torch.save's messages when its zip archive cannot be opened, written or closed.
 _TORCH_WRITING = ("StreamWriter", "inline_container", "iostream")
 
@@ -51,6 +53,7 @@ class TrainingState:
         spending: What all steps so far computed.
         step: Finished optimizer steps.
         history: Records of these steps.
+        objective: What is minimised, if it may keep something from step to step.
     """
 
     emas: Sequence[Ema]
@@ -58,6 +61,7 @@ class TrainingState:
     spending: Spending
     step: int = 0
     history: list[LossRecord] = field(default_factory=list)
+    objective: Objective | None = None
 
 
 class CheckpointFolder:
@@ -126,6 +130,9 @@ class CheckpointFolder:
             if self._accelerator.is_main_process:
                 save_file(averages, _average(temporary, ema))
         if self._accelerator.is_main_process:
+            kept = {} if state.objective is None else state.objective.state_dict()
+            if kept:
+                save_file(kept, temporary / _OBJECTIVE)
             progress = {"step": state.step, "history": state.history, "sums": sums, "compute": compute}
             write_json(temporary / _PROGRESS, progress)
             record = {"run": self._run, "step": state.step, "files": file_hashes(temporary, record=_RECORD)}
@@ -167,6 +174,8 @@ class CheckpointFolder:
         self._accelerator.load_state(str(chosen))
         for ema in state.emas:
             ema.load_state_dict(load_file(_average(chosen, ema)))
+        if state.objective is not None and (chosen / _OBJECTIVE).is_file():
+            state.objective.load_state_dict(load_file(chosen / _OBJECTIVE))
         progress = json.loads((chosen / _PROGRESS).read_text("utf-8"))
         state.step = int(progress["step"])
         state.meter.load_state_dict(progress["sums"])

@@ -164,7 +164,7 @@ def train(
         ]
         spending = Spending(flops, accelerator, companions)
         counted = CountedNetwork(wrapped, spending.calls)
-        state = TrainingState(emas, meter, spending)
+        state = TrainingState(emas, meter, spending, objective=objective)
         checkpoints.load_newest(state)
         first_step, began = state.step, time.monotonic()
 

@@ -216,12 +216,14 @@ def _activation_bytes(
     batches = {num_samples: batch_of(num_samples) for num_samples in (1, 2)}
     sample_bytes = sum(int(values.nbytes) for values in batches[1].values())
     on_gpu = placement.device.type == "cuda"
+    untouched = objective.state_dict()
     with torch.random.fork_rng(devices=[placement.device] if on_gpu else []):
         passes = peak_bytes(
             lambda num_samples: objective.loss(visited, batches[num_samples]).mean(),
             list(network.parameters()),
             share // config.gradient_accumulation_steps,
         )
+    objective.load_state_dict(untouched)
     return passes + 2 * share * sample_bytes
 
 

@@ -11,15 +11,19 @@ import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import torch
 from diffusers import ModelMixin
 from safetensors.torch import save_file
 
 import pipeline.training.loop as training
 from helpers.at_step import Killed, at_step, die
+from helpers.learnable_features import PixelFeatures
 from helpers.small_training import OBJECTIVE, Pairs, training_config
 from pipeline.config.compute import ComputeConfig, LaunchConfig
 from pipeline.config.couplings import CouplingsConfig
+from pipeline.config.flow import LossConfig
+from pipeline.config.methods import FrechetConfig
 from pipeline.config.solver import SolverConfig
 from pipeline.config.training import TrainingConfig
 from pipeline.config.watch import WatchConfig
@@ -31,6 +35,7 @@ from pipeline.evaluation.reference import open_reference
 from pipeline.flow.losses import VelocityLoss, l2
 from pipeline.flow.noise import stream_key
 from pipeline.methods.any_step import AnyStep
+from pipeline.methods.build import build_method
 from pipeline.methods.objective import Objective
 from pipeline.metrics.features import FeatureExtractor
 from pipeline.models.networks import load_network
@@ -63,10 +68,11 @@ TRAINING = training_config(
 
 
 def work(folder: Path, runtime: Runtime) -> None:
-    """With N processes, writes ``store-N`` and the files of :func:`train_once` for five trainings.
+    """With N processes, writes ``store-N`` and the files of :func:`train_once` for six trainings.
 
     ``whole`` starts from scratch; ``accumulated`` accumulates gradients; ``continued`` resumes from the checkpoints in
-    ``interrupted``; ``any-step`` and ``any-step-accumulated`` call the network twice a step.
+    ``interrupted``; ``any-step`` and ``any-step-accumulated`` call the network twice a step, ``frechet`` three times,
+    twice of them with a gradient.
     """
     count = runtime.accelerator.num_processes
     student = folder / "student"
@@ -77,7 +83,14 @@ def work(folder: Path, runtime: Runtime) -> None:
         train_once("accumulated", accumulated, folder, runtime)
         train_once("any-step-accumulated", accumulated, folder, runtime, objective=ANY_STEP)
     train_once("any-step", TRAINING, folder, runtime, objective=ANY_STEP)
+    train_once("frechet", TRAINING, folder, runtime, objective=frechet())
     train_once("continued", TRAINING, folder, runtime, copied(folder / "interrupted", folder / "continued", runtime))
+
+
+def frechet() -> Objective:
+    """A new one, as each training has running moments of its own: of the 64 pixels, to be like N(0, I)."""
+    config, target = FrechetConfig(share_at_noise=0.5, momentum=0.75), PixelFeatures(np.zeros(64), np.eye(64))
+    return build_method(config, LossConfig(name="l2"), torch.device("cpu"), features=target)
 
 
 def work_sharded(folder: Path, runtime: Runtime) -> None:

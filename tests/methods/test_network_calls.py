@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
+from helpers.learnable_features import PixelFeatures
 from helpers.method_settings import SETTINGS
 from helpers.velocity_field import Field, drawn
 
@@ -45,6 +47,7 @@ def test_network_calls_of_a_training_image(name: str) -> None:
         torch.device("cpu"),
         state_times=STATE_TIMES,
         init=init,
+        features=PixelFeatures(np.zeros(2), np.eye(2)) if config.learns_features else None,
     )
     batch = drawn(method, torch.randn(NUM_IMAGES, 2), torch.randn(NUM_IMAGES, 2))
     if config.needs_states:

@@ -91,3 +91,52 @@ def test_a_device_with_doubles_computes_there_and_others_leave_it_to_scipy(monke
     for device in ("cpu", "mps", "meta"):
         FrechetReference(known, torch.device(device)).distance(found)
     assert used == ["scipy", "scipy", "meta"]
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_differentiable_distance_of_one_feature_and_its_gradient_in_closed_form(seed: int) -> None:
+    """(m - μ)² + (s - σ)² for standard deviations s and σ; by the variance v = s², d/dv = 1 - σ / s."""
+    m, mu, s, sigma = np.random.default_rng(seed).uniform(0.5, 2, 4)
+    reference = FrechetReference(Moments(2, np.array([mu]), np.array([[sigma**2]])))
+    mean = torch.tensor([m], dtype=torch.float64, requires_grad=True)
+    variance = torch.tensor([[s**2]], dtype=torch.float64, requires_grad=True)
+    distance = reference.differentiable_distance(mean, variance)
+    assert float(distance.detach()) == pytest.approx((m - mu) ** 2 + (s - sigma) ** 2)
+    distance.backward()
+    assert float(mean.grad) == pytest.approx(2 * (m - mu))
+    assert float(variance.grad) == pytest.approx(1 - sigma / s)
+
+
+def test_the_differentiable_distance_of_two_features_and_its_gradient_in_closed_form() -> None:
+    """By the covariance A it is I - T, with T A T = B: the optimal map from N(·, A) to N(·, B) (Takatsu 2011)."""
+    generator = np.random.default_rng(0)
+    a, b = (x @ x.T + 0.1 * np.eye(2) for x in generator.normal(size=(2, 2, 2)))
+    mean = torch.tensor([0.3, -0.2], dtype=torch.float64, requires_grad=True)
+    covariance = torch.tensor(a, requires_grad=True)
+    distance = FrechetReference(Moments(2, np.zeros(2), b)).differentiable_distance(mean, covariance)
+    # (Tr M^{1/2})² = Tr M + 2 (det M)^{1/2} of 2 × 2 matrices.
+    root_trace = np.sqrt(np.trace(a @ b) + 2 * np.sqrt(np.linalg.det(a @ b)))
+    assert float(distance.detach()) == pytest.approx(0.13 + np.trace(a) + np.trace(b) - 2 * root_trace)
+    distance.backward()
+    transport = np.eye(2) - covariance.grad.numpy()
+    np.testing.assert_allclose(transport @ a @ transport, b, atol=1e-12)
+    np.testing.assert_allclose(mean.grad.numpy(), [0.6, -0.4])
+
+
+def test_the_differentiable_distance_is_the_measured_one() -> None:
+    features = np.random.default_rng(0).normal(size=(2, 200, 12))
+    generated, data = moments_of(1.3 * features[0] + 0.1), moments_of(features[1])
+    reference = FrechetReference(data)
+    found = reference.differentiable_distance(torch.tensor(generated.mean), torch.tensor(generated.covariance))
+    assert float(found) == pytest.approx(reference.distance(generated), rel=1e-12)
+
+
+@pytest.mark.parametrize("varying", [0, 1, 2])
+def test_directions_without_variance_have_a_finite_gradient(varying: int) -> None:
+    covariance = torch.diag(torch.tensor([1.0] * varying + [0.0] * (3 - varying), dtype=torch.float64)).requires_grad_()
+    reference = FrechetReference(Moments(2, np.zeros(3), np.eye(3)))
+    distance = reference.differentiable_distance(torch.zeros(3, dtype=torch.float64), covariance)
+    # 3 + varying - 2 · varying
+    assert float(distance.detach()) == pytest.approx(3 - varying)
+    distance.backward()
+    np.testing.assert_allclose(np.diag(covariance.grad.numpy()), [0.0] * varying + [1.0] * (3 - varying), atol=1e-12)

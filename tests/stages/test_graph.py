@@ -58,7 +58,7 @@ def test_what_has_no_effect_is_there() -> None:
         ("pipeline.config.features", ["assess", "classifier", "evaluate", "reconstruction"]),
         ("pipeline.config.evaluation", ["assess", "evaluate", "reconstruction"]),
         ("pipeline.couplings.generation", ["couplings"]),
-        ("pipeline.metrics.frechet", ["assess", "evaluate", "reconstruction"]),
+        ("pipeline.metrics.frechet", ["assess", "classifier", "evaluate", "reconstruction", "student"]),
         ("pipeline.report/page.css", ["report"]),
         ("stages.code", []),
         ("pipeline.training.watching", []),
@@ -117,6 +117,12 @@ def test_params_name_every_section_that_a_stage_reads(module: str) -> None:
 def test_exactly_the_stages_that_are_launched_expect_the_configured_process_count(name: str) -> None:
     reads_launch = "launch" in sections_read(ROOT / f"stages/{module_of(GRAPH[name])}.py")
     assert GRAPH[name]["cmd"].startswith("${launch.command} " if reads_launch else "${launch.python} ")
+
+
+def test_a_student_depends_on_the_features_that_its_method_learns_and_on_no_others() -> None:
+    assert "inputs/features/${item.method.name}" in GRAPH["student"]["deps"]
+    assert {"inputs/features": {"cache": False}} in GRAPH["classifier"]["outs"]
+    assert not {"models/classifier", "data/images"} & set(GRAPH["student"]["deps"])
 
 
 def test_training_waits_for_the_gate() -> None:

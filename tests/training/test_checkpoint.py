@@ -9,11 +9,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
+from helpers.learnable_features import PixelFeatures
+from helpers.small_training import OBJECTIVE
 
 import pipeline.system.file_hashes as hashes
+from pipeline.config.flow import LossConfig
+from pipeline.config.methods import FrechetConfig
+from pipeline.methods.build import build_method
 from pipeline.models.flops import FlopsPerSample
 from pipeline.system.errors import StraightflowError
 from pipeline.system.fingerprint import fingerprint_file
@@ -283,3 +289,27 @@ def test_a_checkpoint_that_does_not_say_of_which_run_it_is_is_passed_over(tmp_pa
     assert again.folder.load_newest(again.state)
     assert again.state.step == 1
     assert "step-000000002 is damaged (checkpoint.json" in capsys.readouterr().out
+
+
+def test_what_a_method_keeps_from_step_to_step_is_saved_and_restored_to_the_bit(tmp_path: Path) -> None:
+    config, target = FrechetConfig(momentum=0.75), PixelFeatures(np.zeros(2), np.eye(2))
+    methods = [build_method(config, LossConfig(name="l2"), torch.device("cpu"), features=target) for _ in range(2)]
+    methods[0].moments.blend(torch.tensor([[1.0, 0.3], [0.1, 2.0]]))
+    for method in methods:
+        run = Run(tmp_path)
+        run.state.objective = method
+        if method is methods[0]:
+            run.save_at(1)
+        else:
+            assert run.folder.load_newest(run.state)
+    expected, found = (method.state_dict() for method in methods)
+    assert expected.keys() == found.keys()
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+    assert int(found["count"]) == 1
+
+
+def test_a_method_that_keeps_nothing_has_no_file(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    run.state.objective = OBJECTIVE
+    run.save_at(1)
+    assert not list(tmp_path.rglob("objective*"))

@@ -40,12 +40,13 @@ def folder(runtime, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def require_same_training(folder: Path, one: str, other: str, own_steps: int | None = None) -> None:
+def require_same_training(folder: Path, one: str, other: str, own_steps: int | None = None, generated: int = 0) -> None:
     """Equal to rounding: losses, held-out losses, weights, and FID, whose images are rounded to pixels.
 
     Weights are compared tensor by tensor, with how far training moved them: where a gradient is rounding alone, Adam
     scales it up to a whole step, so single entries may differ by more. ``own_steps`` are any_step's in a step of
     ``other``: half of the rows of each micro-batch, rounded up. Without gradients it takes one for every row.
+    ``generated`` are images that a method makes besides, each with its gradient.
     """
     rows = [json.loads((folder / f"{name}.json").read_text()) for name in (one, other)]
     assert [row[0] for row in rows[0]] == [4, 8, 20, 6, 6]  # two records, two half-lives, and FID
@@ -54,6 +55,7 @@ def require_same_training(folder: Path, one: str, other: str, own_steps: int | N
     calls = [json.loads((folder / f"{name}-calls").read_text()) for name in (one, other)]
     # 8 steps of 6; and 24 rows a held-out loss (4 batches of 6), at steps 4 and 8 and of both averages at the end.
     trained, heldout = 8 * 6, 24 * (2 + 2)
+    trained += generated
     if own_steps is None:
         assert calls == [[trained + heldout, trained]] * 2
     else:
@@ -84,6 +86,10 @@ def test_several_processes_make_the_same_couplings_and_the_same_student(runtime,
         require_same_training(folder, "whole-1", f"continued-{count}")
         # 2 processes of 3 rows, 3 of 2.
         require_same_training(folder, "any-step-1", f"any-step-{count}", own_steps={2: 4, 3: 3}[count])
+        # 2 images a pair.
+        require_same_training(
+            folder, "frechet-1", f"frechet-{count}", own_steps={2: 4, 3: 3}[count], generated=8 * 6 * 2
+        )
     require_same_training(folder, "whole-1", "accumulated-2")
     require_same_training(folder, "any-step-1", "any-step-accumulated-1", own_steps=3)  # 3 micro-batches of 2 rows
     require_same_training(folder, "any-step-1", "any-step-accumulated-2", own_steps=6)  # 6 of 1 row
