@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline.config.compute import ONE_PROCESS
@@ -93,7 +93,7 @@ def _save(config: Config, name: str, place: Path) -> None:
         return
     source = teacher.pretrained
     commit = None if is_local(source) else recorded_commit(paths.TEACHER_INPUT, {"pretrained": source})
-    adopt_pretrained(source, shape, place, commit, config.promised_teacher)
+    adopt_pretrained(source, shape, place, commit, replace(config.promised_teacher, guide=None))
 
 
 def _features(config: Config, runtime: Runtime) -> FeaturesSpeed:
