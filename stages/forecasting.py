@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline.config.autoencoder import AutoencoderConfig
@@ -103,7 +103,7 @@ def _save(config: Config, name: str, place: Path) -> None:
         return
     source = teacher.pretrained
     commit = None if is_local(source) else recorded_commit(paths.TEACHER_INPUT, {"pretrained": source})
-    adopt_pretrained(source, shape, place, commit, config.promised_teacher)
+    adopt_pretrained(source, shape, place, commit, replace(config.promised_teacher, guide=None))
 
 
 def _autoencoder_training(

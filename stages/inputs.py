@@ -37,6 +37,7 @@ def _inputs(config: Config) -> Iterator[tuple[str, Path]]:
     named = {
         "data.location": config.data.location,
         "teacher.pretrained": config.teacher.pretrained,
+        "teacher.guide": config.teacher.guide,
         "features.inception.weights": config.features.inception.weights,
         "features.dinov2.weights": config.features.dinov2.weights,
     }

@@ -9,12 +9,13 @@ from pipeline.system.errors import StraightflowError
 from pipeline.system.whole_files import read_json
 
 
-def recorded_commit(record: Path, named: Mapping[str, object]) -> str:
+def recorded_commit(record: Path, named: Mapping[str, object], part: str | None = None) -> str:
     """The commit in the record of ``check``.
 
     Args:
         record: inputs/data.json or inputs/teacher.json.
         named: What the settings name, which the record must be of.
+        part: Entry of the record that is of it; None for the record itself.
 
     Raises:
         StraightflowError: If the record is missing, of something else, or has no commit.
@@ -22,6 +23,8 @@ def recorded_commit(record: Path, named: Mapping[str, object]) -> str:
     content: object = None
     try:
         content = read_json(record)
+        if part is not None:
+            content = content.get(part) if isinstance(content, dict) else None
         found = f"one of {content}"[:200]
     except (OSError, ValueError) as error:
         found = str(error)

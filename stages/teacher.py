@@ -37,9 +37,18 @@ def main(config: Config, arguments: list[str]) -> None:
     elif runtime.is_main:
         name = teacher.pretrained
         commit = None if is_local(name) else recorded_commit(paths.TEACHER_INPUT, {"pretrained": name})
+        guide_commit = None
+        if teacher.guide is not None and not is_local(teacher.guide):
+            guide_commit = recorded_commit(paths.TEACHER_INPUT, {"pretrained": teacher.guide}, part="guide")
         labels = open_samples(data, "train").labels
         adopt_pretrained(
-            name, config.sample_shape, paths.model(TEACHER), commit, config.promised_teacher, labels=labels
+            name,
+            config.sample_shape,
+            paths.model(TEACHER),
+            commit,
+            config.promised_teacher,
+            labels=labels,
+            guide_commit=guide_commit,
         )
         write_training(TEACHER, None)
 

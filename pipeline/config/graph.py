@@ -233,11 +233,18 @@ def _guidance_problems(config: Config) -> Iterable[str]:
         keys[f"couplings.{name}.image_to_noise.solver"] = () if inversion is None else (inversion.solver,)
     of_teacher = {f"couplings.{name}" for name, couplings in config.couplings.items() if couplings.source == TEACHER}
     for key, solvers in keys.items():
-        if all(solver.guidance is None for solver in solvers):
+        guides = {solver.guidance.by for solver in solvers if solver.guidance is not None}
+        if not guides:
             continue
         if key != "evaluate.teacher_solvers" and not any(key.startswith(f"{name}.") for name in of_teacher):
             yield f"{key} has guidance, which is of the teacher alone: students learn its guided samples; leave it out"
-        elif not config.teacher.has_null_class:
+            continue
+        if "guide" in guides and config.teacher.guide is None:
+            yield (
+                f"{key} has guidance by: guide, but there is none: name a smaller or earlier checkpoint of the teacher "
+                "as teacher.guide"
+            )
+        if "null_class" in guides and not config.teacher.has_null_class:
             yield (
                 f"{key} has guidance, which needs a class that stands for none: teacher.null_class of a pretrained "
                 "one, teacher.label_dropout above 0 of one that is trained here"

@@ -20,6 +20,7 @@ class Promised:
         autoencoder: What its samples are latents of; None where they are the data's own samples.
         image_channels: Of the data, where there is an autoencoder to compare with it.
         prompts: Text file whose lines are its conditions; None for a model that reads no text.
+        guide: Hub id or folder of the weaker network that it may be guided by; None where there is none.
     """
 
     process: Process = "diffusion"
@@ -27,6 +28,7 @@ class Promised:
     autoencoder: LatentSpaceConfig | None = None
     image_channels: int | None = None
     prompts: str | None = None
+    guide: str | None = None
 
     def of_latents(self, autoencoder: LatentSpaceConfig | None, image_channels: int | None) -> Promised:
         """The same with the run's autoencoder, for images of so many channels; None of it is none."""

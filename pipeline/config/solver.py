@@ -56,7 +56,7 @@ class SolverConfig(Section):
         grid: Times of the fixed steps. For a student: ``uniform``, ``cosine``, ``edm`` (Karras et al. 2022), or the
             num_steps + 1 times themselves, rising from 0 to 1. For a teacher: training times, ``uniform`` or
             ``quadratic`` (Song et al. 2021, app. D.2), which is denser towards the image.
-        guidance: Of a class-conditional teacher, whose guided ODE is another one; null for none.
+        guidance: Of a teacher, whose guided ODE is another one; null for none.
     """
 
     name: Annotated[str, one_of((*TEACHER_SOLVERS, *STUDENT_SOLVERS))]

@@ -31,6 +31,8 @@ class TeacherConfig(Section):
             data. At 0 there is no such class, and no guidance.
         prompts: Text file, one prompt a line, for a ``pretrained`` that reads text: its conditions, encoded once when
             it is adopted. The empty prompt is added as the one that stands for none. Null for other models.
+        guide: Hub id or local folder of a smaller or earlier checkpoint of ``pretrained``, of the same process, shape
+            and classes, for guidance ``by: guide``. It is saved with the teacher. Null where there is none.
         unet: Architecture when trained here on images; null for points.
         mlp: Architecture when trained here on points; null for images.
         flow: What is trained here: null for a DDPM, or the settings of a flow matched to the data, which in the
@@ -44,6 +46,8 @@ class TeacherConfig(Section):
     # Not part of what trainings without classes are named by, so that their checkpoints are found again.
     label_dropout: Annotated[float | None, Field(ge=0, lt=1, exclude_if=lambda share: share is None)] = None
     prompts: PathText | None = None
+    # Not part of what trainings are named by, which have none, so that their checkpoints are found again.
+    guide: Annotated[PathText | None, Field(exclude_if=lambda guide: guide is None)] = None
     unet: UNetConfig | None
     mlp: MLPConfig | None = None
     flow: FlowMatchingConfig | None = None
@@ -61,6 +65,11 @@ class TeacherConfig(Section):
             raise ValueError("null_class is of a pretrained teacher; to train one here that has it, give label_dropout")
         if self.pretrained is None and self.prompts is not None:
             raise ValueError("prompts are of a pretrained teacher; those trained here read no text")
+        if self.pretrained is None and self.guide is not None:
+            raise ValueError(
+                "guide is of a pretrained teacher; to guide one trained here, name its folder as pretrained in another "
+                "run"
+            )
         return self
 
     @model_validator(mode="after")
@@ -99,7 +108,7 @@ class TeacherConfig(Section):
     @property
     def promised(self) -> Promised:
         """What ``pretrained`` is said to be."""
-        return Promised(self.pretrained_process, self.null_class, prompts=self.prompts)
+        return Promised(self.pretrained_process, self.null_class, prompts=self.prompts, guide=self.guide)
 
     @property
     def is_flow(self) -> bool:

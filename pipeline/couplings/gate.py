@@ -100,8 +100,9 @@ def _solver_reasons(manifest: Manifest, source: Sampler) -> Iterator[str]:
         if not (solver.solves_flows if source.noise_schedule is None else solver.solves_diffusion_models):
             yield f"solver {solver.label}, which {manifest.source} does not take"
             return
-        if solver.guidance is not None and source.null_class is None:
-            yield f"solver {solver.label}, but {manifest.source} has no null class to be guided by"
+        problem = None if solver.guidance is None else source.guidance_problem(solver.guidance)
+        if problem is not None:
+            yield f"solver {solver.label}, but {manifest.source} has {problem}"
     if manifest.state_times is not None:
         times = source.state_times(manifest.solver)
         # Machines may round a schedule's coefficients otherwise.

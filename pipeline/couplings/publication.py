@@ -114,7 +114,10 @@ def _manifest(run: CouplingRun, finished: list[FinishedShard]) -> Manifest:
 
 def _compute(sampler: Sampler, finished: list[FinishedShard]) -> Compute:
     """Of all shards, whenever and by whichever worker they were made."""
-    calls = NetworkCalls(forward=sum(shard.samples_forward for shard in finished))
+    calls = NetworkCalls(
+        forward=sum(shard.samples_forward for shard in finished),
+        by_guide=sum(shard.samples_by_guide for shard in finished),
+    )
     return sampler.flops_per_sample.compute(calls, sum(shard.seconds for shard in finished))
 
 

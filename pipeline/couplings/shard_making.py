@@ -63,6 +63,7 @@ def make_shard(run: CouplingRun, shard: int, progress: Progress) -> Callable[[],
         seconds=seconds,
         states=measured.states,
         storage_error=measured.storage_error,
+        samples_by_guide=calls.by_guide,
     )
 
 

@@ -58,6 +58,7 @@ class FinishedShard:
         seconds: Time of solving.
         states: As in the manifest.
         storage_error: As in the manifest.
+        samples_by_guide: Of ``samples_forward``, those through the weaker network that guides the source.
     """
 
     sha256: str
@@ -70,6 +71,7 @@ class FinishedShard:
     seconds: float
     states: dict[str, float] | None = None
     storage_error: float | None = None
+    samples_by_guide: int = 0
 
 
 class UnfinishedStore:
@@ -129,6 +131,7 @@ class UnfinishedStore:
         seconds: float,
         states: dict[str, float] | None = None,
         storage_error: float | None = None,
+        samples_by_guide: int = 0,
     ) -> None:
         """Writes a shard and then its record, each atomically.
 
@@ -140,7 +143,7 @@ class UnfinishedStore:
             costs = [float(cost) for cost in transport_costs]
             finished = FinishedShard(
                 digest, evaluations, clipped_fraction, costs, direction, noise, samples_forward, seconds, states,
-                storage_error,
+                storage_error, samples_by_guide,
             )  # fmt: skip
             write_json(self._record(shard), asdict(finished))
         except OSError as error:

@@ -21,7 +21,7 @@ class Teacher:
             predicts the variance (2 C output channels), only the first C, the mean, are used.
         schedule: Noise schedule that it was trained with.
         labels: Classes of the samples, (batch,); None for an unconditional network.
-        guidance: Towards these classes; None for none.
+        guidance: How it is guided; None for none.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ def generate(
         solver: A teacher's solver. ``dopri5`` runs in straight-line time from the largest to the smallest trained noise
             level and, like the others, ends with one estimate of x_1.
         labels: Classes, (batch,); None for an unconditional network.
-        guidance: Towards these classes; None for none.
+        guidance: How it is guided; None for none.
         starts: Sees the states that the network is called at, as z = x / (alpha + sigma), in straight-line time; None
             keeps none.
 

@@ -18,12 +18,13 @@ from pipeline.models.accepted_autoencoder import (
     read_autoencoder,
     require_promised_autoencoder,
 )
+from pipeline.models.accepted_guide import require_guide
 from pipeline.models.accepted_teacher import AcceptedModel, accept_model, require_fit
 from pipeline.models.diffusers_layout import read_json
 from pipeline.models.hub_weights import require_autoencoder_on_hub, require_weights_on_hub
 from pipeline.models.kinds import NETWORK_PARTS
 from pipeline.models.kinds.unet import require_halvings
-from pipeline.models.opening import open_teacher, read_model
+from pipeline.models.opening import open_new_guide, open_teacher, read_model
 from pipeline.models.pretrained_autoencoder import check_autoencoder
 from pipeline.models.promised_prompts import with_prompts
 from pipeline.models.trial_call import require_callable
@@ -58,13 +59,15 @@ def check_teacher(
 
     Returns:
         What the teacher stage depends on: name and fingerprint, both None for a teacher trained here. The fingerprint
-        of a model on the hub is the commit that is read. With prompts, their file's as well.
+        of a model on the hub is the commit that is read. With prompts, their file's as well; with a guide, the same of
+        it.
 
     Raises:
         StraightflowError: If the teacher is missing, of another shape than the images or another process than
             configured, or refused by
-            :func:`pipeline.models.opening.open_teacher`, as the teacher stage would refuse it. Of a model on
-            the hub the weights are judged by their names, types and shapes, where they are in safetensors.
+            :func:`pipeline.models.opening.open_teacher`, as the teacher stage would refuse it; or if its guide does not
+            go with it. Of a model on the hub the weights are judged by their names, types and shapes, where they are
+            in safetensors.
     """
     if teacher.unet is None:  # an mlp takes points of any dimension
         return {"pretrained": None, "fingerprint": None}
@@ -75,20 +78,54 @@ def check_teacher(
         _require_trainable(teacher.unet, shape)
         return record
     name, promised = teacher.pretrained, teacher.promised.of_latents(autoencoder, data.channels)
-    if _exists(name):
+    accepted: list[AcceptedModel] = []
+    if _is_here(name, "teacher.pretrained"):
         folder = Path(name)
-        _require_folder(folder)
         open_teacher(folder, shape, name, promised)
-        tell(read_model(folder, promised))
-        return {"pretrained": name, "fingerprint": fingerprint_folder(folder)} | _prompts_of(promised)
+        accepted.append(read_model(folder, promised))
+        fingerprint = fingerprint_folder(folder)
+    else:
+        fingerprint = _check_on_hub(name, promised, shape, previous, accepted.append)
+    for model in accepted:
+        tell(model)
+    record = {"pretrained": name, "fingerprint": fingerprint} | _prompts_of(promised)
+    return record if promised.guide is None else record | {"guide": _check_guide(promised, shape, previous, accepted)}
+
+
+def _check_guide(
+    promised: Promised, shape: tuple[int, ...], previous: dict[str, object], teachers: list[AcceptedModel]
+) -> dict[str, object]:
+    """Name and fingerprint of the configured guide, compared with the teacher where that is known."""
+    name, before = str(promised.guide), previous.get("guide")
+    if _is_here(name, "teacher.guide"):
+        for teacher in teachers:
+            open_new_guide(Path(name), teacher, name, promised)
+        return {"pretrained": name, "fingerprint": fingerprint_folder(Path(name))}
+    guides: list[AcceptedModel] = []
+    known = before if isinstance(before, dict) else {}
+    revision = _check_on_hub(name, promised, shape, known, guides.append, is_guide=True)
+    for teacher in teachers:
+        for guide in guides:
+            require_guide(guide, teacher, name)
+    return {"pretrained": name, "fingerprint": revision}
+
+
+def _is_here(name: str, key: str) -> bool:
+    """Whether a name is that of a folder on this machine; otherwise it may be one on the hub.
+
+    Raises:
+        StraightflowError: If it is a path at which no folder lies.
+    """
+    if _exists(name, key):
+        _require_folder(Path(name))
+        return True
     if _is_path(name):
         raise StraightflowError(
             expected=f"a teacher at {name!r}: an existing folder, or a hub id",
             found="no such folder",
-            mend="correct teacher.pretrained",
+            mend=f"correct {key}",
         )
-    revision = _check_on_hub(name, promised, shape, previous, tell)
-    return {"pretrained": name, "fingerprint": revision} | _prompts_of(promised)
+    return False
 
 
 def _prompts_of(promised: Promised) -> dict[str, object]:
@@ -102,8 +139,18 @@ def _check_on_hub(
     shape: tuple[int, ...],
     previous: dict[str, object],
     tell: Callable[[AcceptedModel], object],
+    *,
+    is_guide: bool = False,
 ) -> str:
-    """The newest commit, judged without its weights; without network the one recorded before, or that in the cache."""
+    """The newest commit, judged without its weights; without network the one recorded before, or that in the cache.
+
+    A guide need not bring an autoencoder, as its teacher does.
+    """
+
+    def require_autoencoder(found: AcceptedAutoencoder | None) -> None:
+        if found is not None or not is_guide:
+            require_promised_autoencoder(found, name, promised)
+
     try:
         revision = hub_revision("model", name)
     except StraightflowError:
@@ -111,19 +158,23 @@ def _check_on_hub(
         known = recorded if isinstance(recorded, str) else None
         cached = cached_model(name, known)
         if cached is not None and has_weights(cached):
-            open_teacher(cached, shape, name, promised)
-            tell(read_model(cached, promised))
+            require_autoencoder(read_autoencoder(cached))
+            accepted = read_model(cached, promised)
+            require_fit(accepted, shape, name, promised)
+            if not is_guide:
+                open_teacher(cached, shape, name, promised)
+            tell(accepted)
             return cached.name
         if known is None:
             raise
         if cached is not None:  # what an earlier check looked at
-            require_promised_autoencoder(read_autoencoder(cached), name, promised)
+            require_autoencoder(read_autoencoder(cached))
             accepted = read_model(cached, promised)
             require_fit(accepted, shape, name, promised)
             tell(accepted)
         return known
     autoencoder = _autoencoder_on_hub(name, revision)
-    require_promised_autoencoder(None if autoencoder is None else autoencoder[0], name, promised)
+    require_autoencoder(None if autoencoder is None else autoencoder[0])
     config = download_json(name, CONFIGS, revision)
     network = read_json(config)
     accepted = accept_model(
@@ -160,14 +211,14 @@ def _require_folder(path: Path) -> None:
         )
 
 
-def _exists(name: str) -> bool:
+def _exists(name: str, key: str) -> bool:
     try:
         return Path(name).exists()
     except OSError as error:  # a name that is too long, or a folder on the way that may not be entered
         raise StraightflowError(
             expected=f"a teacher at {name[:80]!r}: an existing folder, or a hub id",
             found=one_line(error),
-            mend="correct teacher.pretrained, or make its folder readable",
+            mend=f"correct {key}, or make its folder readable",
         ) from error
 
 

@@ -15,18 +15,22 @@ class NetworkCalls:
     Attributes:
         forward: Through its forward pass.
         backward: Of these, those whose gradient came back to its output.
+        by_guide: Of those forward, those that went through the weaker network that guides it instead.
     """
 
     forward: int = 0
     backward: int = 0
+    by_guide: int = 0
 
     def __sub__(self, earlier: NetworkCalls) -> NetworkCalls:
         """What came after ``earlier``."""
-        return NetworkCalls(self.forward - earlier.forward, self.backward - earlier.backward)
+        return NetworkCalls(
+            self.forward - earlier.forward, self.backward - earlier.backward, self.by_guide - earlier.by_guide
+        )
 
     def copy(self) -> NetworkCalls:
         """The counts so far."""
-        return NetworkCalls(self.forward, self.backward)
+        return NetworkCalls(self.forward, self.backward, self.by_guide)
 
 
 @dataclass
@@ -74,3 +78,12 @@ class CountedNetwork(torch.nn.Module):
 
     def _count_backward(self, gradient: torch.Tensor) -> None:
         self.calls.backward += len(gradient)
+
+
+class CountedGuide(CountedNetwork):
+    """The weaker network that guides another one, counted with its calls and as its guide's."""
+
+    def forward(self, x: torch.Tensor, *others: Any, **named: Any) -> Any:
+        """What the network returns for ``x`` (batch, …)."""
+        self.calls.by_guide += len(x)
+        return super().forward(x, *others, **named)

@@ -21,14 +21,17 @@ class FlopsPerSample:
         forward: Of the forward pass.
         backward: Of the backward pass to every weight, with what gradient checkpointing computes again; 0 for a network
             without weights.
+        guide: Of the forward pass of the weaker network that guides it; 0 where there is none.
     """
 
     forward: int
     backward: int
+    guide: int = 0
 
     def compute(self, calls: NetworkCalls, seconds: float) -> Compute:
         """What these calls are, with the seconds that they took."""
-        flops = calls.forward * self.forward + calls.backward * self.backward
+        own = calls.forward - calls.by_guide
+        flops = own * self.forward + calls.by_guide * self.guide + calls.backward * self.backward
         return Compute(calls.forward, calls.backward, flops, seconds)
 
 

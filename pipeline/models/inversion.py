@@ -41,7 +41,7 @@ def invert_teacher(
         image_noise: Standard normal noise of the first state, same shape.
         solver: A teacher's solver.
         labels: Classes of the images, (batch,); None for an unconditional network.
-        guidance: Towards these classes; None for none.
+        guidance: How it is guided; None for none.
 
     Returns:
         Noise x_0, standard normal if the teacher and the solver are exact, and the network calls made.

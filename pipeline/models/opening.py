@@ -8,6 +8,7 @@ from diffusers import ModelMixin
 
 from pipeline.config.pretrained import NOTHING_SPECIAL, Promised
 from pipeline.models.accepted_autoencoder import read_autoencoder, require_promised_autoencoder
+from pipeline.models.accepted_guide import GUIDE, require_guide
 from pipeline.models.accepted_teacher import AcceptedModel, AcceptedTeacher, accept_model, accept_teacher, require_fit
 from pipeline.models.autoencoder import load_autoencoder
 from pipeline.models.diffusers_layout import read_scheduler_config
@@ -60,4 +61,34 @@ def open_teacher(folder: Path, shape: tuple[int, ...], name: str, promised: Prom
     require_promised_autoencoder(read_autoencoder(folder), name, promised)
     require_fit(read_model(folder, promised), shape, name, promised)
     load_autoencoder(folder)  # so that weights that cannot be read are told here
+    return load_network(folder)
+
+
+def open_guide(folder: Path, teacher: AcceptedModel) -> ModelMixin:
+    """The network that guides the teacher saved in ``folder``, with its weights, on the CPU.
+
+    Raises:
+        StraightflowError: If it does not go with the teacher, or cannot be read.
+    """
+    accepted, network = open_model(folder / GUIDE)
+    require_guide(accepted, teacher, str(folder / GUIDE))
+    return network
+
+
+def open_new_guide(folder: Path, teacher: AcceptedModel, name: str, promised: Promised) -> ModelMixin:
+    """The network of a guide brought along, as it is adopted; it need not bring an autoencoder, as the teacher does.
+
+    Args:
+        folder: Where it lies.
+        teacher: What the teacher was accepted as.
+        name: As the user called it, for errors.
+        promised: What the configuration says of the teacher.
+
+    Raises:
+        StraightflowError: If it does not go with the teacher, or cannot be read.
+    """
+    autoencoder = read_autoencoder(folder)
+    if autoencoder is not None:
+        require_promised_autoencoder(autoencoder, name, promised)
+    require_guide(read_model(folder, promised), teacher, name)
     return load_network(folder)

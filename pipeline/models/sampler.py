@@ -22,14 +22,15 @@ from pipeline.flow.noise import sample_labels, sample_noise
 from pipeline.flow.solvers import Field, MeanField, Solution, flow_map_euler, solve, time_grid
 from pipeline.flow.states import StepStarts
 from pipeline.models.accepted_autoencoder import autoencoder_folder
+from pipeline.models.accepted_guide import guide_folder
 from pipeline.models.accepted_teacher import AcceptedFlow, AcceptedTeacher
 from pipeline.models.autoencoder import Autoencoder, open_autoencoder
 from pipeline.models.class_counts import class_counts
-from pipeline.models.counted import CodingCalls, CountedNetwork, NetworkCalls
+from pipeline.models.counted import CodingCalls, CountedGuide, CountedNetwork, NetworkCalls
 from pipeline.models.flops import FlopsPerSample, flops_per_sample
 from pipeline.models.inversion import invert_student, invert_teacher
 from pipeline.models.networks import noise_of
-from pipeline.models.opening import open_model
+from pipeline.models.opening import open_guide, open_model
 from pipeline.models.runtime import Runtime
 from pipeline.models.student import guided_velocity, predict_mean_velocity, predict_velocity
 from pipeline.system.compute import NOTHING, Compute
@@ -55,6 +56,7 @@ class Sampler:
         class_counts: How often each class that may be asked for is drawn, as a share of their sum: as in the data that
             it was made from, which is what a distance to the data takes for granted. None for all alike.
         autoencoder: What decodes its samples; None where they are what is meant.
+        guide: The weaker network of the same process that it may be guided by, as placed; None where there is none.
     """
 
     shape: tuple[int, ...]
@@ -69,6 +71,7 @@ class Sampler:
     two_times: bool = False
     class_counts: tuple[int, ...] | None = None
     autoencoder: Autoencoder | None = None
+    guide: torch.nn.Module | None = None
 
     @property
     def space(self) -> Space:
@@ -105,7 +108,7 @@ class Sampler:
 
         Raises:
             StraightflowError: If the solver is for models of the other kind, or has no states to keep, or labels are
-                missing or too many, or guidance is asked of a model without a null class.
+                missing or too many, or guidance is asked of a model without a null class or without a guide.
         """
         self._require_solver(solver)
         starts = StepStarts(solver) if keep_states else None
@@ -227,14 +230,27 @@ class Sampler:
     def _guidance(self, config: GuidanceConfig | None) -> Guidance | None:
         if config is None:
             return None
-        if self.null_class is None:
+        problem = self.guidance_problem(config)
+        if problem is not None:
             raise StraightflowError(
-                expected="a class-conditional model with a null class, to be guided",
-                found="an unconditional one" if self.num_classes is None else "one without",
-                mend="leave guidance out, set teacher.null_class to the class that stands for none, or train a teacher "
-                "with label_dropout",
+                expected=f"a model that can be guided by what guidance names, {config.by}",
+                found=problem,
+                mend="leave guidance out; for null_class set teacher.null_class to the class that stands for none, or "
+                "train a teacher with label_dropout; for guide name one as teacher.guide",
             )
-        return Guidance(config, self.null_class)
+        if config.by == "null_class":
+            assert self.null_class is not None  # no problem
+            return Guidance(config, self.null_class)
+        assert self.guide is not None  # no problem
+        return Guidance(config, CountedGuide(self.guide, self.calls))
+
+    def guidance_problem(self, config: GuidanceConfig) -> str | None:
+        """What it lacks to be guided so; None if nothing."""
+        if config.by == "guide":
+            return "no guide" if self.guide is None else None
+        if self.null_class is not None:
+            return None
+        return "no classes" if self.num_classes is None else "no null class"
 
     def _evaluations(self, solution: Solution, before: NetworkCalls) -> Solution:
         """A flow's solution with its evaluations by the rows that the network got: a guided velocity takes two."""
@@ -279,8 +295,11 @@ class Sampler:
 
     @cached_property
     def flops_per_sample(self) -> FlopsPerSample:
-        """FLOPs of the network."""
-        return flops_per_sample(self.network, self.shape, self.num_classes, two_times=self.two_times)
+        """FLOPs of the network, and of its guide."""
+        own = flops_per_sample(self.network, self.shape, self.num_classes, two_times=self.two_times)
+        if self.guide is None:
+            return own
+        return replace(own, guide=flops_per_sample(self.guide, self.shape, self.num_classes).forward)
 
     def compute(self, since: NetworkCalls, seconds: float) -> Compute:
         """What this process computed since a copy of ``calls`` was taken, in this time."""
@@ -321,4 +340,5 @@ def load_sampler(folder: Path, runtime: Runtime) -> Sampler:
         two_times=isinstance(accepted, AcceptedFlow) and accepted.two_times,
         class_counts=class_counts(network),
         autoencoder=None if autoencoder_folder(folder) is None else open_autoencoder(folder, runtime, accepted.shape),
+        guide=None if guide_folder(folder) is None else runtime.place(open_guide(folder, accepted)),
     )

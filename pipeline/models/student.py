@@ -9,7 +9,7 @@ velocity from t to r; the scheduler of :func:`flow_map_scheduler` tells it from 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,7 +56,7 @@ def predict_velocity(
 def guided_velocity(
     network: torch.nn.Module, x_t: torch.Tensor, t: torch.Tensor, labels: torch.Tensor | None, guidance: Guidance
 ) -> torch.Tensor:
-    """The velocity of a flow that is guided towards ``labels``; otherwise as :func:`predict_velocity`."""
+    """The velocity of a flow that is guided; otherwise as :func:`predict_velocity`."""
     return -conditioned_output(network, x_t, NUM_TRAIN_TIMESTEPS * (1 - t), labels, guidance, t)[0].float()
 
 
@@ -188,13 +188,16 @@ def latent_flow_scheduler() -> FlowMapEulerDiscreteScheduler:
     return scheduler
 
 
-def save_student(network: ModelMixin, folder: Path, like: Path | None = None) -> None:
+def save_student(
+    network: ModelMixin, folder: Path, like: Path | None = None, add: Callable[[Path], None] | None = None
+) -> None:
     """Saves a student as the stock pipeline of its kind with the hashes of its files, atomically.
 
     Args:
         network: The student.
         folder: Where it goes.
         like: Folder of a model whose other parts (autoencoder, text encoder) it keeps; None where there are none.
+        add: Adds what else belongs to it to its folder; None for nothing.
     """
     kind = kind_of(network)
     of_latents = like is not None and kind.latent_pipeline is not None and autoencoder_folder(like) is not None
@@ -209,6 +212,8 @@ def save_student(network: ModelMixin, folder: Path, like: Path | None = None) ->
         kind.save(network, scheduler, temporary)
         if like is not None:
             copy_companions(like, temporary, kind)
+        if add is not None:
+            add(temporary)
         write_hashes(temporary)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from diffusers import DDPMScheduler
@@ -98,6 +99,58 @@ def test_samples_of_one_batch_are_guided_by_their_own_times() -> None:
     for scale, rows in ((None, slice(0, 3)), (guidance(3.0), slice(3, 6))):
         expected = Teacher(network, SCHEDULE, LABELS[rows], scale).velocity(X[rows], t[rows])
         assert torch.allclose(found[rows], expected)
+
+
+class ExactNoiseOfGaussian(torch.nn.Module):
+    """Predicts ε = sigma x / (alpha² std² + sigma²) for data N(0, std²), beside a variance, which is of no account."""
+
+    def __init__(self, std: float) -> None:
+        super().__init__()
+        self.std = std
+
+    def forward(self, x: torch.Tensor, time: torch.Tensor) -> SimpleNamespace:
+        # Between whole times as the schedule is: log(alpha / sigma) linear, alpha² + sigma² = 1.
+        tau = torch.from_numpy(np.exp(-np.interp(time, np.arange(1000), SCHEDULE.log_ratio)))
+        alpha = 1 / (1 + tau**2).sqrt()
+        noise = per_sample(alpha * tau / (alpha**2 * (self.std**2 + tau**2)), x) * x
+        return SimpleNamespace(sample=torch.cat([noise, torch.full_like(x, 9.0)], 1))
+
+
+@pytest.mark.parametrize("scale", [0.5, 2.0])
+@pytest.mark.parametrize("labels", [None, LABELS])
+def test_the_autoguided_ode_of_two_gaussians_is_solved_in_closed_form(scale: float, labels, monkeypatch) -> None:
+    """Karras et al. 2024, eq. 3: ∇ log of p_guide (p / p_guide)^w, for p = N(0, a²) and a broader guide, N(0, b²).
+
+    With y = x / alpha and τ = sigma / alpha the ODE dy/dτ = ε̂ is y τ (w / (a² + τ²) + (1 - w) / (b² + τ²)), so that y
+    is proportional to (a² + τ²)^(w/2) (b² + τ²)^((1-w)/2).
+    """
+    a, b = 0.5, 0.9
+    network, guide = ExactNoiseOfGaussian(a), ExactNoiseOfGaussian(b)
+    for each in (network, guide) if labels is not None else ():  # both are asked for the classes
+        monkeypatch.setattr(each, "forward", lambda x, time, _labels, of=each.forward: of(x, time))
+    first, last = SCHEDULE.node(-1), SCHEDULE.node(0)
+    tau, least = first.sigma / first.alpha, last.sigma / last.alpha
+
+    def y(tau: float) -> float:
+        return (a**2 + tau**2) ** (scale / 2) * (b**2 + tau**2) ** ((1 - scale) / 2)
+
+    solver = SolverConfig(name="dopri5", rtol=1e-7, atol=1e-7)
+    guidance = Guidance(GuidanceConfig(scale=scale, by="guide"), guide)
+    solution = generate(network, SCHEDULE, X, solver, labels, guidance)
+    at_least = X / first.alpha * y(least) / y(tau)
+    noise = at_least * least * (scale / (a**2 + least**2) + (1 - scale) / (b**2 + least**2))
+    torch.testing.assert_close(solution.x, at_least - least * noise, rtol=1e-4, atol=1e-6)
+    assert solution.nfe % 2 == 0
+
+
+def test_a_guide_is_called_within_the_interval_alone_and_counts_as_one() -> None:
+    network, guide, solver = ExactNoise(SCHEDULE), ExactNoise(SCHEDULE), SolverConfig(name="ddim", num_steps=10)
+    inside = [0.1 <= node.t <= 0.5 for node in SCHEDULE.nodes(10)[:-1]]
+    config = GuidanceConfig(scale=2.0, interval=(0.1, 0.5), by="guide")
+    solution = generate(network, SCHEDULE, X, solver, LABELS, Guidance(config, guide))
+    assert network.rows == [len(X)] * 10
+    assert guide.rows == [len(X)] * sum(inside)
+    assert solution.nfe == 10 + sum(inside)
 
 
 def test_a_flow_is_guided_along_its_velocity() -> None:

@@ -100,7 +100,7 @@ def test_what_guided_solvers_can_take_is_known() -> None:
         ({"teacher.null_class": None}, r"couplings\.round1\.solver has guidance, .*: teacher\.null_class"),
         ({"couplings.round2.solver.guidance": GUIDANCE}, r"couplings\.round2\.solver has guidance, .*students learn"),
         ({"evaluate.student_solvers": [{"name": "euler", "guidance": GUIDANCE}]}, r"student_solvers has guidance"),
-        ({"couplings.round1.solver.guidance": {"scale": 1}}, "scale 1 is the class alone"),
+        ({"couplings.round1.solver.guidance": {"scale": 1}}, "scale 1 is the teacher alone"),
         ({"couplings.round1.solver.guidance": {"scale": -1}}, "scale"),
         ({"couplings.round1.solver.guidance": GUIDANCE | {"interval": [0.5, 0.5]}}, "must rise"),
         ({"couplings.round1.solver.guidance": GUIDANCE | {"interval": [0, 80]}}, "interval"),
@@ -153,7 +153,7 @@ def test_a_model_without_a_null_class_is_not_guided(runtime, tmp_path: Path) -> 
     source = adopted(tmp_path, runtime, null_class=None)
     assert source.num_conditions == 4
     noise, labels = source.draw(0, range(2))
-    with pytest.raises(StraightflowError, match="a null class, to be guided"):
+    with pytest.raises(StraightflowError, match="found: no null class"):
         source.sample(noise, GUIDED, labels)
     assert torch.isfinite(source.sample(noise, SolverConfig.model_validate(UNIPC), labels).x).all()
 
