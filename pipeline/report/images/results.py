@@ -37,6 +37,7 @@ class ModelResult:
         precision: Autocast type of network calls.
         compute: What measuring took; None in results of older versions. The report's ledger reads it.
         classes: Its classes one by one; None of an unconditional model.
+        decoding: What an autoencoder took besides; None of a model of pixels. The report's ledger reads it.
     """
 
     __pydantic_config__ = NO_OTHER_KEYS
@@ -48,6 +49,7 @@ class ModelResult:
     precision: Literal["fp32", "bf16"]
     compute: Compute | None = None
     classes: ClassRecord | None = None
+    decoding: Compute | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,10 +59,12 @@ class CouplingsResult(CouplingsCheck):
     Attributes:
         rows: The cell of the couplings, by each kind of features and number of samples.
         source: Model whose ODE made them.
+        decoding: As in :class:`ModelResult`.
     """
 
     rows: tuple[ImageRow, ...]
     source: ModelName
+    decoding: Compute | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
