@@ -15,6 +15,7 @@ from pipeline.config.training import TrainingConfig
 from pipeline.models.architecture import fresh_network
 from pipeline.models.kinds import read_kind
 from pipeline.models.networks import read_network_config, starting_network
+from pipeline.models.promised_prompts import with_prompts
 from pipeline.models.runtime import precision_here
 from pipeline.system.device import DeviceMemory
 from pipeline.system.errors import StraightflowError
@@ -171,9 +172,14 @@ def _builder(config: Config, model: str, pretrained: Pretrained | None) -> Calla
             return None
         return lambda: starting_network(start(), two_times=student.method.two_times)
     if model == TEACHER and config.teacher.pretrained is not None:
-        return None if pretrained is None else partial(_pretrained, pretrained)
+        promised = config.teacher.promised
+        return None if pretrained is None else partial(_pretrained, with_prompts(pretrained, promised, _CHECKED))
     return lambda: fresh_network(config.teacher.network, config.sample_shape)
 
 
+_CHECKED = "the checked teacher"
+
+
 def _pretrained(settings: Pretrained) -> ModelMixin:
-    return read_kind(settings, "the checked teacher").build(settings)
+    kind = read_kind(settings, _CHECKED)
+    return kind.conditioned(kind.build(settings), settings)

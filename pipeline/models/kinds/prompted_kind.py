@@ -63,11 +63,13 @@ class PromptedKind(NetworkKind):
         return self.class_count(config) - 1
 
     def conditioned(self, network: ModelMixin, config: Mapping[str, Any]) -> ModelMixin:
-        """With a table of one row, to be called."""
-        tensors = {
-            name: torch.zeros((1, 1, width) if name == "encoder_hidden_states" else (1, width))
-            for name, width in self.widths(config).items()
-        }
+        """With a table whose rows are all one, to be called."""
+        rows = self.class_count(config)
+        network.register_to_config(**{NUM_CONDITIONS: rows})
+        tensors = {}
+        for name, width in self.widths(config).items():
+            shape = (1, width) if name == "encoder_hidden_states" else (width,)
+            tensors[name] = torch.zeros(1, *shape).expand(rows, *shape)  # which takes the memory of one
         return PromptedNetwork(network, PromptTable((), "", tensors))
 
     def opened(self, network: ModelMixin, folder: Path) -> ModelMixin:
