@@ -192,7 +192,7 @@ def test_a_teacher_that_reads_text_needs_prompts_and_what_reads_them(tmp_path: P
         adopt_pretrained(str(folder), (4, 8, 8), tmp_path / "teacher")
     (tmp_path / "prompts.txt").write_text("a cat\n")
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
-    with pytest.raises(StraightflowError, match=r"straightflow\[text\]"):
+    with pytest.raises(StraightflowError, match=r"\.\[text\]"):
         adopt_pretrained(
             str(folder),
             (4, 8, 8),

@@ -32,7 +32,7 @@ def config(key: str, value: object) -> Config:
 )
 def test_an_input_is_apart_from_every_output(key: str, inside: str, tmp_path: Path) -> None:
     require_apart_from_outputs(config(key, "pictures"), tmp_path)
-    with pytest.raises(StraightflowError, match=f"{key} outside of data/images, models"):
+    with pytest.raises(StraightflowError, match=f"{key} outside of data/images, data/latents, models"):
         require_apart_from_outputs(config(key, inside), tmp_path)
     with pytest.raises(StraightflowError, match=key):
         require_apart_from_outputs(config(key, tmp_path / inside), tmp_path)

@@ -139,5 +139,5 @@ def require_text_reader() -> None:
         raise StraightflowError(
             expected="transformers, which reads the text of teacher.prompts",
             found="no such package",
-            mend="install it: pip install 'straightflow[text]'",
+            mend="install it: pip install -e '.[text]'",
         )
