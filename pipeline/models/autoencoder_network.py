@@ -34,6 +34,13 @@ class TrainableAutoencoder(AutoencoderKL):
     other call. Weights and their names are the stock network's, see :func:`stock_autoencoder`.
     """
 
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(channels, height, width) of the images that it takes."""
+        size = self.config["sample_size"]
+        height, width = (size, size) if isinstance(size, int) else size
+        return int(self.config["in_channels"]), int(height), int(width)
+
     def forward(self, sample: torch.Tensor, noise: torch.Tensor) -> Reconstructed:
         """Decodes the posterior's mean plus its standard deviation times ``noise``.
 

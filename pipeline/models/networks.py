@@ -112,12 +112,19 @@ def starting_network(network: ModelMixin, *, two_times: bool = False) -> ModelMi
 
 def sample_shape(network: ModelMixin) -> tuple[int, ...]:
     """Shape of one sample: (channels, height, width) of images, (dim,) of points."""
-    return kind_of(network).sample_shape(network.config)
+    of_images = _images_of_autoencoder(network)
+    return kind_of(network).sample_shape(network.config) if of_images is None else of_images
 
 
 def num_classes(network: ModelMixin) -> int | None:
     """Classes that a network is conditioned on, with the one that stands for none; None if it is unconditional."""
-    return kind_of(network).class_count(network.config)
+    return kind_of(network).class_count(network.config) if _images_of_autoencoder(network) is None else None
+
+
+def _images_of_autoencoder(network: ModelMixin) -> tuple[int, int, int] | None:
+    """Shape of the images that an autoencoder in training takes, which is no kind of network to sample; else None."""
+    shape: tuple[int, int, int] | None = getattr(network, "image_shape", None)
+    return shape
 
 
 def null_class_of(network: ModelMixin) -> int | None:

@@ -41,7 +41,15 @@ def test_a_block_is_measured_on_a_device_as_on_the_cpu(
             return lambda: model.sample(x_0, solver, labels)
 
         block = measure_block(
-            prepare, range(6), [extractor], device, batch_size=4, num_parts=1, num_features_kept=6, num_images_kept=6
+            prepare,
+            range(6),
+            [extractor],
+            device,
+            decode=None,
+            batch_size=4,
+            num_parts=1,
+            num_features_kept=6,
+            num_images_kept=6,
         )
         assert block.images.shape == (6, 1, 4, 4)
         return block.features[0].kept

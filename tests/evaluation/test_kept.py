@@ -17,7 +17,7 @@ from pipeline.evaluation.cells import IMAGES, RESULT, Cell, CellCache, CellResul
 from pipeline.evaluation.kept import HASHES
 from pipeline.evaluation.quality import Quality
 from pipeline.evaluation.reference import STATISTICS
-from pipeline.system.compute import Compute
+from pipeline.system.compute import NOTHING, Compute
 from pipeline.system.errors import StraightflowError
 from pipeline.system.file_hashes import file_hashes
 
@@ -29,7 +29,15 @@ QUALITY = Quality(
     fid_deviations=(0.01,) * 20,
 )  # fmt: skip
 SPENT = Compute(samples_forward=132, samples_backward=0, flops=1000, seconds=0.1)
-MEASURED = CellResult(((QUALITY,),), nfe=2.0, nfe_std=0.0, seconds_per_1000=0.3, peak_memory_mib=None, compute=SPENT)
+MEASURED = CellResult(
+    ((QUALITY,),),
+    nfe=2.0,
+    nfe_std=0.0,
+    seconds_per_1000=0.3,
+    peak_memory_mib=None,
+    compute=SPENT,
+    decoding=NOTHING,
+)
 PICTURES = np.zeros((3, 1, 8, 8), np.uint8)
 
 

@@ -136,7 +136,7 @@ def test_drawn_trajectories_are_decoded_at_every_time(sampler: Sampler) -> None:
 def test_the_grid_of_classes_holds_decoded_images(runtime: Runtime, tmp_path: Path) -> None:
     network = small_unet(2, sample_size=4, num_class_embeds=3)
     set_null_class(network, 2)
-    save_student(network, tmp_path / "classes", small_autoencoder())
+    save_student(network, tmp_path / "classes", with_autoencoder(tmp_path))
     sampler, solver = load_sampler(tmp_path / "classes", runtime), SolverConfig(name="euler", num_steps=1)
     shown, grid = draw_class_grid(sampler, solver, config())
     assert (shown, grid.shape[2:]) == ((0, 1), (1, 8, 8))
