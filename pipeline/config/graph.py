@@ -27,6 +27,7 @@ from pipeline.config.pretrained import Promised
 from pipeline.config.section import ModelName, Section
 from pipeline.config.solver import FLOW_MAP_SOLVERS, STUDENT_SOLVERS, TEACHER_SOLVERS, SolverConfig
 from pipeline.config.students import StudentConfig
+from pipeline.config.taught_features import taught_features
 from pipeline.config.teacher import TeacherConfig
 from pipeline.config.training import FlowConfig, TrainingConfig
 from pipeline.config.two_times import two_times_problems
@@ -45,10 +46,13 @@ class Headline:
     Attributes:
         student: The student of few steps.
         couplings: The couplings that it learned.
+        taught: Students that learned the first features, of those that it comes from, itself among them: its FIDs by
+            these are no measure of its images.
     """
 
     student: str
     couplings: str
+    taught: tuple[str, ...] = ()
 
 
 class Config(Section):
@@ -157,7 +161,8 @@ class Config(Section):
 
 def headline_of(config: Config) -> Headline:
     """The student that the run is made for, and its couplings."""
-    return Headline(config.headline, config.students[config.headline].couplings)
+    taught = taught_features(config, config.headline)
+    return Headline(config.headline, config.students[config.headline].couplings, taught)
 
 
 def rounds_before(config: Config) -> dict[str, str]:

@@ -17,16 +17,6 @@ def stages_of(config: Config, model: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(_stages_of(config, model)))
 
 
-def taught_features(config: Config, model: str) -> tuple[str, ...]:
-    """Students that learned the first features, of those that ``model`` comes from, itself among them.
-
-    FIDs of ``model`` by these features are lower than its images deserve.
-    """
-    made = stages_of(config, model)
-    learners = (name for name, student in config.students.items() if student.method.learns_features)
-    return tuple(name for name in learners if training_stage(config, name) in made)
-
-
 def training_stage(config: Config, model: str) -> str:
     """The stage that trains ``model``, which may be the autoencoder."""
     if model == AUTOENCODER:

@@ -6,8 +6,8 @@ import pytest
 from helpers.composition import changed, composed
 
 from pipeline.config.graph import Config
-from pipeline.config.lineage import taught_features
 from pipeline.config.loading import parse_config
+from pipeline.config.taught_features import taught_features
 from pipeline.system.errors import StraightflowError
 
 FRECHET = {"name": "frechet", "share_at_noise": 0.75}

@@ -29,4 +29,4 @@ def page(tmp_path: Path) -> str:
     pictures |= {"quality_by_compute": draw_quality_by_compute(results.rows, ledger)}
     provenance = Provenance("abc" + HOSTILE, "3.11", {"torch": "2.14"}, "a CPU", 2, "Linux")
     drawn = load_trajectories(tmp_path, MODELS, headline, channels=1)
-    return render_page(results, cells, drawn, headline, {}, {}, ledger, pictures, provenance, {"note": HOSTILE})
+    return render_page(results, cells, drawn, headline, {}, {}, (), ledger, pictures, provenance, {"note": HOSTILE})

@@ -22,7 +22,7 @@ from pipeline.models.pretrained import save_teacher, training_scheduler
 from pipeline.models.runtime import Runtime
 from pipeline.models.sampler import load_sampler
 from pipeline.system.errors import StraightflowError
-from stages import paths
+from stages import classifier, data, paths
 
 
 @pytest.fixture
@@ -56,6 +56,30 @@ def test_the_teacher_is_followed_beside_the_network_that_starts_from_it(
     assert (compute["samples_forward"], compute["samples_backward"]) == (images * (1 + 2), images)
     assert compute["flops"] == images * (flops.forward + flops.backward + 2 * of_teacher.forward)
     assert load_sampler(paths.model("halved"), runtime).noise_schedule is None
+    assert len(store) == 20
+
+
+def test_features_are_learned_as_the_classifier_stage_leaves_them(store: CouplingStore, monkeypatch) -> None:
+    content = composed("preset=smoke", "compute.precision=fp32")
+    content["students"]["fine"] = content["students"]["few_step"] | {
+        "init": "teacher", "method": {"name": "frechet", "share_at_noise": 0.5}, "num_steps": 3, "batch_size": 8,
+        "warmup_steps": 0,
+    }  # fmt: skip
+    for key in ("classifier", "judge.classifier"):
+        section = content["features"]["judge" if key.startswith("judge") else "classifier"]
+        section.get("classifier", section).update(num_features=8, num_steps=2, min_accuracy=0.0)
+    config = parse_config(content, origin="test")
+    monkeypatch.setattr(stage, "require_acceptance", lambda *_: None)
+    with pytest.raises(StraightflowError, match=r"features of 1×8×8 images to learn from(.|\n)*dvc repro classifier"):
+        stage.main(config, ["fine"])
+    for name in (data, classifier):
+        name.main(config, [])
+    assert [item.name for item in paths.learnable_features("any_step").iterdir()] == ["unused.json"]
+    stage.main(config, ["fine"])
+    compute = json.loads(paths.training_cost("fine").read_text())["compute"]
+    # Pairs, own steps of half of them, and two generated images each; all but the own steps have gradients.
+    images = 3 * 8
+    assert (compute["samples_forward"], compute["samples_backward"]) == (images * 3.5, images * 3)
     assert len(store) == 20
 
 

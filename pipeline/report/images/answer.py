@@ -8,7 +8,7 @@ from html import escape
 
 from pipeline.config.graph import Headline
 from pipeline.metrics.image_row import ImageRow
-from pipeline.report.images.comparisons import Comparison, best_teacher, by_first_features, by_judge, largest_pair
+from pipeline.report.images.comparisons import Comparison, best_teacher, by_judge, by_untaught_features, largest_pair
 from pipeline.report.images.summary import fid_in_words, format_fid, format_two_digits
 
 
@@ -17,8 +17,9 @@ class Answer:
     """One step of the student against the teacher's cell of lowest FID.
 
     Attributes:
-        quality: Their FIDs by the first features, of as many samples as both have.
-        judged: Their FIDs by the judge; None without one.
+        quality: Their FIDs by the first features, of as many samples as both have; by the judge's where the student was
+            trained on the first.
+        judged: Their FIDs by the judge; None without one, and where ``quality`` is of these.
     """
 
     quality: Comparison
@@ -43,9 +44,11 @@ class Answer:
 
 def find_answer(rows: Sequence[ImageRow], headline: Headline) -> Answer | None:
     """The answer of a run; None if the student's one step or the teacher was not measured, or they do not compare."""
-    quality = _against_best(by_first_features(rows), headline)
+    quality = _against_best(by_untaught_features(rows, headline), headline)
     if quality is None:
         return None
+    if quality.numerator.is_judge:
+        return Answer(quality, None)
     pair = largest_pair(by_judge(rows), quality.numerator.cell, quality.denominator.cell)
     return Answer(quality, None if pair is None or pair[1].fid <= 0 else Comparison("", "teacher's best", *pair))
 
@@ -83,6 +86,8 @@ def _tiles(answer: Answer) -> list[tuple[str, str, str]]:
     """Name, number and note of each answer."""
     student, teacher = answer.student, answer.teacher
     judged = "" if answer.judged is None else f"; by the judge {answer.judged.verdict}"
+    if student.is_judge:
+        judged = ", by the judge, as the student was trained on the first features"
     quality = (
         "Cost in quality",
         f"FID {format_fid(student.fid)} against {format_fid(teacher.fid)}",

@@ -146,6 +146,14 @@ def by_judge(rows: Iterable[ImageRow]) -> tuple[ImageRow, ...]:
     return tuple(row for row in rows if row.is_judge)
 
 
+def by_untaught_features(rows: Sequence[ImageRow], headline: Headline) -> tuple[ImageRow, ...]:
+    """The rows that the headline is of: by the first features, but by the judge's where its student learned the first.
+
+    Without a judge there are the first alone.
+    """
+    return (by_judge(rows) if headline.taught else ()) or by_first_features(rows)
+
+
 def at_least_samples(rows: Iterable[ImageRow]) -> tuple[ImageRow, ...]:
     """Of each cell the row of fewest samples: as many as all cells have."""
     return _one_per_cell(sorted(rows, key=lambda row: row.num_samples), rows)

@@ -45,6 +45,7 @@ def render_page(
     headline: Headline,
     rounds: Mapping[str, str],
     exact_steps: Mapping[str, int],
+    taught: Sequence[str],
     ledger: Ledger,
     pictures: Mapping[str, Picture],
     provenance: Provenance,
@@ -59,6 +60,7 @@ def render_page(
         headline: The student in question, and the couplings that it learned.
         rounds: From :func:`pipeline.config.graph.rounds_before`.
         exact_steps: Measured students that are for one number of steps, and which.
+        taught: Measured models that were trained on the first features, or come from one that was.
         ledger: What the run computed.
         pictures: From :func:`pipeline.report.images.pictures.draw_pictures`, ``quality_by_compute``, and
             ``classes`` of a class-conditional student.
@@ -76,7 +78,7 @@ def render_page(
         measure=escape(describe_measure(chosen)),
         ratios=_ratios(compare(chosen, headline)) + _ratios(compare(judged, headline)),
         equal_quality=_equal_quality(chosen, headline),
-        judge=escape(_describe_judge(rows)),
+        judge=escape(_describe_judge(rows) + _describe_taught(taught)),
         fid_by_steps=picture(pictures["fid_by_steps"]),
         exact_steps=escape(_describe_exact_steps(exact_steps)),
         quality_by_seconds=picture(pictures["quality_by_seconds"]),
@@ -136,6 +138,15 @@ def _describe_judge(rows: Sequence[ImageRow]) -> str:
     if found is not None:
         text += f" Over {found[1]} cells, its FIDs and the first features’ have a rank correlation of {found[0]:.3f}."
     return text
+
+
+def _describe_taught(taught: Sequence[str]) -> str:
+    if not taught:
+        return ""
+    return (
+        f" Trained on the first features, or from a model that was: {', '.join(taught)}. FIDs of these by the first "
+        "features are lower than their images deserve; only the judge’s compare."
+    )
 
 
 def _describe_exact_steps(steps: Mapping[str, int]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.config.graph import Config, headline_of, rounds_before
+from pipeline.config.taught_features import taught_features
 from pipeline.report.contents import ReportContents
 from pipeline.report.images.by_class import draw_class_grid, load_class_grid
 from pipeline.report.images.ledger import draw_quality_by_compute
@@ -44,6 +45,7 @@ def compose_report(root: Path, config: Config) -> ReportContents:
         headline,
         rounds,
         _exact_steps(config),
+        tuple(name for name in models if taught_features(config, name)),
         ledger,
         pictures,
         collect_provenance(root),

@@ -15,7 +15,7 @@ from pipeline.data.mosaic import mosaic
 from pipeline.metrics.image_row import ImageRow, differences
 from pipeline.report.html import samples_image
 from pipeline.report.images.answer import find_answer
-from pipeline.report.images.comparisons import at_most_samples, best_teacher, by_first_features
+from pipeline.report.images.comparisons import at_most_samples, best_teacher, by_untaught_features
 from pipeline.report.images.figures import GRID_DPI
 from pipeline.report.images.samples import SampleCell
 from pipeline.report.images.summary import format_fid, format_two_digits
@@ -61,7 +61,7 @@ def choose_panels(rows: Sequence[ImageRow], cells: Sequence[SampleCell], headlin
         cells: From :func:`pipeline.report.images.samples.load_samples`.
         headline: The student in question.
     """
-    chosen, answer = by_first_features(rows), find_answer(rows, headline)
+    chosen, answer = by_untaught_features(rows, headline), find_answer(rows, headline)
     best = best_teacher(chosen)
     wanted = [] if best is None else [best.cell]
     wanted += [(headline.student, "euler", steps) for steps in SHOWN_STEPS]

@@ -17,6 +17,7 @@ from pipeline.report.images.comparisons import (
     at_most_samples,
     by_first_features,
     by_judge,
+    by_untaught_features,
     compare,
     equal_evaluations,
     evaluations_in_words,
@@ -78,7 +79,7 @@ def headline_sentence(rows: Sequence[ImageRow], headline: Headline) -> str:
         rows: Every measured cell.
         headline: The student in question, and the couplings that it learned.
     """
-    chosen = by_first_features(rows)
+    chosen = by_untaught_features(rows, headline)
     one_step = (headline.student, "euler", 1)
     most = next((row for row in at_most_samples(chosen) if row.cell == one_step), None)
     least = next((row for row in at_least_samples(chosen) if row.cell == one_step), None)
@@ -91,7 +92,16 @@ def headline_sentence(rows: Sequence[ImageRow], headline: Headline) -> str:
     count = equal_evaluations(chosen, least)
     if count is not None:
         text += f", as {evaluations_in_words(count, chosen)} evaluations of its teacher do"
-    return f"{text}.{_further_steps(chosen, most)}"
+    return f"{text}.{_further_steps(chosen, most)}{_of_features(headline, most)}"
+
+
+def _of_features(headline: Headline, row: ImageRow) -> str:
+    """A sentence on the features of the headline, where its student was trained on the first; else empty."""
+    if not headline.taught:
+        return ""
+    if row.is_judge:
+        return " These are FIDs by the judge: the first features are what the student was trained on."
+    return " The student was trained on these features, so its FIDs are lower than its images deserve."
 
 
 def _further_steps(rows: Sequence[ImageRow], one_step: ImageRow) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from huggingface_hub import ModelCard
 
 from pipeline.config.graph import TEACHER, Config
+from pipeline.config.taught_features import taught_features
 from pipeline.metrics.image_row import ImageRow
 from pipeline.metrics.row import COUPLINGS_PREFIX
 from pipeline.metrics.uncertainty import CONFIDENCE
@@ -80,7 +81,14 @@ def model_card(
     """
     model = next(item for item in results.models if item.model == published.name)
     exact_steps, drawing = exact_steps_of(config, published.name), drawing_of(published, config, results)
-    data = card_data(published.name, model.rows, published.licenses, published.sources, is_flow=published.is_flow)
+    data = card_data(
+        published.name,
+        model.rows,
+        published.licenses,
+        published.sources,
+        is_flow=published.is_flow,
+        is_taught=bool(taught_features(config, published.name)),
+    )
     sections = [
         f"# {published.name}",
         _introduction(published, config),
@@ -160,19 +168,21 @@ def _quality_section(published: Published, config: Config, results: Results) -> 
         f"Fréchet distance of features (FID, lower is better) with its {CONFIDENCE:.0%} interval. Samples n × k: the "
         "mean over k sets of n. By a judge's features nothing was chosen or trained. Couplings are what a student "
         "learned from.",
-        _table(head, [_cells(row) for row in (*own, *learned)]),
+        _table(head, [_cells(row, config) for row in (*own, *learned)]),
         f"![FID by number of steps, all models of the run]({FID_FIGURE})",
     ]
 
 
-def _cells(row: ImageRow) -> tuple[str, ...]:
+def _cells(row: ImageRow, config: Config) -> tuple[str, ...]:
+    source = config.couplings[row.model.removeprefix(COUPLINGS_PREFIX)].source if row.is_couplings else row.model
+    taught = " (trained on these)" if taught_features(config, source) else ""
     chunks = "" if row.num_chunks == 1 else f" × {row.num_chunks}"
     return (
         row.model,
         row.solver,
         steps_in_words(row.num_steps).split()[0],
         "–" if row.nfe is None else f"{row.nfe:g}",
-        f"{row.features}{' (judge)' if row.is_judge else ''}",
+        f"{row.features}{' (judge)' if row.is_judge else taught}",
         f"{row.num_samples:,}{chunks}",
         row.reference,
         str(row.seed),

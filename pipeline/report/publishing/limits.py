@@ -8,6 +8,7 @@ from pipeline.config.flow import LossConfig
 from pipeline.config.graph import TEACHER, Config, losses
 from pipeline.config.lineage import stages_of, training_stage
 from pipeline.config.methods import ReflowConfig
+from pipeline.config.taught_features import taught_features
 from pipeline.metrics.image_row import TRAINED_HERE, ImageRow
 from pipeline.models.accepted_teacher import AcceptedFlow, AcceptedTeacher, num_conditions
 from pipeline.report.images.comparisons import at_least_samples, by_first_features
@@ -30,7 +31,7 @@ def limits(
     return (
         *_of_what(accepted),
         *_of_steps(config, name, accepted, measured),
-        *_of_training(config, name),
+        *_of_training(config, name, measured),
         *_of_measuring(measured),
     )
 
@@ -74,7 +75,7 @@ def _of_steps(
     yield "Nothing is known of other solvers and step counts than those in the table."
 
 
-def _of_training(config: Config, name: str) -> Iterator[str]:
+def _of_training(config: Config, name: str, measured: Sequence[ImageRow]) -> Iterator[str]:
     student = config.students.get(name)
     if student is not None:
         couplings = config.couplings[student.couplings]
@@ -89,12 +90,19 @@ def _of_training(config: Config, name: str) -> Iterator[str]:
         for model, loss in _losses_by_model(config).items()
         if loss.name == "lpips_huber" and training_stage(config, model) in made
     ]
+    taught = taught_features(config, name)
+    if taught:
+        features = measured[0].features if measured else "the first"
+        yield (
+            f"{' and '.join(taught)} descended the FID by {features} features, "
+            "so FIDs by these features flatter it: only those by a judge's compare with other models'."
+        )
     if on_features:
         yield (
             f"{' and '.join(on_features)} learned on LPIPS features of a network trained on ImageNet: distances of "
             "features of such networks flatter it."
         )
-    else:
+    elif not taught:
         yield "No loss of this run used features of a network, of those that measure it or of others."
 
 

@@ -19,7 +19,7 @@ TEACHER_TAGS = ("straightflow", "diffusion", "teacher")
 
 
 def card_data(
-    name: str, rows: Sequence[ImageRow], licenses: Licenses, sources: Sources, *, is_flow: bool
+    name: str, rows: Sequence[ImageRow], licenses: Licenses, sources: Sources, *, is_flow: bool, is_taught: bool
 ) -> ModelCardData:
     """Metadata of a model.
 
@@ -29,6 +29,7 @@ def card_data(
         licenses: Of model, data and teacher.
         sources: Where data and teacher are on the hub.
         is_flow: Whether the model is a flow, not a diffusion model.
+        is_taught: Whether it was trained on the first features, or comes from a model that was.
     """
     return ModelCardData(
         license=licenses.model,
@@ -38,18 +39,18 @@ def card_data(
         pipeline_tag=TASK,
         tags=list(TAGS if is_flow else TEACHER_TAGS),
         model_name=name,
-        eval_results=[eval_result(row, sources) for row in rows],
+        eval_results=[eval_result(row, sources, is_taught=is_taught and not row.is_judge) for row in rows],
         data_license=licenses.data,
         teacher_license=licenses.teacher,
     )
 
 
-def eval_result(row: ImageRow, sources: Sources) -> EvalResult:
+def eval_result(row: ImageRow, sources: Sources, *, is_taught: bool) -> EvalResult:
     """A FID with all that it depends on. Only Inception's is called ``fid``, as others do not compare with papers'."""
     is_inception = row.features.startswith("inception")
     interval = None if row.fid_low is None else [row.fid_low, row.fid_high]
     chunks = "" if row.num_chunks == 1 else f", mean of {row.num_chunks} such sets"
-    judge = " of the judge" if row.is_judge else ""
+    judge = " of the judge" if row.is_judge else " that it was trained on" if is_taught else ""
     return EvalResult(
         task_type=TASK,
         dataset_type=sources.dataset_type,
@@ -65,6 +66,7 @@ def eval_result(row: ImageRow, sources: Sources) -> EvalResult:
             "features": row.features,
             "features_hash": row.measured_by,
             "is_judge": row.is_judge,
+            "trained_on_features": is_taught,
             "reference": row.reference,
             "seed": row.seed,
             "num_samples": row.num_samples,

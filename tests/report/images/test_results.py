@@ -16,6 +16,7 @@ from helpers.small_image_results import (
     SIZE,
     STEPS,
     STUDENTS,
+    image_row,
     row,
     write_run,
 )
@@ -24,6 +25,7 @@ from safetensors.numpy import load_file, save_file
 from pipeline.config.graph import Headline
 from pipeline.metrics.image_row import ImageRow
 from pipeline.report.few_step_csv import read_few_step_csv, write_few_step_csv
+from pipeline.report.images.answer import answer_section, find_answer
 from pipeline.report.images.comparisons import compare, equal_evaluations, rank_correlation
 from pipeline.report.images.pictures import draw_pictures
 from pipeline.report.images.results import Results, load_results
@@ -202,3 +204,28 @@ def test_samples_keep_the_order_of_models_and_refuse_unequal_grids(tmp_path: Pat
     save_file({"euler/1": np.zeros((2, 1, SIZE, SIZE), np.uint8)}, tmp_path / "samples/few_step.safetensors")
     with pytest.raises(StraightflowError, match="one shape"):
         load_samples(tmp_path, MODELS)
+
+
+def test_the_headline_of_a_student_that_was_trained_on_the_first_features_is_the_judges() -> None:
+    taught = Headline("few_step", "round1", taught=("few_step",))
+    first, judge = image_row(fid=3.0), image_row(fid=7.0, fid_low=6.0, fid_high=8.0, features="other", is_judge=True)
+    sentence = headline_sentence([first, judge], taught)
+    assert "FID 7.00 [6.00, 8.00]" in sentence
+    assert sentence.endswith("These are FIDs by the judge: the first features are what the student was trained on.")
+    alone = headline_sentence([first], taught)
+    assert "FID 3.00" in alone
+    assert alone.endswith("trained on these features, so its FIDs are lower than its images deserve.")
+    assert headline_sentence([first, judge], HEADLINE).startswith("One network evaluation reaches FID 3.00")
+
+
+def test_the_answer_of_such_a_student_is_the_judges() -> None:
+    taught = Headline("few_step", "round1", taught=("few_step",))
+    rows = [
+        image_row(fid=fid, features=features, is_judge=features == "other", model=model, solver=solver)
+        for model, solver, fids in (("few_step", "euler", (3.0, 7.0)), ("teacher", "unipc", (4.0, 5.0)))
+        for features, fid in zip(("classifier", "other"), fids, strict=True)
+    ]
+    answer = find_answer(rows, taught)
+    assert (answer.student.fid, answer.teacher.fid, answer.judged) == (7.0, 5.0, None)
+    assert "by the judge, as the student was trained on the first features" in answer_section(rows, taught)
+    assert find_answer(rows, HEADLINE).student.fid == 3.0

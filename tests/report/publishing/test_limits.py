@@ -4,7 +4,7 @@ from helpers.small_image_results import image_row, run_config
 
 from pipeline.config.flow import LossConfig, TimestepsConfig
 from pipeline.config.graph import Config
-from pipeline.config.methods import AnyStepConfig, FixedStepsConfig, ReflowConfig
+from pipeline.config.methods import AnyStepConfig, FixedStepsConfig, FrechetConfig, ReflowConfig
 from pipeline.models.accepted_teacher import AcceptedFlow
 from pipeline.report.publishing.limits import limits
 
@@ -56,3 +56,12 @@ def test_features_that_were_trained_on_are_named_for_whoever_learned_from_them()
 def test_what_it_learned_from_is_said() -> None:
     couplings = run_config().couplings["round1"]
     assert f"from {couplings.num_pairs:,} images that `teacher` drew" in said(config())
+
+
+def test_a_student_of_the_features_that_measure_it_says_so_and_so_do_those_that_come_from_it() -> None:
+    taught = config(method=FrechetConfig())
+    assert "few_step descended the FID by classifier features" in said(taught)
+    assert "only those by a judge's compare" in said(taught)
+    assert "No loss of this run" not in said(taught)
+    assert "descended" not in said(taught, name="round1")
+    assert "descended" not in said(config(method=AnyStepConfig()))

@@ -164,6 +164,21 @@ def test_the_card_says_quality_limits_provenance_and_licenses() -> None:
         assert Image.open(Path("out/few_step") / figure).format == "PNG"
 
 
+def test_a_student_that_was_trained_on_the_features_that_measure_it_says_so_at_every_fid(run: Path) -> None:
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    params["students"]["few_step"]["method"] = {"name": "frechet"}
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    record(run)
+    card = ModelCard.load(publish("few_step", "--force") / "README.md")
+    assert "| few_step | euler | 4 | 4 | classifier (trained on these) | 5,000 |" in str(card)
+    assert "| couplings@round1 | unipc | 20 | – | classifier | 5,000 |" in str(card)
+    assert "few_step descended the FID by classifier features" in str(card)
+    assert "by the method `frechet`" in str(card)
+    for result in card.data.eval_results:
+        assert result.metric_args["trained_on_features"]
+        assert "classifier features that it was trained on" in result.metric_name
+
+
 def test_a_student_of_one_step_is_not_advertised_for_more(run: Path) -> None:
     assert "Any `num_inference_steps` works" in (publish() / "README.md").read_text()
     params = yaml.safe_load(Path("params.yaml").read_text())
