@@ -1,10 +1,12 @@
-"""Settings of a run of one round on images that takes seconds."""
+"""A run of one round on images that takes seconds: its settings, and its stages in one process."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from helpers.composition import composed
+from pipeline.config.graph import Config
+from stages import assess, check, classifier, couplings, data, evaluate, report, student, teacher
 
 SMALL = (
     "preset=smoke",
@@ -32,3 +34,21 @@ def small_run(*overrides: str) -> dict[str, Any]:
     content = composed(*SMALL, *overrides)
     del content["couplings"]["round2"], content["students"]["round2"], content["gate"]["drift_allowed"]
     return content
+
+
+def run_stages(config: Config) -> None:
+    """All stages of a run of one round that measures its teacher and ``few_step``, in order, in the present folder."""
+    for stage, arguments in (
+        (check, []),
+        (data, []),
+        (classifier, []),
+        (teacher, []),
+        (couplings, ["round1"]),
+        (assess, ["round1"]),
+        (student, ["round1"]),
+        (student, ["few_step"]),
+        (evaluate, ["teacher"]),
+        (evaluate, ["few_step"]),
+        (report, []),
+    ):
+        stage.main(config, arguments)

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 import yaml
 from helpers.photographs import save_photographs
-from helpers.small_run import small_run
+from helpers.small_run import run_stages, small_run
 
 from pipeline.config.graph import Config
 from pipeline.config.loading import load_config
 from pipeline.system.errors import StraightflowError
-from stages import assess, check, classifier, couplings, data, evaluate, report, student, teacher
+from stages import classifier, data
 
 # The settings of README's example.
 EXAMPLE = ("data.source=folder", "data.location=pictures", "data.channels=3", "data.resolution=32")
@@ -34,20 +34,7 @@ def test_photographs_without_labels_are_measured_by_networks_that_need_none(tmp_
     monkeypatch.chdir(tmp_path)
     save_photographs(Path("pictures"), 80)
     config = configured(*EXAMPLE)
-    for stage, arguments in (
-        (check, []),
-        (data, []),
-        (classifier, []),
-        (teacher, []),
-        (couplings, ["round1"]),
-        (assess, ["round1"]),
-        (student, ["round1"]),
-        (student, ["few_step"]),
-        (evaluate, ["teacher"]),
-        (evaluate, ["few_step"]),
-        (report, []),
-    ):
-        stage.main(config, arguments)
+    run_stages(config)
     trained = json.loads(Path("metrics/classifier.json").read_text())
     assert [trained[role]["features"] for role in ("first", "judge")] == ["rotation", "rotation-residual"]
     assert all(trained[role]["accuracy_heldout"] >= 0.4 for role in ("first", "judge"))

@@ -16,6 +16,7 @@ from diffusers import DDIMScheduler, DDPMPipeline
 from helpers.composition import composed
 from helpers.project_folders import ROOT
 from helpers.small_dit import small_dit_pipeline
+from helpers.small_run import run_stages
 from helpers.small_text_model import PROMPTS, save_stable_diffusion
 from helpers.small_unet import small_unet
 from PIL import Image
@@ -27,7 +28,6 @@ from pipeline.config.planned_calls import planned_compute
 from pipeline.couplings.store import CouplingStore
 from pipeline.models.runtime import open_runtime
 from pipeline.models.sampler import load_sampler
-from stages import assess, check, classifier, couplings, data, evaluate, report, student, teacher
 from stages.commands.sample import SampleOptions, write_samples
 
 PROMPTS_FILE = "prompts.txt"
@@ -117,20 +117,7 @@ def prepared(folder: Path, monkeypatch: Any, case: Case) -> Config:
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_a_stand_in_goes_from_check_to_report(case: Case, tmp_path: Path, monkeypatch) -> None:
     config = prepared(tmp_path, monkeypatch, case)
-    for stage, arguments in (
-        (check, []),
-        (data, []),
-        (classifier, []),
-        (teacher, []),
-        (couplings, ["round1"]),
-        (assess, ["round1"]),
-        (student, ["round1"]),
-        (student, ["few_step"]),
-        (evaluate, ["teacher"]),
-        (evaluate, ["few_step"]),
-        (report, []),
-    ):
-        stage.main(config, arguments)
+    run_stages(config)
     store = CouplingStore(Path("couplings/round1/store"))
     guided = config.couplings["round1"].solver.guidance is not None
     assert store.manifest.shape == case[-1]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import yaml
 from helpers.pictures import folder_of
-from helpers.small_run import small_run
+from helpers.small_run import run_stages, small_run
 from PIL import Image
 
 from pipeline.config.data import DataConfig
@@ -18,7 +18,6 @@ from pipeline.config.loading import load_config, parse_config
 from pipeline.data.images import prepare_images
 from pipeline.models.diffusers_layout import read_json
 from pipeline.system.errors import StraightflowError
-from stages import assess, check, classifier, couplings, data, evaluate, report, student, teacher
 
 HEIGHT, WIDTH = 8, 4
 PICTURES = (
@@ -48,20 +47,7 @@ def test_pictures_of_unequal_sides_are_drawn_learned_and_measured(tmp_path: Path
     save_pictures(Path("pictures"), 80)
     Path("params.yaml").write_text(yaml.safe_dump(small_run(*PICTURES)))
     config = load_config(Path("params.yaml"))
-    for stage, arguments in (
-        (check, []),
-        (data, []),
-        (classifier, []),
-        (teacher, []),
-        (couplings, ["round1"]),
-        (assess, ["round1"]),
-        (student, ["round1"]),
-        (student, ["few_step"]),
-        (evaluate, ["few_step"]),
-        (evaluate, ["teacher"]),
-        (report, []),
-    ):
-        stage.main(config, arguments)
+    run_stages(config)
     assert np.load("data/images/train_images.npy", mmap_mode="r").shape[1:] == (1, HEIGHT, WIDTH)
     assert json.loads(Path("couplings/round1/store/manifest.json").read_text())["shape"] == [1, HEIGHT, WIDTH]
     for model in ("teacher", "few_step"):
