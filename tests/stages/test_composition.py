@@ -108,11 +108,11 @@ def test_a_note_says_why_nothing_could_be_compared(tmp_path: Path) -> None:
 def test_an_edited_preset_is_noted_by_check_until_it_is_composed(tmp_path: Path) -> None:
     fresh_copy(tmp_path)
     preset = tmp_path / "configs/preset/digits.yaml"
-    preset.write_text(preset.read_text().replace("num_pairs: 60000", "num_pairs: 50000"))
+    preset.write_text(preset.read_text().replace("num_pairs: 120000", "num_pairs: 50000"))
     done = call(tmp_path, "stages.check")
     assert done.returncode == 0, done.stderr
     assert done.stderr == (
-        "note: params.yaml differs from preset digits in couplings.round1.num_pairs (60000, composed 50000): "
+        "note: params.yaml differs from preset digits in couplings.round1.num_pairs (120000, composed 50000): "
         "`make repro PRESET=digits` composes it anew\n"
     )
     run(tmp_path, "stages.commands", "compose")

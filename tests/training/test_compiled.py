@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.counting_compiler import CountingCompiler, breaks, compiled_by
+from helpers.learnable_features import PixelFeatures
 from helpers.method_settings import SETTINGS
 from helpers.project_folders import launch
 from helpers.small_training import Pairs, training_config
@@ -54,6 +55,7 @@ def trained(name: str, runtime: Runtime, folder: Path) -> tuple[dict[str, torch.
         runtime.device,
         state_times=STATE_TIMES if config.needs_states else (),
         init=ode_of(companions[0]) if companions else None,
+        features=PixelFeatures(np.zeros(64), np.eye(64)) if config.learns_features else None,
     )
     pairs = PairsAndStates() if config.needs_states else Pairs()
     settings = training_config(num_steps=4, heldout_items=20, heldout_every_steps=2)
@@ -74,11 +76,11 @@ def test_a_compiled_training_is_the_plain_one(name: str, aot: bool, runtime: Run
         found, loss = trained(name, dataclasses.replace(runtime, compile=True), tmp_path / "compiled")
         num_breaks = breaks()
     # Of the network one for its steps and one for held-out losses, and one more where a step calls it without a
-    # gradient too; one of the model that it follows.
+    # gradient too, or generates further images; one of the model that it follows.
     config = METHODS[name].model_validate({"name": name} | SETTINGS[name])
     without = config.network_calls.forward > config.network_calls.backward
-    assert compiler.graphs == 2 + without + config.follows_init
-    assert compiler.graphs - config.follows_init <= 3
+    assert compiler.graphs == 2 + without + config.learns_features + config.follows_init
+    assert compiler.graphs - config.follows_init <= 3 + config.learns_features
     assert num_breaks == 0
     assert loss == pytest.approx(plain_loss, rel=1e-4)
     for key, values in plain.items():

@@ -67,8 +67,8 @@ def test_a_preset_with_settings_is_written_and_its_changes_are_shown(composing: 
 
 def test_an_edited_preset_is_taken_again_and_again_without_a_backup(composing: Callable[..., str]) -> None:
     text = DIGITS.read_text()
-    for before, after in (60000, 50000), (50000, 40000):
-        DIGITS.write_text(text.replace("num_pairs: 60000", f"num_pairs: {after}"))
+    for before, after in (120000, 50000), (50000, 40000):
+        DIGITS.write_text(text.replace("num_pairs: 120000", f"num_pairs: {after}"))
         assert f"couplings.round1.num_pairs: {before} -> {after}" in composing()
     assert backups() == {}
 
