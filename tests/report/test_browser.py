@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+from helpers.browser import CHROMIUM, needs_chromium
 from helpers.html_page import Page
 from helpers.small_image_results import COUPLINGS, FID, MODELS, STEPS, STUDENTS, write_run
 
@@ -15,8 +15,6 @@ from pipeline.report.images.results import load_results
 from pipeline.report.images.samples import load_samples
 from pipeline.report.runs_page import Run, render_runs_page
 from pipeline.report.theme import DARK, LIGHT, Theme
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 # Notes what a page of any kind may not do, on the document's root.
 NOTES = """
@@ -82,7 +80,6 @@ addEventListener("load", () => {
 """
 
 
-needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed; it is no Python package")
 at_both_sizes = pytest.mark.parametrize(
     ("size", "theme"),
     [("1200,900", LIGHT), ("500,900", DARK)],  # headless windows are no narrower than 500 pixels
