@@ -54,7 +54,7 @@ def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--samples", type=int, default=5000, help="images per cell (default: 5000)")
-    parser.add_argument("--features", type=int, default=2048, help="features of the Fréchet distance (default: 2048)")
+    parser.add_argument("--features", type=int, default=2048, help="of the distance, 0 to leave it out (default: 2048)")
     parser.add_argument("--preset", help="settings of a preset (default: those of params.yaml)")
     parser.add_argument("--device", choices=("cpu", "cuda"), help="(default: the GPU if there is one)")
     options = parser.parse_args()
@@ -71,7 +71,8 @@ def measure_all(options: argparse.Namespace) -> None:
     config = config.model_copy(update={"evaluate": evaluate})
     with tempfile.TemporaryDirectory() as folder:
         measure_sweep(Path(folder), config)
-    measure_frechet(options.features)
+    if options.features:
+        measure_frechet(options.features)
 
 
 def measure_sweep(folder: Path, config: Config) -> None:

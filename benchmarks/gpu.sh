@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What this project loses on a GPU against what the card does: ratios, images/s and memory, into docs/gpu.md.
 #
-#   benchmarks/gpu.sh                      on a machine with a CUDA card, about 25 minutes; again to go on
+#   benchmarks/gpu.sh                      on a machine with a CUDA card, about 12 minutes; again to go on
 #   benchmarks/gpu.sh --seconds 540        stops before a part that may not end in so many seconds
 #   benchmarks/gpu.sh --rehearse PAGE      tiny sizes on the CPU, into PAGE, which says so
 #

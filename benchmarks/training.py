@@ -3,6 +3,7 @@
     python -m benchmarks.training                              # digits UNet, batch 128
     python -m benchmarks.training --unet cifar --batch-size 16
     python -m benchmarks.training --device cuda --unet cifar   # all contenders on the GPU
+    python -m benchmarks.training --device cuda --compile      # our loop and the bare step, both compiled
     pip install --no-deps torchcfm pot                         # adds TorchCFM to the comparison
 
 Contenders take turns in every round, so that a slow machine slows all of them. A round's time is the median over its
@@ -131,7 +132,19 @@ def ours(unet: UNet2DModel, images: torch.Tensor, batch_size: int, runtime: Runt
 
 
 def contenders(bf16: bool, runtime: Runtime) -> dict[str, Callable[..., list[float]]]:
-    """Name → (network, images, batch size, blocks, steps) → seconds of each block after an untimed one."""
+    """Name → (network, images, batch size, blocks, steps) → seconds of each block after an untimed one.
+
+    The bare step has the memory format and the compilation of our loop. The examples of others are measured as they
+    are written, and not at all beside compiled ones.
+    """
+
+    def limit(unet, *arguments) -> list[float]:
+        unet = unet.to(runtime.device)
+        if runtime.channels_last:
+            unet = unet.to(memory_format=torch.channels_last)
+        if runtime.compile:
+            unet.compile()
+        return peer(bare, unet, *arguments)
 
     def peer(make: Callable[..., Callable[[], None]], unet, images, batch_size, blocks, steps) -> list[float]:
         step = make(unet.to(runtime.device), images, batch_size, bf16)
@@ -140,9 +153,11 @@ def contenders(bf16: bool, runtime: Runtime) -> dict[str, Callable[..., list[flo
 
     found: dict[str, Callable[..., list[float]]] = {
         "straightflow": lambda unet, images, batch, blocks, steps: ours(unet, images, batch, runtime, blocks, steps),
-        "bare step": partial(peer, bare),
-        "diffusers example": partial(peer, diffusers_example),
+        "bare step": limit,
     }
+    if runtime.compile:
+        return found
+    found["diffusers example"] = partial(peer, diffusers_example)
     if importlib.util.find_spec("torchcfm") and importlib.util.find_spec("ot"):
         found["torchcfm example"] = partial(peer, torchcfm_example)
     else:
@@ -152,7 +167,7 @@ def contenders(bf16: bool, runtime: Runtime) -> dict[str, Callable[..., list[flo
 
 def compare(arguments: argparse.Namespace) -> None:
     """Prints images per second of every contender and our ratio to each."""
-    runtime = open_benchmark(arguments.device, arguments.precision, 1)
+    runtime = open_benchmark(arguments.device, arguments.precision, 1, compiled=arguments.compile)
     config, shape = UNETS[arguments.unet]
     images = torch.randint(0, 256, (NUM_IMAGES, *shape), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     start = build_network(config, shape, 0).train()
@@ -162,7 +177,8 @@ def compare(arguments: argparse.Namespace) -> None:
             blocks = run(copy.deepcopy(start), images, arguments.batch_size, arguments.blocks, arguments.block_steps)
             seconds.setdefault(name, []).append(statistics.median(blocks))
     place = f"{torch.get_num_threads()} threads" if arguments.device == "cpu" else runtime.describe()
-    print(f"\n{arguments.unet} UNet, batch {arguments.batch_size}, {arguments.precision}, {place}")
+    compiled = ", compiled" if arguments.compile else ""
+    print(f"\n{arguments.unet} UNet, batch {arguments.batch_size}, {arguments.precision}{compiled}, {place}")
     for name, values in seconds.items():
         rate = arguments.batch_size * arguments.block_steps / statistics.median(values)
         ratios = [theirs / own for theirs, own in zip(values, seconds["straightflow"], strict=True)]
@@ -172,14 +188,14 @@ def compare(arguments: argparse.Namespace) -> None:
         )
 
 
-def open_benchmark(device: str, precision: str, num_processes: int) -> Runtime:
+def open_benchmark(device: str, precision: str, num_processes: int, *, compiled: bool = False) -> Runtime:
     """What all contenders run on; a GPU that is there is left alone unless it is asked for.
 
     Raises:
         StraightflowError: If there is no GPU, and one is asked for.
     """
     require_device(device)
-    compute = ComputeConfig(precision=precision, compile="off", channels_last="auto")
+    compute = ComputeConfig(precision=precision, compile="on" if compiled else "off", channels_last="auto")
     return open_runtime(compute, LaunchConfig(command="benchmark", num_processes=num_processes))
 
 
@@ -223,6 +239,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--blocks", type=int, default=4)
     parser.add_argument("--block-steps", type=int, default=20)
+    parser.add_argument("--compile", action="store_true", help="our loop and the bare step, both compiled")
     parser.add_argument("--no-processes", action="store_true", help="leave out the comparison of processes and threads")
     parser.add_argument("--worker", type=int, default=0, help=argparse.SUPPRESS)
     arguments = parser.parse_args()

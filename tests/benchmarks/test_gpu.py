@@ -12,8 +12,8 @@ from helpers.project_folders import ROOT
 import benchmarks.gpu as gpu
 from benchmarks.gpu import GOALS, PARTS, Part, run_parts, write_page
 
-WELL = Part("well", "", "", 10)
-BADLY = Part("badly", "", "", 10)
+WELL = Part("well", "", "", "", 10)
+BADLY = Part("badly", "", "", "", 10)
 
 
 def test_the_rehearsal_runs_every_part_and_says_that_it_is_one(tmp_path: Path) -> None:
@@ -26,7 +26,7 @@ def test_the_rehearsal_runs_every_part_and_says_that_it_is_one(tmp_path: Path) -
     page = (tmp_path / "page.md").read_text("utf-8")
     assert page.startswith("# On a CPU\n\n**A rehearsal")
     assert "FAILED" not in page
-    assert all(f"## benchmarks.{part.name}\n" in page for part in PARTS)
+    assert all(f"## {part.name[0].upper()}{part.name[1:]}\n" in page for part in PARTS)
     rows = {row[0].strip(): row[1].strip() for line in page.splitlines() if len(row := line.split("|")[1:]) == 4}
     only_there = {"training ÷ TorchCFM's loop", "memory of a training step, MiB"}
     assert {what for what, *_ in GOALS if rows[what] == "not measured"} <= only_there
@@ -59,7 +59,7 @@ def called(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_a_part_that_fails_is_said_the_others_go_on_and_only_it_runs_again(tmp_path: Path, called: list[str]) -> None:
     outputs = run_parts([BADLY, WELL], tmp_path, 100)
     assert outputs == {"badly": "FAILED with exit code 2:\n", "well": "well = 1\n"}
-    assert "## benchmarks.badly (failed)" in write_page(outputs, "a card", rehearsal=False)
+    assert "## Badly (failed)" in write_page(outputs, "a card", rehearsal=False)
     assert run_parts([BADLY, WELL], tmp_path, 100) == outputs
     assert called == ["badly", "well", "badly"]
 
