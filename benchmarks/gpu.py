@@ -42,6 +42,13 @@ class Part:
 PARTS = (
     Part("card", "card", "--device cuda", "--device cpu --preset smoke --side 64", 30),
     Part(
+        "couplings",
+        "couplings",
+        "--device cuda --unet cifar --batch 1000 --pairs 20000 --float32-pairs 4000 --steps 8 --rounds 2 --skip-memory",
+        "--device cpu --batch 4 --pairs 8 --steps 2 --rounds 1 --skip-memory",
+        180,
+    ),
+    Part(
         "training",
         "training",
         "--device cuda --unet cifar --batch-size 512 --rounds 2 --blocks 2",
@@ -53,13 +60,6 @@ PARTS = (
         "training",
         "--device cuda --unet cifar --batch-size 512 --rounds 1 --compile",
         "--device cpu --batch-size 4 --rounds 1 --blocks 1 --block-steps 1 --no-processes --compile",
-        180,
-    ),
-    Part(
-        "couplings",
-        "couplings",
-        "--device cuda --unet cifar --batch 1000 --pairs 20000 --float32-pairs 4000 --steps 8 --rounds 2 --skip-memory",
-        "--device cpu --batch 4 --pairs 8 --steps 2 --rounds 1 --skip-memory",
         180,
     ),
     Part(
