@@ -2,7 +2,7 @@
 
     python -m benchmarks.couplings                 # the digits UNet, minutes on a CPU
     python -m benchmarks.couplings --unet cifar    # 35.7 M parameters; on a GPU with --batch 1000 --pairs 20000
-                                                   # --float32-pairs 4000, on two CPU cores with --batch 8 --pairs 16
+                                                   # --float32-pairs 2000, on two CPU cores with --batch 8 --pairs 16
                                                    # --steps 4
     python -m benchmarks.couplings --device cpu    # leaves a GPU that is there alone
 

@@ -44,14 +44,14 @@ PARTS = (
     Part(
         "couplings",
         "couplings",
-        "--device cuda --unet cifar --batch 1000 --pairs 20000 --float32-pairs 4000 --steps 8 --rounds 2 --skip-memory",
+        "--device cuda --unet cifar --batch 1000 --pairs 20000 --float32-pairs 2000 --steps 8 --rounds 2 --skip-memory",
         "--device cpu --batch 4 --pairs 8 --steps 2 --rounds 1 --skip-memory",
         180,
     ),
     Part(
         "training",
         "training",
-        "--device cuda --unet cifar --batch-size 512 --rounds 2 --blocks 2",
+        "--device cuda --unet cifar --batch-size 512 --rounds 1 --blocks 3",
         "--device cpu --batch-size 4 --rounds 1 --blocks 1 --block-steps 1 --no-processes",
         120,
     ),
