@@ -55,7 +55,8 @@ class ComputeConfig(Section):
         compile: Whether networks go through ``torch.compile``. ``auto``: on GPUs only. ``cuda_graphs`` compiles as
             ``on`` does, and replays a network that is sampled as one CUDA graph: for small batches, whose kernels take
             less time than their launch.
-        channels_last: Memory format of networks and images. ``auto``: on GPUs only. Sharded weights stay contiguous in
+        channels_last: Memory format of networks and images. ``auto``: where networks are compiled on GPUs; without,
+            torch's group norm loses more in it than convolutions win (docs/gpu.md). Sharded weights stay contiguous in
             training.
     """
 

@@ -122,8 +122,8 @@ def open_runtime(compute: ComputeConfig, launch: LaunchConfig) -> Runtime:
     return Runtime(
         accelerator=accelerator,
         precision=precision,
-        compile=gpu if compute.compile == "auto" else compute.compile != "off",
-        channels_last=gpu if compute.channels_last == "auto" else compute.channels_last == "on",
+        compile=compiles_here(compute),
+        channels_last=channels_last_here(compute),
         sharded=launch.sharded,
         num_loader_workers=launch.num_loader_workers,
         cuda_graphs=compute.compile == "cuda_graphs",
@@ -147,6 +147,18 @@ def precision_here(compute: ComputeConfig) -> Literal["fp32", "bf16"]:
     if compute.precision != "auto":
         return compute.precision
     return "bf16" if _has_bf16_units(torch.cuda.is_available()) else "fp32"
+
+
+def compiles_here(compute: ComputeConfig) -> bool:
+    """Whether networks are compiled, with ``auto`` as it is decided on this machine."""
+    return torch.cuda.is_available() if compute.compile == "auto" else compute.compile != "off"
+
+
+def channels_last_here(compute: ComputeConfig) -> bool:
+    """Whether networks and images are channels last, with ``auto`` as it is decided on this machine."""
+    if compute.channels_last != "auto":
+        return compute.channels_last == "on"
+    return torch.cuda.is_available() and compiles_here(compute)
 
 
 def _has_bf16_units(gpu: bool) -> bool:

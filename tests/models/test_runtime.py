@@ -10,7 +10,13 @@ import torch
 from helpers.small_training import OBJECTIVE, Pairs, training_config
 
 from pipeline.config.compute import ONE_PROCESS, ComputeConfig
-from pipeline.models.runtime import HARMLESS_VALUES, open_runtime, require_harmless_environment
+from pipeline.models.runtime import (
+    HARMLESS_VALUES,
+    channels_last_here,
+    compiles_here,
+    open_runtime,
+    require_harmless_environment,
+)
 from pipeline.system.errors import StraightflowError
 from pipeline.training.loop import train
 
@@ -58,6 +64,17 @@ def test_emulated_bf16_is_not_taken(native: bool, precision: str) -> None:
         accelerator.return_value.num_processes = 1
         assert open_runtime(auto, ONE_PROCESS).precision == precision
         assert accelerator.call_args.kwargs["mixed_precision"] == ("bf16" if native else "no")
+
+
+@pytest.mark.parametrize(
+    ("gpu", "compiled", "last"), [(True, "auto", True), (True, "off", False), (False, "on", False)]
+)
+def test_images_are_channels_last_where_compiled_on_a_gpu(monkeypatch, gpu: bool, compiled: str, last: bool) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: gpu)
+    compute = ComputeConfig(precision="bf16", compile=compiled, channels_last="auto")
+    assert compiles_here(compute) == (compiled == "on" or (compiled == "auto" and gpu))
+    assert channels_last_here(compute) == last
+    assert channels_last_here(compute.model_copy(update={"channels_last": "on"}))
 
 
 class OneBuffer(torch.nn.Module):
