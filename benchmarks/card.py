@@ -74,7 +74,8 @@ def print_memory(config: Config, runtime: Runtime) -> None:
     def build() -> torch.nn.Module:
         return build_network(config.teacher.network, config.data.sample_shape, 0)
 
-    placement = Placement(1, False, runtime.precision == "bf16", torch.device("cpu"))
+    bf16 = runtime.precision == "bf16"
+    placement = Placement(1, False, bf16, torch.device("cpu"), float32_norms=bf16 and runtime.device.type == "cuda")
     foretold = planned_training_needs(PlannedTraining(build, settings), placement).total_bytes
     print(f"memory of a step of {settings.batch_size}, foretold        {foretold / 2**20:,.0f} MiB")
     if runtime.device.type != "cuda":

@@ -16,7 +16,7 @@ from pipeline.models.architecture import fresh_network
 from pipeline.models.kinds import read_kind
 from pipeline.models.networks import read_network_config, starting_network
 from pipeline.models.promised_prompts import with_prompts
-from pipeline.models.runtime import precision_here
+from pipeline.models.runtime import compiles_here, precision_here
 from pipeline.system.device import DeviceMemory
 from pipeline.system.errors import StraightflowError
 from pipeline.system.hub import cached_model
@@ -96,9 +96,10 @@ def sampling_needs_by_key(config: Config, pretrained: Pretrained | None) -> Iter
 
 
 def placement_of(config: Config) -> Placement:
-    """Where the configuration trains; memory of a GPU is counted as on a CPU, whose operations keep as much."""
-    bf16 = precision_here(config.compute) == "bf16"
-    return Placement(config.launch.num_processes, config.launch.sharded, bf16, torch.device("cpu"))
+    """Where the configuration trains; memory of a GPU is counted on the CPU, whose operations keep as much."""
+    launch, bf16 = config.launch, precision_here(config.compute) == "bf16"
+    float32_norms = bf16 and torch.cuda.is_available() and not compiles_here(config.compute)
+    return Placement(launch.num_processes, launch.sharded, bf16, torch.device("cpu"), float32_norms)
 
 
 def pretrained_network(teacher: Mapping[str, object]) -> Pretrained | None:

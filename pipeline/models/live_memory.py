@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,6 +12,8 @@ import numpy as np
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+
+_NORMS = (torch.nn.GroupNorm, torch.nn.LayerNorm)
 
 LossOf = Callable[[int], torch.Tensor]
 """The loss of a given number of samples, a scalar, with its graph."""
@@ -84,11 +87,14 @@ class Visited(torch.nn.Module):
     Args:
         network: Any of :data:`pipeline.models.kinds.KINDS`.
         bf16: Whether to autocast to bfloat16.
+        float32_norms: Whether autocast leaves normalisations in float32 wherever this runs, as it does on a GPU: a
+            network counted on a CPU then holds what it would hold there.
     """
 
-    def __init__(self, network: torch.nn.Module, *, bf16: bool) -> None:
+    def __init__(self, network: torch.nn.Module, *, bf16: bool, float32_norms: bool = False) -> None:
         super().__init__()
         self._network, self._bf16 = network, bf16
+        self._norms = [item for item in network.modules() if isinstance(item, _NORMS)] if float32_norms else []
 
     def forward(self, x: torch.Tensor, *others: Any, **named: Any) -> SimpleNamespace:
         """The tensors that the network returns by name, ``sample`` among them, on the device of ``x``."""
@@ -97,12 +103,26 @@ class Visited(torch.nn.Module):
         def moved(value: Any) -> Any:
             return value.to(device) if isinstance(value, torch.Tensor) else value
 
-        with torch.autocast(device.type, torch.bfloat16, enabled=self._bf16):
+        with torch.autocast(device.type, torch.bfloat16, enabled=self._bf16), _in_float32(self._norms):
             output = self._network(moved(x), *map(moved, others), **{name: moved(named[name]) for name in named})
         found = vars(output).items()  # a dataclass, or any other object with ``sample``
         return SimpleNamespace(
             **{name: value.float().to(x.device) for name, value in found if isinstance(value, torch.Tensor)}
         )
+
+
+@contextmanager
+def _in_float32(norms: Sequence[torch.nn.Module]) -> Iterator[None]:
+    handles = [norm.register_forward_pre_hook(_to_float32) for norm in norms]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _to_float32(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:  # noqa: ARG001
+    return tuple(values.float() for values in inputs)
 
 
 def _live_bytes(loss_of: LossOf, parameters: list[torch.nn.Parameter], num_samples: int) -> np.ndarray:

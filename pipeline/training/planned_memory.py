@@ -142,7 +142,8 @@ def planned_sampling_needs(build: Build, placement: Placement, batch_size: int) 
     """What a process needs that calls a network without a gradient; solvers of several states keep some more."""
     with nullcontext() if _is_small(build) else _fake_tensors(), torch.no_grad():
         network = build().eval()
-        visited, shape, classes = Visited(network, bf16=placement.bf16), sample_shape(network), num_classes(network)
+        visited = Visited(network, bf16=placement.bf16, float32_norms=placement.float32_norms)
+        shape, classes = sample_shape(network), num_classes(network)
         two_times = takes_two_times(network.config)
 
         def call(num_samples: int) -> None:

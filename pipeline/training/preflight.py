@@ -149,12 +149,15 @@ class Placement:
         sharded: Whether they divide weights and optimizer as well.
         bf16: Whether the network is called in bfloat16.
         device: Where its activations are counted.
+        float32_norms: Whether they are counted for a GPU, where autocast leaves normalisations in float32, as they are
+            if ``device`` is one. A compiled network computes them again instead of keeping them.
     """
 
     num_processes: int
     sharded: bool
     bf16: bool
     device: torch.device
+    float32_norms: bool = False
 
     @staticmethod
     def of(runtime: Runtime) -> Placement:
@@ -206,7 +209,7 @@ def _activation_bytes(
     network: ModelMixin, items: TrainingSet, objective: Objective, config: TrainingConfig, placement: Placement
 ) -> int:
     share = config.batch_size // placement.num_processes
-    visited = Visited(network, bf16=placement.bf16)
+    visited = Visited(network, bf16=placement.bf16, float32_norms=placement.float32_norms)
 
     def batch_of(num_samples: int) -> Batch:
         batch = with_progress(items.load(np.arange(num_samples) % len(items)), 0.0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from helpers.small_unet import small_unet
@@ -9,6 +11,17 @@ from helpers.small_unet import small_unet
 from pipeline.models.live_memory import LiveBytes, Visited, peak_bytes
 
 ENTRIES = 1000
+
+
+class SampleOf(torch.nn.Module):
+    """A network that returns a tensor, as one that returns it by name."""
+
+    def __init__(self, network: torch.nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: torch.Tensor) -> SimpleNamespace:
+        return SimpleNamespace(sample=self.network(x))
 
 
 @pytest.mark.parametrize("num_samples", [1, 2, 3, 64])
@@ -40,6 +53,24 @@ def test_gradients_of_parameters_are_dropped_and_those_before_are_not_needed() -
     assert weight.grad is None
     (weight * 2).sum().backward()
     assert weight.grad.tolist() == [2, 2, 2]
+
+
+def test_normalisations_are_left_in_float32_as_on_a_gpu() -> None:
+    """Torch's autocast on CUDA runs group and layer norm in float32; on a CPU it leaves them their input's type."""
+    network = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 1), torch.nn.GroupNorm(2, 4), torch.nn.LayerNorm(3))
+    seen = list[torch.dtype]()
+    for layer in network:
+        layer.register_forward_hook(lambda _, __, output: seen.append(output.dtype))
+
+    def call(float32_norms: bool) -> list[torch.dtype]:
+        seen.clear()
+        whole = SampleOf(network)
+        Visited(whole, bf16=True, float32_norms=float32_norms)(torch.zeros(2, 1, 3, 3))
+        return list(seen)
+
+    assert call(False) == [torch.bfloat16] * 3
+    assert call(True) == [torch.bfloat16, torch.float32, torch.float32]
+    assert call(False) == [torch.bfloat16] * 3
 
 
 def test_a_network_is_seen_as_training_calls_it() -> None:
