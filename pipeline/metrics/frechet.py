@@ -7,7 +7,7 @@ import torch
 from scipy.linalg import LinAlgError, cholesky, eigh, eigvalsh
 
 from pipeline.metrics.moments import Moments
-from pipeline.system.device import has_doubles
+from pipeline.system.device import double_device
 from pipeline.system.errors import StraightflowError
 
 CPU = torch.device("cpu")
@@ -23,7 +23,7 @@ class FrechetReference:
     Args:
         moments: Moments of the reference features.
         device: Where eigenvalues are computed, in float64: by SciPy on a CPU and where a device has no float64, by
-            torch on others,.
+            torch on others.
 
     Raises:
         StraightflowError: If there are fewer than two features.
@@ -34,14 +34,13 @@ class FrechetReference:
         covariance = moments.covariance
         self._trace = float(np.trace(covariance))
         self._factor = _factor(covariance)
-        self._factor_there: torch.Tensor | None = None
-        if device.type != "cpu" and has_doubles(device):
-            self._factor_there = torch.from_numpy(self._factor).to(device)
+        there = double_device(device)
+        self._factor_there, self._mean_there = (torch.from_numpy(x).to(there) for x in (self._factor, moments.mean))
 
     def distance(self, generated: Moments) -> float:
         """‖μ_a - μ_b‖² + Tr(Σ_a + Σ_b - 2 (Σ_a Σ_b)^{1/2}), ≥ 0."""
         covariance = _at_least_two(generated).covariance
-        if self._factor_there is None:
+        if self._factor_there.device.type == "cpu":
             root_trace = root_trace_by_scipy(self._factor, covariance)
         else:
             root_trace = root_trace_by_torch(self._factor_there, covariance)
@@ -57,14 +56,13 @@ class FrechetReference:
 
         Args:
             mean: (num_features,), float64.
-            covariance: (num_features, num_features), float64, symmetric, on the same device.
+            covariance: (num_features, num_features), float64, symmetric. Both are where eigenvalues are computed.
         """
-        factor = torch.from_numpy(self._factor).to(mean) if self._factor_there is None else self._factor_there
-        eigenvalues = _eigenvalues(factor, covariance)
+        eigenvalues = _eigenvalues(self._factor_there, covariance)
         rounding = len(eigenvalues) * torch.finfo(eigenvalues.dtype).eps * eigenvalues.detach()[-1]
         varies = eigenvalues.detach() > rounding
         root_trace = torch.where(varies, eigenvalues, 1.0).sqrt().where(varies, 0.0).sum()
-        offset = mean - torch.from_numpy(self.moments.mean).to(mean)
+        offset = mean - self._mean_there
         return offset @ offset + covariance.trace() + self._trace - 2 * root_trace
 
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from pipeline.metrics.frechet import FrechetReference
+from pipeline.metrics.frechet import CPU, FrechetReference
 from pipeline.metrics.moments import Moments
 
 
 class PixelFeatures:
-    """The pixels of images as they are, to be like those of a set of this mean and covariance."""
+    """The pixels of images on ``device`` as they are, to be like those of a set of this mean and covariance."""
 
-    def __init__(self, mean: np.ndarray, covariance: np.ndarray) -> None:
+    def __init__(self, mean: np.ndarray, covariance: np.ndarray, device: torch.device = CPU) -> None:
         # Two features have their scatter as covariance.
-        self._reference = FrechetReference(Moments(2, mean, covariance))
+        self._reference = FrechetReference(Moments(2, mean, covariance), device)
         self.num_features = len(mean)
         self.seen: list[torch.Tensor] = []
 
