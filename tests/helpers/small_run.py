@@ -1,12 +1,12 @@
-"""A run of one round on images that takes seconds: its settings, and its stages in one process."""
+"""A run of one round on images that takes seconds: its settings; and the stages of any run, in one process."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from helpers.composition import composed
-from pipeline.config.graph import Config
-from stages import assess, check, classifier, couplings, data, evaluate, report, student, teacher
+from pipeline.config.graph import TEACHER, Config
+from stages import assess, check, classifier, couplings, data, evaluate, flow, report, student, teacher
 
 SMALL = (
     "preset=smoke",
@@ -37,18 +37,22 @@ def small_run(*overrides: str) -> dict[str, Any]:
 
 
 def run_stages(config: Config) -> None:
-    """All stages of a run of one round that measures its teacher and ``few_step``, in order, in the present folder."""
-    for stage, arguments in (
-        (check, []),
-        (data, []),
-        (classifier, []),
-        (teacher, []),
-        (couplings, ["round1"]),
-        (assess, ["round1"]),
-        (student, ["round1"]),
-        (student, ["few_step"]),
-        (evaluate, ["teacher"]),
-        (evaluate, ["few_step"]),
-        (report, []),
-    ):
-        stage.main(config, arguments)
+    """All stages of a run on images or points, in an order that each finds what it needs, in the present folder."""
+    for stage in (check, data, classifier, teacher):
+        stage.main(config, [])
+    for name in config.flows:
+        flow.main(config, [name])
+    models, drawn = {TEACHER, *config.flows}, set[str]()
+    while drawn < config.couplings.keys() or not models >= config.students.keys():
+        for name, pairs in config.couplings.items():
+            if name not in drawn and pairs.source in models:
+                couplings.main(config, [name])
+                assess.main(config, [name])
+                drawn.add(name)
+        for name, settings in config.students.items():
+            if name not in models and settings.init in models and settings.couplings in drawn:
+                student.main(config, [name])
+                models.add(name)
+    for name in config.evaluate.models:
+        evaluate.main(config, [name])
+    report.main(config, [])
