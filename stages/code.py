@@ -27,6 +27,7 @@ PACKAGES = ("pipeline", "stages")
 # These validate, report, watch, name paths or make writing atomic, so they cannot change a result. Values of the
 # configuration reach the graph as params, and its sections through the modules that use them.
 WITHOUT_EFFECT = (
+    "pipeline.config.consistency",
     "pipeline.config.feasibility",
     "pipeline.config.feature_learning",
     "pipeline.config.following",
@@ -34,6 +35,7 @@ WITHOUT_EFFECT = (
     "pipeline.config.latents",
     "pipeline.config.loading",
     "pipeline.config.older_layout",
+    "pipeline.config.references",
     "pipeline.config.two_times",
     "pipeline.couplings.inventory",
     "pipeline.system.atomic",

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from diffusers import ModelMixin
 
-from pipeline.config.graph import TEACHER, Config, losses
+from pipeline.config.graph import TEACHER, Config
 from pipeline.config.training import TrainingConfig
 from pipeline.models.architecture import fresh_network
 from pipeline.models.kinds import read_kind
@@ -141,7 +141,7 @@ def _trainings(config: Config, pretrained: Pretrained | None) -> Iterator[tuple[
     found += [(f"flows.{name}", f"flows.{name}.loss", name, flow) for name, flow in config.flows.items()]
     found += [(f"students.{name}", f"students.{name}.loss", item.init, item) for name, item in config.students.items()]
     looks = config.watch.samples_every_steps is not None or config.watch.fid_every_steps is not None
-    known_losses = losses(config)
+    known_losses = config.losses
     for key, loss, model, settings in found:
         build = _builder(config, model, pretrained)
         if build is not None:

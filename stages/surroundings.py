@@ -7,7 +7,7 @@ import shutil
 
 from pipeline.config.features import NUM_INCEPTION_FEATURES, FeaturesConfig
 from pipeline.config.flow import require_lpips
-from pipeline.config.graph import Config, losses
+from pipeline.config.graph import Config
 from pipeline.config.watch import require_tracker
 from pipeline.system.errors import StraightflowError
 
@@ -22,7 +22,7 @@ def require_surroundings(config: Config) -> None:
         _require_program(key, command)
     for tracker in config.watch.trackers:
         require_tracker(tracker)
-    if any(loss.name == "lpips_huber" for loss in losses(config).values()):
+    if any(loss.name == "lpips_huber" for loss in config.losses.values()):
         require_lpips()
         from pipeline.flow.losses import require_lpips_weights  # with torch
 

@@ -22,7 +22,7 @@ from pipeline.methods.objective import Objective
 from pipeline.models.autoencoder import Autoencoder, open_autoencoder
 from pipeline.models.runtime import Runtime
 from pipeline.models.sampler import Sampler
-from pipeline.models.student import is_saved_pipeline
+from pipeline.models.saved_pipeline import is_saved_pipeline
 from pipeline.system.atomic import atomic_file, write_json
 from pipeline.system.errors import StraightflowError
 from pipeline.system.fingerprint import fingerprint_json

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pydantic import model_validator
 
-from pydantic import Field, model_validator
-
-from pipeline.config.network import MOST_LEVELS, LayerCount
+from pipeline.config.network import LayerCount, LevelChannels, require_whole_groups
 from pipeline.config.section import PositiveInt, Section
 
 
@@ -19,18 +17,13 @@ class AutoencoderNetworkConfig(Section):
         norm_num_groups: Groups of every group norm.
     """
 
-    block_out_channels: Annotated[tuple[PositiveInt, ...], Field(min_length=1, max_length=MOST_LEVELS)]
+    block_out_channels: LevelChannels
     layers_per_block: LayerCount
     norm_num_groups: PositiveInt
 
     @model_validator(mode="after")
     def _groups_divide(self) -> AutoencoderNetworkConfig:
-        for channels in self.block_out_channels:
-            if channels % self.norm_num_groups:
-                raise ValueError(
-                    f"norm_num_groups={self.norm_num_groups} must divide every entry of block_out_channels, "
-                    f"{channels} found"
-                )
+        require_whole_groups(self.block_out_channels, self.norm_num_groups)
         return self
 
     @property

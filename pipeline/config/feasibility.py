@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from pipeline.config.couplings import class_draw_problem, inversion_problem, start_problem
 from pipeline.config.data import height_and_width
 from pipeline.config.features import reference_problem, trained_tasks
+from pipeline.config.model_names import TEACHER
 from pipeline.config.solver import levels_problem
 from pipeline.config.students import StudentConfig
 from pipeline.config.teacher import NUM_NOISE_LEVELS
@@ -20,7 +21,6 @@ from pipeline.config.two_times import times_problem
 if TYPE_CHECKING:
     from pipeline.config.graph import Config
 
-TEACHER = "teacher"
 AUTOENCODER_TRAINING = "autoencoder.train"
 """Key of a training that sees images where others see latents."""
 

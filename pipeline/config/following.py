@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from pipeline.config.methods import ProgressiveConfig
+from pipeline.config.model_names import TEACHER
 from pipeline.config.noise import STANDARD_NOISE, NoiseConfig
 from pipeline.config.students import StudentConfig
 
@@ -67,7 +68,7 @@ def _noise_of(config: Config, model: str) -> NoiseConfig | None:
         model = couplings.source
     if model in config.flows:
         return config.flows[model].noise
-    if model != "teacher":
+    if model != TEACHER:
         return None
     flow = config.teacher.flow
     return flow.noise if config.teacher.is_flow and flow is not None else STANDARD_NOISE

@@ -9,19 +9,13 @@ from pipeline.config.autoencoder import TEACHER
 from pipeline.config.couplings import storage_problem
 from pipeline.config.data import height_and_width
 from pipeline.config.feasibility import AUTOENCODER_TRAINING, trainings
-from pipeline.config.flow import LossConfig
 
 if TYPE_CHECKING:
     from pipeline.config.graph import Config
 
 
-def latents_problems(config: Config, losses: dict[str, LossConfig]) -> Iterator[str]:
-    """Yields settings that do not fit latents, one sentence each; none where there is no autoencoder.
-
-    Args:
-        config: The run.
-        losses: Its losses, by their keys.
-    """
+def latents_problems(config: Config) -> Iterator[str]:
+    """Yields settings that do not fit latents, one sentence each; none where there is no autoencoder."""
     autoencoder = config.autoencoder
     yield from _preparation_problems(config)
     if autoencoder is None:
@@ -39,7 +33,7 @@ def latents_problems(config: Config, losses: dict[str, LossConfig]) -> Iterator[
     for key, training in trainings(config).items():
         if training.horizontal_flips and key != AUTOENCODER_TRAINING:
             yield f"{key}.horizontal_flips mirrors images, whose latents are no mirrored ones; set it to false"
-    for key, loss in losses.items():
+    for key, loss in config.losses.items():
         if loss.name == "lpips_huber":
             yield f"{key} lpips_huber compares images; give l2 or pseudo_huber for latents"
     if autoencoder.source == TEACHER and config.teacher.pretrained is None:

@@ -16,6 +16,8 @@ OctaveCount = Annotated[int, Field(ge=0, le=64)]
 
 MOST_LEVELS = 16
 """Most resolutions of a UNet; each halves the side of images."""
+LevelChannels = Annotated[tuple[PositiveInt, ...], Field(min_length=1, max_length=MOST_LEVELS)]
+"""Channels at each resolution, finest first."""
 
 
 class UNetConfig(Section):
@@ -31,7 +33,7 @@ class UNetConfig(Section):
             et al. 2020); attention drops nothing.
     """
 
-    block_out_channels: Annotated[tuple[PositiveInt, ...], Field(min_length=1, max_length=MOST_LEVELS)]
+    block_out_channels: LevelChannels
     layers_per_block: LayerCount
     attention: tuple[bool, ...]
     norm_num_groups: PositiveInt
@@ -45,12 +47,7 @@ class UNetConfig(Section):
                 f"attention has {len(self.attention)} entries, block_out_channels has "
                 f"{len(self.block_out_channels)}; give one per resolution"
             )
-        for channels in self.block_out_channels:
-            if channels % self.norm_num_groups:
-                raise ValueError(
-                    f"norm_num_groups={self.norm_num_groups} must divide every entry of "
-                    f"block_out_channels, {channels} found"
-                )
+        require_whole_groups(self.block_out_channels, self.norm_num_groups)
         # The middle block always has attention, at the coarsest level's width.
         for channels in {*compress(self.block_out_channels, self.attention), self.block_out_channels[-1]}:
             if channels % self.attention_head_dim:
@@ -80,3 +77,12 @@ class MLPConfig(Section):
     num_layers: LayerCount
     fourier_octaves: OctaveCount
     longest_wavelength: PositiveFloat
+
+
+def require_whole_groups(block_out_channels: tuple[int, ...], norm_num_groups: int) -> None:
+    """Raises ValueError if the channels of a level are not divided by the number of groups of its norms."""
+    for channels in block_out_channels:
+        if channels % norm_num_groups:
+            raise ValueError(
+                f"norm_num_groups={norm_num_groups} must divide every entry of block_out_channels, {channels} found"
+            )

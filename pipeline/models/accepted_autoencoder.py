@@ -17,7 +17,8 @@ from pipeline.config.pretrained import Promised
 from pipeline.config.section import FiniteFloat, PositiveFloat, PositiveInt
 from pipeline.models.diffusers_layout import read_json
 from pipeline.models.network_settings import require_known_names
-from pipeline.system.errors import StraightflowError, one_line, validation_problems
+from pipeline.models.trial_call import trial
+from pipeline.system.errors import StraightflowError, validation_problems
 
 PARTS = ("vae", "vqvae")
 """Subfolders of a model's folder that may hold its autoencoder, as stock pipelines name them."""
@@ -191,7 +192,7 @@ def accept_autoencoder(config: Mapping[str, Any], origin: str) -> AcceptedAutoen
         if isinstance(sides, int)
         else (sides[0], sides[1]),
     )
-    _require_callable(accepted, config, origin)
+    _require_halves_fit(accepted, config, origin)
     return accepted
 
 
@@ -246,23 +247,19 @@ def images_of_raw(network: torch.nn.Module, latents: torch.Tensor) -> torch.Tens
     return images
 
 
-def _require_callable(accepted: AcceptedAutoencoder, config: Mapping[str, Any], origin: str) -> None:
-    """Builds it without its weights and calls both halves, so that sizes that do not fit are told at once."""
+def _require_halves_fit(accepted: AcceptedAutoencoder, config: Mapping[str, Any], origin: str) -> None:
+    """Checks that its halves can be built and called, and take images to latents and back."""
     settings = {name: value for name, value in config.items() if not name.startswith("_")}
     settings = {name: value for name, value in settings.items() if name in _parameters(accepted.kind)}
     latent_shape = (accepted.latent_channels, 4, 4)
     wanted = (accepted.image_shape(latent_shape), latent_shape)
-    try:
-        with torch.device("meta"), torch.no_grad():
-            network = autoencoder_class(accepted.kind)(**settings)
-            images = images_of_raw(network, torch.empty(1, *latent_shape))
-            found = (tuple(images.shape[1:]), tuple(raw_latents(network, torch.empty(1, *wanted[0])).shape[1:]))
-    except Exception as error:  # settings of any kind reach code that does not check them
-        raise StraightflowError(
-            expected=f"an autoencoder in {origin} that can be built, and called with images of shape {wanted[0]}",
-            found=f"{type(error).__name__}: {one_line(error)}",
-            mend="correct its settings (channels, groups, blocks), or name another model",
-        ) from error
+    with trial(
+        f"an autoencoder in {origin} that can be built, and called with images of shape {wanted[0]}",
+        "correct its settings (channels, groups, blocks), or name another model",
+    ):
+        network = autoencoder_class(accepted.kind)(**settings)
+        images = images_of_raw(network, torch.empty(1, *latent_shape))
+        found = (tuple(images.shape[1:]), tuple(raw_latents(network, torch.empty(1, *wanted[0])).shape[1:]))
     if found != wanted:
         raise StraightflowError(
             expected=f"an autoencoder in {origin} that takes images of {wanted[0]} to latents of {wanted[1]} and back",

@@ -19,16 +19,14 @@ from pipeline.config.teacher import NUM_NOISE_LEVELS
 from pipeline.diffusion.scheduler_settings import EDM, VARIANCE_EXPLODING
 from pipeline.models.accepted_guide import GUIDE
 from pipeline.models.class_counts import set_class_counts
-from pipeline.models.companions import copy_companions
 from pipeline.models.diffusers_layout import read_scheduler_config
 from pipeline.models.kinds import kind_of
 from pipeline.models.kinds.prompted_kind import PromptedKind
 from pipeline.models.networks import set_null_class
 from pipeline.models.opening import open_new_guide, open_teacher, read_model
 from pipeline.models.prompt_table import read_prompts
-from pipeline.models.student import is_saved_pipeline, save_student
-from pipeline.system.atomic import atomic_folder
-from pipeline.system.file_hashes import write_hashes
+from pipeline.models.saved_pipeline import save_pipeline
+from pipeline.models.student import save_student
 from pipeline.system.hub import download_model
 
 
@@ -44,23 +42,8 @@ def save_teacher(
     like: Path | None = None,
     add: Callable[[Path], None] | None = None,
 ) -> None:
-    """Saves a teacher as the stock pipeline of its kind, with the hashes of its files, atomically.
-
-    Args:
-        network: The teacher.
-        folder: Where it goes.
-        scheduler: Of its process.
-        like: Folder of a model whose other parts (autoencoder, text encoder) it keeps; None where there are none.
-        add: Adds what else belongs to it to its folder; None for nothing.
-    """
-    kind = kind_of(network)
-    with atomic_folder(folder, ours=is_saved_pipeline) as temporary:
-        kind.save(network, scheduler, temporary)
-        if like is not None:
-            copy_companions(like, temporary, kind)
-        if add is not None:
-            add(temporary)
-        write_hashes(temporary)
+    """Saves a teacher with the scheduler of its process, as :func:`save_pipeline`."""
+    save_pipeline(network, scheduler, folder, like, add)
 
 
 def is_local(name: str) -> bool:

@@ -13,7 +13,8 @@ from pipeline.models.accepted_autoencoder import autoencoder_folder, read_autoen
 from pipeline.models.autoencoder import load_autoencoder
 from pipeline.models.autoencoder_network import build_autoencoder
 from pipeline.models.saved_autoencoder import save_autoencoder
-from pipeline.system.errors import StraightflowError, one_line
+from pipeline.models.trial_call import trial
+from pipeline.system.errors import StraightflowError
 from pipeline.system.fingerprint import fingerprint_folder
 
 
@@ -32,7 +33,7 @@ def check_autoencoder(settings: AutoencoderConfig | None, image_shape: tuple[int
         return {}
     channels, height, width = image_shape
     if settings.trained is not None:
-        _require_buildable(settings.trained, (channels, height, width), settings.latent_channels)
+        _require_trainable(settings.trained, (channels, height, width), settings.latent_channels)
         return {}
     open_own(settings, image_shape)
     found = fingerprint_folder(Path(settings.source))
@@ -68,18 +69,14 @@ def open_own(settings: AutoencoderConfig, image_shape: tuple[int, ...]) -> Model
     return network
 
 
-def _require_buildable(trained: AutoencoderTraining, shape: tuple[int, int, int], latent_channels: int) -> None:
-    """Builds and calls it without weights, so that sizes that do not fit are told at once."""
-    try:
-        with torch.device("meta"), torch.no_grad():
-            network = build_autoencoder(trained.network, shape, latent_channels, trained.train.seed)
-            found = tuple(network(torch.empty(1, *shape), torch.zeros(1)).sample.shape[1:])
-    except Exception as error:  # settings of any kind reach code that does not check them
-        raise StraightflowError(
-            expected=f"an autoencoder by autoencoder.network that can be built, and called with images of {shape}",
-            found=f"{type(error).__name__}: {one_line(error)}",
-            mend="correct autoencoder.network",
-        ) from error
+def _require_trainable(trained: AutoencoderTraining, shape: tuple[int, int, int], latent_channels: int) -> None:
+    """Checks that it can be built and called, and gives images back in their shape."""
+    with trial(
+        f"an autoencoder by autoencoder.network that can be built, and called with images of {shape}",
+        "correct autoencoder.network",
+    ):
+        network = build_autoencoder(trained.network, shape, latent_channels, trained.train.seed)
+        found = tuple(network(torch.empty(1, *shape), torch.zeros(1)).sample.shape[1:])
     if found != shape:
         raise StraightflowError(
             expected=f"an autoencoder whose reconstructions have the shape of the images, {shape}",

@@ -17,12 +17,10 @@ import torch
 
 from pipeline.diffusion.guidance import Guidance, conditioned_output
 from pipeline.models.accepted_autoencoder import autoencoder_folder
-from pipeline.models.companions import companion_files, copy_companions
 from pipeline.models.diffusers_layout import read_scheduler_config
-from pipeline.models.kinds import NETWORK_PARTS, kind_of
-from pipeline.system.atomic import atomic_folder
+from pipeline.models.kinds import kind_of
+from pipeline.models.saved_pipeline import is_saved_pipeline, save_pipeline
 from pipeline.system.errors import StraightflowError, nearest
-from pipeline.system.file_hashes import HASHES, write_hashes
 
 if TYPE_CHECKING:
     from diffusers import FlowMapEulerDiscreteScheduler, HeliosScheduler, ModelMixin
@@ -191,14 +189,7 @@ def latent_flow_scheduler() -> FlowMapEulerDiscreteScheduler:
 def save_student(
     network: ModelMixin, folder: Path, like: Path | None = None, add: Callable[[Path], None] | None = None
 ) -> None:
-    """Saves a student as the stock pipeline of its kind with the hashes of its files, atomically.
-
-    Args:
-        network: The student.
-        folder: Where it goes.
-        like: Folder of a model whose other parts (autoencoder, text encoder) it keeps; None where there are none.
-        add: Adds what else belongs to it to its folder; None for nothing.
-    """
+    """Saves a student with the scheduler that its stock pipeline takes, as :func:`save_pipeline`."""
     kind = kind_of(network)
     of_latents = like is not None and kind.latent_pipeline is not None and autoencoder_folder(like) is not None
     scheduler: FlowMapEulerDiscreteScheduler | HeliosScheduler
@@ -208,24 +199,7 @@ def save_student(
         scheduler = flow_map_scheduler()
     else:
         scheduler = flow_scheduler()
-    with atomic_folder(folder, ours=is_saved_pipeline) as temporary:
-        kind.save(network, scheduler, temporary)
-        if like is not None:
-            copy_companions(like, temporary, kind)
-        if add is not None:
-            add(temporary)
-        write_hashes(temporary)
-
-
-def is_saved_pipeline(folder: Path) -> bool:
-    """Whether ``folder`` holds the files of a model as it is saved here, teacher or student, and nothing else."""
-    files = {item.relative_to(folder).as_posix() for item in folder.rglob("*") if not item.is_dir()}
-    for part in NETWORK_PARTS:
-        weights = {name for name in files if name.startswith(f"{part}/diffusion_pytorch_model")}
-        own = {"model_index.json", "scheduler/scheduler_config.json", f"{part}/config.json", HASHES} | weights
-        if weights and own - {HASHES} <= files:
-            return files <= own or files - own <= companion_files(folder)
-    return False
+    save_pipeline(network, scheduler, folder, like, add)
 
 
 def is_saved_student(folder: Path) -> bool:

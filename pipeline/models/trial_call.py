@@ -1,13 +1,36 @@
-"""Whether a network of these settings can be called, tried without weights or memory."""
+"""Whether a network of these settings can be built and called, tried without weights or memory."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from diffusers import ModelMixin
 
 from pipeline.system.errors import StraightflowError, one_line
+
+
+@contextmanager
+def trial(expected: str, mend: str) -> Iterator[None]:
+    """For building networks without their weights and calling them, so that sizes that do not fit are told at once.
+
+    Tensors that are made within are on a device without memory, and have shapes alone.
+
+    Args:
+        expected: What there is not if it fails.
+        mend: What to correct then.
+
+    Raises:
+        StraightflowError: If anything is raised within, as settings of any kind reach code that does not check them.
+    """
+    try:
+        with torch.device("meta"), torch.no_grad():
+            yield
+    except Exception as error:
+        raise StraightflowError(
+            expected=expected, found=f"{type(error).__name__}: {one_line(error)}", mend=mend
+        ) from error
 
 
 def require_callable(
@@ -18,7 +41,7 @@ def require_callable(
     *,
     two_times: bool = False,
 ) -> None:
-    """Builds a network without its weights and calls it, so that sizes that do not fit are told at once.
+    """Builds a network and calls it, as a :func:`trial`.
 
     Args:
         build: Makes the network on the default device, which is one without memory while it is called.
@@ -33,15 +56,11 @@ def require_callable(
     """
     classes = () if num_classes is None else (torch.zeros(1, dtype=torch.long, device="meta"),)
     ends = (torch.zeros(1, device="meta"),) if two_times else ()
-    try:
-        with torch.device("meta"), torch.no_grad():
-            output = build()(torch.empty(1, *shape), torch.zeros(1), *classes, *ends).sample.shape
-    except Exception as error:  # settings of any kind reach code that does not check them
-        raise StraightflowError(
-            expected=f"a network in {origin} that can be built, and called with samples of shape {shape}",
-            found=f"{type(error).__name__}: {one_line(error)}",
-            mend="correct its settings (channels, groups, heads, blocks, size), or name another model",
-        ) from error
+    with trial(
+        f"a network in {origin} that can be built, and called with samples of shape {shape}",
+        "correct its settings (channels, groups, heads, blocks, size), or name another model",
+    ):
+        output = build()(torch.empty(1, *shape), torch.zeros(1), *classes, *ends).sample.shape
     if tuple(output) not in ((1, *shape), (1, 2 * shape[0], *shape[1:])):
         raise StraightflowError(
             expected=f"a network in {origin} whose output has the shape of its input, {shape}",

@@ -6,7 +6,7 @@ import pytest
 from helpers.composition import changed, composed
 
 from pipeline.config.feasibility import trainings
-from pipeline.config.graph import Headline, headline_of, losses
+from pipeline.config.graph import Headline, headline_of
 from pipeline.config.loading import parse_config
 from pipeline.system.errors import StraightflowError
 
@@ -22,7 +22,7 @@ def test_any_number_of_students_learn_the_same_couplings_in_any_order() -> None:
         "second", "round1", "few_step",
     ]  # fmt: skip
     assert set(trainings(config)) == {"teacher.train", *(f"students.{name}" for name in config.students)}
-    assert set(losses(config)) == {f"students.{name}.loss" for name in config.students}
+    assert set(config.losses) == {f"students.{name}.loss" for name in config.students}
 
 
 def test_the_headline_is_a_student_and_what_it_learned() -> None:

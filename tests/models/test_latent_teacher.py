@@ -22,7 +22,8 @@ from pipeline.models.check import check_teacher
 from pipeline.models.export.student import open_student
 from pipeline.models.pretrained import adopt_pretrained
 from pipeline.models.sampler import load_sampler
-from pipeline.models.student import is_saved_pipeline, is_saved_student, save_student
+from pipeline.models.saved_pipeline import is_saved_pipeline
+from pipeline.models.student import is_saved_student, save_student
 from pipeline.system.errors import StraightflowError
 
 FITTING = {"source": "teacher", "latent_channels": 2, "downsampling": 2}

@@ -10,7 +10,7 @@ from diffusers import ModelMixin
 
 from pipeline.config.network import LayerCount
 from pipeline.config.section import PositiveFloat, PositiveInt, Probability
-from pipeline.models.kinds.kind import NetworkKind, NetworkSettings, accept_channels, is_count
+from pipeline.models.kinds.kind import NetworkKind, NetworkSettings, accept_channels, accept_patches, is_count
 from pipeline.models.kinds.saving import save_parts
 from pipeline.system.errors import StraightflowError
 from pipeline.system.random_state import seeded
@@ -49,24 +49,11 @@ class DiTKind(NetworkKind):
         older = config.get("_class_name") == "Transformer2DModel" and config.get("norm_type") == "ada_norm_zero"
         return older or super().takes(config)
 
-    def network_class(self) -> type[ModelMixin]:
-        """``diffusers.DiTTransformer2DModel``."""
-        from diffusers import DiTTransformer2DModel
-
-        found: type[ModelMixin] = DiTTransformer2DModel
-        return found
-
     def accept_shape(self, config: Mapping[str, Any], origin: str) -> tuple[int, int, int]:
         """(channels, side, side): its positions are of squares."""
         channels, out_channels = config.get("in_channels", 4), config.get("out_channels")
         channels = accept_channels(channels, channels if out_channels is None else out_channels, origin)
-        side, patch = config.get("sample_size", 32), config.get("patch_size", 2)
-        if not is_count(side) or not is_count(patch) or side % patch:
-            raise StraightflowError(
-                expected=f"the side of square samples as sample_size in {origin}, divisible by its patch_size",
-                found=f"sample_size {str(side)[:80]}, patch_size {str(patch)[:80]}",
-                mend="correct config.json, or name another model",
-            )
+        side = accept_patches(config.get("sample_size", 32), config.get("patch_size", 2), origin)
         return channels, side, side
 
     def class_count(self, config: Mapping[str, Any]) -> int:

@@ -55,9 +55,12 @@ class NetworkKind(ABC):
         """Whether a network of these settings is of this kind."""
         return bool(config.get("_class_name", "UNet2DModel") == self.class_name)
 
-    @abstractmethod
     def network_class(self) -> type[ModelMixin]:
-        """The class; no other is loaded, as nothing is imported by a name from a file."""
+        """The class, of diffusers; no other is loaded, as nothing is imported by a name from a file."""
+        import diffusers
+
+        found: type[ModelMixin] = getattr(diffusers, self.class_name)
+        return found
 
     def known_settings(self) -> tuple[str, ...]:
         """Names of the settings of its class."""
@@ -158,3 +161,18 @@ def accept_channels(channels: object, out_channels: object, origin: str) -> int:
             mend="name a model that maps noisy images to predictions of their own shape",
         )
     return channels
+
+
+def accept_patches(side: object, patch: object, origin: str) -> int:
+    """Side of square samples that a transformer cuts into square patches.
+
+    Raises:
+        StraightflowError: If they are none, or do not divide it.
+    """
+    if not is_count(side) or not is_count(patch) or side % patch:
+        raise StraightflowError(
+            expected=f"the side of square samples as sample_size in {origin}, divisible by its patch_size",
+            found=f"sample_size {str(side)[:80]}, patch_size {str(patch)[:80]}",
+            mend="correct config.json, or name another model",
+        )
+    return side

@@ -6,13 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from diffusers import ModelMixin
 
 from pipeline.config.network import LayerCount
 from pipeline.config.section import PositiveInt
-from pipeline.models.kinds.kind import NetworkSettings, accept_channels, is_count
+from pipeline.models.kinds.kind import NetworkSettings, accept_channels, accept_patches
 from pipeline.models.kinds.prompted_kind import PromptedKind
-from pipeline.system.errors import StraightflowError
 
 
 class SD3Settings(NetworkSettings):
@@ -38,23 +36,10 @@ class SD3Kind(PromptedKind):
     encoders = ("text_encoder", "text_encoder_2", "text_encoder_3", "tokenizer", "tokenizer_2", "tokenizer_3")
     companions = ("vae", *encoders, "image_encoder", "feature_extractor")
 
-    def network_class(self) -> type[ModelMixin]:
-        """``diffusers.SD3Transformer2DModel``."""
-        from diffusers import SD3Transformer2DModel
-
-        found: type[ModelMixin] = SD3Transformer2DModel
-        return found
-
     def accept_shape(self, config: Mapping[str, Any], origin: str) -> tuple[int, int, int]:
         """(channels, side, side), cut from the middle of its table of positions."""
         channels = accept_channels(config.get("in_channels", 16), config.get("out_channels", 16), origin)
-        side, patch = config.get("sample_size", 128), config.get("patch_size", 2)
-        if not is_count(side) or not is_count(patch) or side % patch:
-            raise StraightflowError(
-                expected=f"the side of square samples as sample_size in {origin}, divisible by its patch_size",
-                found=f"sample_size {str(side)[:80]}, patch_size {str(patch)[:80]}",
-                mend="correct config.json, or name another model",
-            )
+        side = accept_patches(config.get("sample_size", 128), config.get("patch_size", 2), origin)
         return channels, side, side
 
     def widths(self, config: Mapping[str, Any]) -> Mapping[str, int]:

@@ -16,29 +16,34 @@ from pipeline.models.kinds.kind import NetworkKind, NetworkSettings, accept_chan
 from pipeline.system.errors import StraightflowError
 
 # By name, since importing diffusers' networks takes a second, which points do without.
-RESIDUAL_BLOCKS = ("ResnetBlock2D", "ResnetBlockCondNorm2D")
+_RESIDUAL_BLOCKS = ("ResnetBlock2D", "ResnetBlockCondNorm2D")
 
 
-class UNetSettings(NetworkSettings):
-    """By the names in diffusers' documentation."""
+class UNetBlockSettings(NetworkSettings):
+    """What both UNets of diffusers hand on to the same blocks, by the names in its documentation."""
 
     center_input_sample: bool = False
+    flip_sin_to_cos: bool = True
+    mid_block_scale_factor: PositiveFloat = 1
+    dropout: Probability = 0.0
+    act_fn: str = "silu"
+    norm_num_groups: PositiveInt | None = 32
+    norm_eps: PositiveFloat = 1e-5
+
+
+class UNetSettings(UNetBlockSettings):
+    """What ``UNet2DModel`` has besides."""
+
     # More than 1 is in no published model, and half of the embedding's width divides by zero.
     freq_shift: Annotated[int, Field(ge=0, le=1)] | None = 0
-    flip_sin_to_cos: bool = True
     time_embedding_dim: PositiveInt | None = None
     mid_block_type: Literal["UNetMidBlock2D"] | None = "UNetMidBlock2D"
     layers_per_block: LayerCount = 2
-    mid_block_scale_factor: PositiveFloat = 1
     downsample_padding: NonNegativeInt = 1
     downsample_type: Literal["conv", "resnet"] = "conv"
     upsample_type: Literal["conv", "resnet"] = "conv"
-    dropout: Probability = 0.0
-    act_fn: str = "silu"
     attention_head_dim: PositiveInt | None = 8
-    norm_num_groups: PositiveInt | None = 32
     attn_norm_num_groups: PositiveInt | None = None
-    norm_eps: PositiveFloat = 1e-5
     add_attention: bool = True
     num_train_timesteps: PositiveInt | None = None
 
@@ -50,33 +55,11 @@ class UNetKind(NetworkKind):
     settings = UNetSettings
     latent_pipeline = "LDMPipeline"
 
-    def network_class(self) -> type[ModelMixin]:
-        """``diffusers.UNet2DModel``."""
-        from diffusers import UNet2DModel
-
-        found: type[ModelMixin] = UNet2DModel
-        return found
-
     def accept_shape(self, config: Mapping[str, Any], origin: str) -> tuple[int, int, int]:
         """(channels, height, width), which its levels can halve."""
         channels = accept_channels(config.get("in_channels", 3), config.get("out_channels", 3), origin)
-        size = config.get("sample_size")
-        height, width = size if isinstance(size, list | tuple) and len(size) == 2 else (size, size)
-        if not is_count(height) or not is_count(width):
-            raise StraightflowError(
-                expected=f"the side of square images, or height and width, as sample_size in {origin}",
-                found=str(size),
-                mend="write the size that the model was trained on into config.json, or name another model",
-            )
         levels = config.get("block_out_channels", (224, 448, 672, 896))  # the default of diffusers
-        if not isinstance(levels, list | tuple) or not levels or not all(is_count(level) for level in levels):
-            raise StraightflowError(
-                expected=f"numbers of channels, one per level, as block_out_channels in {origin}",
-                found=str(levels)[:80],
-                mend="correct config.json, or name another model",
-            )
-        require_halvings((height, width), len(levels), origin)
-        return channels, height, width
+        return channels, *accept_halved_sides(config.get("sample_size"), levels, origin)
 
     def time_embedding(self, config: Mapping[str, Any]) -> object:
         """``time_embedding_type``."""
@@ -98,9 +81,8 @@ class UNetKind(NetworkKind):
         return count
 
     def dropout_layers(self, network: ModelMixin) -> Iterable[nn.Dropout]:
-        """Those of its residual blocks, which ``UNet2DModel(dropout=…)`` sets; attention drops nothing."""
-        blocks = [module for module in network.modules() if type(module).__name__ in RESIDUAL_BLOCKS]
-        return [block.dropout for block in blocks]
+        """:func:`residual_dropout`."""
+        return residual_dropout(network)
 
     def velocity_field(self, network: ModelMixin) -> ModelMixin:
         """As :func:`pipeline.models.unet.velocity_unet` makes it."""
@@ -121,6 +103,39 @@ class UNetKind(NetworkKind):
         of_scales = isinstance(scheduler, ScoreSdeVeScheduler)
         pipeline = (ScoreSdeVePipeline if of_scales else DDPMPipeline)(unet=network, scheduler=scheduler)
         pipeline.save_pretrained(folder)
+
+
+def accept_halved_sides(size: object, levels: object, origin: str) -> tuple[int, int]:
+    """Height and width of samples that a UNet halves between its levels.
+
+    Args:
+        size: Its ``sample_size``: the side of square samples, or height and width.
+        levels: Its ``block_out_channels``.
+        origin: Names it in errors.
+
+    Raises:
+        StraightflowError: If they are none, or it cannot halve the sides that often.
+    """
+    height, width = size if isinstance(size, list | tuple) and len(size) == 2 else (size, size)
+    if not is_count(height) or not is_count(width):
+        raise StraightflowError(
+            expected=f"the side of square samples, or height and width, as sample_size in {origin}",
+            found=str(size)[:80],
+            mend="write the size that the model was trained on into config.json, or name another model",
+        )
+    if not isinstance(levels, list | tuple) or not levels or not all(is_count(level) for level in levels):
+        raise StraightflowError(
+            expected=f"numbers of channels, one per level, as block_out_channels in {origin}",
+            found=str(levels)[:80],
+            mend="correct config.json, or name another model",
+        )
+    require_halvings((height, width), len(levels), origin)
+    return height, width
+
+
+def residual_dropout(network: ModelMixin) -> list[nn.Dropout]:
+    """The layers that ``dropout`` of a UNet of diffusers sets: those of residual blocks; attention drops nothing."""
+    return [module.dropout for module in network.modules() if type(module).__name__ in _RESIDUAL_BLOCKS]
 
 
 def require_halvings(sides: tuple[int, int], num_levels: int, origin: str) -> None:

@@ -11,23 +11,15 @@ import torch
 from diffusers import ModelMixin
 from torch import nn
 
-from pipeline.config.section import PositiveFloat, PositiveInt, Probability
-from pipeline.models.kinds.kind import NetworkSettings, accept_channels, is_count
+from pipeline.config.section import PositiveInt
+from pipeline.models.kinds.kind import accept_channels
 from pipeline.models.kinds.prompted_kind import PromptedKind
-from pipeline.models.kinds.unet import RESIDUAL_BLOCKS, require_halvings
-from pipeline.system.errors import StraightflowError
+from pipeline.models.kinds.unet import UNetBlockSettings, accept_halved_sides, residual_dropout
 
 
-class UNetConditionSettings(NetworkSettings):
-    """By the names in diffusers' documentation. Those that are None alone are of further conditions, not given here."""
+class UNetConditionSettings(UNetBlockSettings):
+    """What ``UNet2DConditionModel`` has besides; what is None alone is of further conditions, not given here."""
 
-    center_input_sample: bool = False
-    flip_sin_to_cos: bool = True
-    mid_block_scale_factor: PositiveFloat = 1
-    dropout: Probability = 0.0
-    act_fn: str = "silu"
-    norm_num_groups: PositiveInt | None = 32
-    norm_eps: PositiveFloat = 1e-5
     cross_attention_dim: PositiveInt = 1280
     dual_cross_attention: bool = False
     use_linear_projection: bool = False
@@ -51,27 +43,11 @@ class UNetConditionKind(PromptedKind):
     options = MappingProxyType({"requires_safety_checker": False})
     companions = ("vae", "text_encoder", "tokenizer", "safety_checker", "feature_extractor", "image_encoder")
 
-    def network_class(self) -> type[ModelMixin]:
-        """``diffusers.UNet2DConditionModel``."""
-        from diffusers import UNet2DConditionModel
-
-        found: type[ModelMixin] = UNet2DConditionModel
-        return found
-
     def accept_shape(self, config: Mapping[str, Any], origin: str) -> tuple[int, int, int]:
         """(channels, height, width), which its levels can halve."""
         channels = accept_channels(config.get("in_channels", 4), config.get("out_channels", 4), origin)
-        size = config.get("sample_size")
-        height, width = size if isinstance(size, list | tuple) and len(size) == 2 else (size, size)
-        levels = config.get("block_out_channels", (320, 640, 1280, 1280))
-        if not is_count(height) or not is_count(width) or not isinstance(levels, list | tuple):
-            raise StraightflowError(
-                expected=f"the side of square samples, or height and width, as sample_size in {origin}",
-                found=str(size)[:80],
-                mend="write the size that the model was trained on into config.json, or name another model",
-            )
-        require_halvings((height, width), len(levels), origin)
-        return channels, height, width
+        levels = config.get("block_out_channels", (320, 640, 1280, 1280))  # the default of diffusers
+        return channels, *accept_halved_sides(config.get("sample_size"), levels, origin)
 
     def time_embedding(self, config: Mapping[str, Any]) -> object:
         """``time_embedding_type``."""
@@ -86,9 +62,8 @@ class UNetConditionKind(PromptedKind):
         return {"encoder_hidden_states": pipeline.encode_prompt(prompts, "cpu", 1, False)[0]}
 
     def dropout_layers(self, network: ModelMixin) -> Iterable[nn.Dropout]:
-        """Those of its residual blocks, which its setting is for; attention drops nothing."""
-        blocks = [module for module in network.modules() if type(module).__name__ in RESIDUAL_BLOCKS]
-        return [block.dropout for block in blocks]
+        """:func:`pipeline.models.kinds.unet.residual_dropout`."""
+        return residual_dropout(network)
 
     def save(self, network: ModelMixin, scheduler: Any, folder: Path) -> None:
         """As the others; with what its pipeline asks of a scheduler and that of flow maps does not say.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from pipeline.config.flow import LossConfig
-from pipeline.config.graph import TEACHER, Config, losses
+from pipeline.config.graph import TEACHER, Config
 from pipeline.config.lineage import stages_of, training_stage
 from pipeline.config.methods import ReflowConfig
 from pipeline.config.taught_features import taught_features
@@ -108,7 +108,7 @@ def _of_training(config: Config, name: str, measured: Sequence[ImageRow]) -> Ite
 
 def _losses_by_model(config: Config) -> dict[str, LossConfig]:
     """Losses by the model that they train; their keys are <section>.<model>.loss, or teacher.flow.loss."""
-    parts = {tuple(key.split(".")): loss for key, loss in losses(config).items()}
+    parts = {tuple(key.split(".")): loss for key, loss in config.losses.items()}
     return {section if section == TEACHER else model: loss for (section, model, _), loss in parts.items()}
 
 
