@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks.device import require_device
@@ -18,6 +20,7 @@ from stages.entry import one_message
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs/gpu.md"
 KEPT = ROOT / "runs/gpu-benchmark"
+LIBRARIES = ("torch", "diffusers", "accelerate")
 
 
 @dataclass(frozen=True)
@@ -46,21 +49,21 @@ PARTS = (
         "couplings",
         "--device cuda --unet cifar --batch 1000 --pairs 20000 --float32-pairs 2000 --steps 8 --rounds 2 --skip-memory",
         "--device cpu --batch 4 --pairs 8 --steps 2 --rounds 1 --skip-memory",
-        180,
+        120,
     ),
     Part(
         "training",
         "training",
         "--device cuda --unet cifar --batch-size 512 --rounds 1 --blocks 3",
         "--device cpu --batch-size 4 --rounds 1 --blocks 1 --block-steps 1 --no-processes",
-        120,
+        90,
     ),
     Part(
         "training compiled",
         "training",
         "--device cuda --unet cifar --batch-size 512 --rounds 1 --compile",
         "--device cpu --batch-size 4 --rounds 1 --blocks 1 --block-steps 1 --no-processes --compile",
-        180,
+        300,
     ),
     Part(
         "evaluation",
@@ -164,6 +167,8 @@ def write_page(outputs: dict[str, str], card: str, *, rehearsal: bool) -> str:
     if rehearsal:
         lines += ["**A rehearsal with tiny sizes on a CPU. None of these numbers says anything of a GPU.**", ""]
     lines += ["Written by `benchmarks/gpu.sh`. Ratios of rates within one run: above 1 is faster than the other.", ""]
+    libraries = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
+    lines += [f"Measured with {libraries}, and {os.cpu_count()} CPU threads.", ""]
     lines += ["| what | found | must |", "|---|---|---|"]
     for what, part, pattern, must in GOALS:
         found = re.search(pattern, outputs.get(part, ""))
