@@ -25,7 +25,7 @@ from pipeline.models.flops import flops_of_call
 from pipeline.models.networks import load_weights
 from pipeline.models.runtime import Runtime
 from pipeline.models.weights_files import has_safetensors
-from pipeline.system.blocks import row_blocks
+from pipeline.system.blocks import row_blocks, rows_at_once
 from pipeline.system.compute import Compute
 from pipeline.system.errors import StraightflowError
 from pipeline.system.file_hashes import require_unchanged
@@ -103,15 +103,10 @@ class Autoencoder:
         device = self.runtime.device
         results = [torch.empty(0, *result_shape, device=device)]
         with self.runtime.autocast():
-            blocks = row_blocks(len(x), self._bytes_a_sample, block_bytes=BLOCK_BYTES)
+            bytes_a_sample = _bytes_a_sample(self.network, self.image_shape)
+            blocks = row_blocks(len(x), bytes_a_sample, block_bytes=BLOCK_BYTES)
             results += [call(x[rows].to(device, torch.float32)) for rows in blocks]
         return torch.cat(results)
-
-    @property
-    def _bytes_a_sample(self) -> int:
-        _, height, width = self.image_shape
-        widest = max(parameter.shape[0] for parameter in self.network.parameters())
-        return _HELD_AT_ONCE * int(widest) * height * width * torch.float32.itemsize
 
     @cached_property
     def decoding_flops(self) -> int:
@@ -129,6 +124,17 @@ class Autoencoder:
         flops = done.encoded * (self.encoding_flops if done.encoded else 0)
         flops += done.decoded * (self.decoding_flops if done.decoded else 0)
         return Compute(done.encoded + done.decoded, 0, flops, seconds)
+
+
+def images_at_once(network: torch.nn.Module, image_shape: tuple[int, int, int]) -> int:
+    """Images of (channels, height, width) that one call of an autoencoder gets at most."""
+    return rows_at_once(_bytes_a_sample(network, image_shape), block_bytes=BLOCK_BYTES)
+
+
+def _bytes_a_sample(network: torch.nn.Module, image_shape: tuple[int, int, int]) -> int:
+    _, height, width = image_shape
+    widest = max(parameter.shape[0] for parameter in network.parameters())
+    return _HELD_AT_ONCE * int(widest) * height * width * torch.float32.itemsize
 
 
 def load_autoencoder(folder: Path) -> ModelMixin | None:

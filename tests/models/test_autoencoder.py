@@ -105,6 +105,17 @@ def test_flops_are_those_of_the_convolutions(runtime, tmp_path):
     assert (computed.flops, computed.seconds) == (3 * decoder + 2 * encoder, 2.5)
 
 
+def test_a_call_gets_as_many_images_as_is_said(runtime, tmp_path, monkeypatch):
+    found = open_autoencoder(saved(tmp_path), runtime)
+    # Four images of the widest level, 8 channels of 8×8 floats of 4 bytes, are held for each.
+    monkeypatch.setattr(opened, "BLOCK_BYTES", 3 * 4 * 8 * 8 * 8 * 4)
+    decode, sizes = found.network.decode, []
+    monkeypatch.setattr(found.network, "decode", lambda z: sizes.append(len(z)) or decode(z))
+    found.decode(latents(7))
+    assert sizes == [3, 3, 1]
+    assert opened.images_at_once(found.network, IMAGES) == 3
+
+
 def save_latent_model(folder: Path, **changes: object) -> None:
     """As the stock pipeline of an unconditional latent UNet saves it."""
     unet = small_unet(2, sample_size=4)
