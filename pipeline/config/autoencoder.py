@@ -60,6 +60,11 @@ class AutoencoderConfig(LatentSpaceConfig):
             return None
         return AutoencoderTraining(self.network, self.kl_weight, self.train)
 
+    @property
+    def is_brought_along(self) -> bool:
+        """Whether it comes from elsewhere by itself, neither trained here nor with the teacher."""
+        return self.source not in (TEACHER, TRAIN)
+
     @model_validator(mode="after")
     def _settings_are_of_the_source(self) -> AutoencoderConfig:
         for name in ("network", "train"):
