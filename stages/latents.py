@@ -25,7 +25,7 @@ def main(config: Config, arguments: list[str]) -> None:
     # In float32 on every device: a model should not learn the rounding of the machine that encoded its data.
     runtime = replace(open_runtime(config.compute, ONE_PROCESS), precision="fp32")
     folder = paths.model(AUTOENCODER)
-    autoencoder, began = open_autoencoder(folder, runtime), time.monotonic()
+    autoencoder, began = open_autoencoder(folder, runtime, config.latent_shape), time.monotonic()
     prepare_latents(
         paths.IMAGES,
         paths.LATENTS,
