@@ -209,6 +209,15 @@ def _own_latent_shape(accepted: AcceptedAutoencoder, origin: str) -> tuple[int, 
 
 def _load(folder: Path, place: Path) -> tuple[AcceptedAutoencoder, ModelMixin]:
     require_unchanged(folder)
+    return load_placed(place)
+
+
+def load_placed(place: Path) -> tuple[AcceptedAutoencoder, ModelMixin]:
+    """The autoencoder whose own folder is ``place``, with its weights, on the CPU, in float32.
+
+    Raises:
+        StraightflowError: As :func:`load_autoencoder`, but for what hashes say.
+    """
     accepted = accept_part(read_json(place / "config.json"), place.name, str(place))
     if not has_safetensors(place):
         raise StraightflowError(

@@ -147,8 +147,8 @@ def test_an_autoencoder_of_another_folder_is_taken_as_it_is(tmp_path: Path, monk
     wrong = prepared(second, monkeypatch, source=source, network=None, train=None, downsampling=4)
     with pytest.raises(StraightflowError, match="downsampling 4, as configured"):
         check.main(wrong, [])
-    missing = prepared(second, monkeypatch, source="no/such", network=None, train=None)
-    with pytest.raises(StraightflowError, match="an autoencoder at no/such"):
+    missing = prepared(second, monkeypatch, source="./no/such", network=None, train=None)
+    with pytest.raises(StraightflowError, match=r"an autoencoder at '\./no/such'"):
         check.main(missing, [])
 
 

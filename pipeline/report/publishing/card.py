@@ -100,7 +100,7 @@ def model_card(
         "## What it cannot do",
         "\n".join(f"- {line}" for line in limits(config, published.name, published.model, model.rows)),
         *_provenance_section(published, config, ledger, revision),
-        *_license_section(published.licenses, config),
+        *_license_section(published, config),
     ]
     card = ModelCard(f"---\n{data.to_yaml()}\n---\n\n" + "\n\n".join(sections) + "\n")
     require_same_when_read(card, data)
@@ -233,12 +233,14 @@ def _provenance_section(published: Published, config: Config, ledger: Ledger, re
     ]
 
 
-def _license_section(licenses: Licenses, config: Config) -> list[str]:
+def _license_section(published: Published, config: Config) -> list[str]:
+    licenses = published.licenses
     lines = [f"- This model: {licenses.model}", f"- The data: {licenses.data}"]
     if licenses.teacher is not None:
         lines.append(f"- The teacher, {config.teacher.pretrained}: {licenses.teacher}")
     if licenses.autoencoder is not None:
-        lines.append(f"- The autoencoder, which was brought along: {licenses.autoencoder}")
+        name = published.sources.autoencoder or "which was brought along"
+        lines.append(f"- The autoencoder, {name}: {licenses.autoencoder}")
     return ["## Licenses", "\n".join(lines)]
 
 

@@ -167,6 +167,16 @@ def test_an_autoencoder_that_was_brought_along_has_a_license_and_no_cost() -> No
     )
 
 
+def test_one_of_the_hub_is_named_with_its_license() -> None:
+    unet_run()
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    params["autoencoder"] = {"source": "you/vae", "latent_channels": 2, "downsampling": 2}
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    record_latents(Path())
+    text = (publish("few_step", "--autoencoder-license", "mit") / "README.md").read_text()
+    assert "- The autoencoder, you/vae: mit" in text
+
+
 def test_a_license_of_an_autoencoder_that_is_trained_here_is_refused() -> None:
     unet_run()
     message = refusal("publish", "few_step", *LICENSES, "--autoencoder-license", "mit")
