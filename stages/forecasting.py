@@ -134,7 +134,7 @@ def _decoding(config: Config, folder: Path, runtime: Runtime) -> float:
         save_autoencoder(stock_autoencoder(fresh), place)
     elif config.latents:
         adopt_autoencoder(settings, shape, place, recorded_autoencoder(settings))
-    opened = open_autoencoder(place, runtime, config.latent_shape)
+    opened = open_autoencoder(place, runtime, settings.latent_shape(shape))
     return decoding_seconds(opened, config.evaluate.batch_size, _SECONDS)
 
 

@@ -66,7 +66,6 @@ class AcceptedAutoencoder:
         downsampling: Side of an image ÷ side of its latent.
         scale: Latents of networks are (latents of the autoencoder - shift) · scale (Rombach et al. 2022, app. G).
         shift: See ``scale``; 0 where there is none.
-        sample_sides: Height and width of the images that it was trained on; None where it does not say.
     """
 
     kind: str
@@ -75,7 +74,6 @@ class AcceptedAutoencoder:
     downsampling: int
     scale: float
     shift: float
-    sample_sides: tuple[int, int] | None
 
     def image_shape(self, latent_shape: tuple[int, ...]) -> tuple[int, int, int]:
         """(channels, height, width) of the images of latents of this shape."""
@@ -193,7 +191,6 @@ def accept_autoencoder(config: Mapping[str, Any], origin: str) -> AcceptedAutoen
             mend="correct config.json, or name another model",
         )
     levels = settings.encoder_block_out_channels if kind == "AutoencoderTiny" else settings.block_out_channels
-    sides = settings.sample_size
     accepted = AcceptedAutoencoder(
         kind=kind,
         image_channels=settings.in_channels,
@@ -201,11 +198,6 @@ def accept_autoencoder(config: Mapping[str, Any], origin: str) -> AcceptedAutoen
         downsampling=2 ** (len(levels or []) - 1),
         scale=settings.scaling_factor,
         shift=settings.shift_factor or 0.0,
-        sample_sides=None
-        if "sample_size" not in config
-        else (sides, sides)
-        if isinstance(sides, int)
-        else (sides[0], sides[1]),
     )
     _require_halves_fit(accepted, config, origin)
     return accepted

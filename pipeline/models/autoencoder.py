@@ -149,18 +149,16 @@ def load_autoencoder(folder: Path) -> ModelMixin | None:
     return None if place is None else _load(folder, place)[1]
 
 
-def open_autoencoder(folder: Path, runtime: Runtime, latent_shape: tuple[int, ...] | None = None) -> Autoencoder:
+def open_autoencoder(folder: Path, runtime: Runtime, latent_shape: tuple[int, ...]) -> Autoencoder:
     """Opens the autoencoder of a model's folder, in ``vae/`` or ``vqvae/``.
 
     Args:
         folder: The model's folder.
         runtime: What it runs on.
-        latent_shape: Of the model's samples; None for an autoencoder by itself, which is for images of the size that it
-            was trained on.
+        latent_shape: Of the run's latents, or of the model's samples.
 
     Raises:
-        StraightflowError: As :func:`load_autoencoder`; or if there is none, if its latents have other channels than the
-            model's samples, or if ``latent_shape`` is None and it does not say the size of its images.
+        StraightflowError: As :func:`load_autoencoder`; or if there is none, or if its latents have other channels.
     """
     place = autoencoder_folder(folder)
     if place is None:
@@ -170,8 +168,6 @@ def open_autoencoder(folder: Path, runtime: Runtime, latent_shape: tuple[int, ..
             mend="name the folder of a latent model, saved by its pipeline",
         )
     accepted, network = _load(folder, place)
-    if latent_shape is None:
-        latent_shape = _own_latent_shape(accepted, str(place))
     require_latents_of(accepted, latent_shape, str(place))
     channels, height, width = latent_shape
     return Autoencoder(
@@ -195,16 +191,6 @@ def require_latents_of(accepted: AcceptedAutoencoder, shape: tuple[int, ...], or
             found=f"one of samples of shape {shape}",
             mend="put the network and the autoencoder of one model together, or name another model",
         )
-
-
-def _own_latent_shape(accepted: AcceptedAutoencoder, origin: str) -> tuple[int, int, int]:
-    if accepted.sample_sides is None or any(side % accepted.downsampling for side in accepted.sample_sides):
-        raise StraightflowError(
-            expected=f"the side of images, a multiple of {accepted.downsampling}, as sample_size in {origin}",
-            found=str(accepted.sample_sides),
-            mend="write the size that it was trained on into its config.json",
-        )
-    return accepted.latent_shape((accepted.image_channels, *accepted.sample_sides))
 
 
 def _load(folder: Path, place: Path) -> tuple[AcceptedAutoencoder, ModelMixin]:
