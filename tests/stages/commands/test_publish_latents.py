@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 import yaml
 from diffusers import DDIMScheduler, DiTPipeline, LDMPipeline
 from helpers.command_line import printed, refusal
+from helpers.project_folders import OF_THIS_PROJECT, run
 from helpers.published import LICENSES, drawn_by_the_card, images, publish, run_alone, snippets, space_image
 from helpers.recorded_latent_run import (
     HELDOUT_FID,
@@ -98,6 +100,22 @@ def test_at_several_steps_and_in_the_space_as_well(made, here: Path) -> None:
     assert np.array_equal(drawn_by_the_card(folder, here), drawn)
     printed("sample", "few_step", "--steps", "3", "--num", "1", "--seed", "7", "--files", "--out", "one")
     assert np.array_equal(space_image(folder, here, 3, 7), images(Path("one"))[0])
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_in_the_precision_that_was_measured_as_well(here: Path) -> None:
+    """Decoding is in it too."""
+    unet_run()
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    params["compute"]["precision"] = "bf16"
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    measured = Path("metrics/evaluate/few_step.json")
+    measured.write_text(json.dumps(json.loads(measured.read_text()) | {"precision": "bf16"}))
+    record_latents(Path())
+    folder = publish()
+    # In a process of its own, as each has one precision.
+    run(here, "stages.commands", "sample", "few_step", "--steps", "1", *SAMPLE, **OF_THIS_PROJECT)
+    assert np.array_equal(drawn_by_the_card(folder, here), images(Path("drawn")))
 
 
 @pytest.mark.parametrize("made", [unet_run, dit_run])
