@@ -19,6 +19,7 @@ from pipeline.models.runtime import open_runtime
 from pipeline.models.saved_autoencoder import is_saved_autoencoder, save_autoencoder, with_unit_latents
 from stages import paths
 from stages.entry import run
+from stages.recorded import recorded_autoencoder
 from stages.training import Run, heldout_data, run_training, write_training
 
 PREVIEW_IMAGES = 64
@@ -33,7 +34,8 @@ def main(config: Config, arguments: list[str]) -> None:
     trained = settings.trained
     if trained is None:
         if runtime.is_main:
-            adopt_autoencoder(settings, config.data.image_shape, paths.model(AUTOENCODER))
+            commit = recorded_autoencoder(settings)
+            adopt_autoencoder(settings, config.data.image_shape, paths.model(AUTOENCODER), commit)
             write_training(AUTOENCODER, None)
         return
     images, others = open_samples(paths.IMAGES, "train"), open_samples(paths.IMAGES, "heldout")

@@ -32,7 +32,7 @@ from pipeline.training.preflight import TrainingNeeds
 from pipeline.training.speed import RandomImages, call_seconds, decoding_seconds, step_seconds
 from stages import paths
 from stages.fitting_memory import Pretrained, network_settings, sampling_needs_by_key, training_needs_by_key
-from stages.recorded import recorded_commit
+from stages.recorded import recorded_autoencoder, recorded_commit
 
 _SECONDS = 1.5
 """About so long each speed is measured."""
@@ -133,8 +133,8 @@ def _decoding(config: Config, folder: Path, runtime: Runtime) -> float:
         fresh = build_autoencoder(settings.trained.network, shape, settings.latent_channels, 0)
         save_autoencoder(stock_autoencoder(fresh), place)
     elif config.latents:
-        adopt_autoencoder(settings, shape, place)
-    opened = open_autoencoder(place, runtime, config.latent_shape)
+        adopt_autoencoder(settings, shape, place, recorded_autoencoder(settings))
+    opened = open_autoencoder(place, runtime, settings.latent_shape(shape))
     return decoding_seconds(opened, config.evaluate.batch_size, _SECONDS)
 
 

@@ -41,6 +41,8 @@ def _inputs(config: Config) -> Iterator[tuple[str, Path]]:
         "features.inception.weights": config.features.inception.weights,
         "features.dinov2.weights": config.features.dinov2.weights,
     }
+    if config.autoencoder is not None and config.autoencoder.is_brought_along:
+        named["autoencoder.source"] = config.autoencoder.source
     if config.features.reference_file is not None:
         named["features.reference.file"] = config.features.reference_file.file
     for key, value in named.items():

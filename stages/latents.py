@@ -24,8 +24,9 @@ def main(config: Config, arguments: list[str]) -> None:
     settings = config.latents["data"]
     # In float32 on every device: a model should not learn the rounding of the machine that encoded its data.
     runtime = replace(open_runtime(config.compute, ONE_PROCESS), precision="fp32")
-    folder = paths.model(AUTOENCODER)
-    autoencoder, began = open_autoencoder(folder, runtime), time.monotonic()
+    folder, shape = paths.model(AUTOENCODER), config.latent_shape
+    assert shape is not None  # the stage is of a configuration with an autoencoder
+    autoencoder, began = open_autoencoder(folder, runtime, shape), time.monotonic()
     prepare_latents(
         paths.IMAGES,
         paths.LATENTS,

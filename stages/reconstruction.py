@@ -22,7 +22,9 @@ def main(config: Config, arguments: list[str]) -> None:
     """Writes metrics/evaluate/autoencoder.json, beside those of the models, of which none may have that name."""
     del arguments
     runtime = open_runtime(config.compute, ONE_PROCESS)
-    autoencoder = open_autoencoder(paths.model(AUTOENCODER), runtime)
+    shape = config.latent_shape
+    assert shape is not None  # the stage is of a configuration with an autoencoder
+    autoencoder = open_autoencoder(paths.model(AUTOENCODER), runtime, shape)
     references = open_run_references(config, runtime, paths.measuring())
     began = time.monotonic()
     found = measure_reconstruction(

@@ -40,7 +40,7 @@ class AutoencoderConfig(LatentSpaceConfig):
     Attributes:
         source: ``teacher``: it lies in the folder of ``teacher.pretrained``, as stock pipelines of latent models save
             it, and is compared with what is said here. ``train``: it is trained on the data. Anything else is the
-            folder of one, by itself or in the folder of a latent model.
+            folder of one, by itself or in the folder of a latent model, or the hub id of such.
         network: Architecture where it is trained here; null otherwise.
         kl_weight: Weight of the divergence of its posteriors from N(0, I), see
             :class:`pipeline.methods.reconstruction.Reconstruction`.
@@ -60,6 +60,11 @@ class AutoencoderConfig(LatentSpaceConfig):
             return None
         return AutoencoderTraining(self.network, self.kl_weight, self.train)
 
+    @property
+    def is_brought_along(self) -> bool:
+        """Whether it comes from elsewhere by itself, neither trained here nor with the teacher."""
+        return self.source not in (TEACHER, TRAIN)
+
     @model_validator(mode="after")
     def _settings_are_of_the_source(self) -> AutoencoderConfig:
         for name in ("network", "train"):
@@ -71,7 +76,7 @@ class AutoencoderConfig(LatentSpaceConfig):
                     else f"source 'train' needs {name}; give it, or name the folder of an autoencoder as source"
                 )
         if not self.source.strip():
-            raise ValueError("source is empty; write teacher, train, or the folder of an autoencoder")
+            raise ValueError("source is empty; write teacher, train, or the folder or hub id of an autoencoder")
         if self.network is not None and self.network.downsampling != self.downsampling:
             raise ValueError(
                 f"downsampling is {self.downsampling}, but network.block_out_channels has "

@@ -6,6 +6,8 @@ from pipeline.config.graph import AUTOENCODER, TEACHER, Config
 
 ENCODING = "latents@data"
 """The stage that encodes the data for models that learn their latents."""
+RECONSTRUCTION = "reconstruction@data"
+"""The stage that measures what the autoencoder of that encoding gives back."""
 
 
 def stages_of(config: Config, model: str) -> tuple[str, ...]:

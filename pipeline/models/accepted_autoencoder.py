@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,6 +12,7 @@ import torch
 from diffusers import ModelMixin
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from pipeline.config.autoencoder import TEACHER
 from pipeline.config.network import MOST_LEVELS, LayerCount
 from pipeline.config.pretrained import Promised
 from pipeline.config.section import FiniteFloat, PositiveFloat, PositiveInt
@@ -65,7 +66,6 @@ class AcceptedAutoencoder:
         downsampling: Side of an image ÷ side of its latent.
         scale: Latents of networks are (latents of the autoencoder - shift) · scale (Rombach et al. 2022, app. G).
         shift: See ``scale``; 0 where there is none.
-        sample_sides: Height and width of the images that it was trained on; None where it does not say.
     """
 
     kind: str
@@ -74,7 +74,6 @@ class AcceptedAutoencoder:
     downsampling: int
     scale: float
     shift: float
-    sample_sides: tuple[int, int] | None
 
     def image_shape(self, latent_shape: tuple[int, ...]) -> tuple[int, int, int]:
         """(channels, height, width) of the images of latents of this shape."""
@@ -93,12 +92,26 @@ def autoencoder_folder(folder: Path) -> Path | None:
     Raises:
         StraightflowError: If it holds two.
     """
-    found = [folder / part for part in PARTS if (folder / part / "config.json").is_file()]
+    part = autoencoder_part(lambda name: (folder / name).is_file(), str(folder))
+    return None if part is None else folder / part
+
+
+def autoencoder_part(is_file: Callable[[str], bool], origin: str) -> str | None:
+    """The one of :data:`PARTS` that a model's autoencoder lies in; None where it has none.
+
+    Args:
+        is_file: Whether the model has a file of this name.
+        origin: Names it in errors.
+
+    Raises:
+        StraightflowError: If it has two.
+    """
+    found = [part for part in PARTS if is_file(f"{part}/config.json")]
     if len(found) > 1:
         raise StraightflowError(
-            expected=f"one autoencoder in {folder}",
-            found=" and ".join(place.name for place in found),
-            mend="move the one that is not of the model elsewhere",
+            expected=f"one autoencoder in {origin}",
+            found=" and ".join(found),
+            mend="move the one that is not of the model elsewhere, or name another model",
         )
     return found[0] if found else None
 
@@ -178,7 +191,6 @@ def accept_autoencoder(config: Mapping[str, Any], origin: str) -> AcceptedAutoen
             mend="correct config.json, or name another model",
         )
     levels = settings.encoder_block_out_channels if kind == "AutoencoderTiny" else settings.block_out_channels
-    sides = settings.sample_size
     accepted = AcceptedAutoencoder(
         kind=kind,
         image_channels=settings.in_channels,
@@ -186,18 +198,17 @@ def accept_autoencoder(config: Mapping[str, Any], origin: str) -> AcceptedAutoen
         downsampling=2 ** (len(levels or []) - 1),
         scale=settings.scaling_factor,
         shift=settings.shift_factor or 0.0,
-        sample_sides=None
-        if "sample_size" not in config
-        else (sides, sides)
-        if isinstance(sides, int)
-        else (sides[0], sides[1]),
     )
     _require_halves_fit(accepted, config, origin)
     return accepted
 
 
-def require_promised_autoencoder(found: AcceptedAutoencoder | None, name: str, promised: Promised) -> None:
+def require_promised_autoencoder(
+    found: AcceptedAutoencoder | None, name: str, promised: Promised, source: str = TEACHER
+) -> None:
     """Checks that the teacher ``name`` has the configured autoencoder, or none where none is configured.
+
+    With another ``source``, as ``autoencoder.source`` names it, it is one by itself that is so called.
 
     Raises:
         StraightflowError: If it does not.
@@ -211,26 +222,27 @@ def require_promised_autoencoder(found: AcceptedAutoencoder | None, name: str, p
             found="none: it is no model of latents",
             mend="set autoencoder: null, or name another teacher",
         )
-    written = f"autoencoder: {{source: teacher, latent_channels: {found.latent_channels}, downsampling: "
+    noun = "teacher" if source == TEACHER else "autoencoder"
+    written = f"autoencoder: {{source: {source}, latent_channels: {found.latent_channels}, downsampling: "
     written += f"{found.downsampling}}}"
     if wanted is None:
         raise StraightflowError(
             expected=f"a teacher of the data's own samples, as autoencoder is null, in {name}",
             found=f"one of latents, by its {found.kind}",
-            mend=f"write {written}, or name another teacher",
+            mend=f"write {written}, or name another {noun}",
         )
     if (found.latent_channels, found.downsampling) != (wanted.latent_channels, wanted.downsampling):
         raise StraightflowError(
             expected=f"an autoencoder of {wanted.latent_channels} latent channels and downsampling "
             f"{wanted.downsampling}, as configured, in {name}",
             found=f"{found.latent_channels} latent channels and downsampling {found.downsampling}",
-            mend=f"write {written}, or name another teacher",
+            mend=f"write {written}, or name another {noun}",
         )
     if found.image_channels != promised.image_channels:
         raise StraightflowError(
             expected=f"an autoencoder of images of {promised.image_channels} channels, as the data, in {name}",
             found=str(found.image_channels),
-            mend=f"set data.channels: {found.image_channels}, or name another teacher",
+            mend=f"set data.channels: {found.image_channels}, or name another {noun}",
         )
 
 

@@ -25,7 +25,7 @@ from pipeline.models.flops import flops_of_call
 from pipeline.models.networks import load_weights
 from pipeline.models.runtime import Runtime
 from pipeline.models.weights_files import has_safetensors
-from pipeline.system.blocks import row_blocks
+from pipeline.system.blocks import row_blocks, rows_at_once
 from pipeline.system.compute import Compute
 from pipeline.system.errors import StraightflowError
 from pipeline.system.file_hashes import require_unchanged
@@ -103,15 +103,10 @@ class Autoencoder:
         device = self.runtime.device
         results = [torch.empty(0, *result_shape, device=device)]
         with self.runtime.autocast():
-            blocks = row_blocks(len(x), self._bytes_a_sample, block_bytes=BLOCK_BYTES)
+            bytes_a_sample = _bytes_a_sample(self.network, self.image_shape)
+            blocks = row_blocks(len(x), bytes_a_sample, block_bytes=BLOCK_BYTES)
             results += [call(x[rows].to(device, torch.float32)) for rows in blocks]
         return torch.cat(results)
-
-    @property
-    def _bytes_a_sample(self) -> int:
-        _, height, width = self.image_shape
-        widest = max(parameter.shape[0] for parameter in self.network.parameters())
-        return _HELD_AT_ONCE * int(widest) * height * width * torch.float32.itemsize
 
     @cached_property
     def decoding_flops(self) -> int:
@@ -131,6 +126,17 @@ class Autoencoder:
         return Compute(done.encoded + done.decoded, 0, flops, seconds)
 
 
+def images_at_once(network: torch.nn.Module, image_shape: tuple[int, int, int]) -> int:
+    """Images of (channels, height, width) that one call of an autoencoder gets at most."""
+    return rows_at_once(_bytes_a_sample(network, image_shape), block_bytes=BLOCK_BYTES)
+
+
+def _bytes_a_sample(network: torch.nn.Module, image_shape: tuple[int, int, int]) -> int:
+    _, height, width = image_shape
+    widest = max(parameter.shape[0] for parameter in network.parameters())
+    return _HELD_AT_ONCE * int(widest) * height * width * torch.float32.itemsize
+
+
 def load_autoencoder(folder: Path) -> ModelMixin | None:
     """The autoencoder of a model's folder with its weights, on the CPU, in float32; None where it has none.
 
@@ -143,18 +149,16 @@ def load_autoencoder(folder: Path) -> ModelMixin | None:
     return None if place is None else _load(folder, place)[1]
 
 
-def open_autoencoder(folder: Path, runtime: Runtime, latent_shape: tuple[int, ...] | None = None) -> Autoencoder:
+def open_autoencoder(folder: Path, runtime: Runtime, latent_shape: tuple[int, ...]) -> Autoencoder:
     """Opens the autoencoder of a model's folder, in ``vae/`` or ``vqvae/``.
 
     Args:
         folder: The model's folder.
         runtime: What it runs on.
-        latent_shape: Of the model's samples; None for an autoencoder by itself, which is for images of the size that it
-            was trained on.
+        latent_shape: Of the run's latents, or of the model's samples.
 
     Raises:
-        StraightflowError: As :func:`load_autoencoder`; or if there is none, if its latents have other channels than the
-            model's samples, or if ``latent_shape`` is None and it does not say the size of its images.
+        StraightflowError: As :func:`load_autoencoder`; or if there is none, or if its latents have other channels.
     """
     place = autoencoder_folder(folder)
     if place is None:
@@ -164,8 +168,6 @@ def open_autoencoder(folder: Path, runtime: Runtime, latent_shape: tuple[int, ..
             mend="name the folder of a latent model, saved by its pipeline",
         )
     accepted, network = _load(folder, place)
-    if latent_shape is None:
-        latent_shape = _own_latent_shape(accepted, str(place))
     require_latents_of(accepted, latent_shape, str(place))
     channels, height, width = latent_shape
     return Autoencoder(
@@ -191,18 +193,17 @@ def require_latents_of(accepted: AcceptedAutoencoder, shape: tuple[int, ...], or
         )
 
 
-def _own_latent_shape(accepted: AcceptedAutoencoder, origin: str) -> tuple[int, int, int]:
-    if accepted.sample_sides is None or any(side % accepted.downsampling for side in accepted.sample_sides):
-        raise StraightflowError(
-            expected=f"the side of images, a multiple of {accepted.downsampling}, as sample_size in {origin}",
-            found=str(accepted.sample_sides),
-            mend="write the size that it was trained on into its config.json",
-        )
-    return accepted.latent_shape((accepted.image_channels, *accepted.sample_sides))
-
-
 def _load(folder: Path, place: Path) -> tuple[AcceptedAutoencoder, ModelMixin]:
     require_unchanged(folder)
+    return load_placed(place)
+
+
+def load_placed(place: Path) -> tuple[AcceptedAutoencoder, ModelMixin]:
+    """The autoencoder whose own folder is ``place``, with its weights, on the CPU, in float32.
+
+    Raises:
+        StraightflowError: As :func:`load_autoencoder`, but for what hashes say.
+    """
     accepted = accept_part(read_json(place / "config.json"), place.name, str(place))
     if not has_safetensors(place):
         raise StraightflowError(

@@ -11,10 +11,10 @@ from pipeline.config.network import UNetConfig
 from pipeline.config.pretrained import Promised
 from pipeline.config.teacher import TeacherConfig
 from pipeline.models.accepted_autoencoder import (
-    PARTS,
     AcceptedAutoencoder,
     accept_part,
     autoencoder_class,
+    autoencoder_part,
     read_autoencoder,
     require_promised_autoencoder,
 )
@@ -24,13 +24,14 @@ from pipeline.models.diffusers_layout import read_json
 from pipeline.models.hub_weights import require_autoencoder_on_hub, require_weights_on_hub
 from pipeline.models.kinds import NETWORK_PARTS
 from pipeline.models.kinds.unet import require_halvings
+from pipeline.models.named_folder import is_here
 from pipeline.models.opening import open_new_guide, open_teacher, read_model
 from pipeline.models.pretrained_autoencoder import check_autoencoder
 from pipeline.models.promised_prompts import with_prompts
 from pipeline.models.trial_call import require_callable
 from pipeline.models.unet import build_unet
 from pipeline.models.weights_files import has_weights
-from pipeline.system.errors import StraightflowError, one_line
+from pipeline.system.errors import StraightflowError
 from pipeline.system.fingerprint import fingerprint_file, fingerprint_folder
 from pipeline.system.hub import cached_model, download_json, hub_revision, list_files
 
@@ -74,12 +75,12 @@ def check_teacher(
     shape = data.image_shape if autoencoder is None else autoencoder.latent_shape(data.image_shape)
     if teacher.pretrained is None:
         record: dict[str, object] = {"pretrained": None, "fingerprint": None}
-        record |= check_autoencoder(autoencoder, data.image_shape)
+        record |= check_autoencoder(autoencoder, data.image_shape, previous)
         _require_trainable(teacher.unet, shape)
         return record
     name, promised = teacher.pretrained, teacher.promised.of_latents(autoencoder, data.channels)
     accepted: list[AcceptedModel] = []
-    if _is_here(name, "teacher.pretrained"):
+    if is_here(name, "teacher.pretrained", "a teacher"):
         folder = Path(name)
         open_teacher(folder, shape, name, promised)
         accepted.append(read_model(folder, promised))
@@ -97,7 +98,7 @@ def _check_guide(
 ) -> dict[str, object]:
     """Name and fingerprint of the configured guide, compared with the teacher where that is known."""
     name, before = str(promised.guide), previous.get("guide")
-    if _is_here(name, "teacher.guide"):
+    if is_here(name, "teacher.guide", "a teacher"):
         for teacher in teachers:
             open_new_guide(Path(name), teacher, name, promised)
         return {"pretrained": name, "fingerprint": fingerprint_folder(Path(name))}
@@ -108,24 +109,6 @@ def _check_guide(
         for guide in guides:
             require_guide(guide, teacher, name)
     return {"pretrained": name, "fingerprint": revision}
-
-
-def _is_here(name: str, key: str) -> bool:
-    """Whether a name is that of a folder on this machine; otherwise it may be one on the hub.
-
-    Raises:
-        StraightflowError: If it is a path at which no folder lies.
-    """
-    if _exists(name, key):
-        _require_folder(Path(name))
-        return True
-    if _is_path(name):
-        raise StraightflowError(
-            expected=f"a teacher at {name!r}: an existing folder, or a hub id",
-            found="no such folder",
-            mend=f"correct {key}",
-        )
-    return False
 
 
 def _prompts_of(promised: Promised) -> dict[str, object]:
@@ -191,37 +174,14 @@ def _check_on_hub(
 
 def _autoencoder_on_hub(name: str, revision: str) -> tuple[AcceptedAutoencoder, str] | None:
     """The autoencoder of a commit, judged by its configuration, and its subfolder; None where there is none."""
-    found = [part for part in PARTS if f"{part}/config.json" in list_files(name, revision)]
-    if not found:
+    part = autoencoder_part(frozenset(list_files(name, revision)).__contains__, name)
+    if part is None:
         return None
-    config = read_json(download_json(name, (f"{found[0]}/config.json",), revision))
-    return accept_part(config, found[0], f"{name}/{found[0]}"), found[0]
+    config = read_json(download_json(name, (f"{part}/config.json",), revision))
+    return accept_part(config, part, f"{name}/{part}"), part
 
 
 def _require_trainable(config: UNetConfig, shape: tuple[int, int, int]) -> None:
     """Checks that the configured UNet can be built for the images, and called."""
     require_halvings(shape[1:], len(config.block_out_channels), "teacher.unet.block_out_channels")
     require_callable(lambda: build_unet(config, shape), shape, None, "teacher.unet")
-
-
-def _require_folder(path: Path) -> None:
-    if not path.is_dir():
-        raise StraightflowError(
-            expected=f"a folder with a diffusers checkpoint at {path}", found="a file", mend="name its folder"
-        )
-
-
-def _exists(name: str, key: str) -> bool:
-    try:
-        return Path(name).exists()
-    except OSError as error:  # a name that is too long, or a folder on the way that may not be entered
-        raise StraightflowError(
-            expected=f"a teacher at {name[:80]!r}: an existing folder, or a hub id",
-            found=one_line(error),
-            mend=f"correct {key}, or make its folder readable",
-        ) from error
-
-
-def _is_path(name: str) -> bool:
-    """Whether a name that does not exist was meant as a path: hub ids are ``name`` or ``owner/name``."""
-    return name.startswith(("/", ".", "~")) or name.count("/") > 1 or "\\" in name

@@ -47,13 +47,19 @@ def require_weights_on_hub(name: str, revision: str, config: Mapping[str, Any], 
 def require_autoencoder_on_hub(name: str, revision: str, kind: type[ModelMixin], folder: str) -> None:
     """Checks that a commit has an autoencoder's weights in safetensors; the download tells whether they are its own.
 
+    Args:
+        name: The model's hub id.
+        revision: The commit.
+        kind: Class of the autoencoder.
+        folder: Where it lies in the repository; empty for its root.
+
     Raises:
         StraightflowError: If it has none there.
     """
-    found = {file.removeprefix(f"{folder}/") for file in list_files(name, revision)}
-    if not found & {WEIGHTS[0], SHARDED_WEIGHTS}:
+    prefix = f"{folder}/" if folder else ""
+    if not {prefix + WEIGHTS[0], prefix + SHARDED_WEIGHTS}.intersection(list_files(name, revision)):
         raise StraightflowError(
-            expected=f"weights of the {kind.__name__} in {name}/{folder}, in safetensors",
+            expected=f"weights of the {kind.__name__} in {f'{name}/{folder}'.rstrip('/')}, in safetensors",
             found="none",
             mend="name a model saved by a current diffusers, or save a copy of it with save_pretrained",
         )

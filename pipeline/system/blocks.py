@@ -8,6 +8,11 @@ BLOCK_BYTES = 2**28
 """What a computation may hold beside its inputs and results: 256 MiB."""
 
 
+def rows_at_once(row_bytes: int, *, block_bytes: int = BLOCK_BYTES) -> int:
+    """Most rows of a block, at least one; arguments as for :func:`row_blocks`."""
+    return max(1, block_bytes // max(1, row_bytes))
+
+
 def row_blocks(num_rows: int, row_bytes: int, *, block_bytes: int = BLOCK_BYTES) -> Iterator[slice]:
     """Consecutive slices of ``num_rows`` rows that together are all of them, at least a row each.
 
@@ -16,6 +21,6 @@ def row_blocks(num_rows: int, row_bytes: int, *, block_bytes: int = BLOCK_BYTES)
         row_bytes: What one costs, with all that is computed of it.
         block_bytes: Most that the rows of a slice may cost.
     """
-    length = max(1, block_bytes // max(1, row_bytes))
+    length = rows_at_once(row_bytes, block_bytes=block_bytes)
     for start in range(0, num_rows, length):
         yield slice(start, min(start + length, num_rows))

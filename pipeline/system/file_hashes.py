@@ -55,6 +55,17 @@ def require_unchanged(folder: Path) -> None:
             raise _changed(folder, f"{name}, which was not saved with it")
 
 
+def require_present_unchanged(folder: Path) -> None:
+    """Checks those files of a folder's :data:`HASHES` that are there: of a repository only some are downloaded.
+
+    Raises:
+        StraightflowError: If one is changed or unreadable.
+    """
+    for name, expected in (_recorded(folder / HASHES) if (folder / HASHES).is_file() else {}).items():
+        if (folder / name).is_file() and fingerprint_file(folder / name) != expected:
+            raise _changed(folder, f"{name} with another SHA-256 than {expected}")
+
+
 def recorded_files(folder: Path) -> set[str]:
     """The files that a folder's :data:`HASHES` lists, by their path in it; none without such a file.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -49,14 +50,19 @@ def cached_model(name: str, revision: str | None = None) -> Path | None:
         return None
 
 
-def download_model(name: str, revision: str) -> Path:
+def download_model(name: str, revision: str, files: Sequence[str] = _MODEL_FILES) -> Path:
     """Folder with the configuration and weights of a commit of a model, from the hub or from an earlier download.
+
+    Args:
+        name: Its hub id.
+        revision: The commit.
+        files: Patterns of the names of files that are downloaded.
 
     Raises:
         StraightflowError: If neither has it whole.
     """
     try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=_MODEL_FILES))
+        return Path(snapshot_download(name, revision=revision, allow_patterns=list(files)))
     except Exception as error:  # as above
         raise _broken_download(name, error) from error
 

@@ -322,6 +322,9 @@ def publish(
     ] = None,
     data_license: Annotated[str | None, typer.Option(help="License of the data.")] = None,
     teacher_license: Annotated[str | None, typer.Option(help="License of a pretrained teacher.")] = None,
+    autoencoder_license: Annotated[
+        str | None, typer.Option(help="License of an autoencoder that was brought along.")
+    ] = None,
     base_model: Annotated[str | None, typer.Option(help="Id of the teacher on the hub.")] = None,
     dataset: Annotated[list[str] | None, typer.Option(help="Id of the data set on the hub; may be repeated.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace what was published there before.")] = False,
@@ -343,6 +346,7 @@ def publish(
             license=license_,
             data_license=data_license,
             teacher_license=teacher_license,
+            autoencoder_license=autoencoder_license,
             base_model=base_model,
             datasets=tuple(dataset or ()),
             force=force,

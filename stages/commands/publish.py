@@ -8,15 +8,11 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from diffusers import ModelMixin
 from huggingface_hub import HfApi
 
 from pipeline.config.graph import AUTOENCODER, Config
-from pipeline.config.lineage import ENCODING, stages_of, training_stage
+from pipeline.config.lineage import ENCODING, RECONSTRUCTION, stages_of, training_stage
 from pipeline.data.space import space_of
-from pipeline.models.accepted_autoencoder import autoencoder_folder
-from pipeline.models.kinds import kind_of
-from pipeline.models.opening import open_model
 from pipeline.report.drawing import png
 from pipeline.report.images.figures import fid_by_steps_figure, sample_grid_figure
 from pipeline.report.images.results import Results, load_results
@@ -37,6 +33,7 @@ from pipeline.report.publishing.lineage import lineage, require_one_run
 from pipeline.report.publishing.provenance import provenance
 from pipeline.report.publishing.sources import sources_of
 from pipeline.report.publishing.space import NEEDED, space_files
+from pipeline.report.publishing.stock_model import open_stock_model, require_described
 from pipeline.report.publishing.upload import upload_folder
 from pipeline.system.errors import StraightflowError, nearest
 from pipeline.system.fingerprint import fingerprint_folder
@@ -62,6 +59,7 @@ class PublishOptions:
         datasets: Ids of the data set on the hub, where the configuration does not name it.
         force: Whether an earlier publication is replaced.
         space: Whether the files of a Space that draws with the model are added.
+        autoencoder_license: Of an autoencoder that was brought along by itself.
     """
 
     model: str
@@ -73,6 +71,7 @@ class PublishOptions:
     datasets: tuple[str, ...]
     force: bool
     space: bool = False
+    autoencoder_license: str | None = None
 
 
 def publish_model(config: Config, options: PublishOptions, api: HfApi | None = None) -> None:
@@ -120,12 +119,8 @@ def _require_model(config: Config, model: str) -> None:
             found=f"one of points, data.source: {config.data.source}",
             mend="share the folder of the project instead",
         )
-    if autoencoder_folder(paths.model(model)) is not None:
-        raise StraightflowError(
-            expected="a model that makes images itself, as the code on its card draws them",
-            found=f"one of latents, by the autoencoder in {paths.model(model)}",
-            mend="share its folder, which diffusers' LDMPipeline opens",
-        )
+    if paths.model(model).is_dir():
+        require_described(paths.model(model))
     if model not in config.evaluate.models:
         raise StraightflowError(
             expected=f"{model} among evaluate.models, as a card states what was measured",
@@ -134,36 +129,32 @@ def _require_model(config: Config, model: str) -> None:
         )
 
 
-def require_described(network: ModelMixin, name: str) -> None:
-    """Checks that a card's code for drawing is that of the model ``name``: a network called ``unet``, without text.
-
-    Raises:
-        StraightflowError: If it is of another kind.
-    """
-    kind = kind_of(network)
-    if kind.companions:
-        raise StraightflowError(
-            expected="a model saved as DDPMPipeline, of which a card can say how it draws",
-            found=f"a {kind.class_name}, models/{name}",
-            mend="share the folder itself: its stock pipeline opens it",
-        )
-
-
 def _write(config: Config, options: PublishOptions, place: Destination, folder: Path) -> None:
     name, model = options.model, paths.model(options.model)
     licenses = require_licenses(
-        options.license, options.data_license, options.teacher_license, config.teacher.pretrained
+        options.license,
+        options.data_license,
+        options.teacher_license,
+        config.teacher.pretrained,
+        autoencoder=options.autoencoder_license,
+        brings_autoencoder=config.autoencoder is not None and config.autoencoder.is_brought_along,
     )
     sources = sources_of(config, options.base_model, options.datasets)
     made = read_run_record(paths.PROJECT)
     records = lineage(made, f"evaluate@{name}")
-    require_one_run(records, _settings())
+    stated = lineage(made, RECONSTRUCTION) if config.latents else ()
+    require_one_run({record.stage: record for record in (*stated, *records)}.values(), _settings())
     require_as_recorded(paths.PROJECT, _stated(config, name), made)
-    accepted, network = open_model(model)
-    require_described(network, name)
-    results = load_results(paths.PROJECT, config.evaluate.models, tuple(config.couplings), tuple(config.students))
+    opened = open_stock_model(model)
+    results = load_results(
+        paths.PROJECT,
+        config.evaluate.models,
+        tuple(config.couplings),
+        tuple(config.students),
+        reconstruction=bool(config.latents),
+    )
     ledger = load_ledger(paths.PROJECT, config)
-    published = Published(name, place.repository, accepted, licenses, sources)
+    published = Published(name, place.repository, opened, licenses, sources)
     space = _space(published, config, results) if options.space else {}
     write_folder(
         folder,
@@ -220,4 +211,5 @@ def _stated(config: Config, name: str) -> list[Path]:
             if training_stage(config, item) in stages
         ),
         *([paths.encoding_cost()] if ENCODING in stages else []),
+        *([paths.evaluation(AUTOENCODER)] if config.latents else []),
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,13 +71,21 @@ def record(root: Path, changes: Mapping[str, Any] | None = None) -> None:
     params = yaml.safe_load((root / "params.yaml").read_text())
     stages: dict[str, Any] = {}
     for stage, inputs in INPUTS.items():
-        stages[stage] = {
-            "cmd": f"python -m stages.{stage.partition('@')[0]}",
-            "deps": [{"path": path, "hash": "md5", "md5": md5(root / path)} for path in inputs],
-            "outs": [{"path": path, "hash": "md5", "md5": md5(root / path)} for path in OUTPUTS[stage]],
-            "params": {"params.yaml": {key: setting(params, key) for key in SETTINGS.get(stage, ())}},
-        }
+        settings = {key: setting(params, key) for key in SETTINGS.get(stage, ())}
+        stages[stage] = entry(root, stage, inputs, OUTPUTS[stage], settings)
     (root / "dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": stages | dict(changes or {})}))
+
+
+def entry(
+    root: Path, stage: str, inputs: Sequence[str], outputs: Sequence[str], settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What DVC records of a stage that ran with these inputs, outputs and settings."""
+    return {
+        "cmd": f"python -m stages.{stage.partition('@')[0]}",
+        "deps": [{"path": path, "hash": "md5", "md5": md5(root / path)} for path in inputs],
+        "outs": [{"path": path, "hash": "md5", "md5": md5(root / path)} for path in outputs],
+        "params": {"params.yaml": dict(settings)},
+    }
 
 
 def md5(path: Path) -> str:

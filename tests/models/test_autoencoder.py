@@ -41,7 +41,7 @@ def latents(count: int) -> torch.Tensor:
 @torch.no_grad()
 def test_latents_are_the_posteriors_mean_shifted_and_scaled_and_images_come_back_by_the_inverse(runtime, tmp_path):
     network, x, z = small_autoencoder(), images(3), latents(3)
-    found = open_autoencoder(saved(tmp_path, shift_factor=0.25), runtime)
+    found = open_autoencoder(saved(tmp_path, shift_factor=0.25), runtime, LATENT)
     assert (found.image_shape, found.latent_shape) == (IMAGES, LATENT)
 
     mean = network.quant_conv(network.encoder(x))[:, :2]  # the other half is the logarithm of the variance
@@ -54,7 +54,7 @@ def test_latents_are_the_posteriors_mean_shifted_and_scaled_and_images_come_back
 @torch.no_grad()
 def test_a_vq_model_decodes_the_nearest_entries_of_its_codebook(runtime, tmp_path):
     network, x, z = small_autoencoder("VQModel"), images(3), latents(3)
-    found = open_autoencoder(saved(tmp_path, "VQModel", "vqvae"), runtime)
+    found = open_autoencoder(saved(tmp_path, "VQModel", "vqvae"), runtime, LATENT)
 
     assert torch.allclose(found.encode(x), 2 * network.quant_conv(network.encoder(x)), atol=1e-6)
     entries, columns = network.quantize.embedding.weight, (z / 2).permute(0, 2, 3, 1)
@@ -103,6 +103,17 @@ def test_flops_are_those_of_the_convolutions(runtime, tmp_path):
     computed = found.compute(before, 2.5)
     assert (computed.samples_forward, computed.samples_backward) == (5, 0)
     assert (computed.flops, computed.seconds) == (3 * decoder + 2 * encoder, 2.5)
+
+
+def test_a_call_gets_as_many_images_as_is_said(runtime, tmp_path, monkeypatch):
+    found = open_autoencoder(saved(tmp_path), runtime, LATENT)
+    # Four images of the widest level, 8 channels of 8×8 floats of 4 bytes, are held for each.
+    monkeypatch.setattr(opened, "BLOCK_BYTES", 3 * 4 * 8 * 8 * 8 * 4)
+    decode, sizes = found.network.decode, []
+    monkeypatch.setattr(found.network, "decode", lambda z: sizes.append(len(z)) or decode(z))
+    found.decode(latents(7))
+    assert sizes == [3, 3, 1]
+    assert opened.images_at_once(found.network, IMAGES) == 3
 
 
 def save_latent_model(folder: Path, **changes: object) -> None:
@@ -162,7 +173,7 @@ def test_settings_that_make_another_or_no_autoencoder_are_refused(changes: dict,
 
 def test_a_shift_is_refused_where_the_stock_pipeline_ignores_it(runtime, tmp_path):
     with pytest.raises(StraightflowError, match=r"(?s)shift_factor of 0.*0\.25"):
-        open_autoencoder(saved(tmp_path / "theirs", part="vqvae", shift_factor=0.25), runtime)
+        open_autoencoder(saved(tmp_path / "theirs", part="vqvae", shift_factor=0.25), runtime, LATENT)
     with pytest.raises(StraightflowError, match=r"(?s)shift_factor of 0.*0\.25"):
         save_student(small_unet(2, sample_size=4), tmp_path / "ours", saved(tmp_path / "shifted", shift_factor=0.25))
     assert not (tmp_path / "ours").exists()
@@ -170,20 +181,15 @@ def test_a_shift_is_refused_where_the_stock_pipeline_ignores_it(runtime, tmp_pat
 
 def test_a_folder_without_one_or_with_two_is_refused(runtime, tmp_path):
     with pytest.raises(StraightflowError, match="vae or vqvae"):
-        open_autoencoder(tmp_path, runtime)
+        open_autoencoder(tmp_path, runtime, LATENT)
     saved(saved(tmp_path), "VQModel", "vqvae")
     with pytest.raises(StraightflowError, match="vae and vqvae"):
-        open_autoencoder(tmp_path, runtime)
+        open_autoencoder(tmp_path, runtime, LATENT)
 
 
 def test_an_autoencoder_of_other_channels_than_the_model_is_refused(runtime, tmp_path):
     with pytest.raises(StraightflowError, match="2 channels"):
         open_autoencoder(saved(tmp_path), runtime, (4, 4, 4))
-
-
-def test_an_autoencoder_by_itself_must_say_its_size(runtime, tmp_path):
-    with pytest.raises(StraightflowError, match="sample_size"):
-        open_autoencoder(saved(tmp_path, "AutoencoderTiny"), runtime)
 
 
 def test_weights_that_were_changed_pickled_or_not_finite_are_refused(runtime, tmp_path):
@@ -194,11 +200,11 @@ def test_weights_that_were_changed_pickled_or_not_finite_are_refused(runtime, tm
     tensors["quant_conv.bias"][0] = torch.nan
     save_file(tensors, weights, metadata={"format": "pt"})
     with pytest.raises(StraightflowError, match="as it was saved"):
-        open_autoencoder(folder, runtime)
+        open_autoencoder(folder, runtime, LATENT)
     (folder / "sha256.json").unlink()
     with pytest.raises(StraightflowError, match="NaN or infinity in quant_conv"):
-        open_autoencoder(folder, runtime)
+        open_autoencoder(folder, runtime, LATENT)
     weights.unlink()
     torch.save(tensors, folder / "vae" / "diffusion_pytorch_model.bin")
     with pytest.raises(StraightflowError, match="safetensors"):
-        open_autoencoder(folder, runtime)
+        open_autoencoder(folder, runtime, LATENT)

@@ -13,8 +13,7 @@ import torch
 from diffusers import DDPMPipeline, DDPMScheduler
 from helpers.composition import composed
 from helpers.small_unet import small_unet
-from huggingface_hub.utils import SafetensorsFileMetadata
-from huggingface_hub.utils._safetensors import TensorInfo
+from helpers.stand_in_hub import COMMIT, StandIn
 from safetensors.torch import load_file, save_file
 
 from pipeline.config.data import DataConfig
@@ -25,11 +24,9 @@ from pipeline.models.check import check_teacher
 from pipeline.system import hub
 from pipeline.system.atomic import write_json
 from pipeline.system.errors import StraightflowError
-from pipeline.system.safetensors_header import read_header
 from stages import paths
 from stages import teacher as teacher_stage
 
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
 WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
 
 
@@ -37,34 +34,6 @@ def check(previous: dict[str, object], told: list[AcceptedTeacher]) -> dict[str,
     sections = composed()
     settings = TeacherConfig.model_validate(sections["teacher"] | {"pretrained": "owner/model"})
     return check_teacher(settings, DataConfig.model_validate(sections["data"]), previous, tell=told.append)
-
-
-class StandIn:
-    """What the hub's client answers about the model in a folder, at one commit."""
-
-    endpoint = "stand-in"
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def model_info(self, name: str, timeout: float) -> SimpleNamespace:
-        assert (name, timeout) == ("owner/model", hub.TIMEOUT_SECONDS)
-        return SimpleNamespace(sha=COMMIT)
-
-    def list_repo_files(self, name: str, *, revision: str) -> list[str]:
-        assert (name, revision) == ("owner/model", COMMIT)
-        return [str(path.relative_to(self.folder)) for path in self.folder.rglob("*") if path.is_file()]
-
-    def parse_safetensors_file_metadata(
-        self, name: str, file: str, *, revision: str, timeout: float
-    ) -> SafetensorsFileMetadata:
-        assert (name, revision, timeout) == ("owner/model", COMMIT, hub.TIMEOUT_SECONDS)
-        entries = read_header(self.folder / file)[0]
-        tensors = {
-            key: TensorInfo(entry.dtype, list(entry.shape), entry.data_offsets)  # type: ignore[arg-type]
-            for key, entry in entries.items()
-        }
-        return SafetensorsFileMetadata(metadata={}, tensors=tensors)
 
 
 @pytest.fixture

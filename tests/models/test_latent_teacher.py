@@ -101,7 +101,7 @@ def test_a_student_of_latents_is_known_as_one_and_not_exported(tmp_path: Path) -
     folder = tmp_path / "student"
     save_student(small_unet(2, sample_size=4), folder, with_autoencoder(tmp_path))
     assert is_saved_student(folder)
-    with pytest.raises(StraightflowError, match="LDMPipeline"):
+    with pytest.raises(StraightflowError, match="DiffusionPipeline"):
         open_student(folder, 1)
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from helpers.composition import composed
+from helpers.composition import composed, of_latents
 from helpers.project_folders import OF_THIS_PROJECT, ROOT, bare_project, call
 
 from pipeline.config.graph import Config
@@ -36,6 +36,16 @@ def test_an_input_is_apart_from_every_output(key: str, inside: str, tmp_path: Pa
         require_apart_from_outputs(config(key, inside), tmp_path)
     with pytest.raises(StraightflowError, match=key):
         require_apart_from_outputs(config(key, tmp_path / inside), tmp_path)
+
+
+def test_an_autoencoder_that_is_brought_along_is_apart_from_every_output(tmp_path: Path) -> None:
+    def brought(source: str) -> Config:
+        content = of_latents(composed("preset=smoke"), source=source, network=None, train=None)
+        return parse_config(content, origin="test")
+
+    require_apart_from_outputs(brought("mine"), tmp_path)
+    with pytest.raises(StraightflowError, match=r"autoencoder\.source outside of"):
+        require_apart_from_outputs(brought("models/autoencoder"), tmp_path)
 
 
 @pytest.mark.parametrize("link", ["input", "output", "above the input", "in an output"])

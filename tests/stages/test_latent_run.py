@@ -131,9 +131,15 @@ def test_an_autoencoder_of_another_folder_is_taken_as_it_is(tmp_path: Path, monk
     second = tmp_path / "second"
     second.mkdir()
     source = str(first / "models/autoencoder")
+    (first / "models/autoencoder/sha256.json").unlink()
+    settings = first / "models/autoencoder/vae/config.json"
+    of_larger_images = json.loads(settings.read_text()) | {"sample_size": 64}  # than those of this run
+    settings.write_text(json.dumps(of_larger_images))
     config = prepared(second, monkeypatch, source=source, network=None, train=None)
-    for stage in (check, data, autoencoder, latents):
+    for stage in (check, data, autoencoder, latents, classifier, reconstruction):
         stage.main(config, [])
+    assert open_samples(Path("data/latents"), "train").shape == (2, 4, 4)
+    assert json.loads(Path("metrics/evaluate/autoencoder.json").read_text())["num_images"] == 180
     weights = "vae/diffusion_pytorch_model.safetensors"
     assert (second / "models/autoencoder" / weights).read_bytes() == (Path(source) / weights).read_bytes()
     assert json.loads(Path("inputs/teacher.json").read_text())["autoencoder"]["source"] == source
@@ -141,8 +147,8 @@ def test_an_autoencoder_of_another_folder_is_taken_as_it_is(tmp_path: Path, monk
     wrong = prepared(second, monkeypatch, source=source, network=None, train=None, downsampling=4)
     with pytest.raises(StraightflowError, match="downsampling 4, as configured"):
         check.main(wrong, [])
-    missing = prepared(second, monkeypatch, source="no/such", network=None, train=None)
-    with pytest.raises(StraightflowError, match="an autoencoder at no/such"):
+    missing = prepared(second, monkeypatch, source="./no/such", network=None, train=None)
+    with pytest.raises(StraightflowError, match=r"an autoencoder at '\./no/such'"):
         check.main(missing, [])
 
 

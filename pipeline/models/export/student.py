@@ -63,7 +63,8 @@ def _require_student(model: AcceptedModel, folder: Path) -> AcceptedFlow:
         raise StraightflowError(
             expected="a student whose own steps end in images",
             found=f"one of latents, by the autoencoder in {folder}",
-            mend="open the folder with diffusers' LDMPipeline, which decodes, or name a student of images",
+            mend="open the folder with diffusers' DiffusionPipeline, whose parts draw and decode, or name a student of "
+            "images",
         )
     if not space_of_shape(model.shape).is_visual:
         raise StraightflowError(

@@ -43,6 +43,7 @@ class DiTKind(NetworkKind):
     settings = DiTSettings
     steps_exactly = True
     companions = ("vae",)
+    is_given_classes = True
 
     def takes(self, config: Mapping[str, Any]) -> bool:
         """By either name."""

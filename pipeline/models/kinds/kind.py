@@ -39,6 +39,7 @@ class NetworkKind(ABC):
         of_images: Whether its samples are (channels, height, width).
         steps_exactly: Whether its stock pipeline takes the scheduler of flow maps, whose Euler steps are ours.
         companions: Parts of its stock pipeline beside network and scheduler, which a model made from it keeps.
+        is_given_classes: Whether the call of its stock pipeline gives it classes.
         latent_pipeline: Class of the stock pipeline of networks of latents, where it is another than that of images; it
             calls the autoencoder ``vqvae``, whatever its kind, and ignores a shift of latents.
     """
@@ -49,6 +50,7 @@ class NetworkKind(ABC):
     of_images: ClassVar[bool] = True
     steps_exactly: ClassVar[bool] = False
     companions: ClassVar[tuple[str, ...]] = ()
+    is_given_classes: ClassVar[bool] = False
     latent_pipeline: ClassVar[str | None] = None
 
     def takes(self, config: Mapping[str, Any]) -> bool:

@@ -10,9 +10,10 @@ from huggingface_hub import ModelCard
 from pipeline.config.graph import TEACHER, Config
 from pipeline.config.taught_features import taught_features
 from pipeline.metrics.image_row import ImageRow
+from pipeline.metrics.reconstruction_measures import ReconstructionQuality
 from pipeline.metrics.row import COUPLINGS_PREFIX
 from pipeline.metrics.uncertainty import CONFIDENCE
-from pipeline.models.accepted_teacher import AcceptedFlow, AcceptedTeacher
+from pipeline.models.accepted_teacher import AcceptedFlow
 from pipeline.report.images.results import Results
 from pipeline.report.images.summary import fid_in_words
 from pipeline.report.ledger import Ledger
@@ -22,6 +23,7 @@ from pipeline.report.publishing.metadata import card_data, require_same_when_rea
 from pipeline.report.publishing.snippets import Drawing, exact_images, pipeline_call
 from pipeline.report.publishing.sources import Sources
 from pipeline.report.publishing.space import SPACE
+from pipeline.report.publishing.stock_model import StockModel
 from pipeline.report.step_table import steps_in_words
 
 FID_FIGURE, SAMPLES_FIGURE = "figures/fid_by_steps.png", "figures/samples.png"
@@ -39,28 +41,28 @@ class Published:
     Attributes:
         name: Of the model in its run.
         repository: Id on the hub; None for a folder.
-        accepted: What the model's files say it is.
-        licenses: Of model, data and teacher.
+        model: What its files say it is.
+        licenses: Of the model and of what it was made from.
         sources: Data and teacher.
     """
 
     name: str
     repository: str | None
-    accepted: AcceptedTeacher | AcceptedFlow
+    model: StockModel
     licenses: Licenses
     sources: Sources
 
     @property
     def is_flow(self) -> bool:
         """Whether it is a flow, not a diffusion model."""
-        return isinstance(self.accepted, AcceptedFlow)
+        return isinstance(self.model.accepted, AcceptedFlow)
 
 
 def drawing_of(published: Published, config: Config, results: Results) -> Drawing:
     """What code on the card draws: the model, at the steps that it is for, as it was measured."""
     model = next(item for item in results.models if item.model == published.name)
     steps = _drawn_steps(model.rows, exact_steps_of(config, published.name)) if published.is_flow else DDIM_STEPS
-    return Drawing(published.repository or ".", published.accepted, steps, model.precision)
+    return Drawing(published.repository or ".", published.model, steps, model.precision)
 
 
 def model_card(
@@ -96,9 +98,9 @@ def model_card(
         *([SPACE_SECTION] if has_space else []),
         *_quality_section(published, config, results),
         "## What it cannot do",
-        "\n".join(f"- {line}" for line in limits(config, published.name, published.accepted, model.rows)),
-        *_provenance_section(published, ledger, revision),
-        *_license_section(published.licenses, config),
+        "\n".join(f"- {line}" for line in limits(config, published.name, published.model, model.rows)),
+        *_provenance_section(published, config, ledger, revision),
+        *_license_section(published, config),
     ]
     card = ModelCard(f"---\n{data.to_yaml()}\n---\n\n" + "\n\n".join(sections) + "\n")
     require_same_when_read(card, data)
@@ -137,13 +139,7 @@ def _drawing_section(published: Published, drawing: Drawing, *, exact_steps: int
     parts = ["## Draw images", f"{where} stock diffusers 0.42 or newer and nothing of straightflow:"]
     short, exact = pipeline_call(drawing), exact_images(drawing)
     if short is not None:
-        further = (
-            f"It is for exactly {steps_in_words(exact_steps)}."
-            if exact_steps is not None
-            else "Any `num_inference_steps` works. One step is exact; of several, the inner times of the stock "
-            "scheduler differ by less than 0.001 from those measured below."
-        )
-        parts += [_code(short), further]
+        parts += [_code(short), _about_steps(published, exact_steps)]
     if exact is not None:
         same = (
             f"The images that `straightflow sample {published.name} --steps {drawing.steps} --files` draws with "
@@ -154,6 +150,17 @@ def _drawing_section(published: Published, drawing: Drawing, *, exact_steps: int
     if short is None and exact is None:
         parts[1:] = ["Its stock pipeline adds noise at every step; `straightflow sample` solves its ODE."]
     return [*parts, f"![Samples of {published.name}, one noise a column]({SAMPLES_FIGURE})"]
+
+
+def _about_steps(published: Published, exact_steps: int | None) -> str:
+    if exact_steps is not None:
+        return f"It is for exactly {steps_in_words(exact_steps)}."
+    if published.model.decoder is not None:
+        return "Any `num_inference_steps` works; the steps of the stock scheduler are those measured below."
+    return (
+        "Any `num_inference_steps` works. One step is exact; of several, the inner times of the stock scheduler differ "
+        "by less than 0.001 from those measured below."
+    )
 
 
 def _quality_section(published: Published, config: Config, results: Results) -> list[str]:
@@ -169,8 +176,22 @@ def _quality_section(published: Published, config: Config, results: Results) -> 
         "mean over k sets of n. By a judge's features nothing was chosen or trained. Couplings are what a student "
         "learned from.",
         _table(head, [_cells(row, config) for row in (*own, *learned)]),
+        *([] if results.reconstruction is None else [_reconstruction(results.reconstruction)]),
         f"![FID by number of steps, all models of the run]({FID_FIGURE})",
     ]
+
+
+def _reconstruction(measured: ReconstructionQuality) -> str:
+    """What the autoencoder gives back, by each kind of features, beside the images that it was given."""
+    found = "; ".join(
+        f"{row.fid:.2f} by {row.features}{' (judge)' if row.is_judge else ''}, where the images themselves have "
+        f"{row.fid_of_images:.2f}"
+        for row in measured.rows
+    )
+    return (
+        f"Reconstructions of {measured.num_images:,} held-out images by the autoencoder have FID {found}. What it "
+        "loses, no model of its latents gets back. Distances of other numbers of samples do not compare."
+    )
 
 
 def _cells(row: ImageRow, config: Config) -> tuple[str, ...]:
@@ -190,12 +211,14 @@ def _cells(row: ImageRow, config: Config) -> tuple[str, ...]:
     )
 
 
-def _provenance_section(published: Published, ledger: Ledger, revision: str) -> list[str]:
+def _provenance_section(published: Published, config: Config, ledger: Ledger, revision: str) -> list[str]:
     cost = next((item for item in ledger.models if item.model == published.name), None)
     if cost is None or cost.compute is None:
         compute = "What it took to make is not known."
     else:
         after = ", after the pretrained teacher, whose cost is not known" if cost.is_after_teacher else ""
+        if config.autoencoder is not None and config.autoencoder.is_brought_along:
+            after += ", without its autoencoder, which was brought along and whose cost is not known"
         compute = (
             f"To make it, with all that it learned from, took {cost.compute.flops:.2g} FLOPs and "
             f"{cost.compute.seconds:,.0f} device seconds{after}."
@@ -210,10 +233,14 @@ def _provenance_section(published: Published, ledger: Ledger, revision: str) -> 
     ]
 
 
-def _license_section(licenses: Licenses, config: Config) -> list[str]:
+def _license_section(published: Published, config: Config) -> list[str]:
+    licenses = published.licenses
     lines = [f"- This model: {licenses.model}", f"- The data: {licenses.data}"]
     if licenses.teacher is not None:
         lines.append(f"- The teacher, {config.teacher.pretrained}: {licenses.teacher}")
+    if licenses.autoencoder is not None:
+        name = published.sources.autoencoder or "which was brought along"
+        lines.append(f"- The autoencoder, {name}: {licenses.autoencoder}")
     return ["## Licenses", "\n".join(lines)]
 
 

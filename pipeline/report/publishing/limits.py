@@ -13,41 +13,48 @@ from pipeline.metrics.image_row import TRAINED_HERE, ImageRow
 from pipeline.models.accepted_teacher import AcceptedFlow, AcceptedTeacher, num_conditions
 from pipeline.report.images.comparisons import at_least_samples, by_first_features
 from pipeline.report.images.summary import describe_solver, fid_in_words
+from pipeline.report.publishing.stock_model import StockModel
 from pipeline.report.step_table import steps_in_words
 
 
-def limits(
-    config: Config, name: str, accepted: AcceptedTeacher | AcceptedFlow, rows: Sequence[ImageRow]
-) -> tuple[str, ...]:
+def limits(config: Config, name: str, model: StockModel, rows: Sequence[ImageRow]) -> tuple[str, ...]:
     """Sentences, most restricting first.
 
     Args:
         config: Of the run.
         name: Of the model.
-        accepted: What its files say it is.
+        model: What its files say it is.
         rows: Its measured cells.
     """
     measured = at_least_samples(by_first_features(rows))
     return (
-        *_of_what(accepted),
-        *_of_steps(config, name, accepted, measured),
+        *_of_what(model),
+        *_of_steps(config, name, model.accepted, measured),
         *_of_training(config, name, measured),
         *_of_measuring(measured),
     )
 
 
-def _of_what(accepted: AcceptedTeacher | AcceptedFlow) -> Iterator[str]:
-    channels, height, width = accepted.shape
+def _of_what(model: StockModel) -> Iterator[str]:
+    accepted, (channels, height, width) = model.accepted, model.image_shape
     colour = {1: "grey", 3: "RGB"}.get(channels, f"{channels}-channel")
     yield f"It draws {colour} images of {height} × {width} pixels and no other size."
+    if model.decoder is not None:
+        latent = " × ".join(map(str, accepted.shape))
+        yield (
+            f"Its network makes latents of {latent}, which the `{model.decoder.kind}` in `{model.decoder.part}/` "
+            "decodes: what this autoencoder loses of an image, it cannot draw."
+        )
     classes = num_conditions(accepted)
     if classes is None:
         yield "It is unconditional: it takes no class, no text and no image."
     else:
-        yield (
-            f"It is conditioned on a class from 0 to {classes - 1} and on nothing else; the call of the "
-            "stock pipeline passes none, so its network is called as above."
-        )
+        how = "the call of the stock pipeline passes none, so its network is called as above"
+        if model.draws_by_its_call:
+            how = "its numbers are without guidance, `guidance_scale=1.0`"
+        elif model.is_given_classes:
+            how = "its network is called as above"
+        yield f"It is conditioned on a class from 0 to {classes - 1} and on nothing else; {how}."
     if isinstance(accepted, AcceptedFlow) and accepted.two_times:
         yield (
             "Its network takes the time that a step ends at in place of a class, which no stock pipeline passes, so it "

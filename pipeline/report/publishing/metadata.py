@@ -42,6 +42,7 @@ def card_data(
         eval_results=[eval_result(row, sources, is_taught=is_taught and not row.is_judge) for row in rows],
         data_license=licenses.data,
         teacher_license=licenses.teacher,
+        autoencoder_license=licenses.autoencoder,
     )
 
 
@@ -101,5 +102,5 @@ def _unreadable(found: str) -> StraightflowError:
     return StraightflowError(
         expected="a card whose metadata are read as they were written",
         found=found,
-        mend="correct --license, --data-license, --teacher-license, --base-model or --dataset",
+        mend="correct the licenses, --base-model or --dataset",
     )

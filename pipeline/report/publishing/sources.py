@@ -9,6 +9,7 @@ from pathlib import Path
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
+from pipeline.config.autoencoder import AutoencoderConfig
 from pipeline.config.graph import Config
 from pipeline.system.errors import StraightflowError
 
@@ -22,12 +23,14 @@ class Sources:
         datasets: Ids of data sets on the hub.
         dataset_type: The first of these, or the kind of source.
         data_in_words: Names the data; local paths are nobody else's business and are left out.
+        autoencoder: Id on the hub of an autoencoder that was brought along by itself; None if it is not there.
     """
 
     base_model: str | None
     datasets: tuple[str, ...]
     dataset_type: str
     data_in_words: str
+    autoencoder: str | None = None
 
 
 def sources_of(config: Config, base_model: str | None, datasets: Sequence[str]) -> Sources:
@@ -56,7 +59,19 @@ def sources_of(config: Config, base_model: str | None, datasets: Sequence[str]) 
     found = tuple(dict.fromkeys((*named, *datasets)))
     size = f"{data.resolution}×{data.resolution}, {'grey' if data.channels == 1 else 'RGB'}"
     what = {"digits": "digits of scikit-learn"}.get(data.source, ", ".join(found) or f"images ({data.source})")
-    return Sources(base_model or on_hub, found, found[0] if found else data.source, f"{what}, {size}")
+    return Sources(
+        base_model or on_hub,
+        found,
+        found[0] if found else data.source,
+        f"{what}, {size}",
+        _autoencoder_on_hub(config.autoencoder),
+    )
+
+
+def _autoencoder_on_hub(settings: AutoencoderConfig | None) -> str | None:
+    if settings is None or not settings.is_brought_along or Path(settings.source).exists():
+        return None
+    return settings.source
 
 
 def require_repository_id(name: str, option: str) -> None:

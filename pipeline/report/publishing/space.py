@@ -78,8 +78,8 @@ def _introduction(name: str) -> str:
 
 
 def _app(name: str, repository: str | None, drawing: Drawing, exact_steps: int | None) -> str:
-    classes = num_conditions(drawing.model)
-    _, height, width = drawing.model.shape
+    classes = num_conditions(drawing.model.accepted)
+    _, height, width = drawing.model.image_shape
     scale = max(1, SHOWN_PIXELS // max(height, width))
     none_chosen = "" if classes is None else "OF_THE_NOISE = -1\n"
     chosen = "" if classes is None else "\n    if label != OF_THE_NOISE:\n        labels = torch.tensor([label])"
@@ -143,7 +143,7 @@ def _location(repository: str | None) -> str:
 def _steps_input(drawing: Drawing, exact_steps: int | None) -> str:
     if exact_steps is not None:
         return f'gr.Radio([{exact_steps}], value={exact_steps}, label="Steps")'
-    most = LARGEST_TEACHER_STEPS if isinstance(drawing.model, AcceptedTeacher) else LARGEST_STUDENT_STEPS
+    most = LARGEST_TEACHER_STEPS if isinstance(drawing.model.accepted, AcceptedTeacher) else LARGEST_STUDENT_STEPS
     return f'gr.Slider(1, {most}, {drawing.steps}, step=1, label="Steps")'
 
 

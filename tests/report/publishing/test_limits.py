@@ -7,6 +7,7 @@ from pipeline.config.graph import Config
 from pipeline.config.methods import AnyStepConfig, FixedStepsConfig, FrechetConfig, ReflowConfig
 from pipeline.models.accepted_teacher import AcceptedFlow
 from pipeline.report.publishing.limits import limits
+from pipeline.report.publishing.stock_model import StockModel
 
 ROWS = (
     image_row(fid=5.0, fid_low=4.0, fid_high=6.0),
@@ -21,7 +22,7 @@ def config(**student: object) -> Config:
 
 
 def said(run: Config, *, classes: int | None = None, name: str = "few_step") -> str:
-    return "\n".join(limits(run, name, AcceptedFlow((3, 16, 24), classes), ROWS))
+    return "\n".join(limits(run, name, StockModel(AcceptedFlow((3, 16, 24), classes)), ROWS))
 
 
 def test_a_student_of_one_step_fails_at_more_with_the_numbers() -> None:

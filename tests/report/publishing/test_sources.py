@@ -46,6 +46,15 @@ def test_a_pretrained_teacher_has_a_license_too() -> None:
     assert require_licenses("mit", "cc-by-4.0", "apache-2.0", "you/ddpm") == Licenses("mit", "cc-by-4.0", "apache-2.0")
 
 
+def test_so_has_an_autoencoder_that_was_brought_along_and_no_other() -> None:
+    with pytest.raises(StraightflowError, match="no --autoencoder-license"):
+        require_licenses("mit", "mit", None, None, brings_autoencoder=True)
+    found = require_licenses("mit", "mit", None, None, autoencoder="openrail", brings_autoencoder=True)
+    assert found == Licenses("mit", "mit", None, "openrail")
+    with pytest.raises(StraightflowError, match="--autoencoder-license openrail"):
+        require_licenses("mit", "mit", None, None, autoencoder="openrail")
+
+
 @pytest.mark.parametrize("license_", ["MIT", "my license", "", "mit\nother"])
 def test_what_is_no_identifier_is_refused(license_: str) -> None:
     with pytest.raises(StraightflowError, match="--data-license"):

@@ -2,11 +2,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,8 +16,8 @@ import yaml
 from helpers.command_line import printed, refusal
 from helpers.composition import composed
 from helpers.project_folders import ROOT
+from helpers.published import LICENSES, drawn_by_the_card, images, publish, run_alone, snippets, space_image
 from helpers.recorded_run import COST, md5, record, recorded_run
-from helpers.small_dit import small_dit
 from helpers.small_image_results import COUPLINGS_FID, FID, STEPS
 from helpers.small_unet import small_unet
 from huggingface_hub import HfApi, ModelCard, SpaceCard
@@ -31,11 +28,8 @@ from pipeline.models.class_counts import set_class_counts
 from pipeline.models.opening import open_teacher
 from pipeline.models.pretrained import NOTHING_SPECIAL, adopt_pretrained
 from pipeline.system.errors import StraightflowError
-from stages.commands.publish import PublishOptions, publish_model, require_described
+from stages.commands.publish import PublishOptions, publish_model
 from stages.commands.run_record import content_hash
-
-LICENSES = ("--license", "mit", "--data-license", "bsd-3-clause")
-IN_THE_CARD = re.compile(r"```python\n(.*?)```", re.DOTALL)
 
 
 @pytest.fixture
@@ -44,38 +38,6 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     recorded_run(tmp_path)
     return tmp_path
-
-
-def publish(model: str = "few_step", *options: str) -> Path:
-    printed("publish", model, *LICENSES, "--to", f"./out/{model}", *options)
-    return Path("out") / model
-
-
-def snippets(folder: Path) -> list[str]:
-    return IN_THE_CARD.findall((folder / "README.md").read_text())
-
-
-def run_alone(code: str, folder: Path) -> None:
-    """Runs code in a fresh interpreter that finds installed packages, but nothing of this project's folder."""
-    imported = re.findall(r"^(?:from|import) (\w+)", code, re.MULTILINE)
-    assert set(imported) <= {"hashlib", "numpy", "torch", "diffusers", "PIL", "runpy"}
-    call = [sys.executable, "-I", "-c", code]
-    # One thread, as in the calls that it is compared with.
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run(call, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-
-
-def images(folder: Path) -> np.ndarray:
-    return np.stack([np.asarray(Image.open(path).convert("L")) for path in sorted(folder.glob("0*.png"))])
-
-
-def drawn_by_the_card(folder: Path, tmp_path: Path) -> np.ndarray:
-    """Images of the last snippet, run exactly as the card has it, on a copy, as the pictures are no part of it."""
-    copy = tmp_path / "copy"
-    shutil.copytree(folder, copy)
-    run_alone(snippets(copy)[-1], copy)
-    return images(copy)
 
 
 @pytest.mark.usefixtures("one_thread")
@@ -408,25 +370,6 @@ def test_an_interrupted_publication_leaves_what_was_there(monkeypatch: pytest.Mo
     refusal("publish", "few_step", *LICENSES, "--to", str(folder), "--force")
     assert md5(folder) == before
     assert [item.name for item in folder.parent.iterdir()] == ["few_step"]
-
-
-def test_a_network_that_a_card_cannot_draw_with_is_refused() -> None:
-    require_described(small_unet(), "round1")
-    with pytest.raises(StraightflowError, match=r"a DiTTransformer2DModel, models/round1"):
-        require_described(small_dit(), "round1")
-
-
-def space_image(folder: Path, tmp_path: Path, *choices: int) -> np.ndarray:
-    """What the Space's drawing function draws in a fresh interpreter, on a copy."""
-    copy = tmp_path / "copy"
-    shutil.copytree(folder, copy, dirs_exist_ok=True)
-    imported = re.findall(r"^(?:from|import) (\w+)", (copy / "space/app.py").read_text(), re.MULTILINE)
-    assert set(imported) <= {"hashlib", "pathlib", "gradio", "numpy", "torch", "diffusers", "PIL"}
-    call = "import runpy\napp = runpy.run_path('space/app.py')\n"
-    run_alone(f"{call}app['draw']{choices}.save('drawn.png')\napp['enlarged']{choices}.save('shown.png')", copy)
-    drawn, shown = (np.asarray(Image.open(copy / name).convert("L")) for name in ("drawn.png", "shown.png"))
-    assert np.array_equal(shown, np.kron(drawn, np.ones((64, 64), dtype=np.uint8)))  # 512 pixels, not blurred
-    return drawn
 
 
 @pytest.mark.usefixtures("one_thread")
