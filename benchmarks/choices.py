@@ -31,8 +31,9 @@ from diffusers import ModelMixin
 from benchmarks.choices_tables import NUM_STEPS, Average, Student, averages_table, choices_table, write_page
 from benchmarks.selection import open_selection_fid
 from pipeline.config.compute import ONE_PROCESS
-from pipeline.config.graph import TEACHER, Config
+from pipeline.config.graph import Config
 from pipeline.config.loading import load_config
+from pipeline.config.model_names import TEACHER
 from pipeline.config.solver import SolverConfig
 from pipeline.config.students import StudentConfig
 from pipeline.couplings.store import CouplingStore

@@ -18,9 +18,10 @@ from pathlib import Path
 
 from benchmarks.league_figure import league_figure
 from benchmarks.league_page import Cell, Entry, league_page
-from pipeline.config.graph import TEACHER, Config
+from pipeline.config.graph import Config
 from pipeline.config.lineage import stages_of
 from pipeline.config.loading import load_config
+from pipeline.config.model_names import TEACHER
 from pipeline.config.seeds import recipes
 from pipeline.metrics.image_row import ImageRow
 from pipeline.report.drawing import png

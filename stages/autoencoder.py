@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from diffusers import ModelMixin
 
-from pipeline.config.graph import AUTOENCODER, Config
+from pipeline.config.graph import Config
+from pipeline.config.model_names import AUTOENCODER
 from pipeline.config.solver import SolverConfig
 from pipeline.data.sample_set import SampleSet, open_samples
 from pipeline.methods.reconstruction import Reconstruction

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from diffusers import ModelMixin
 
-from pipeline.config.graph import TEACHER, Config
+from pipeline.config.graph import Config
+from pipeline.config.model_names import TEACHER
 from pipeline.config.training import TrainingConfig
 from pipeline.models.architecture import fresh_network
 from pipeline.models.kinds import read_kind

@@ -12,7 +12,8 @@ from pathlib import Path
 from pipeline.config.autoencoder import AutoencoderConfig
 from pipeline.config.compute import ONE_PROCESS
 from pipeline.config.forecast import FRESH, NetworkSpeed, Speeds, training_batches
-from pipeline.config.graph import AUTOENCODER, TEACHER, Config
+from pipeline.config.graph import Config
+from pipeline.config.model_names import AUTOENCODER, TEACHER
 from pipeline.config.solver import SolverConfig
 from pipeline.evaluation.speed import FeaturesSpeed, features_speed
 from pipeline.methods.reconstruction import Reconstruction

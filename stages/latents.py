@@ -7,7 +7,8 @@ from dataclasses import asdict, replace
 from functools import partial
 
 from pipeline.config.compute import ONE_PROCESS
-from pipeline.config.graph import AUTOENCODER, Config
+from pipeline.config.graph import Config
+from pipeline.config.model_names import AUTOENCODER
 from pipeline.data.latents import prepare_latents
 from pipeline.models.autoencoder import load_autoencoder, open_autoencoder
 from pipeline.models.counted import CodingCalls

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.config.graph import AUTOENCODER
+from pipeline.config.model_names import AUTOENCODER
 from pipeline.evaluation.folders import MeasuringFolders
 from stages.code import code_of_references
 

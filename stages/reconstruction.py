@@ -6,7 +6,8 @@ import time
 from dataclasses import asdict, replace
 
 from pipeline.config.compute import ONE_PROCESS
-from pipeline.config.graph import AUTOENCODER, Config
+from pipeline.config.graph import Config
+from pipeline.config.model_names import AUTOENCODER
 from pipeline.data.sample_set import open_samples
 from pipeline.evaluation.reconstruction import measure_reconstruction
 from pipeline.evaluation.reference import open_run_references

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pipeline.config.autoencoder import AutoencoderConfig
-from pipeline.config.graph import AUTOENCODER
+from pipeline.config.model_names import AUTOENCODER
 from pipeline.system.errors import StraightflowError
 from pipeline.system.whole_files import read_json
 from stages import paths

@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from pipeline.config.graph import TEACHER, Config
+from pipeline.config.graph import Config
+from pipeline.config.model_names import TEACHER
 from pipeline.config.solver import SolverConfig
 from pipeline.config.teacher import TeacherConfig
 from pipeline.data.labelled import labelled_to_train

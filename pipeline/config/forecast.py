@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pipeline.config.features import trained_tasks
-from pipeline.config.graph import AUTOENCODER, TEACHER, Config
+from pipeline.config.graph import Config
 from pipeline.config.lineage import ENCODING, training_stage
+from pipeline.config.model_names import AUTOENCODER, TEACHER
 from pipeline.config.planned_calls import PlannedCalls, planned_calls
 from pipeline.config.planned_measuring import PlannedMeasuring, planned_measuring
 from pipeline.config.training import TrainingConfig

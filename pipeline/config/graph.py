@@ -17,8 +17,7 @@ from pipeline.config.evaluation import EvaluateConfig
 from pipeline.config.features import FeaturesConfig
 from pipeline.config.flow import LossConfig
 from pipeline.config.methods import ReflowConfig
-from pipeline.config.model_names import AUTOENCODER as AUTOENCODER  # for readers of a configuration, as is TEACHER
-from pipeline.config.model_names import TEACHER as TEACHER
+from pipeline.config.model_names import TEACHER
 from pipeline.config.pretrained import Promised
 from pipeline.config.section import ModelName, Section
 from pipeline.config.solver import FLOW_MAP_SOLVERS, STUDENT_SOLVERS, TEACHER_SOLVERS, SolverConfig

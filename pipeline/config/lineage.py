@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pipeline.config.graph import AUTOENCODER, TEACHER, Config
+from pipeline.config.graph import Config
+from pipeline.config.model_names import AUTOENCODER, TEACHER
 
 ENCODING = "latents@data"
 """The stage that encodes the data for models that learn their latents."""

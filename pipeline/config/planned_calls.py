@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pipeline.config.couplings import CouplingsConfig
-from pipeline.config.graph import AUTOENCODER, TEACHER, Config
+from pipeline.config.graph import Config
 from pipeline.config.lineage import stages_of, training_stage
 from pipeline.config.methods import TrainingCalls
+from pipeline.config.model_names import AUTOENCODER, TEACHER
 from pipeline.config.network_calls import LEAST_ADAPTIVE_CALLS, fixed_step_calls, guided_calls
 from pipeline.config.solver import TEACHER_SOLVERS, SolverConfig
 from pipeline.config.students import StudentConfig

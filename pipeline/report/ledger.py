@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.config.graph import AUTOENCODER, TEACHER, Config
+from pipeline.config.graph import Config
 from pipeline.config.lineage import ENCODING, stages_of, training_stage
+from pipeline.config.model_names import AUTOENCODER, TEACHER
 from pipeline.report.reading import load_json
 from pipeline.system.compute import Compute, total
 

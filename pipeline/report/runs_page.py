@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from pipeline.config.graph import TEACHER, Headline
+from pipeline.config.graph import Headline
+from pipeline.config.model_names import TEACHER
 from pipeline.metrics.image_row import ImageRow, differences
 from pipeline.report.drawing import draw_both
 from pipeline.report.html import picture, table

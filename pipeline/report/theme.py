@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from pipeline.config.graph import TEACHER
+from pipeline.config.model_names import TEACHER
 
 
 @dataclass(frozen=True)

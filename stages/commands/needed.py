@@ -18,7 +18,8 @@ import torch
 from accelerate import Accelerator
 
 from pipeline.config.couplings import CouplingsConfig
-from pipeline.config.graph import TEACHER, Config
+from pipeline.config.graph import Config
+from pipeline.config.model_names import TEACHER
 from pipeline.config.training import TrainingConfig
 from pipeline.couplings.coupling_run import open_run
 from pipeline.couplings.manifest import MANIFEST

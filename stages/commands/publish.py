@@ -10,8 +10,9 @@ from pathlib import Path
 
 from huggingface_hub import HfApi
 
-from pipeline.config.graph import AUTOENCODER, Config
+from pipeline.config.graph import Config
 from pipeline.config.lineage import ENCODING, RECONSTRUCTION, stages_of, training_stage
+from pipeline.config.model_names import AUTOENCODER
 from pipeline.data.space import space_of
 from pipeline.report.drawing import png
 from pipeline.report.images.figures import fid_by_steps_figure, sample_grid_figure

@@ -8,7 +8,8 @@ import pytest
 from helpers.composition import composed, of_latents
 
 from pipeline.config.forecast import FRESH, NetworkSpeed, Speeds, StageTime, forecast, network_of, training_batches
-from pipeline.config.graph import TEACHER, Config
+from pipeline.config.graph import Config
+from pipeline.config.model_names import TEACHER
 from pipeline.config.planned_disk import couplings_bytes
 from pipeline.config.planned_measuring import PlannedMeasuring, planned_measuring
 

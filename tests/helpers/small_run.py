@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from helpers.composition import composed
-from pipeline.config.graph import TEACHER, Config
+from pipeline.config.graph import Config
+from pipeline.config.model_names import TEACHER
 from stages import assess, check, classifier, couplings, data, evaluate, flow, report, student, teacher
 
 SMALL = (

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from scipy.stats import spearmanr
 
-from pipeline.config.graph import TEACHER, Headline
+from pipeline.config.graph import Headline
+from pipeline.config.model_names import TEACHER
 from pipeline.metrics.image_row import ImageRow, differences, fid_ratio
 from pipeline.metrics.row import COUPLINGS_PREFIX
 from pipeline.metrics.uncertainty import Estimate

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from pipeline.config.graph import AUTOENCODER, TEACHER
 from pipeline.config.lineage import ENCODING
+from pipeline.config.model_names import AUTOENCODER, TEACHER
 from pipeline.metrics.image_row import ImageRow
 from pipeline.report.axes import log_axis, new_figure, style
 from pipeline.report.drawing import draw_both

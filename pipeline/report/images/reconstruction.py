@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from pipeline.config.graph import TEACHER, Headline
+from pipeline.config.graph import Headline
+from pipeline.config.model_names import TEACHER
 from pipeline.metrics.image_row import ImageRow
 from pipeline.metrics.reconstruction_measures import ReconstructionQuality
 from pipeline.metrics.row import COUPLINGS_PREFIX

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from pipeline.config.data import IMAGE_SOURCES, Resolution
-from pipeline.config.graph import AUTOENCODER, TEACHER
+from pipeline.config.model_names import AUTOENCODER, TEACHER
 from pipeline.config.section import ModelName, NonNegativeFloat, PositiveInt, UnitFloat, one_of
 from pipeline.couplings.check_record import CouplingsCheck
 from pipeline.data.info import Channels, DataInfo

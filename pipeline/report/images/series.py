@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.config.graph import TEACHER
+from pipeline.config.model_names import TEACHER
 from pipeline.metrics.image_row import ImageRow
 from pipeline.report.theme import Theme, cycle
 

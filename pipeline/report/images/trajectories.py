@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.config.drawn_trajectories import TIMES
-from pipeline.config.graph import TEACHER, Headline
+from pipeline.config.graph import Headline
+from pipeline.config.model_names import TEACHER
 from pipeline.data.mosaic import mosaic
 from pipeline.data.trajectory_arrays import Trajectory, from_arrays
 from pipeline.report.html import packaged_text, samples_image

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from pipeline.config.graph import TEACHER
+from pipeline.config.model_names import TEACHER
 from pipeline.config.noise import NoiseConfig
 from pipeline.flow.noise import place_noise
 from pipeline.flow.paths import linear_path

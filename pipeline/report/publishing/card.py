@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from huggingface_hub import ModelCard
 
-from pipeline.config.graph import TEACHER, Config
+from pipeline.config.graph import Config
+from pipeline.config.model_names import TEACHER
 from pipeline.config.taught_features import taught_features
 from pipeline.metrics.image_row import ImageRow
 from pipeline.metrics.reconstruction_measures import ReconstructionQuality

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from pipeline.config.flow import LossConfig
-from pipeline.config.graph import TEACHER, Config
+from pipeline.config.graph import Config
 from pipeline.config.lineage import stages_of, training_stage
 from pipeline.config.methods import ReflowConfig
+from pipeline.config.model_names import TEACHER
 from pipeline.config.taught_features import taught_features
 from pipeline.metrics.image_row import TRAINED_HERE, ImageRow
 from pipeline.models.accepted_teacher import AcceptedFlow, AcceptedTeacher, num_conditions
