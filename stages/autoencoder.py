@@ -35,7 +35,7 @@ def main(config: Config, arguments: list[str]) -> None:
     trained = settings.trained
     if trained is None:
         if runtime.is_main:
-            commit = recorded_autoencoder(settings)
+            commit = recorded_autoencoder(settings.source)
             adopt_autoencoder(settings, config.data.image_shape, paths.model(AUTOENCODER), commit)
             write_training(AUTOENCODER, None)
         return

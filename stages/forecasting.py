@@ -134,7 +134,7 @@ def _decoding(config: Config, folder: Path, runtime: Runtime) -> float:
         fresh = build_autoencoder(settings.trained.network, shape, settings.latent_channels, 0)
         save_autoencoder(stock_autoencoder(fresh), place)
     elif config.latents:
-        adopt_autoencoder(settings, shape, place, recorded_autoencoder(settings))
+        adopt_autoencoder(settings, shape, place, recorded_autoencoder(settings.source))
     opened = open_autoencoder(place, runtime, settings.latent_shape(shape))
     return decoding_seconds(opened, config.evaluate.batch_size, _SECONDS)
 

@@ -5,22 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from pipeline.config.autoencoder import AutoencoderConfig
 from pipeline.config.model_names import AUTOENCODER
 from pipeline.system.errors import StraightflowError
 from pipeline.system.whole_files import read_json
 from stages import paths
 
 
-def recorded_autoencoder(settings: AutoencoderConfig) -> str | None:
-    """The commit of an autoencoder that is brought along; None of one in a local folder.
+def recorded_autoencoder(source: str) -> str | None:
+    """The commit of an autoencoder that is brought along from ``source``; None of one in a local folder.
 
     Raises:
         StraightflowError: As :func:`recorded_commit`.
     """
-    if Path(settings.source).is_dir():
+    if Path(source).is_dir():
         return None
-    return recorded_commit(paths.TEACHER_INPUT, {"source": settings.source}, part=AUTOENCODER)
+    return recorded_commit(paths.TEACHER_INPUT, {"source": source}, part=AUTOENCODER)
 
 
 def recorded_commit(record: Path, named: Mapping[str, object], part: str | None = None) -> str:

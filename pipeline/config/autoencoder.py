@@ -8,11 +8,12 @@ from pydantic import model_validator
 
 from pipeline.config.autoencoder_network import AutoencoderNetworkConfig
 from pipeline.config.latent_space import LatentSpaceConfig
+from pipeline.config.model_names import TEACHER
 from pipeline.config.section import NonNegativeFloat, PathText, PositiveInt, Section
 from pipeline.config.training import TrainingConfig
 
-TEACHER, TRAIN = "teacher", "train"
-"""Sources that are no path."""
+TRAIN = "train"
+"""A source that is no path, as is the teacher."""
 
 
 @dataclass(frozen=True)

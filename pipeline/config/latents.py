@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from pipeline.config.autoencoder import TEACHER
 from pipeline.config.couplings import storage_problem
 from pipeline.config.data import height_and_width
 from pipeline.config.feasibility import AUTOENCODER_TRAINING, trainings
+from pipeline.config.model_names import TEACHER
 
 if TYPE_CHECKING:
     from pipeline.config.graph import Config

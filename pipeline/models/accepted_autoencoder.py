@@ -12,7 +12,7 @@ import torch
 from diffusers import ModelMixin
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pipeline.config.autoencoder import TEACHER
+from pipeline.config.model_names import TEACHER
 from pipeline.config.network import MOST_LEVELS, LayerCount
 from pipeline.config.pretrained import Promised
 from pipeline.config.section import FiniteFloat, PositiveFloat, PositiveInt

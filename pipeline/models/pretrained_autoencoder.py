@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from diffusers import ModelMixin
 
-from pipeline.config.autoencoder import TEACHER, AutoencoderConfig, AutoencoderTraining
+from pipeline.config.autoencoder import AutoencoderConfig, AutoencoderTraining
+from pipeline.config.model_names import TEACHER
 from pipeline.config.pretrained import Promised
 from pipeline.models.accepted_autoencoder import AcceptedAutoencoder, accept_part, require_promised_autoencoder
 from pipeline.models.autoencoder import load_placed
