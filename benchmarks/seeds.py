@@ -119,11 +119,13 @@ def describe(
 ) -> list[str]:
     """The page: FID of every seed by steps, their mean and spread, by each kind of features."""
     count = config.evaluate.headline.num_samples
-    name = config.headline
+    name, student = config.headline, config.students[config.headline]
+    made_of = f"{config.couplings[student.couplings].num_pairs:,} pairs and {student.num_steps:,} steps"
     lines = [
         f"# {name} from {len(rows)} training seeds",
         "",
-        f"FID of {count:,} samples, preset {config.name}, noise seed {config.evaluate.seed}, {runtime.precision}, with "
+        f"FID of {count:,} samples, preset {config.name} with {made_of}, noise seed {config.evaluate.seed}, "
+        f"{runtime.precision}, with "
         "the same couplings and start. Spread: the standard deviation over seeds. `python -m benchmarks.seeds` makes "
         "this page.",
     ]
