@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,10 @@ def test_a_toy_runs_from_nothing_to_the_report_and_then_rests(tmp_path: Path, mo
     assert page.count("data:image/") == 2 * 7  # for light and for dark ground
     assert page.count("(prefers-color-scheme: dark)") == 1 + 7
     assert status_of(tmp_path) == {}
+    untracked = subprocess.run(
+        ["git", "ls-files", "--others", "--exclude-standard", "inputs"], cwd=tmp_path, check=True, capture_output=True
+    )
+    assert untracked.stdout == b"inputs/.gitignore\n"  # a fresh copy is not committed
     assert_calls_were_planned(tmp_path, config)
     assert_stages_run_again_when_what_their_code_does_changes(tmp_path)
 
