@@ -20,10 +20,12 @@ class Answer:
         quality: Their FIDs by the first features, of as many samples as both have; by the judge's where the student was
             trained on the first.
         judged: Their FIDs by the judge; None without one, and where ``quality`` is of these.
+        decoding: Seconds in which 1,000 latents are decoded, of either; 0 where the networks make images.
     """
 
     quality: Comparison
     judged: Comparison | None
+    decoding: float = 0.0
 
     @property
     def student(self) -> ImageRow:
@@ -37,20 +39,30 @@ class Answer:
 
     @property
     def speedup(self) -> float | None:
-        """Seconds of the teacher over seconds of the student, both per image; None if one is unknown or 0."""
+        """Seconds of the teacher over seconds of the student, both per image as it is seen, so with decoding.
+
+        None if the time of one's network is unknown or 0.
+        """
         ours, theirs = self.student.seconds_per_1000, self.teacher.seconds_per_1000
-        return theirs / ours if ours and theirs else None
+        return (theirs + self.decoding) / (ours + self.decoding) if ours and theirs else None
 
 
-def find_answer(rows: Sequence[ImageRow], headline: Headline) -> Answer | None:
-    """The answer of a run; None if the student's one step or the teacher was not measured, or they do not compare."""
+def find_answer(rows: Sequence[ImageRow], headline: Headline, decoding: float = 0.0) -> Answer | None:
+    """The answer of a run; None if the student's one step or the teacher was not measured, or they do not compare.
+
+    Args:
+        rows: Every measured cell.
+        headline: The student in question.
+        decoding: Seconds in which 1,000 latents are decoded; 0 where the networks make images.
+    """
     quality = _against_best(by_untaught_features(rows, headline), headline)
     if quality is None:
         return None
     if quality.numerator.is_judge:
-        return Answer(quality, None)
+        return Answer(quality, None, decoding)
     pair = largest_pair(by_judge(rows), quality.numerator.cell, quality.denominator.cell)
-    return Answer(quality, None if pair is None or pair[1].fid <= 0 else Comparison("", "teacher's best", *pair))
+    judged = None if pair is None or pair[1].fid <= 0 else Comparison("", "teacher's best", *pair)
+    return Answer(quality, judged, decoding)
 
 
 def _against_best(rows: Sequence[ImageRow], headline: Headline) -> Comparison | None:
@@ -59,9 +71,12 @@ def _against_best(rows: Sequence[ImageRow], headline: Headline) -> Comparison | 
     return None if pair is None or pair[1].fid <= 0 else Comparison("", "teacher's best", *pair)
 
 
-def answer_section(rows: Sequence[ImageRow], headline: Headline) -> str:
-    """HTML of the first lines of the page: the answer in one sentence and its three numbers; empty without one."""
-    answer = find_answer(rows, headline)
+def answer_section(rows: Sequence[ImageRow], headline: Headline, decoding: float = 0.0) -> str:
+    """HTML of the first lines of the page: the answer in one sentence and its three numbers; empty without one.
+
+    Arguments are those of :func:`find_answer`.
+    """
+    answer = find_answer(rows, headline, decoding)
     if answer is None:
         return ""
     tiles = "".join(
@@ -100,10 +115,11 @@ def _tiles(answer: Answer) -> list[tuple[str, str, str]]:
     )
     if answer.speedup is None:
         return [quality, calls]
-    ours, theirs = (format_two_digits(row.seconds_per_1000 or 0.0) for row in (student, teacher))
+    ours, theirs = (format_two_digits((row.seconds_per_1000 or 0.0) + answer.decoding) for row in (student, teacher))
+    decoding = f", of each {format_two_digits(answer.decoding)} s decoding" if answer.decoding else ""
     speed = (
         "Gain in speed",
         f"{format_two_digits(answer.speedup)} times",
-        f"{ours} against {theirs} s per 1,000 images.",
+        f"{ours} against {theirs} s per 1,000 images{decoding}.",
     )
     return [quality, speed, calls]

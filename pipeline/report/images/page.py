@@ -69,12 +69,13 @@ def render_page(
     """
     rows = results.rows
     chosen, judged = by_first_features(rows), by_judge(rows)
-    answer = answer_section(rows, headline)
+    decoding = results.decoding_per_1000(headline.student)
+    answer = answer_section(rows, headline, decoding)
     content = Template(packaged_text(__package__, "page_content.html")).substitute(
         answer=answer,
         headline=escape(headline_sentence(rows, headline)),
         headline_class="soft" if answer else "headline",
-        side_by_side=side_by_side(choose_panels(rows, cells, headline)),
+        side_by_side=side_by_side(choose_panels(rows, cells, headline, decoding)),
         measure=escape(describe_measure(chosen)),
         ratios=_ratios(compare(chosen, headline)) + _ratios(compare(judged, headline)),
         equal_quality=_equal_quality(chosen, headline),

@@ -34,7 +34,7 @@ def draw_pictures(results: Results, cells: Sequence[SampleCell], headline: Headl
     rows = results.rows
     lines = ", ".join(dict.fromkeys(f"{row.model} with {row.solver}" for row in rows if not row.is_couplings))
     noises = len(cells[0].images)
-    panels = choose_panels(rows, cells, headline)
+    panels = choose_panels(rows, cells, headline, results.decoding_per_1000(headline.student))
     beside = {"side_by_side": draw_both(describe_panels(panels), lambda theme: side_by_side_figure(panels, theme))}
     return {
         **(beside if panels else {}),

@@ -132,6 +132,11 @@ class Results:
         """Drift of the couplings ``name`` from those of the round ``before``; None if there is none."""
         return None if before is None else measure_drift(self.couplings[name].rows, self.couplings[before].rows)
 
+    def decoding_per_1000(self, name: str) -> float:
+        """Seconds in which 1,000 latents of the model ``name`` were decoded; 0 if none were, or it is not measured."""
+        found = next((item.decoding for item in self.models if item.model == name), None)
+        return 0.0 if found is None or not found.samples_forward else 1000 * found.seconds / found.samples_forward
+
     @property
     def rows(self) -> tuple[ImageRow, ...]:
         """Every measured cell: the couplings' first, then each model's in order."""

@@ -36,11 +36,13 @@ class Panel:
         name: Model and steps in words.
         images: uint8, (num, channels, height, width); index i comes from the same noise in every panel.
         row: Its measured cell; None if there is none that compares with those of the other panels.
+        decoding: Seconds in which 1,000 latents are decoded; 0 where the network makes images.
     """
 
     name: str
     images: np.ndarray
     row: ImageRow | None
+    decoding: float = 0.0
 
     @property
     def note(self) -> str:
@@ -49,17 +51,20 @@ class Panel:
             return ""
         seconds = self.row.seconds_per_1000
         return f"FID {format_fid(self.row.fid)}" + (
-            "" if seconds is None else f" · {format_two_digits(seconds)} s per 1,000"
+            "" if seconds is None else f" · {format_two_digits(seconds + self.decoding)} s per 1,000"
         )
 
 
-def choose_panels(rows: Sequence[ImageRow], cells: Sequence[SampleCell], headline: Headline) -> tuple[Panel, ...]:
+def choose_panels(
+    rows: Sequence[ImageRow], cells: Sequence[SampleCell], headline: Headline, decoding: float = 0.0
+) -> tuple[Panel, ...]:
     """The teacher's cell of lowest FID and the student at 1, 2 and 4 steps, as far as they were measured.
 
     Args:
         rows: Every measured cell.
         cells: From :func:`pipeline.report.images.samples.load_samples`.
         headline: The student in question.
+        decoding: Seconds in which 1,000 latents are decoded; 0 where the networks make images.
     """
     chosen, answer = by_untaught_features(rows, headline), find_answer(rows, headline)
     best = best_teacher(chosen)
@@ -70,7 +75,7 @@ def choose_panels(rows: Sequence[ImageRow], cells: Sequence[SampleCell], headlin
     alike = [row for row in chosen if measured and not differences(row, measured[0])]
     fids, images = {row.cell: row for row in alike}, {(item.model, item.solver, item.num_steps): item for item in cells}
     return tuple(
-        Panel(f"{cell[0]}, {steps_in_words(cell[2])}", _square(images[cell].images), fids.get(cell))
+        Panel(f"{cell[0]}, {steps_in_words(cell[2])}", _square(images[cell].images), fids.get(cell), decoding)
         for cell in wanted
         if cell in images
     )

@@ -48,6 +48,14 @@ def test_one_step_is_compared_with_the_teachers_lowest_fid(rows: tuple[ImageRow,
     assert "judge" not in section
 
 
+def test_the_speed_of_models_of_latents_is_with_decoding(rows: tuple[ImageRow, ...]) -> None:
+    """Times are 0.125 s a step: with half a second to decode, 2.5 s against 0.625."""
+    answer = find_answer(rows, HEADLINE, 0.5)
+    assert answer is not None
+    assert answer.speedup == 4
+    assert "0.62 against 2.5 s per 1,000 images, of each 0.5 s decoding." in answer_section(rows, HEADLINE, 0.5)
+
+
 def test_what_is_not_significant_or_of_unknown_spread_is_no_cost(rows: tuple[ImageRow, ...]) -> None:
     alike = change(rows, STUDENT, fid=2.1, fid_low=1.9, fid_high=2.3)
     assert words(alike) == "One network call instead of 16: 16 times as fast, and no significant difference in FID."

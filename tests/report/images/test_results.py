@@ -32,6 +32,7 @@ from pipeline.report.images.results import Results, load_results
 from pipeline.report.images.samples import load_samples
 from pipeline.report.images.summary import headline_sentence, summary, text_table
 from pipeline.report.images.viewer import viewer
+from pipeline.system.compute import Compute
 from pipeline.system.errors import StraightflowError
 
 HEADLINE = Headline("few_step", "round1")
@@ -229,3 +230,12 @@ def test_the_answer_of_such_a_student_is_the_judges() -> None:
     assert (answer.student.fid, answer.teacher.fid, answer.judged) == (7.0, 5.0, None)
     assert "by the judge, as the student was trained on the first features" in answer_section(rows, taught)
     assert find_answer(rows, HEADLINE).student.fid == 3.0
+
+
+def test_the_time_of_decoding_is_for_each_thousand(tmp_path: Path) -> None:
+    write_run(tmp_path)
+    results = load_results(tmp_path, MODELS, COUPLINGS, STUDENTS)
+    decoding = Compute(samples_forward=4000, samples_backward=0, flops=1, seconds=6.0)
+    models = tuple(replace(item, decoding=decoding) if item.model == "few_step" else item for item in results.models)
+    decoded = replace(results, models=models)
+    assert [decoded.decoding_per_1000(name) for name in ("few_step", "teacher", "none")] == [1.5, 0.0, 0.0]

@@ -37,6 +37,7 @@ def test_the_teachers_best_and_the_few_steps_keep_every_noise_in_its_place(run) 
         ("few_step, 1 step", "FID 5.00 · 0.12 s per 1,000"),
         ("few_step, 4 steps", "FID 4.50 · 0.5 s per 1,000"),
     ]
+    assert choose_panels(*run, HEADLINE, 1.5)[0].note == "FID 2.00 · 3.5 s per 1,000"
     for panel, (series, steps) in zip(panels, SHOWN, strict=True):
         # Of five noises, four fill a square.
         assert [set(image.ravel()) for image in panel.images] == [{grey_level(series, steps, at)} for at in range(4)]
