@@ -70,6 +70,6 @@ def test_an_autoencoder_to_be_trained_gives_images_back_in_their_shape(shape: tu
             "train": composed("preset=smoke")["teacher"]["train"],
         }
     )
-    assert check_autoencoder(settings, (1, 8, 8)) == {}
+    assert check_autoencoder(settings, (1, 8, 8), {}) == {}
     with pytest.raises(StraightflowError, match=message):
-        check_autoencoder(settings, shape)
+        check_autoencoder(settings, shape, {})
