@@ -169,12 +169,17 @@ def test_what_is_published_is_sampled_like_the_one_in_the_run_and_a_flipped_byte
     assert weights.name in (folder / "SHA256SUMS").read_text()
 
 
-def test_an_autoencoder_that_was_brought_along_has_a_license_and_no_cost() -> None:
+def run_with_autoencoder_of(source: str) -> None:
+    """A run whose autoencoder was brought along from ``source``."""
     unet_run()
     params = yaml.safe_load(Path("params.yaml").read_text())
-    params["autoencoder"] = {"source": "theirs", "latent_channels": 2, "downsampling": 2}
+    params["autoencoder"] = {"source": source, "latent_channels": 2, "downsampling": 2}
     Path("params.yaml").write_text(yaml.safe_dump(params))
     record_latents(Path())
+
+
+def test_an_autoencoder_that_was_brought_along_has_a_license_and_no_cost() -> None:
+    run_with_autoencoder_of("theirs")
     assert "--autoencoder-license" in refusal("publish", "few_step", *LICENSES)
     card = ModelCard.load(publish("few_step", "--autoencoder-license", "openrail") / "README.md")
     assert card.data.to_dict()["autoencoder_license"] == "openrail"
@@ -186,11 +191,7 @@ def test_an_autoencoder_that_was_brought_along_has_a_license_and_no_cost() -> No
 
 
 def test_one_of_the_hub_is_named_with_its_license() -> None:
-    unet_run()
-    params = yaml.safe_load(Path("params.yaml").read_text())
-    params["autoencoder"] = {"source": "you/vae", "latent_channels": 2, "downsampling": 2}
-    Path("params.yaml").write_text(yaml.safe_dump(params))
-    record_latents(Path())
+    run_with_autoencoder_of("you/vae")
     text = (publish("few_step", "--autoencoder-license", "mit") / "README.md").read_text()
     assert "- The autoencoder, you/vae: mit" in text
 
