@@ -85,12 +85,12 @@ def print_memory(config: Config, runtime: Runtime) -> None:
     torch.cuda.reset_peak_memory_stats(runtime.device)
     batches = StepBatches(RandomPairs(network), OBJECTIVE, settings, 0, 1)
     with (
-        prepared(network, settings, runtime) as (wrapped, optimizer),
+        prepared(network, settings, runtime) as (wrapped, optimizers),
         closing(batches_from(batches, 0, runtime.device, num_workers=0)) as loaded,
     ):
         counted = CountedNetwork(wrapped, NetworkCalls())
         for _ in range(3):
-            training_step(counted, optimizer, OBJECTIVE, next(loaded), 1e-4, settings, runtime.accelerator)
+            training_step(counted, optimizers, OBJECTIVE, next(loaded), 1e-4, settings, runtime.accelerator)
         wait_for(runtime.device)
     found = torch.cuda.max_memory_allocated(runtime.device)
     print(f"memory of a step, measured              {found / 2**20:,.0f} MiB, {found / foretold:.2f} of it")

@@ -32,10 +32,12 @@ class TrainingConfig(Section):
     Attributes:
         num_steps: Optimizer steps.
         batch_size: Images per step over all processes together.
-        learning_rate: Peak learning rate of AdamW.
+        optimizer: ``adamw``, or ``muon`` for the hidden weight matrices and convolutions with AdamW for the rest, see
+            :mod:`pipeline.training.muon`.
+        learning_rate: Peak learning rate of AdamW, and of Muon, whose steps are scaled to AdamW's.
         lr_decay: Course of the learning rate after warm-up: ``constant``, or ``linear``/``cosine`` to 0.
         warmup_steps: Steps over which the learning rate rises linearly from 0.
-        weight_decay: AdamW's decoupled weight decay.
+        weight_decay: Decoupled weight decay.
         gradient_clip_norm: Largest global gradient norm.
         ema_halflife_images: Half-life of the weight average, in training images.
         ema_rampup_ratio: The half-life is at most this share of the images seen so far (EDM2).
@@ -57,6 +59,7 @@ class TrainingConfig(Section):
 
     num_steps: PositiveInt
     batch_size: PositiveInt
+    optimizer: Literal["adamw", "muon"] = "adamw"
     learning_rate: PositiveFloat
     lr_decay: Literal["constant", "linear", "cosine"]
     warmup_steps: NonNegativeInt
@@ -105,7 +108,7 @@ class TrainingConfig(Section):
         if self.learning_rate * self.weight_decay >= 1:
             raise ValueError(
                 f"learning_rate {self.learning_rate} times weight_decay {self.weight_decay} is the share of a weight "
-                "that AdamW takes away in each step, and must be below 1"
+                "that is taken away in each step, and must be below 1"
             )
         for halflife in self.halflives_images:
             if halflife * UNIT_ROUNDOFF > self.batch_size:

@@ -11,8 +11,8 @@ from pipeline.system.memory import memory_error, require_memory
 
 WEIGHTS_BYTES = 4
 """Bytes per parameter of a float32 network alone."""
-TRAINING_BYTES = 20
-"""The same with gradients, both moments of Adam and one weight average, as one process needs to train it."""
+TRAINING_BYTES = 16
+"""The least with which one process trains it: with gradients, one moment (Muon's; AdamW has two) and one average."""
 
 _MEND = "lower the channels, the width or the number of layers of the network, or use a machine with more memory"
 

@@ -1,8 +1,8 @@
 """The one training loop, what it minimises, and what surrounds a step.
 
-The code of a step is in eight files, listed in ``loop``. Around it: ``setup`` places network and optimizer,
-``sharding`` divides them · ``loader`` prepares batches in advance · ``preflight`` refuses a run that cannot end well ·
-``checkpoint`` saves and restores · ``meter`` sums losses, ``nonfinite`` says what went wrong, ``heldout`` measures,
-``watching`` shows · ``inventory`` lists unfinished trainings · ``live_memory`` and ``shared_memory`` count memory ·
-``dropout`` and ``interruption`` are what their names say.
+The code of a step is in eight files, listed in ``loop``. Around it: ``setup`` places network and optimizers, of which
+``muon`` is one, ``sharding`` divides them · ``loader`` prepares batches in advance · ``preflight`` refuses a run that
+cannot end well · ``checkpoint`` saves and restores · ``meter`` sums losses, ``nonfinite`` says what went wrong,
+``heldout`` measures, ``watching`` shows · ``inventory`` lists unfinished trainings · ``live_memory`` and
+``shared_memory`` count memory · ``dropout`` and ``interruption`` are what their names say.
 """

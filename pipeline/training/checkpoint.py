@@ -1,10 +1,11 @@
 """Training checkpoints: whole or absent, checked by hash; a run continues from the newest intact one.
 
-A checkpoint is one folder: weights and optimizer as Accelerate saves them, each weight average and what a method keeps
-from step to step as safetensors, the step and the recorded losses as JSON, and ``checkpoint.json`` with its run, its
-step and the SHA-256 of every file. It is written beside its place, fsynced and renamed, so that a kill at any moment
-leaves either all of it or a temporary folder, which is cleared away. Batches, times, noise and dropout are functions of
-(seed, step), so no generator or position in the epoch needs saving beyond the step.
+A checkpoint is one folder: weights, each weight average and what a method keeps from step to step as safetensors, what
+the optimizers keep as ``torch.save`` writes it, the step and the recorded losses as JSON, and ``checkpoint.json`` with
+its run, its step and the SHA-256 of every file. Weights and moments are whole and by the names of the weights, however
+many processes divide them in training. It is written beside its place, fsynced and renamed, so that a kill at any
+moment leaves either all of it or a temporary folder, which is cleared away. Batches, times, noise and dropout are
+functions of (seed, step), so no generator or position in the epoch needs saving beyond the step.
 """
 
 from __future__ import annotations
@@ -12,16 +13,18 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict, set_state_dict
 
 from pipeline.methods.objective import Objective
 from pipeline.system.atomic import publish_folder, write_json
@@ -39,15 +42,19 @@ _TEMPORARY = re.compile(r"^\.step-\d{9}\.tmp$")
 _RECORD = "checkpoint.json"
 _PROGRESS = "progress.json"
 _OBJECTIVE = "objective.safetensors"
+_WEIGHTS = "network.safetensors"
+_OPTIMIZERS = "optimizers.pt"
 # Parts of torch.save's messages when its zip archive cannot be opened, written or closed.
 _TORCH_WRITING = ("StreamWriter", "inline_container", "iostream")
 
 
 @dataclass
 class TrainingState:
-    """What a checkpoint holds besides the network and the optimizer.
+    """What a checkpoint holds.
 
     Attributes:
+        network: As wrapped for its processes.
+        optimizers: Each of some of its parameters.
         emas: Weight averages, one per half-life.
         meter: Sums of the steps since the last record.
         spending: What all steps so far computed.
@@ -56,6 +63,8 @@ class TrainingState:
         objective: What is minimised, if it may keep something from step to step.
     """
 
+    network: torch.nn.Module
+    optimizers: Sequence[torch.optim.Optimizer]
     emas: Sequence[Ema]
     meter: Meter
     spending: Spending
@@ -68,7 +77,7 @@ class CheckpointFolder:
     """The checkpoints of one run.
 
     Args:
-        accelerator: Saves network and optimizer, on any number of processes.
+        accelerator: The processes.
         folder: Where they live; must be used for the run's inputs alone.
         run: Names the run's inputs; checkpoints of another run are refused.
         kept: Newest checkpoints to keep.
@@ -123,7 +132,13 @@ class CheckpointFolder:
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir(parents=True)
         self._accelerator.wait_for_everyone()
-        self._accelerator.save_state(str(temporary))
+        # What processes divide is gathered in the main one's memory alone; of networks on the CPU these are no copies.
+        whole = StateDictOptions(full_state_dict=True, cpu_offload=True)
+        weights, moments = get_state_dict(state.network, state.optimizers, options=whole)
+        if self._accelerator.is_main_process:
+            save_file(_contiguous(weights), temporary / _WEIGHTS)
+            torch.save(moments, temporary / _OPTIMIZERS)
+        del weights, moments
         sums, compute = state.meter.state_dict(), state.spending.state_dict()
         for ema in state.emas:
             averages = ema.state_dict()
@@ -171,7 +186,13 @@ class CheckpointFolder:
                 found="no such folder on this machine",
                 mend="keep the project on a file system that all machines share",
             )
-        self._accelerator.load_state(str(chosen))
+        set_state_dict(
+            state.network,
+            state.optimizers,
+            model_state_dict=dict(load_file(chosen / _WEIGHTS)),
+            optim_state_dict=torch.load(chosen / _OPTIMIZERS, map_location="cpu", mmap=True, weights_only=True),
+            options=StateDictOptions(full_state_dict=True),
+        )
         for ema in state.emas:
             ema.load_state_dict(load_file(_average(chosen, ema)))
         if state.objective is not None and (chosen / _OBJECTIVE).is_file():
@@ -286,6 +307,11 @@ def load_average(file: Path, network: torch.nn.Module) -> None:
         )
     for position, parameter in enumerate(parameters):
         parameter.copy_(averages[str(position)])
+
+
+def _contiguous(weights: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    """The same, as safetensors takes nothing else: channels_last weights are not contiguous."""
+    return {name: values.contiguous() for name, values in weights.items()}
 
 
 def _is_of_writing(error: Exception) -> bool:

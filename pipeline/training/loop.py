@@ -157,14 +157,14 @@ def train(
         kept=config.kept_checkpoints,
         marked_every_steps=config.marked_checkpoint_every_steps,
     )
-    with checkpoints.held(), prepared(network, config, runtime) as (wrapped, optimizer), stop.listening():
+    with checkpoints.held(), prepared(network, config, runtime) as (wrapped, optimizers), stop.listening():
         emas = [
             Ema(wrapped.parameters(), halflife_images=halflife, rampup_ratio=config.ema_rampup_ratio)
             for halflife in config.halflives_images
         ]
         spending = Spending(flops, accelerator, companions)
         counted = CountedNetwork(wrapped, spending.calls)
-        state = TrainingState(emas, meter, spending, objective=objective)
+        state = TrainingState(wrapped, optimizers, emas, meter, spending, objective=objective)
         checkpoints.load_newest(state)
         first_step, began = state.step, time.monotonic()
 
@@ -188,7 +188,7 @@ def train(
                 if drops:
                     seed_dropout(config.seed, state.step, accelerator.process_index)
                 losses, gradient_norm = training_step(
-                    counted, optimizer, objective, batch, learning_rate, config, accelerator
+                    counted, optimizers, objective, batch, learning_rate, config, accelerator
                 )
                 state.step += 1
                 for ema in emas:
@@ -253,7 +253,7 @@ def train(
 
 def training_step(
     network: CountedNetwork,
-    optimizer: torch.optim.Optimizer,
+    optimizers: Sequence[torch.optim.Optimizer],
     objective: Objective,
     batch: Batch,
     learning_rate: float,
@@ -265,7 +265,7 @@ def training_step(
     Args:
         network: Around the one that is wrapped for its processes. Gradients are averaged over these only at the last
             micro-batch; sharded ones at each, so that no process holds them whole.
-        optimizer: Of its parameters.
+        optimizers: Each of some of its parameters.
         objective: Loss of each sample.
         batch: This process's share.
         learning_rate: Of this step.
@@ -275,8 +275,9 @@ def training_step(
     Returns:
         The samples' losses (share,), and the global gradient norm before clipping, both on the device.
     """
-    for group in optimizer.param_groups:
-        group["lr"] = learning_rate
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate
     losses = []
     num_micro_batches = config.gradient_accumulation_steps
     for number, micro_batch in enumerate(micro_batches(batch, num_micro_batches), start=1):
@@ -285,8 +286,9 @@ def training_step(
             accelerator.backward(sample_losses.mean() / num_micro_batches)
         losses.append(sample_losses.detach())
     gradient_norm: torch.Tensor = accelerator.clip_grad_norm_(network.parameters(), config.gradient_clip_norm)
-    optimizer.step()
-    optimizer.zero_grad()
+    for optimizer in optimizers:
+        optimizer.step()
+        optimizer.zero_grad()
     return torch.cat(losses), to_full(gradient_norm, gradient_norm)
 
 

@@ -23,6 +23,7 @@ from pipeline.models.runtime import Runtime
 from pipeline.models.sampler import Sampler
 from pipeline.system.errors import StraightflowError
 from pipeline.system.memory import readable_bytes
+from pipeline.training.muon import hidden_weights
 from pipeline.training.samples import TrainingSet, with_progress
 from pipeline.training.sharding import largest_block
 
@@ -106,7 +107,7 @@ class TrainingNeeds:
 
     Attributes:
         num_parameters: Trained weights.
-        state_bytes: Weights, gradients, both moments of Adam and the weight averages, all float32; if sharded, this
+        state_bytes: Weights, gradients, the optimizers' moments and the weight averages, all float32; if sharded, this
             process's part.
         activation_bytes: Peak in the forward and backward pass of one micro-batch, including the loss's own networks,
             plus the batch itself and the next one.
@@ -134,8 +135,8 @@ class TrainingNeeds:
         others = f"{readable_bytes(self.companion_bytes)} other models, " if self.companion_bytes else ""
         return (
             f"{self.num_parameters / 1e6:.2f} M parameters; each process needs about "
-            f"{readable_bytes(self.total_bytes)} ({readable_bytes(self.state_bytes)} weights, gradients, Adam and "
-            f"averages, {copies}{others}{readable_bytes(self.activation_bytes)} activations), a "
+            f"{readable_bytes(self.total_bytes)} ({readable_bytes(self.state_bytes)} weights, gradients, moments "
+            f"and averages, {copies}{others}{readable_bytes(self.activation_bytes)} activations), a "
             f"checkpoint {readable_bytes(self.checkpoint_bytes)}"
         )
 
@@ -194,12 +195,15 @@ def training_needs(
     exchanged = num_parameters if num_processes > 1 else 0
     if placement.sharded:
         exchanged = 2 * largest_block(network)
+    # AdamW keeps two moments of a weight, Muon one.
+    of_muon = hidden_weights(network) if config.optimizer == "muon" else []
+    num_moments = 2 * num_parameters - sum(weight.numel() for weight in of_muon)
     put_aside = num_parameters // shards if averages_looked_at else 0
     return TrainingNeeds(
         num_parameters=num_parameters,
-        state_bytes=(4 + num_averages) * _FLOAT_BYTES * num_parameters // shards,
+        state_bytes=_FLOAT_BYTES * ((2 + num_averages) * num_parameters + num_moments) // shards,
         activation_bytes=_activation_bytes(network, items, objective, config, placement),
-        checkpoint_bytes=(3 + num_averages) * _FLOAT_BYTES * num_parameters,
+        checkpoint_bytes=_FLOAT_BYTES * ((1 + num_averages) * num_parameters + num_moments),
         copy_bytes=_FLOAT_BYTES * (exchanged + put_aside),
         companion_bytes=companion_bytes,
     )

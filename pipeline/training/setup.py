@@ -1,27 +1,29 @@
-"""The network and its optimizer, placed and wrapped for the processes of a training."""
+"""The network and its optimizers, placed and wrapped for the processes of a training."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from diffusers import ModelMixin
 
 from pipeline.config.training import TrainingConfig
 from pipeline.models.runtime import Runtime
-from pipeline.training.sharding import keep_state_whole, leave_whole, sharded_copy
+from pipeline.training.muon import Muon, hidden_weights
+from pipeline.training.sharding import leave_whole, sharded_copy
 
 
 @contextmanager
 def prepared(
     original: ModelMixin, config: TrainingConfig, runtime: Runtime
-) -> Iterator[tuple[torch.nn.Module, torch.optim.Optimizer]]:
-    """Places ``original`` and yields it as wrapped for its processes, with its optimizer.
+) -> Iterator[tuple[torch.nn.Module, list[torch.optim.Optimizer]]]:
+    """Places ``original`` and yields it as wrapped for its processes, with its optimizers: each weight has one.
 
     Sharded training works on a copy, whose parameters are copied back into ``original`` at the end. Inside the block
     float32 products on GPUs may use TF32, and torch's global generators, which only dropout draws from, are forked.
-    After it both are as before, and the accelerator holds neither network nor optimizer.
+    After it both are as before, and the accelerator holds neither network nor optimizers.
     """
     on_gpu = runtime.device.type == "cuda"
     place_for_training(original, runtime)
@@ -30,23 +32,20 @@ def prepared(
         network = sharded_copy(original, runtime.device, runtime.accelerator.num_processes)
     if runtime.compile:
         network.compile()
-    optimizer = torch.optim.AdamW(
-        network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
-    )
-    optimizer.register_load_state_dict_post_hook(_lay_out_like_parameters)
+    optimizers = _optimizers(network, config, runtime)
     matmul_precision = torch.get_float32_matmul_precision()
     try:
         if on_gpu:
             torch.set_float32_matmul_precision("high")
         with torch.random.fork_rng(devices=[runtime.device] if on_gpu else []):
             if runtime.sharded:
-                keep_state_whole(optimizer)
                 # Evaluation mode leaves the network unwrapped; Accelerate's own sharding is for GPUs alone.
                 network = runtime.accelerator.prepare_model(network, evaluation_mode=True)
-                yield network, runtime.accelerator.prepare(optimizer)
+                yield network, [runtime.accelerator.prepare(optimizer) for optimizer in optimizers]
                 leave_whole(network, original)
             else:
-                yield runtime.accelerator.prepare(network, optimizer)
+                network, *optimizers = runtime.accelerator.prepare(network, *optimizers)
+                yield network, optimizers
     finally:
         torch.set_float32_matmul_precision(matmul_precision)
         runtime.accelerator.free_memory()
@@ -63,9 +62,23 @@ def place_for_training(network: ModelMixin, runtime: Runtime) -> None:
         network.to(runtime.device)
 
 
+def _optimizers(network: ModelMixin, config: TrainingConfig, runtime: Runtime) -> list[torch.optim.Optimizer]:
+    settings: dict[str, Any] = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
+    hidden = hidden_weights(network) if config.optimizer == "muon" else []
+    chosen = set(map(id, hidden))
+    others = [parameter for parameter in network.parameters() if id(parameter) not in chosen]
+    optimizers: list[torch.optim.Optimizer] = [torch.optim.AdamW(others, **settings, fused=True)]
+    if hidden:
+        dtype = torch.bfloat16 if runtime.precision == "bf16" else torch.float32
+        optimizers.append(Muon(hidden, **settings, dtype=dtype))
+    for optimizer in optimizers:
+        optimizer.register_load_state_dict_post_hook(_lay_out_like_parameters)
+    return optimizers
+
+
 @torch.no_grad()
 def _lay_out_like_parameters(optimizer: torch.optim.Optimizer) -> None:
-    """Gives Adam's loaded moments the strides of their parameters.
+    """Gives loaded moments the strides of their parameters.
 
     ``load_state_dict`` keeps the file's strides, and fused AdamW walks raw memory: moments saved in channels_last would
     be paired with the wrong weights of a contiguous network.

@@ -2,14 +2,15 @@
 
 torch's ``fully_shard`` (FSDP2; Zhao et al. 2023) gathers a block's weights when it is reached, forward and backward,
 and divides its gradients among the processes. Outside training nothing is sharded: what is saved, checkpoints included,
-is whole, so that a run may go on with another number of processes, sharded or not.
+is whole, so that a run may go on with another number of processes, sharded or not. Weights and moments are gathered by
+``torch.distributed.checkpoint.state_dict``; averages of weights, no part of a module, and what every process must have
+whole at once are gathered here.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 from diffusers import ModelMixin
@@ -19,10 +20,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 
 def sharded_copy(network: ModelMixin, device: torch.device, num_processes: int) -> ModelMixin:
-    """A copy of ``network`` on ``device`` whose parameters are divided among the processes.
-
-    Its state dict is gathered whole on every process, and a whole one is loaded; every process must take part.
-    """
+    """A copy of ``network`` on ``device`` whose parameters are divided among the processes."""
     sharded: ModelMixin = copy.deepcopy(network)
     mesh = init_device_mesh(device.type, (num_processes,))
     # Freed after each forward pass and gathered again for the backward pass: copies kept after a forward pass alone
@@ -31,48 +29,12 @@ def sharded_copy(network: ModelMixin, device: torch.device, num_processes: int) 
         fully_shard(module, mesh=mesh, reshard_after_forward=True)
         if device.type == "cpu":
             module.set_force_sum_reduction_for_comms(True)  # gloo has no mean
-
-    def gather(module: torch.nn.Module, state: dict[str, Any], prefix: str, metadata: object) -> None:
-        del module, prefix, metadata
-        state.update({name: to_full(value, value) for name, value in state.items()})
-
-    def divide(module: torch.nn.Module, state: dict[str, Any], prefix: str, *_: object) -> None:
-        for name, parameter in module.named_parameters():
-            state[prefix + name] = _divided(state[prefix + name], parameter)
-
-    sharded.register_state_dict_post_hook(gather)
-    sharded.register_load_state_dict_pre_hook(divide)
     return sharded
 
 
 def largest_block(network: torch.nn.Module) -> int:
     """Number of weights in the largest block; a block is gathered as one."""
     return max(sum(parameter.numel() for parameter in block.parameters()) for block in _blocks(network))
-
-
-def keep_state_whole(optimizer: torch.optim.Optimizer) -> None:
-    """Makes a sharded optimizer save and load a whole state dict; every process must take part."""
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-
-    def gather(_: torch.optim.Optimizer, state: dict[str, Any]) -> dict[str, Any]:
-        moments = {
-            index: {name: to_full(value, value) for name, value in values.items()}
-            for index, values in state["state"].items()
-        }
-        return state | {"state": moments}
-
-    def divide(_: torch.optim.Optimizer, state: dict[str, Any]) -> dict[str, Any]:
-        moments = {
-            index: {
-                name: _divided(value, parameters[index]) if value.shape == parameters[index].shape else value
-                for name, value in values.items()
-            }
-            for index, values in state["state"].items()
-        }
-        return state | {"state": moments}
-
-    optimizer.register_state_dict_post_hook(gather)
-    optimizer.register_load_state_dict_pre_hook(divide)
 
 
 @torch.no_grad()

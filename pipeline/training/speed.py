@@ -161,7 +161,7 @@ def step_seconds(
     network.train()
     one_pass = {"gradient_accumulation_steps": 1, "num_steps": 10**9}
     most = settings.batch_size // settings.gradient_accumulation_steps
-    with prepared(network, settings, runtime) as (wrapped, optimizer):
+    with prepared(network, settings, runtime) as (wrapped, optimizers):
         counted = CountedNetwork(wrapped, NetworkCalls())
         ema = Ema(wrapped.parameters(), halflife_images=settings.ema_halflife_images, rampup_ratio=1.0)
 
@@ -173,7 +173,7 @@ def step_seconds(
             with closing(batches_from(batches, 0, runtime.device, num_workers=workers)) as loaded:
 
                 def step() -> None:
-                    training_step(counted, optimizer, objective, next(loaded), 1e-6, config, runtime.accelerator)
+                    training_step(counted, optimizers, objective, next(loaded), 1e-6, config, runtime.accelerator)
                     ema.update(size, size)
                     wait_for(runtime.device)
 

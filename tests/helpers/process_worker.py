@@ -65,14 +65,15 @@ TRAINING = training_config(
     heldout_items=20,
     heldout_every_steps=4,
 )
+MUON = TRAINING.model_copy(update={"optimizer": "muon"})
 
 
 def work(folder: Path, runtime: Runtime) -> None:
-    """With N processes, writes ``store-N`` and the files of :func:`train_once` for six trainings.
+    """With N processes, writes ``store-N`` and the files of :func:`train_once` for seven trainings.
 
     ``whole`` starts from scratch; ``accumulated`` accumulates gradients; ``continued`` resumes from the checkpoints in
     ``interrupted``; ``any-step`` and ``any-step-accumulated`` call the network twice a step, ``frechet`` three times,
-    twice of them with a gradient.
+    twice of them with a gradient; ``muon`` orthogonalizes the steps of hidden weights.
     """
     count = runtime.accelerator.num_processes
     student = folder / "student"
@@ -84,6 +85,7 @@ def work(folder: Path, runtime: Runtime) -> None:
         train_once("any-step-accumulated", accumulated, folder, runtime, objective=ANY_STEP)
     train_once("any-step", TRAINING, folder, runtime, objective=ANY_STEP)
     train_once("frechet", TRAINING, folder, runtime, objective=frechet())
+    train_once("muon", MUON, folder, runtime)
     train_once("continued", TRAINING, folder, runtime, copied(folder / "interrupted", folder / "continued", runtime))
 
 
@@ -94,16 +96,17 @@ def frechet() -> Objective:
 
 
 def work_sharded(folder: Path, runtime: Runtime) -> None:
-    """Writes the files of :func:`train_once` for six trainings.
+    """Writes the files of :func:`train_once` for seven trainings.
 
-    ``whole``, ``accumulated``, ``any-step`` and ``continued`` are as in :func:`work`; ``reformatted`` resumes from
-    ``interrupted-channels-last``; ``killed`` dies in its sixth step, its checkpoints are copied to ``left``, and it is
-    started again.
+    ``whole``, ``accumulated``, ``any-step``, ``muon`` and ``continued`` are as in :func:`work`; ``reformatted`` resumes
+    from ``interrupted-channels-last``; ``killed`` dies in its sixth step, its checkpoints are copied to ``left``, and
+    it is started again.
     """
     train_once("whole", TRAINING, folder, runtime)
     one_by_one = {"gradient_accumulation_steps": TRAINING.batch_size // runtime.accelerator.num_processes}
     train_once("accumulated", TRAINING.model_copy(update=one_by_one), folder, runtime)
     train_once("any-step", TRAINING, folder, runtime, objective=ANY_STEP)
+    train_once("muon", MUON, folder, runtime)
     for name, start in (("continued", "interrupted"), ("reformatted", "interrupted-channels-last")):
         train_once(name, TRAINING, folder, runtime, copied(folder / start, folder / name, runtime))
     with at_step(5, die), contextlib.suppress(Killed):

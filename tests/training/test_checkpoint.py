@@ -75,10 +75,10 @@ class Run:
         self.parameter = torch.nn.Parameter(torch.zeros(3))
         module = torch.nn.Module()
         module.weight = self.parameter
-        _, self.optimizer = accelerator.prepare(module, torch.optim.AdamW([self.parameter], lr=0.0))
+        network, self.optimizer = accelerator.prepare(module, torch.optim.AdamW([self.parameter], lr=0.0))
         self.ema = Ema([self.parameter], halflife_images=7, rampup_ratio=1.0)
         spending = Spending(FlopsPerSample(forward=3, backward=5), accelerator)
-        self.state = TrainingState([self.ema], Meter(accelerator, 1), spending)
+        self.state = TrainingState(network, [self.optimizer], [self.ema], Meter(accelerator, 1), spending)
         self.folder = CheckpointFolder(accelerator, folder, run=name, kept=kept, marked_every_steps=marked)
 
     def save_at(self, step: int) -> None:
@@ -89,6 +89,7 @@ class Run:
         self.ema.averages[0].fill_(-step)
         self.parameter.grad = torch.full((3,), float(step))
         self.optimizer.step()
+        self.optimizer.zero_grad()
         self.folder.save(self.state)
 
     def require_whole(self) -> None:

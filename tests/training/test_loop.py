@@ -53,14 +53,17 @@ def require_equal(one: UNet2DModel, other: UNet2DModel) -> None:
         assert torch.equal(value, other.state_dict()[name]), name
 
 
-@pytest.mark.parametrize("dropout", [0.0, 0.3])
-@pytest.mark.parametrize("killed_at", [4, 8])
+@pytest.mark.parametrize(
+    ("killed_at", "dropout", "optimizer"), [(4, 0.0, "adamw"), (8, 0.3, "adamw"), (4, 0.3, "muon"), (8, 0.0, "muon")]
+)
 def test_a_run_killed_and_resumed_ends_with_the_same_weights(
-    tiny_unet, runtime, tmp_path: Path, killed_at: int, dropout: float
+    tiny_unet, runtime, tmp_path: Path, killed_at: int, dropout: float, optimizer: str
 ) -> None:
     set_dropout(tiny_unet, dropout)
     whole, resumed = copy.deepcopy(tiny_unet), copy.deepcopy(tiny_unet)
-    settings = training_config(ema_other_halflives_images=(20,), heldout_items=20, heldout_every_steps=6)
+    settings = training_config(
+        ema_other_halflives_images=(20,), heldout_items=20, heldout_every_steps=6, optimizer=optimizer
+    )
     arguments = (Pairs(), OBJECTIVE, settings, runtime)
     result = training.train(whole, *arguments, tmp_path / "whole", "whole", heldout=Pairs())
     with at_step(killed_at, die), pytest.raises(Killed):
@@ -86,16 +89,20 @@ def test_weights_stored_channels_last_are_saved_and_go_on(tiny_unet, tmp_path: P
 
 
 @pytest.mark.parametrize(("before", "after"), [("on", "off"), ("off", "on")])
-def test_a_run_goes_on_in_another_memory_format(tiny_unet, tmp_path: Path, before: str, after: str) -> None:
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_a_run_goes_on_in_another_memory_format(
+    tiny_unet, tmp_path: Path, before: str, after: str, optimizer: str
+) -> None:
+    settings = training_config(optimizer=optimizer)
     first, second = (
         open_runtime(ComputeConfig(precision="fp32", compile="off", channels_last=value), ONE_PROCESS)
         for value in (before, after)
     )
     whole, resumed = copy.deepcopy(tiny_unet), copy.deepcopy(tiny_unet)
-    training.train(whole, Pairs(), OBJECTIVE, training_config(), second, tmp_path / "whole", "whole")
+    training.train(whole, Pairs(), OBJECTIVE, settings, second, tmp_path / "whole", "whole")
     with at_step(8, die), pytest.raises(Killed):
-        training.train(copy.deepcopy(tiny_unet), Pairs(), OBJECTIVE, training_config(), first, tmp_path / "run", "run")
-    training.train(resumed, Pairs(), OBJECTIVE, training_config(), second, tmp_path / "run", "resumed")
+        training.train(copy.deepcopy(tiny_unet), Pairs(), OBJECTIVE, settings, first, tmp_path / "run", "run")
+    training.train(resumed, Pairs(), OBJECTIVE, settings, second, tmp_path / "run", "resumed")
     names = [name for name in whole.state_dict() if not name.endswith("to_k.bias")]  # whose gradient is rounding alone
     moved = max(float((whole.state_dict()[name] - tiny_unet.state_dict()[name]).abs().max()) for name in names)
     apart = max(float((whole.state_dict()[name] - resumed.state_dict()[name]).abs().max()) for name in names)
@@ -114,7 +121,7 @@ def test_loaded_moments_have_the_strides_of_their_parameters(runtime, saved, tra
     one(torch.ones(1, 3, 4, 4)).square().mean().backward()
     optimizer.step()
     runtime = dataclasses.replace(runtime, channels_last=trained is torch.channels_last)
-    with prepared(other, training_config(), runtime) as (_, into):
+    with prepared(other, training_config(), runtime) as (_, (into,)):
         into.load_state_dict(optimizer.state_dict())
         for parameter, original in zip(other.parameters(), one.parameters(), strict=True):
             for name in ("exp_avg", "exp_avg_sq"):

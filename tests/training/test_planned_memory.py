@@ -32,7 +32,7 @@ def allocated_in_two_steps(network: ModelMixin, batch_size: int, runtime: Runtim
     settings = training_config(batch_size=batch_size)
     with (
         profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled,
-        prepared(network.train(), settings, runtime) as (wrapped, optimizer),
+        prepared(network.train(), settings, runtime) as (wrapped, optimizers),
     ):
         counted, ema = (
             CountedNetwork(wrapped, NetworkCalls()),
@@ -41,7 +41,7 @@ def allocated_in_two_steps(network: ModelMixin, batch_size: int, runtime: Runtim
         batches = StepBatches(RandomPairs(network), OBJECTIVE, settings, 0, 1)
         with closing(batches_from(batches, 0, runtime.device, num_workers=0)) as loaded:
             for _ in range(2):
-                training_step(counted, optimizer, OBJECTIVE, next(loaded), 1e-3, settings, runtime.accelerator)
+                training_step(counted, optimizers, OBJECTIVE, next(loaded), 1e-3, settings, runtime.accelerator)
                 ema.update(batch_size, batch_size)
     changes = [event for event in profiled.profiler.kineto_results.events() if event.name() == "[memory]"]
     changes.sort(key=lambda event: event.start_ns())

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from helpers.at_step import Killed, at_step, die
-from helpers.process_worker import ANY_STEP, TRAINING, train_once, work
+from helpers.process_worker import ANY_STEP, MUON, TRAINING, train_once, work
 from helpers.project_folders import launch
 from helpers.small_training import OBJECTIVE, Pairs
 from helpers.small_unet import ONE_LEVEL, small_unet
@@ -84,6 +84,7 @@ def test_several_processes_make_the_same_couplings_and_the_same_student(runtime,
         assert fingerprint_folder(folder / f"store-{count}") == fingerprint_folder(folder / "store-1")
         require_same_training(folder, "whole-1", f"whole-{count}")
         require_same_training(folder, "whole-1", f"continued-{count}")
+        require_same_training(folder, "muon-1", f"muon-{count}")
         # 2 processes of 3 rows, 3 of 2.
         require_same_training(folder, "any-step-1", f"any-step-{count}", own_steps={2: 4, 3: 3}[count])
         # 2 images a pair.
@@ -99,6 +100,7 @@ def test_several_processes_make_the_same_couplings_and_the_same_student(runtime,
 def test_sharded_processes_make_the_same_student_and_go_on_from_any_checkpoint(runtime, folder: Path) -> None:
     train_once("whole", TRAINING, folder, runtime)
     train_once("any-step", TRAINING, folder, runtime, objective=ANY_STEP)
+    train_once("muon", MUON, folder, runtime)
     # Three processes: neither the channels nor the last held-out batch divide evenly.
     launch("process_worker.py", folder, 3, "sharded")
     assert len(list(folder.glob("finished-sharded-3-*"))) == 3
@@ -106,6 +108,7 @@ def test_sharded_processes_make_the_same_student_and_go_on_from_any_checkpoint(r
         require_same_training(folder, "whole-1", f"{name}-sharded-3")
     require_same_training(folder, "whole-1", "reformatted-sharded-3")
     require_same_training(folder, "any-step-1", "any-step-sharded-3", own_steps=3)
+    require_same_training(folder, "muon-1", "muon-sharded-3")
     for suffix in ("safetensors", "json"):
         killed, whole = ((folder / f"{name}-sharded-3.{suffix}").read_bytes() for name in ("killed", "whole"))
         assert killed == whole

@@ -74,7 +74,7 @@ def interrupted(*arguments: Any, **_: object) -> None:
     """Stands in for the training itself: one checkpoint in the folder that the stage chose."""
     run_folder = arguments[5]
     (run_folder / "step-000000001").mkdir(parents=True)
-    (run_folder / "step-000000001/optimizer.bin").write_bytes(bytes(1_000_000))
+    (run_folder / "step-000000001/optimizers.pt").write_bytes(bytes(1_000_000))
     (run_folder / ".lock").touch()
     raise InterruptedRunError("asked to stop")
 

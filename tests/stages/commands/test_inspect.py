@@ -87,7 +87,7 @@ def test_unfinished_trainings_are_listed_with_their_newest_step() -> None:
         folder.mkdir(parents=True)
         for step in steps:
             (folder / f"step-{step:09d}").mkdir()
-            (folder / f"step-{step:09d}/optimizer.bin").write_bytes(bytes(1_000_000))
+            (folder / f"step-{step:09d}/optimizers.pt").write_bytes(bytes(1_000_000))
     Path("runs/train-of-my-own").mkdir()
     few_step, gone, round1 = printed("inspect").splitlines()
     assert few_step.startswith("runs/train-few_step-0123456789abcdef: training of few_step, no checkpoint, 0.0 MB; ")

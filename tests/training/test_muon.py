@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from helpers.small_unet import small_unet
+
+from pipeline.training.muon import Muon, hidden_weights, orthogonalized
+
+
+def stepped(optimizer: torch.optim.Optimizer, weights: list[torch.nn.Parameter], gradients: torch.Tensor) -> None:
+    for gradient in gradients:
+        for weight in weights:
+            weight.grad = gradient.reshape(weight.shape).clone()
+        optimizer.step()
+
+
+def random(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("shape", [(12, 20), (20, 12)])
+def test_steps_of_a_linear_weight_are_those_of_torch(shape: tuple[int, int]) -> None:
+    start, gradients = random(*shape), random(5, *shape, seed=1)
+    ours, theirs = (torch.nn.Parameter(start.clone()) for _ in range(2))
+    stepped(Muon([ours], lr=0.01, weight_decay=0.1, dtype=torch.bfloat16), [ours], gradients)
+    stock = torch.optim.Muon([theirs], lr=0.01, weight_decay=0.1, momentum=0.95, adjust_lr_fn="match_rms_adamw")
+    stepped(stock, [theirs], gradients)
+    moved = float((theirs.detach() - start).abs().max())
+    # In bfloat16, eight bits, products of one matrix and of a batch of them may round differently.
+    assert moved > 0.02
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=moved * 2**-7)
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_a_convolution_takes_the_steps_of_its_matrix(memory_format: torch.memory_format) -> None:
+    start, gradients = random(6, 4, 3, 3), random(3, 6, 36, seed=1)
+    matrix = torch.nn.Parameter(start.flatten(1).clone())
+    weight = torch.nn.Parameter(start.clone(memory_format=memory_format))
+    for parameter in (matrix, weight):
+        stepped(Muon([parameter], lr=0.01, weight_decay=0.1, dtype=torch.float32), [parameter], gradients)
+    torch.testing.assert_close(weight.flatten(1), matrix)
+    assert weight.is_contiguous(memory_format=memory_format)
+
+
+def test_matrices_of_one_shape_take_the_steps_that_they_take_alone() -> None:
+    gradients = random(3, 5, 8, seed=1)
+    together, alone = ([torch.nn.Parameter(random(5, 8, seed=seed)) for seed in (2, 3)] for _ in range(2))
+    stepped(Muon(together, lr=0.01, weight_decay=0.0, dtype=torch.float32), together, gradients)
+    for weight in alone:
+        stepped(Muon([weight], lr=0.01, weight_decay=0.0, dtype=torch.float32), [weight], gradients)
+    for one, other in zip(together, alone, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_a_first_step_is_the_orthogonal_part_of_the_gradient_at_the_size_of_adams() -> None:
+    left, _ = torch.linalg.qr(random(6, 6))
+    right, _ = torch.linalg.qr(random(10, 6, seed=1))
+    gradient = left @ torch.diag(torch.tensor([5.0, 4.0, 3.0, 2.0, 1.5, 1.0])) @ right.T
+    weight = torch.nn.Parameter(torch.zeros(6, 10))
+    stepped(Muon([weight], lr=0.01, weight_decay=0.0, dtype=torch.float32), [weight], gradient[None])
+    taken = -weight.detach() / (0.01 * 0.2 * math.sqrt(10))
+    # left @ right.T has singular values of 1; five iterations bring them to between 0.7 and 1.2 (Jordan et al. 2024).
+    along = left.T @ taken @ right
+    assert torch.all((along.diagonal() > 0.65) & (along.diagonal() < 1.25))
+    assert float((along - torch.diag(along.diagonal())).abs().max()) < 1e-4
+
+
+def test_singular_values_come_close_to_one_and_nothing_stays_nothing() -> None:
+    values = torch.linalg.svdvals(orthogonalized(random(3, 7, 30)))
+    assert 0.65 < float(values.min()) <= float(values.max()) < 1.25
+    assert torch.equal(orthogonalized(torch.zeros(1, 3, 4)), torch.zeros(1, 3, 4))
+
+
+def test_a_weight_without_a_gradient_stays_and_keeps_no_momentum() -> None:
+    weights = [torch.nn.Parameter(random(3, 4)) for _ in range(2)]
+    optimizer = Muon(weights, lr=0.1, weight_decay=0.1, dtype=torch.float32)
+    weights[0].grad = random(3, 4, seed=1)
+    optimizer.step()
+    assert torch.equal(weights[1], random(3, 4))
+    assert not torch.equal(weights[0], random(3, 4))
+    assert weights[1] not in optimizer.state
+
+
+def test_hidden_weights_are_matrices_inside_the_network() -> None:
+    network = small_unet(num_class_embeds=3)
+    chosen = set(map(id, hidden_weights(network)))
+    names = {name for name, parameter in network.named_parameters() if id(parameter) in chosen}
+    assert {"time_embedding.linear_1.weight", "down_blocks.0.resnets.0.conv1.weight"} <= names
+    # Those that meet the sample, and a table of vectors, are none (Jordan et al. 2024).
+    assert not names & {"conv_in.weight", "conv_out.weight", "class_embedding.weight"}
+    assert all(parameter.ndim >= 2 for name, parameter in network.named_parameters() if name in names)
