@@ -31,11 +31,7 @@ ONE_LEVEL = {
     "down_block_types": ("DownBlock2D",),
     "up_block_types": ("UpBlock2D",),
 }
-# The stand-in cannot run dopri5: torch itself refuses to read a number of a tensor that is called ``meta``.
-SOLVERS_OF = {
-    kind: [name for name in solvers if name != "dopri5"]
-    for kind, solvers in (("student", STUDENT_SOLVERS), ("teacher", TEACHER_SOLVERS), ("flow map", FLOW_MAP_SOLVERS))
-}
+SOLVERS_OF = {"student": STUDENT_SOLVERS, "teacher": TEACHER_SOLVERS, "flow map": FLOW_MAP_SOLVERS}
 
 
 def saved(kind: str, folder: Path, runtime: Runtime) -> Sampler:
@@ -49,6 +45,8 @@ def saved(kind: str, folder: Path, runtime: Runtime) -> Sampler:
 
 
 def solver_of(name: str) -> SolverConfig:
+    if name == "dopri5":
+        return SolverConfig(name=name, rtol=1e-2, atol=1e-2)
     return SolverConfig(name=name, num_steps=3)
 
 

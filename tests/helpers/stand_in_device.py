@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+import torchdiffeq  # noqa: F401: first imported in inference mode, its tables would be copied to ``meta`` by torch itself
 from accelerate import Accelerator
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
@@ -139,16 +140,25 @@ class StandInDevice(TorchDispatchMode):
                 self.waits.append(str(func))
 
 
+_READING = (
+    torch.Tensor.tolist,
+    torch.Tensor.item,
+    torch.Tensor.__bool__,
+    torch.Tensor.__float__,
+    torch.Tensor.__int__,
+)
+
+
 class _Conversions(TorchFunctionMode):
-    """Lists to tensors of the device, of which torch leaves out the values for ``meta``, and back."""
+    """Lists to tensors of the device, of which torch leaves out the values for ``meta``, and numbers and lists back."""
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = dict(kwargs or {})
         device = kwargs.get("device")
         if func in (torch.tensor, torch.as_tensor) and device is not None and torch.device(device) == STAND_IN:
             return func(*args, **kwargs | {"device": "cpu"}).to(STAND_IN)
-        if func is torch.Tensor.tolist and isinstance(args[0], OnDevice):
-            return args[0].cpu().tolist()
+        if func in _READING and isinstance(args[0], OnDevice):
+            return func(args[0].cpu())
         return func(*args, **kwargs)
 
 
@@ -161,6 +171,8 @@ def stand_in_device(monkeypatch: pytest.MonkeyPatch) -> Iterator[StandInDevice]:
         patch.setattr(torch.accelerator, "synchronize", lambda _: device.waits.append("synchronize"))
         patch.setattr(import_module("torch.optim.optimizer"), "_get_fused_kernels_supported_devices", lambda: supported)
         patch.setattr(torch, "autocast", _without_bfloat16)
+        patch.setattr(torch.inference_mode, "__enter__", lambda entered: _without_gradients(entered).__enter__())
+        patch.setattr(torch.inference_mode, "__exit__", lambda entered, *error: entered.guard.__exit__(*error))
         yield device
 
 
@@ -168,6 +180,12 @@ def _without_bfloat16(device_type: str, *_: Any, enabled: bool = True) -> Abstra
     """In place of ``torch.autocast``, which does not know the device."""
     assert not enabled, f"bfloat16 on {device_type}"
     return nullcontext()
+
+
+def _without_gradients(entered: Any) -> AbstractContextManager[None]:
+    """In place of inference mode, in which torch copies to ``meta`` and takes parts of its tensors by itself."""
+    entered.guard = torch.no_grad()
+    return entered.guard
 
 
 def placed(sampler: Sampler) -> Sampler:
