@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 
@@ -21,35 +21,29 @@ class Muon(torch.optim.Optimizer):
 
     A step is W ← (1 - lr · weight_decay) W - lr · 0.2 sqrt(max(rows, columns)) · orthogonalized(Nesterov momentum). The
     factor gives its entries the size of AdamW's steps, whose learning rates fit (Liu et al. 2025, arXiv 2502.16982,
-    eq. 4). ``torch.optim.Muon`` with ``match_rms_adamw`` is the same of Linear weights, the only ones that it takes.
+    eq. 4). ``torch.optim.Muon`` with ``match_rms_adamw`` is the same of Linear weights, the only ones that it takes, in
+    bfloat16; this is in float32.
 
     Args:
-        params: Weights; matrices of one shape are orthogonalized together.
+        params: Weights.
         lr: Learning rate, like AdamW's.
         weight_decay: Decoupled, as AdamW's.
-        dtype: Of the orthogonalization.
     """
 
-    def __init__(
-        self, params: Iterable[torch.nn.Parameter], *, lr: float, weight_decay: float, dtype: torch.dtype
-    ) -> None:
+    def __init__(self, params: Iterable[torch.nn.Parameter], *, lr: float, weight_decay: float) -> None:
         super().__init__(params, {"lr": lr, "weight_decay": weight_decay})
-        self._dtype = dtype
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
         """Takes one step along the gradients; parameters without one stay as they are."""
         assert closure is None  # a training step has its gradients
         for group in self.param_groups:
-            for same_shape in _by_shape(group["params"]):
-                momenta = [to_full(self._momentum(weight), weight).flatten(1) for weight in same_shape]
-                directions = orthogonalized(torch.stack(momenta).to(self._dtype))
-                rows, columns = directions.shape[1:]
-                length = group["lr"] * 0.2 * math.sqrt(max(rows, columns))
-                for weight, direction in zip(same_shape, directions, strict=True):
-                    update = local_values(direction.reshape(weight.shape).to(weight.dtype), weight)
-                    own = to_local(weight)
-                    own.mul_(1 - group["lr"] * group["weight_decay"]).sub_(update, alpha=length)
+            weights = [weight for weight in group["params"] if weight.grad is not None]
+            directions = orthogonalized([to_full(self._momentum(weight), weight).flatten(1) for weight in weights])
+            for weight, direction in zip(weights, directions, strict=True):
+                length = group["lr"] * 0.2 * math.sqrt(max(direction.shape))
+                update = local_values(direction.reshape(weight.shape), weight)
+                to_local(weight).mul_(1 - group["lr"] * group["weight_decay"]).sub_(update, alpha=length)
 
     def _momentum(self, weight: torch.nn.Parameter) -> torch.Tensor:
         """Nesterov's: the gradient and its running mean together."""
@@ -61,23 +55,43 @@ class Muon(torch.optim.Optimizer):
         return gradient.lerp(momentum, _MOMENTUM)
 
 
-def orthogonalized(matrices: torch.Tensor) -> torch.Tensor:
+def orthogonalized(matrices: Sequence[torch.Tensor]) -> list[torch.Tensor]:
     """About U Vᵀ of each matrix U S Vᵀ: a Newton-Schulz iteration brings singular values to between 0.7 and 1.2.
 
+    An iteration is X ← (a I + b G + c G²) X with G = X Xᵀ. Its factors commute with G, so they are multiplied without
+    X, of all matrices with as many rows at once; X has the fewer rows.
+
     Args:
-        matrices: (batch, rows, columns).
+        matrices: Each (rows, columns).
 
     Returns:
-        The same shape and type.
+        The same shapes.
     """
-    if matrices.shape[1] > matrices.shape[2]:
-        return orthogonalized(matrices.mT).mT
+    wide = [matrix if matrix.shape[0] <= matrix.shape[1] else matrix.mT for matrix in matrices]
+    unit = [matrix / matrix.norm().clamp(min=1e-7) for matrix in wide]
+    places: dict[int, list[int]] = defaultdict(list)
+    for place, matrix in enumerate(unit):
+        places[len(matrix)].append(place)
+    factors: dict[int, torch.Tensor] = {}
+    for same_rows in places.values():
+        found = _factors(torch.stack([unit[place] @ unit[place].mT for place in same_rows]))
+        factors |= dict(zip(same_rows, found, strict=True))
+    results = [factors[place] @ matrix for place, matrix in enumerate(unit)]
+    return [
+        result if matrix.shape[0] <= matrix.shape[1] else result.mT
+        for matrix, result in zip(matrices, results, strict=True)
+    ]
+
+
+def _factors(grams: torch.Tensor) -> torch.Tensor:
+    """What all iterations multiply X by, for each G = X Xᵀ (batch, rows, rows)."""
     linear, cubic, quintic = _QUINTIC
-    x: torch.Tensor = matrices / matrices.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
+    product = torch.eye(grams.shape[1], device=grams.device).expand_as(grams)
     for _ in range(_ITERATIONS):
-        gram = x @ x.mT
-        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=cubic, alpha=quintic), x, beta=linear)
-    return x
+        factor = torch.baddbmm(grams, grams, grams, beta=cubic, alpha=quintic)
+        factor.diagonal(dim1=1, dim2=2).add_(linear)
+        product, grams = factor @ product, factor @ grams @ factor
+    return product
 
 
 def hidden_weights(network: torch.nn.Module) -> list[torch.nn.Parameter]:
@@ -88,11 +102,3 @@ def hidden_weights(network: torch.nn.Module) -> list[torch.nn.Parameter]:
     layers = (torch.nn.Linear, torch.nn.Conv2d)
     weights = [next(module.parameters(recurse=False)) for module in network.modules() if isinstance(module, layers)]
     return weights[1:-1]
-
-
-def _by_shape(weights: Iterable[torch.nn.Parameter]) -> Iterable[list[torch.nn.Parameter]]:
-    groups: dict[torch.Size, list[torch.nn.Parameter]] = defaultdict(list)
-    for weight in weights:
-        if weight.grad is not None:
-            groups[weight.shape].append(weight)
-    return groups.values()

@@ -32,7 +32,7 @@ def prepared(
         network = sharded_copy(original, runtime.device, runtime.accelerator.num_processes)
     if runtime.compile:
         network.compile()
-    optimizers = _optimizers(network, config, runtime)
+    optimizers = _optimizers(network, config)
     matmul_precision = torch.get_float32_matmul_precision()
     try:
         if on_gpu:
@@ -62,15 +62,14 @@ def place_for_training(network: ModelMixin, runtime: Runtime) -> None:
         network.to(runtime.device)
 
 
-def _optimizers(network: ModelMixin, config: TrainingConfig, runtime: Runtime) -> list[torch.optim.Optimizer]:
+def _optimizers(network: ModelMixin, config: TrainingConfig) -> list[torch.optim.Optimizer]:
     settings: dict[str, Any] = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
     hidden = hidden_weights(network) if config.optimizer == "muon" else []
     chosen = set(map(id, hidden))
     others = [parameter for parameter in network.parameters() if id(parameter) not in chosen]
     optimizers: list[torch.optim.Optimizer] = [torch.optim.AdamW(others, **settings, fused=True)]
     if hidden:
-        dtype = torch.bfloat16 if runtime.precision == "bf16" else torch.float32
-        optimizers.append(Muon(hidden, **settings, dtype=dtype))
+        optimizers.append(Muon(hidden, **settings))
     for optimizer in optimizers:
         optimizer.register_load_state_dict_post_hook(_lay_out_like_parameters)
     return optimizers

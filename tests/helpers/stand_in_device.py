@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 import torch
-import torchdiffeq  # noqa: F401: first imported in inference mode, its tables would be copied to ``meta`` by torch itself
 from accelerate import Accelerator
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
@@ -21,6 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_a
 from pipeline.models.counted import NetworkCalls
 from pipeline.models.sampler import Sampler
 
+import_module("torchdiffeq")  # Imported in inference mode, its tables would go to ``meta`` without their values.
 STAND_IN = torch.device("meta")
 """Its name, as autograd runs no other device's graph without a driver. Here its tensors have values."""
 

@@ -109,9 +109,13 @@ def trained(
     )
 
 
-@pytest.mark.parametrize(("name", "init"), CASES, ids=lambda value: value)
+@pytest.mark.parametrize(
+    ("name", "init", "optimizer"),
+    [*((*case, "adamw") for case in CASES), ("any_step", "none", "muon")],
+    ids=lambda value: value,
+)
 def test_a_device_trains_as_the_cpu_does_and_is_not_waited_for(
-    name: str, init: str, runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, init: str, optimizer: str, runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = training_config(
         num_steps=NUM_STEPS,
@@ -119,6 +123,7 @@ def test_a_device_trains_as_the_cpu_does_and_is_not_waited_for(
         checkpoint_every_steps=NUM_STEPS,
         gradient_accumulation_steps=2,
         heldout_items=16,
+        optimizer=optimizer,
     )
     num_classes = 3
     sampler = None
