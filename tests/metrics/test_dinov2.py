@@ -11,6 +11,7 @@ import huggingface_hub
 import numpy as np
 import pytest
 import torch
+from helpers.stand_in_device import STAND_IN, stand_in_device
 from PIL import Image
 from pydantic import ValidationError
 from safetensors.torch import save_file
@@ -97,6 +98,14 @@ def test_positions_are_resampled_to_the_published_grid() -> None:
     assert resample_positions(found, 16) is found
     with pytest.raises(ValueError, match="no square"):
         resample_positions(torch.zeros(1, 12, 1), 16)
+
+
+def test_a_device_gives_the_features_of_the_cpu(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = torch.randint(0, 256, (3, 1, 12, 12), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    expected = load_dinov2(weights, CPU, TINY)(images)
+    with stand_in_device(monkeypatch):
+        found = load_dinov2(weights, STAND_IN, TINY)(images)
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
 
 
 def test_features_are_the_class_token(weights: Path) -> None:

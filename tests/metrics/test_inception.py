@@ -12,6 +12,7 @@ import pytest
 import torch
 import torchvision
 from cleanfid.resize import build_resizer
+from helpers.stand_in_device import STAND_IN, stand_in_device
 from pydantic import ValidationError
 
 from pipeline.config.features import InceptionConfig
@@ -66,6 +67,23 @@ def test_every_mode_measures_images_and_repeats_grey(mode, weights: dict[str, Pa
     assert not np.allclose(features[0], features[1])
     grey = IMAGES[:, :1]
     assert np.allclose(extract(grey), extract(grey.repeat(1, 3, 1, 1)), atol=1e-5)
+
+
+def test_a_device_gives_the_features_of_the_cpu(weights: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    mode = "legacy_pytorch"  # TorchScript, of the other modes, runs outside Python, where no stand-in sees it
+    expected = load_inception(mode, weights[mode], CPU)(IMAGES)
+    with stand_in_device(monkeypatch):
+        found = load_inception(mode, weights[mode], STAND_IN)(IMAGES)
+    np.testing.assert_allclose(found, expected, rtol=1e-2, atol=1e-3)
+
+
+def test_a_device_resizes_for_the_published_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = bicubic(IMAGES)
+    with stand_in_device(monkeypatch):
+        found = _resizer("clean", STAND_IN)(IMAGES)
+        assert found.device == STAND_IN
+        found = found.cpu()
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-3)
 
 
 def test_modes_with_equal_weights_differ_by_their_resizing_alone(weights: dict[str, Path]) -> None:
