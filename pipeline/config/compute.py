@@ -20,8 +20,8 @@ class LaunchConfig(Section):
             …`` or ``torchrun …``.
         python: The same for stages that run in one process.
         num_processes: Processes that the command must start; another number is an error.
-        sharded: Whether training processes divide the weights, their averages and Adam's moments among themselves, see
-            :mod:`pipeline.training.sharding`; otherwise each process holds all of them.
+        sharded: Whether training processes divide the weights, their averages and the optimizers' moments among
+            themselves, see :mod:`pipeline.training.sharding`; otherwise each process holds all of them.
         num_loader_workers: Workers per training process that prepare batches in advance; 0 prepares them between steps.
             null: 4 on GPUs, 0 on CPUs or where /dev/shm has no room for their batches. Changes no result.
     """

@@ -1,4 +1,4 @@
-"""Fully sharded training: every process keeps a part of each weight, of its average and of Adam's moments.
+"""Fully sharded training: every process keeps a part of each weight, of its average and of its moments.
 
 torch's ``fully_shard`` (FSDP2; Zhao et al. 2023) gathers a block's weights when it is reached, forward and backward,
 and divides its gradients among the processes. Outside training nothing is sharded: what is saved, checkpoints included,
