@@ -190,7 +190,7 @@ class CheckpointFolder:
             state.network,
             state.optimizers,
             model_state_dict=dict(load_file(chosen / _WEIGHTS)),
-            optim_state_dict=torch.load(chosen / _OPTIMIZERS, map_location="cpu", mmap=True, weights_only=True),
+            optim_state_dict=torch.load(chosen / _OPTIMIZERS, map_location="cpu", weights_only=True),
             options=StateDictOptions(full_state_dict=True),
         )
         for ema in state.emas:

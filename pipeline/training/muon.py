@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
 
@@ -14,6 +14,8 @@ _MOMENTUM = 0.95
 _QUINTIC = (3.4445, -4.7750, 2.0315)
 """Coefficients of X, X Xᵀ X and (X Xᵀ)² X, which raise small singular values fastest (Jordan et al. 2024)."""
 _ITERATIONS = 5
+_CHUNK = 2**24
+"""Entries of weights that are orthogonalized, and gathered where they are sharded, at a time."""
 
 
 class Muon(torch.optim.Optimizer):
@@ -38,12 +40,16 @@ class Muon(torch.optim.Optimizer):
         """Takes one step along the gradients; parameters without one stay as they are."""
         assert closure is None  # a training step has its gradients
         for group in self.param_groups:
-            weights = [weight for weight in group["params"] if weight.grad is not None]
-            directions = orthogonalized([to_full(self._momentum(weight), weight).flatten(1) for weight in weights])
-            for weight, direction in zip(weights, directions, strict=True):
-                length = group["lr"] * 0.2 * math.sqrt(max(direction.shape))
-                update = local_values(direction.reshape(weight.shape), weight)
-                to_local(weight).mul_(1 - group["lr"] * group["weight_decay"]).sub_(update, alpha=length)
+            for weights in _chunks([weight for weight in group["params"] if weight.grad is not None]):
+                self._step_of(weights, group["lr"], group["weight_decay"])
+
+    def _step_of(self, weights: Sequence[torch.nn.Parameter], lr: float, weight_decay: float) -> None:
+        """Takes the step of some weights; sharded momenta are gathered for them."""
+        momenta = [to_full(self._momentum(weight), weight).flatten(1) for weight in weights]
+        for weight, direction in zip(weights, orthogonalized(momenta), strict=True):
+            update = local_values(direction.reshape(weight.shape), weight)
+            length = lr * 0.2 * math.sqrt(max(direction.shape))
+            to_local(weight).mul_(1 - lr * weight_decay).sub_(update, alpha=length)
 
     def _momentum(self, weight: torch.nn.Parameter) -> torch.Tensor:
         """Nesterov's: the gradient and its running mean together."""
@@ -59,27 +65,32 @@ def orthogonalized(matrices: Sequence[torch.Tensor]) -> list[torch.Tensor]:
     """About U Vᵀ of each matrix U S Vᵀ: a Newton-Schulz iteration brings singular values to between 0.7 and 1.2.
 
     An iteration is X ← (a I + b G + c G²) X with G = X Xᵀ. Its factors commute with G, so they are multiplied without
-    X, of all matrices with as many rows at once; X has the fewer rows.
+    X, of all matrices with as many rows at once; X has the fewer rows. Rounding makes small eigenvalues of G negative,
+    and each iteration multiplies them by a², so products are in float32 even where TF32 is allowed.
 
     Args:
-        matrices: Each (rows, columns).
+        matrices: Each (rows, columns), float32.
 
     Returns:
         The same shapes.
     """
-    wide = [matrix if matrix.shape[0] <= matrix.shape[1] else matrix.mT for matrix in matrices]
-    unit = [matrix / matrix.norm().clamp(min=1e-7) for matrix in wide]
-    places: dict[int, list[int]] = defaultdict(list)
-    for place, matrix in enumerate(unit):
-        places[len(matrix)].append(place)
-    factors: dict[int, torch.Tensor] = {}
-    for same_rows in places.values():
-        found = _factors(torch.stack([unit[place] @ unit[place].mT for place in same_rows]))
-        factors |= dict(zip(same_rows, found, strict=True))
-    results = [factors[place] @ matrix for place, matrix in enumerate(unit)]
+    allowed = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        wide = [matrix if matrix.shape[0] <= matrix.shape[1] else matrix.mT for matrix in matrices]
+        unit = [matrix / matrix.norm().clamp(min=1e-7) for matrix in wide]
+        places: dict[int, list[int]] = defaultdict(list)
+        for place, matrix in enumerate(unit):
+            places[len(matrix)].append(place)
+        for same_rows in places.values():
+            factors = _factors(torch.stack([unit[place] @ unit[place].mT for place in same_rows]))
+            for place, factor in zip(same_rows, factors, strict=True):
+                unit[place] = factor @ unit[place]
+    finally:
+        torch.set_float32_matmul_precision(allowed)
     return [
         result if matrix.shape[0] <= matrix.shape[1] else result.mT
-        for matrix, result in zip(matrices, results, strict=True)
+        for matrix, result in zip(matrices, unit, strict=True)
     ]
 
 
@@ -98,7 +109,29 @@ def hidden_weights(network: torch.nn.Module) -> list[torch.nn.Parameter]:
     """Weights of the linear layers and convolutions of ``network`` but for the first and the last one.
 
     Those that read the sample and write the result are AdamW's, with biases, norms and embeddings (Jordan et al. 2024).
+    A decoder comes last, wherever its class lists it.
     """
-    layers = (torch.nn.Linear, torch.nn.Conv2d)
-    weights = [next(module.parameters(recurse=False)) for module in network.modules() if isinstance(module, layers)]
-    return weights[1:-1]
+    named = sorted(network.named_modules(), key=lambda item: "decoder" in item[0].split("."))
+    layers = [module for _, module in named if isinstance(module, torch.nn.Linear | torch.nn.Conv2d)]
+    return [next(layer.parameters(recurse=False)) for layer in layers[1:-1]]
+
+
+def step_bytes(weights: Sequence[torch.nn.Parameter]) -> int:
+    """About the most that a step takes beside momenta and gradients.
+
+    Beside each square weight of a chunk, eight as large: Nesterov's momentum, the same of norm 1, and six for G
+    and its factors; for others less.
+    """
+    return max((8 * 4 * sum(weight.numel() for weight in chunk) for chunk in _chunks(weights)), default=0)
+
+
+def _chunks(weights: Sequence[torch.nn.Parameter]) -> Iterator[list[torch.nn.Parameter]]:
+    """The weights in order, as many at a time as have ``_CHUNK`` entries together, or a single larger one."""
+    chunk: list[torch.nn.Parameter] = []
+    for weight in weights:
+        if chunk and sum(item.numel() for item in chunk) + weight.numel() > _CHUNK:
+            yield chunk
+            chunk = []
+        chunk.append(weight)
+    if chunk:
+        yield chunk

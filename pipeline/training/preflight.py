@@ -23,7 +23,7 @@ from pipeline.models.runtime import Runtime
 from pipeline.models.sampler import Sampler
 from pipeline.system.errors import StraightflowError
 from pipeline.system.memory import readable_bytes
-from pipeline.training.muon import hidden_weights
+from pipeline.training.muon import hidden_weights, step_bytes
 from pipeline.training.samples import TrainingSet, with_progress
 from pipeline.training.sharding import largest_block
 
@@ -110,7 +110,7 @@ class TrainingNeeds:
         state_bytes: Weights, gradients, the optimizers' moments and the weight averages, all float32; if sharded, this
             process's part.
         activation_bytes: Peak in the forward and backward pass of one micro-batch, including the loss's own networks,
-            plus the batch itself and the next one.
+            plus the batch itself and the next one; or what the optimizers' step takes after it, if that is more.
         checkpoint_bytes: One checkpoint on disk.
         copy_bytes: Buckets in which processes exchange gradients, or, if sharded, the gathered block and its gradient;
             plus the weights set aside while their averages are in use.
@@ -202,7 +202,7 @@ def training_needs(
     return TrainingNeeds(
         num_parameters=num_parameters,
         state_bytes=_FLOAT_BYTES * ((2 + num_averages) * num_parameters + num_moments) // shards,
-        activation_bytes=_activation_bytes(network, items, objective, config, placement),
+        activation_bytes=max(_activation_bytes(network, items, objective, config, placement), step_bytes(of_muon)),
         checkpoint_bytes=_FLOAT_BYTES * ((1 + num_averages) * num_parameters + num_moments),
         copy_bytes=_FLOAT_BYTES * (exchanged + put_aside),
         companion_bytes=companion_bytes,

@@ -4,9 +4,13 @@ import math
 
 import pytest
 import torch
+from diffusers import AutoencoderKL, AutoencoderTiny, VQModel
 from helpers.small_unet import small_unet
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from pipeline.training.muon import Muon, hidden_weights, orthogonalized
+import pipeline.training.muon as muon
+from pipeline.models.live_memory import live_bytes
+from pipeline.training.muon import Muon, hidden_weights, orthogonalized, step_bytes
 
 
 def stepped(optimizer: torch.optim.Optimizer, weights: list[torch.nn.Parameter], gradients: torch.Tensor) -> None:
@@ -110,3 +114,69 @@ def test_hidden_weights_are_matrices_inside_the_network() -> None:
     # Those that meet the sample, and a table of vectors, are none (Jordan et al. 2024).
     assert not names & {"conv_in.weight", "conv_out.weight", "class_embedding.weight"}
     assert all(parameter.ndim >= 2 for name, parameter in network.named_parameters() if name in names)
+
+
+AUTOENCODERS = (
+    AutoencoderKL(block_out_channels=(8,), norm_num_groups=4),
+    VQModel(block_out_channels=(8,), norm_num_groups=4, num_vq_embeddings=8),
+    AutoencoderTiny(
+        encoder_block_out_channels=(8, 8), decoder_block_out_channels=(8, 8),
+        num_encoder_blocks=(1, 1), num_decoder_blocks=(1, 1),
+    ),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("autoencoder", AUTOENCODERS, ids=lambda network: type(network).__name__)
+def test_of_an_autoencoder_the_layers_that_see_images_are_not_hidden(autoencoder: torch.nn.Module) -> None:
+    wrapped = torch.nn.ModuleDict({"autoencoder": autoencoder})
+    for network in (autoencoder, wrapped):
+        hidden = set(map(id, hidden_weights(network)))
+        left = [
+            parameter
+            for name, parameter in network.named_parameters()
+            if parameter.ndim == 4 and id(parameter) not in hidden and "embedding" not in name
+        ]
+        # Three channels in, three out.
+        assert [(min(item.shape[:2]), item.shape.index(3)) for item in left] == [(3, 1), (3, 0)]
+
+
+def test_products_are_whole_where_training_allows_shorter_ones() -> None:
+    seen: set[str] = set()
+
+    class Precisions(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            if "mm" in func.overloadpacket.__name__:
+                seen.add(torch.get_float32_matmul_precision())
+            return func(*args, **(kwargs or {}))
+
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high")
+    try:
+        with Precisions():
+            orthogonalized([random(3, 4)])
+        assert torch.get_float32_matmul_precision() == "high"
+    finally:
+        torch.set_float32_matmul_precision(before)
+    assert seen == {"highest"}
+
+
+def test_weights_taken_in_turns_take_the_same_steps_in_less_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    shapes = [(16, 32), (16, 4, 3, 3), (64, 16), (100, 100)]
+    together, in_turns = ([torch.nn.Parameter(random(*shape)) for shape in shapes] for _ in range(2))
+    for weight in (*together, *in_turns):
+        weight.grad = random(*weight.shape, seed=1)
+
+    def most_bytes(weights: list[torch.nn.Parameter]) -> int:
+        optimizer = Muon(weights, lr=0.01, weight_decay=0.0)
+        with torch.no_grad():
+            for weight in weights:
+                optimizer._momentum(weight)
+        return int(live_bytes(optimizer.step).max())
+
+    whole = most_bytes(together)
+    assert 0.4 * step_bytes(together) < whole <= 1.01 * step_bytes(together)  # and some numbers
+    monkeypatch.setattr(muon, "_CHUNK", 1200)
+    assert step_bytes(in_turns) == 8 * 4 * 100 * 100  # the largest, alone
+    assert most_bytes(in_turns) <= min(1.01 * step_bytes(in_turns), whole)
+    for one, other in zip(together, in_turns, strict=True):
+        torch.testing.assert_close(one, other)
