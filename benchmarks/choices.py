@@ -217,7 +217,7 @@ def page(found: Sequence[Student], setting: Setting, settings: StudentConfig) ->
     lines = [
         f"Every student: {settings.num_steps:,} steps at batch size {settings.batch_size} on the couplings of "
         f"{setting.student.couplings} ({len(setting.store):,} pairs, {settings.heldout_items:,} of them held out), "
-        f"{setting.runtime.precision}. FID: {fid_of.reference.extractor.name} features, "
+        f"{settings.optimizer}, {setting.runtime.precision}. FID: {fid_of.reference.extractor.name} features, "
         f"{fid_of.num_samples:,} Euler samples "
         f"from the noise of selection seed {SELECTION_SEED}, {fid_of.reference.split} split as reference. Mean over "
         "training seeds, with the smallest and largest in brackets.",
