@@ -92,6 +92,8 @@ def headline_of_answer(answer: Answer) -> str:
     if answer.speedup is not None:
         text += f"{format_two_digits(answer.speedup)} times as fast, "
     if answer.quality.interval is not None and not answer.quality.is_significant:
+        if answer.judged is not None and answer.judged.is_significant:
+            return f"{text}{answer.judged.ratio:.2f} times the FID by the judge. The first features see no difference."
         return f"{text}and no significant difference in FID."
     unknown = " (spread unknown)" if answer.quality.interval is None else ""
     return f"{text}{answer.quality.ratio:.2f} times the FID{unknown}."

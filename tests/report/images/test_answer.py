@@ -76,6 +76,15 @@ def test_the_judge_has_its_own_ratio(rows: tuple[ImageRow, ...]) -> None:
     assert "by the judge 4.00 [3.47, 4.61]" in answer_section([*rows, *judged], HEADLINE)
 
 
+def test_a_difference_that_the_judge_alone_finds_is_said_first(rows: tuple[ImageRow, ...]) -> None:
+    alike = change(rows, STUDENT, fid=2.1, fid_low=1.9, fid_high=2.3)
+    judged = [replace(row, features="other", is_judge=True, measured_by="ef") for row in rows]
+    apart = change(judged, STUDENT, fid=8.0, fid_low=7.2, fid_high=8.8)
+    assert words([*alike, *apart]).endswith("4.00 times the FID by the judge. The first features see no difference.")
+    level = change(judged, STUDENT, fid=2.1, fid_low=1.9, fid_high=2.3)
+    assert words([*alike, *level]).endswith("and no significant difference in FID.")
+
+
 def test_cells_that_do_not_compare_give_no_answer(rows: tuple[ImageRow, ...]) -> None:
     without = (
         [row for row in rows if row.model != "teacher"],
