@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pipeline.config.model_names import AUTOENCODER
-from pipeline.models.pretrained import is_local
 from pipeline.system.errors import StraightflowError
 from pipeline.system.whole_files import read_json
 from stages import paths
@@ -18,7 +17,7 @@ def recorded_autoencoder(source: str) -> str | None:
     Raises:
         StraightflowError: As :func:`recorded_commit`.
     """
-    if is_local(source):
+    if Path(source).is_dir():
         return None
     return recorded_commit(paths.TEACHER_INPUT, {"source": source}, part=AUTOENCODER)
 

@@ -52,8 +52,10 @@ def test_a_step_that_cannot_fit_is_refused_with_the_micro_batches_that_do() -> N
 
 def test_the_proposed_micro_batches_divide_each_processs_share() -> None:
     """Of 60 images, 30 on each of two processes, thirds and fifths fit but no quarters."""
-    of = config("launch=multi_cpu", "launch.num_processes=2", batch_size=60)
-    fifths = config("launch=multi_cpu", "launch.num_processes=2", batch_size=60, gradient_accumulation_steps=5)
+    of = config("launch=multi_cpu", "launch.num_processes=2", batch_size=60, optimizer="adamw")
+    fifths = config(
+        "launch=multi_cpu", "launch.num_processes=2", batch_size=60, optimizer="adamw", gradient_accumulation_steps=5
+    )
     with pytest.raises(StraightflowError, match=r"gradient_accumulation_steps: 5,"):
         require_memory_for(of, TRAINED_HERE, DeviceMemory("a device", needs(fifths, "teacher.train")))
 
