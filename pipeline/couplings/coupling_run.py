@@ -47,6 +47,11 @@ class CouplingRun:
         size = self.config.shard_pairs
         return range(shard * size, min((shard + 1) * size, self.config.num_pairs))
 
+    def batches(self, shard: int) -> list[range]:
+        """Indices of the pairs of a shard that are solved together."""
+        indices, size = self.indices(shard), self.config.batch_size
+        return [indices[start : start + size] for start in range(0, len(indices), size)]
+
     def finished(self, shard: int) -> FinishedShard | None:
         """The record of a shard, if it is made."""
         return self.unfinished.finished(shard, len(self.indices(shard)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import torch
 from pipeline.config.couplings import CouplingsConfig
 from pipeline.couplings.coupling_run import CouplingRun, open_run
 from pipeline.couplings.manifest import is_store_folder
+from pipeline.couplings.pairs import drawn_ahead, pair_sources
 from pipeline.couplings.publication import publish
 from pipeline.couplings.shard_making import make_shard
 from pipeline.couplings.shard_writer import ShardWriter
@@ -63,12 +64,15 @@ def make_shards(run: CouplingRun, worker: Worker) -> None:
     total, left = (sum(len(run.indices(shard)) for shard in chosen) for chosen in (shards, waiting))
     label = f"couplings from {run.config.source}"
     shown = Progress(label, total, "pairs", done=total - left, enabled=run.sampler.runtime.is_main)
-    with shown as progress, ShardWriter() as writer:
+    source_of = pair_sources(run.sampler, run.config, run.images)
+    # Across shards, so that a device has work where one ends and the next begins.
+    drawn = drawn_ahead((source_of(shard), batch) for shard in waiting for batch in run.batches(shard))
+    with shown as progress, ShardWriter() as writer, closing(drawn) as initial:
         for shard in waiting:
             # Locked until it is written, which is after the next one was begun.
             with ExitStack() as lock:
                 lock.enter_context(run.unfinished.only_writer(shard))
-                write = make_shard(run, shard, progress)
+                write = make_shard(run, shard, source_of(shard), initial, progress)
                 writer.wait()
                 writer.submit(partial(_write, write, lock.pop_all()))
 

@@ -5,8 +5,8 @@ Both are functions of the pair's index in the store, so any worker can make any 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -148,16 +148,16 @@ def inversion_noise(sampler: Sampler, seed: int, indices: Iterable[int]) -> torc
     return sample_noise(stream_key("inversion", seed), indices, sampler.shape, sampler.noise)
 
 
-def pair_source(sampler: Sampler, config: CouplingsConfig, real: SampleSet | None, shard: int) -> PairSource:
-    """The source of a shard's pairs: the last shards are those made from images.
+def pair_sources(sampler: Sampler, config: CouplingsConfig, real: SampleSet | None) -> Callable[[int], PairSource]:
+    """The source of each shard's pairs, by its number: the last shards are those made from images.
 
     Raises:
         StraightflowError: If images are to be inverted and there are none, or none that fit the sampler.
     """
-    first = config.num_pairs - config.num_inverted_pairs
+    from_noise = FromNoise(sampler, config.seed, config.solver, config.states)
     inversion = config.image_to_noise
-    if inversion is None or shard * config.shard_pairs < first:
-        return FromNoise(sampler, config.seed, config.solver, config.states)
+    if inversion is None:
+        return lambda _: from_noise
     if real is None or real.shape != sampler.shape:
         raise StraightflowError(
             expected=f"images of {sampler.shape} to invert to noise, as couplings.image_to_noise asks for",
@@ -171,14 +171,19 @@ def pair_source(sampler: Sampler, config: CouplingsConfig, real: SampleSet | Non
             found=problem,
             mend="change data, or image_to_noise",
         )
-    return FromImages(sampler, config.seed, inversion.solver, real, EndlessOrder(config.seed, len(real)), first)
+    first = config.num_pairs - config.num_inverted_pairs
+    order = EndlessOrder(config.seed, len(real))
+    from_images = FromImages(sampler, config.seed, inversion.solver, real, order, first)
+    return lambda shard: from_noise if shard * config.shard_pairs < first else from_images
 
 
-def drawn_ahead(source: PairSource, chunks: Sequence[range]) -> Iterator[InitialState]:
-    """The initial states of ``chunks``, each drawn in a thread while the one before it is solved."""
+def drawn_ahead(batches: Iterable[tuple[PairSource, range]]) -> Generator[InitialState, None, None]:
+    """The initial states of ``batches``, each drawn in a thread while the one before it is solved."""
     with ThreadPoolExecutor(1) as thread:
-        following = thread.submit(source.initial_state, chunks[0])
-        for chunk in chunks[1:]:
-            initial, following = following.result(), thread.submit(source.initial_state, chunk)
-            yield initial
-        yield following.result()
+        following: Future[InitialState] | None = None
+        for source, indices in batches:
+            drawn, following = following, thread.submit(source.initial_state, indices)
+            if drawn is not None:
+                yield drawn.result()
+        if following is not None:
+            yield following.result()

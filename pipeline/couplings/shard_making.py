@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from pipeline.couplings.coupling_run import CouplingRun
 from pipeline.couplings.manifest import shard_name
-from pipeline.couplings.pairs import drawn_ahead, pair_source
+from pipeline.couplings.pairs import InitialState, PairSource
 from pipeline.couplings.shard_content import ShardContent
 from pipeline.couplings.stored_pairs import stored_pairs
 from pipeline.system.copies import all_done
@@ -15,34 +15,42 @@ from pipeline.system.errors import StraightflowError
 from pipeline.system.progress import Progress
 
 
-def make_shard(run: CouplingRun, shard: int, progress: Progress) -> Callable[[], None]:
+def make_shard(
+    run: CouplingRun, shard: int, source: PairSource, initial: Iterator[InitialState], progress: Progress
+) -> Callable[[], None]:
     """Solves the pairs of a shard, and returns the function that writes it with its record.
 
     A batch is waited for when the next one was asked for, so that a device always has work.
+
+    Args:
+        run: The store in the making.
+        shard: Number of the shard.
+        source: Of its pairs.
+        initial: What its batches start from, those of :meth:`CouplingRun.batches`; more may follow, of other shards.
+        progress: Advanced by pairs.
 
     Raises:
         StraightflowError: If the sampler returns non-finite values; names the shard and the pairs.
     """
     config, device = run.config, run.sampler.runtime.device
-    source = pair_source(run.sampler, config, run.images, shard)
-    indices = run.indices(shard)
+    indices, chunks = run.indices(shard), run.batches(shard)
     content = ShardContent(len(indices), device)
     is_done: list[Callable[[], None]] = []
     calls_before, evaluations, seconds = run.sampler.calls.copy(), 0, 0.0
-    chunks = [indices[start : start + config.batch_size] for start in range(0, len(indices), config.batch_size)]
 
     def receive(batch: int) -> None:
         is_done[batch]()
         _require_finite(run, shard, chunks[batch], content.not_finite(batch))
         progress.advance(len(chunks[batch]))
 
-    for batch, initial in enumerate(drawn_ahead(source, chunks)):
+    for batch, chunk in enumerate(chunks):
+        state = next(initial)
         began = time.monotonic()
-        pairs = source.solve(initial)
+        pairs = source.solve(state)
         stored = stored_pairs(pairs, config.dtype, source.direction, run.sampler.space)
-        content.add(stored, chunks[batch].start - indices.start)
+        content.add(stored, chunk.start - indices.start)
         is_done.append(all_done(device))
-        evaluations += pairs.nfe * len(chunks[batch])
+        evaluations += pairs.nfe * len(chunk)
         if batch > 0:
             receive(batch - 1)
         seconds += time.monotonic() - began

@@ -134,6 +134,29 @@ def test_the_next_shard_is_made_while_one_is_written(sampler: Sampler, tmp_path:
     assert all(run.finished(shard) is not None for shard in range(3))
 
 
+def test_the_noise_of_the_next_shard_is_drawn_while_a_shard_ends(sampler: Sampler, tmp_path: Path, monkeypatch) -> None:
+    drawn, sampled = {start: threading.Event() for start in (20, 40)}, Sampler.sample
+    draw, calls = Sampler.draw, 0
+
+    def noted(self, key, indices):
+        result = draw(self, key, indices)
+        if indices[0] in drawn:
+            drawn[indices[0]].set()
+        return result
+
+    def waits(self, x_0, solver, labels=None):
+        nonlocal calls
+        calls += 1
+        if calls in (3, 6):  # the last of three batches of 20 pairs
+            assert drawn[20 * calls // 3].wait(60)
+        return sampled(self, x_0, solver, labels)
+
+    monkeypatch.setattr(Sampler, "draw", noted)
+    monkeypatch.setattr(Sampler, "sample", waits)
+    made(sampler, couplings(), tmp_path)
+    assert calls == 8
+
+
 def test_an_error_of_the_last_writing_is_raised(sampler: Sampler, tmp_path: Path, monkeypatch) -> None:
     original = unfinished_module.write_shard
 
