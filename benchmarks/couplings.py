@@ -90,10 +90,10 @@ class Setting:
     rounds: int
 
     def of_pairs(self, num_pairs: int) -> Setting:
-        """The same with another number of pairs, in whole batches and two shards."""
+        """The same with another number of pairs, in whole batches and shards of five, or in two shards."""
         batch = self.config.batch_size
         whole = max(num_pairs // batch, 1) * batch
-        update = {"num_pairs": whole, "shard_pairs": max(whole // 2, batch)}
+        update = {"num_pairs": whole, "shard_pairs": max(min(whole // 2, 5 * batch), batch)}
         return replace(self, config=self.config.model_copy(update=update))
 
 

@@ -47,21 +47,21 @@ PARTS = (
     Part(
         "couplings",
         "couplings",
-        "--device cuda --unet cifar --batch 1000 --pairs 20000 --float32-pairs 2000 --steps 8 --rounds 2 --skip-memory",
+        "--device cuda --unet cifar --batch 1000 --pairs 40000 --float32-pairs 2000 --steps 8 --rounds 1 --skip-memory",
         "--device cpu --batch 4 --pairs 8 --steps 2 --rounds 1 --skip-memory",
         120,
     ),
     Part(
         "training",
         "training",
-        "--device cuda --unet cifar --batch-size 512 --rounds 1 --blocks 3",
+        "--device cuda --unet cifar --batch-size 512 --rounds 1 --blocks 3 --block-steps 10",
         "--device cpu --batch-size 4 --rounds 1 --blocks 1 --block-steps 1 --no-processes",
         90,
     ),
     Part(
         "training compiled",
         "training",
-        "--device cuda --unet cifar --batch-size 512 --rounds 1 --compile",
+        "--device cuda --unet cifar --batch-size 512 --rounds 1 --blocks 3 --compile",
         "--device cpu --batch-size 4 --rounds 1 --blocks 1 --block-steps 1 --no-processes --compile",
         300,
     ),
@@ -72,6 +72,7 @@ PARTS = (
         "--device cpu --preset smoke --samples 200 --features 16",
         180,
     ),
+    Part("host", "host", "--threads 4 --limit 60000", "--threads 1 --images 200 --batch 100 --repeats 1", 60),
 )
 
 _NUMBER = r"([\d.,]+)"
@@ -82,6 +83,12 @@ GOALS = (
     ("training ÷ bare step, both compiled", "training compiled", rf"straightflow/bare step = {_NUMBER}", "≥ 0.97"),
     ("training ÷ TorchCFM's loop", "training", rf"straightflow/torchcfm example = {_NUMBER}", "> 1"),
     ("training ÷ diffusers' loop", "training", rf"straightflow/diffusers example = {_NUMBER}", "> 1"),
+    (
+        "training with AdamW ÷ with Muon, compiled",
+        "training compiled",
+        rf"straightflow/straightflow, muon = {_NUMBER}",
+        "",
+    ),
     ("sweep ÷ (calls + features)", "evaluation", rf"feature pass\): {_NUMBER}", "≤ 1.15"),
     ("limit of the card forward, images/s", "card", rf"limit forward, images/s\s+{_NUMBER}", ""),
     ("limit of the card in training, images/s", "card", rf"limit in training, images/s\s+{_NUMBER}", ""),
@@ -90,6 +97,7 @@ GOALS = (
     ("couplings in float32, pairs/s", "couplings", rf"forward, fp32 .*last: {_NUMBER} pairs/s", ""),
     ("couplings in bf16, pairs/s", "couplings", rf"forward, bf16 .*last: {_NUMBER} pairs/s", ""),
     ("memory of a training step, MiB", "card", rf"step, measured\s+{_NUMBER} MiB", ""),
+    ("memory of training compiled, MiB", "training compiled", rf"straightflow: .*at most {_NUMBER} MiB", ""),
 )
 """Row of the table, part that prints it, where, and what it must be."""
 

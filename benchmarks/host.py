@@ -152,8 +152,8 @@ def evaluation(sampler: Sampler, job: Job) -> None:
         x_0, labels = sampler.draw(key, batch)
         return lambda: sampler.sample(x_0, job.solver, labels)
 
-    blocks.measure_block(prepare, range(job.images), [], torch.device("cpu"), batch_size=job.batch, num_parts=1,
-                         num_features_kept=0, num_images_kept=0)  # fmt: skip
+    blocks.measure_block(prepare, range(job.images), [], torch.device("cpu"), decode=None, batch_size=job.batch,
+                         num_parts=1, num_features_kept=0, num_images_kept=0)  # fmt: skip
 
 
 JOBS = {"couplings": couplings, "sampling": sampling, "evaluation": evaluation}
@@ -216,7 +216,9 @@ def main() -> None:
         chosen = ",".join(str(processor) for processor in sorted(os.sched_getaffinity(0))[:threads])
         settings = [f"--{name}={getattr(arguments, name)}" for name in ("images", "batch", "repeats", "limit")]
         program = [sys.executable, "-m", "benchmarks.host", "--report", "--threads", str(threads)]
-        subprocess.run(["taskset", "-c", chosen, *program, *settings], check=True)
+        # A GPU that is there is left alone.
+        environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
+        subprocess.run(["taskset", "-c", chosen, *program, *settings], check=True, env=environment)
 
 
 if __name__ == "__main__":

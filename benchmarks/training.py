@@ -3,7 +3,7 @@
     python -m benchmarks.training                              # digits UNet, batch 128
     python -m benchmarks.training --unet cifar --batch-size 16
     python -m benchmarks.training --device cuda --unet cifar   # all contenders on the GPU
-    python -m benchmarks.training --device cuda --compile      # our loop and the bare step, both compiled
+    python -m benchmarks.training --device cuda --compile      # our loop and the bare step, compiled; ours with Muon
     pip install --no-deps torchcfm pot                         # adds TorchCFM to the comparison
 
 Contenders take turns in every round, so that a slow machine slows all of them. A round's time is the median over its
@@ -26,6 +26,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -100,11 +101,20 @@ class Stopwatch:
         return False
 
 
-def ours(unet: UNet2DModel, images: torch.Tensor, batch_size: int, runtime: Runtime, blocks: int, steps: int) -> list:
+def ours(
+    unet: UNet2DModel,
+    images: torch.Tensor,
+    batch_size: int,
+    runtime: Runtime,
+    blocks: int,
+    steps: int,
+    optimizer: Literal["adamw", "muon"] = "adamw",
+) -> list[float]:
     """Seconds of each block of our loop with everything on: EMA, clipping, loss by t, seeded noise."""
     config = TrainingConfig(
         num_steps=(blocks + 1) * steps,
         batch_size=batch_size,
+        optimizer=optimizer,
         learning_rate=2e-4,
         lr_decay="constant",
         warmup_steps=min(500, (blocks + 1) * steps),
@@ -156,6 +166,9 @@ def contenders(bf16: bool, runtime: Runtime) -> dict[str, Callable[..., list[flo
         "bare step": limit,
     }
     if runtime.compile:
+        found["straightflow, muon"] = lambda unet, images, batch, blocks, steps: ours(
+            unet, images, batch, runtime, blocks, steps, optimizer="muon"
+        )
         return found
     found["diffusers example"] = partial(peer, diffusers_example)
     if importlib.util.find_spec("torchcfm") and importlib.util.find_spec("ot"):
@@ -172,10 +185,16 @@ def compare(arguments: argparse.Namespace) -> None:
     images = torch.randint(0, 256, (NUM_IMAGES, *shape), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     start = build_network(config, shape, 0).train()
     seconds: dict[str, list[float]] = {}
+    on_gpu, peaks = runtime.device.type == "cuda", dict[str, float]()
     for _ in range(arguments.rounds):
         for name, run in contenders(arguments.precision == "bf16", runtime).items():
+            before = torch.cuda.memory_allocated() if on_gpu else 0
+            if on_gpu:
+                torch.cuda.reset_peak_memory_stats()
             blocks = run(copy.deepcopy(start), images, arguments.batch_size, arguments.blocks, arguments.block_steps)
             seconds.setdefault(name, []).append(statistics.median(blocks))
+            if on_gpu:
+                peaks[name] = (torch.cuda.max_memory_allocated() - before) / 2**20
     place = f"{torch.get_num_threads()} threads" if arguments.device == "cpu" else runtime.describe()
     compiled = ", compiled" if arguments.compile else ""
     print(f"\n{arguments.unet} UNet, batch {arguments.batch_size}, {arguments.precision}{compiled}, {place}")
@@ -185,6 +204,7 @@ def compare(arguments: argparse.Namespace) -> None:
         print(
             f"{name:>20}: {rate:8.0f} images/s   straightflow/{name} = {statistics.median(ratios):.3f}"
             f"   (rounds {min(ratios):.3f} to {max(ratios):.3f})"
+            + (f"   at most {peaks[name]:,.0f} MiB" if on_gpu else "")
         )
 
 
