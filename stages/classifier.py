@@ -34,9 +34,10 @@ def _train(config: FeaturesConfig) -> dict[str, Any]:
     from pipeline.metrics.feature_training import train_networks
     from pipeline.metrics.learnable_features import save_learnable_features
     from pipeline.metrics.trained_features import save_networks
+    from pipeline.system.device import main_device
 
     images = open_samples(paths.IMAGES, "train")
-    trained = train_networks(config, images, open_samples(paths.IMAGES, "heldout"))
+    trained = train_networks(config, images, open_samples(paths.IMAGES, "heldout"), main_device())
     save_networks(trained, paths.CLASSIFIER)
     if "first" in trained:  # never the judge, by which nothing is trained
         for method in (name for name, section in METHODS.items() if section.learns_features):

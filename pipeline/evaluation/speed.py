@@ -63,7 +63,7 @@ def features_speed(
     brief, networks = _brief(config), {}
 
     def train() -> None:
-        networks.update(train_networks(brief, images, images))
+        networks.update(train_networks(brief, images, images, runtime.device))
 
     training = duration(train)
     with tempfile.TemporaryDirectory() as folder:

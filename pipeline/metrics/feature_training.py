@@ -15,6 +15,7 @@ from pipeline.data.labels import has_classes, require_classes
 from pipeline.data.sample_set import SampleSet
 from pipeline.flow.noise import step_generator
 from pipeline.metrics.feature_networks import Architecture, FeatureNetwork, NetworkDescription, Task
+from pipeline.system.copies import on_device
 from pipeline.system.errors import StraightflowError
 from pipeline.system.progress import Progress
 from pipeline.system.random_state import seeded
@@ -49,8 +50,16 @@ class TrainedNetwork:
     accuracy_heldout: float
 
 
-def train_networks(config: FeaturesConfig, train: SampleSet, heldout: SampleSet) -> dict[Role, TrainedNetwork]:
+def train_networks(
+    config: FeaturesConfig, train: SampleSet, heldout: SampleSet, device: torch.device
+) -> dict[Role, TrainedNetwork]:
     """Trains those of the configured features that are trained here; none where all are published networks.
+
+    Args:
+        config: Which features.
+        train: Training images.
+        heldout: Held-out images.
+        device: Where they are trained; they are returned on the CPU.
 
     Raises:
         StraightflowError: See :func:`train_network`.
@@ -62,7 +71,7 @@ def train_networks(config: FeaturesConfig, train: SampleSet, heldout: SampleSet)
             continue
         task = choose_task(section.name, train, heldout)
         settings: TrainedFeaturesConfig = getattr(section, task)  # there, as the configuration was validated
-        found[role] = train_network(role, task, train, heldout, settings)
+        found[role] = train_network(role, task, train, heldout, settings, device)
     return found
 
 
@@ -74,7 +83,7 @@ def choose_task(name: str, train: SampleSet, heldout: SampleSet) -> Task:
 
 
 def train_network(
-    role: Role, task: Task, train: SampleSet, heldout: SampleSet, config: TrainedFeaturesConfig
+    role: Role, task: Task, train: SampleSet, heldout: SampleSet, config: TrainedFeaturesConfig, device: torch.device
 ) -> TrainedNetwork:
     """Trains one network on ``train``, and measures its accuracy on ``heldout``.
 
@@ -86,6 +95,7 @@ def train_network(
         train: Training images.
         heldout: Held-out images.
         config: Settings of the training.
+        device: Where it is trained, in float32; the network is returned on the CPU.
 
     Raises:
         StraightflowError: If the task is ``classifier`` and there are fewer than two classes, or if accuracy stays
@@ -100,9 +110,11 @@ def train_network(
         task, ARCHITECTURES[role][task], (channels, height, width), config.num_features, num_outputs
     )
     with seeded(config.seed):
-        network = description.build()
-    _fit(network, task, train, config)
-    accuracy = _accuracy(network.eval(), task, heldout, config.batch_size)
+        network = description.build().to(device)
+    # A GPU gives the same network again, and products of float32 as a CPU does.
+    with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
+        _fit(network, task, train, config, device)
+        accuracy = _accuracy(network.eval(), task, heldout, config.batch_size, device)
     if accuracy < config.min_accuracy:
         raise StraightflowError(
             expected=f"held-out accuracy of at least {config.min_accuracy} by {description.name} features",
@@ -110,16 +122,18 @@ def train_network(
             mend=f"raise {section}.{task}.num_steps; or lower {section}.{task}.min_accuracy, if these images cannot be "
             f"told apart better; or set {section}.name to inception or dinov2",
         )
-    return TrainedNetwork(description, network, accuracy)
+    return TrainedNetwork(description, network.cpu(), accuracy)
 
 
-def _fit(network: FeatureNetwork, task: Task, images: SampleSet, config: TrainedFeaturesConfig) -> None:
+def _fit(
+    network: FeatureNetwork, task: Task, images: SampleSet, config: TrainedFeaturesConfig, device: torch.device
+) -> None:
     num_rows = config.batch_size if task == "classifier" else -(-config.batch_size // NUM_ROTATIONS)
     optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=0.01)
     with Progress(f"features from {task}", config.num_steps, "steps") as progress:
         for step in range(config.num_steps):
             rows = torch.randint(len(images), (num_rows,), generator=step_generator(config.seed, step))
-            x_1, targets = _examples(task, images, rows.numpy())
+            x_1, targets = _examples(task, images, rows.numpy(), device)
             loss = nn.functional.cross_entropy(network(x_1), targets)
             optimizer.param_groups[0]["lr"] = config.learning_rate * (1 - step / config.num_steps)
             optimizer.zero_grad()
@@ -129,13 +143,13 @@ def _fit(network: FeatureNetwork, task: Task, images: SampleSet, config: Trained
 
 
 @torch.inference_mode()
-def _accuracy(network: FeatureNetwork, task: Task, images: SampleSet, batch_size: int) -> float:
+def _accuracy(network: FeatureNetwork, task: Task, images: SampleSet, batch_size: int, device: torch.device) -> float:
     """Share of right predictions, over every image and, where rotations are predicted, each of its four."""
     right: list[torch.Tensor] = []
     for start in range(0, len(images), batch_size):
-        x_1, targets = _examples(task, images, np.arange(start, min(start + batch_size, len(images))))
+        x_1, targets = _examples(task, images, np.arange(start, min(start + batch_size, len(images))), device)
         right.append(network(x_1).argmax(dim=1) == targets)
-    return float(torch.cat(right).double().mean())
+    return float(torch.cat(right).cpu().double().mean())
 
 
 def _labels(train: SampleSet, heldout: SampleSet) -> np.ndarray | None:
@@ -143,11 +157,13 @@ def _labels(train: SampleSet, heldout: SampleSet) -> np.ndarray | None:
     return train.labels if heldout.labels is not None else None
 
 
-def _examples(task: Task, images: SampleSet, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-    """Images, float32, (num, C, H, W), and what is to be predicted of them, int64, (num,)."""
-    x_1 = images.load(rows)["x_1"]
+def _examples(
+    task: Task, images: SampleSet, rows: np.ndarray, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Images on ``device``, float32, (num, C, H, W), and what is to be predicted of them, int64, (num,)."""
+    x_1 = on_device(images.load(rows)["x_1"], device)
     if task == "classifier":
         assert images.labels is not None  # checked before training
-        return x_1, torch.from_numpy(images.labels[rows])
+        return x_1, on_device(torch.from_numpy(images.labels[rows]), device)
     turned = torch.cat([torch.rot90(x_1, quarters, (2, 3)) for quarters in range(NUM_ROTATIONS)])
-    return turned, torch.arange(NUM_ROTATIONS).repeat_interleave(len(rows))
+    return turned, torch.arange(NUM_ROTATIONS, device=device).repeat_interleave(len(rows))

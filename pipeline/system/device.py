@@ -15,6 +15,11 @@ def wait_for(device: torch.device) -> None:
         torch.accelerator.synchronize(device)
 
 
+def main_device() -> torch.device:
+    """Where a stage of one process computes: the first GPU, or the CPU where there is none."""
+    return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+
+
 def has_doubles(device: torch.device) -> bool:
     """Whether ``device`` computes in float64; Apple's does not."""
     return device.type != "mps"
