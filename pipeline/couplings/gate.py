@@ -45,7 +45,10 @@ def check_couplings(
     dropped = 0 if manifest.pair_filter is None else manifest.pair_filter.num_dropped
     fits = (source.shape, source.num_classes) == (manifest.shape, manifest.num_classes)
     fits = fits and not list(_solver_reasons(manifest, source))
-    solved = reintegrate(store, source, limits.reintegrated_pairs) if fits else Reintegration(None, None, {}, {})
+    solved = Reintegration(None, None, {}, {})
+    if fits:
+        with source.runtime.uncompiled():
+            solved = reintegrate(store, source, limits.reintegrated_pairs)
     check = CouplingsCheck(
         num_pairs=len(store),
         num_dropped=dropped,

@@ -30,7 +30,7 @@ def draw_trajectories(sampler: Sampler, drawn: DrawnTrajectories, seed: int) -> 
     require_images(sampler)
     noise, labels = sampler.draw(stream_key("evaluation", seed), range(NUM_NOISES))
     x_0, found = noise.to(sampler.runtime.device), []
-    with sampler.runtime.autocast():
+    with sampler.runtime.uncompiled(), sampler.runtime.autocast():
         if drawn.along_ode:
             found.append(_trajectory(sampler, None, *_along_ode(sampler, x_0, labels, drawn.guidance)))
         found += [_trajectory(sampler, steps, *_by_steps(sampler, x_0, labels, steps)) for steps in drawn.num_steps]

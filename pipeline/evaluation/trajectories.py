@@ -27,7 +27,7 @@ def measure_model_trajectories(sampler: Sampler, config: EvaluateConfig) -> Traj
     start, end = sampler.time_range()
     times = tuple(float(time) for time in np.linspace(start, end, settings.num_steps + 1))
     first_states = sampler.trajectory_start(noise.to(sampler.runtime.device))
-    with sampler.runtime.autocast():
+    with sampler.runtime.uncompiled(), sampler.runtime.autocast():
         measures = measure_trajectories(sampler.velocity_field(labels), first_states, times)
     record = TrajectoryRecord(
         **asdict(measures), num_samples=settings.num_samples, num_steps=settings.num_steps, seed=config.seed

@@ -72,6 +72,13 @@ class Runtime:
         """
         return torch.autocast(self.device.type, torch.bfloat16) if self.precision == "bf16" else nullcontext()
 
+    def uncompiled(self) -> AbstractContextManager[None]:
+        """A region in which compiled networks are called as they were written.
+
+        For calls of a size that comes a few times: a network is compiled for each size, which takes longer than they.
+        """
+        return torch.compiler.set_stance("force_eager") if self.compile else nullcontext()
+
     def place(self, network: torch.nn.Module) -> torch.nn.Module:
         """Moves a network to the device, in the configured memory format, in evaluation mode."""
         network = network.to(self.device).eval().requires_grad_(False)

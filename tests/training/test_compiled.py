@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.composition import composed
 from helpers.counting_compiler import CountingCompiler, breaks, compiled_by
 from helpers.learnable_features import PixelFeatures
 from helpers.method_settings import SETTINGS
@@ -17,9 +18,13 @@ from helpers.project_folders import launch
 from helpers.small_training import Pairs, training_config
 from helpers.small_unet import small_unet
 
+from pipeline.config.drawn_trajectories import DrawnTrajectories
 from pipeline.config.flow import LossConfig
+from pipeline.config.loading import parse_config
 from pipeline.config.methods import METHODS
 from pipeline.config.solver import SolverConfig
+from pipeline.evaluation.drawn_trajectories import draw_trajectories
+from pipeline.evaluation.trajectories import measure_model_trajectories
 from pipeline.methods.build import build_method
 from pipeline.models.networks import starting_network
 from pipeline.models.ode import ode_of
@@ -100,6 +105,27 @@ def test_compiled_sampling_is_plain_sampling_in_one_graph(
     assert compiler.graphs == 1
     for images in found:
         assert torch.allclose(images, plain, rtol=0, atol=1e-5)
+
+
+def test_nothing_is_compiled_for_the_few_trajectories_that_are_measured_and_drawn(
+    runtime: Runtime, tmp_path: Path
+) -> None:
+    save_student(small_unet(**ONE_LEVEL), tmp_path / "student")
+    config = parse_config(composed("preset=smoke"), origin="smoke").evaluate
+    drawn = DrawnTrajectories(along_ode=True, num_steps=(1,))
+
+    def found(sampler: Sampler) -> tuple[float, np.ndarray]:
+        images = [trajectory.states for trajectory in draw_trajectories(sampler, drawn, seed=0)]
+        return measure_model_trajectories(sampler, config).transport_cost_per_dim, np.concatenate(images)
+
+    cost, images = found(load_sampler(tmp_path / "student", runtime))
+    with compiled_by(compiler := CountingCompiler()):
+        sampler = load_sampler(tmp_path / "student", dataclasses.replace(runtime, compile=True))
+        sampler.sample(Pairs().x_0[:6], SolverConfig(name="euler", num_steps=1))
+        assert compiler.graphs == 1
+        assert found(sampler)[0] == cost
+        assert np.array_equal(found(sampler)[1], images)
+        assert compiler.graphs == 1
 
 
 def test_what_inductor_makes_for_this_machine_is_the_network(runtime: Runtime) -> None:
