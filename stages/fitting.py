@@ -80,7 +80,7 @@ def _late_states(
 
     schedules = [teacher.noise_schedule for teacher in teachers if isinstance(teacher, AcceptedTeacher)]
     if config.teacher.pretrained is None:
-        schedules = [noise_schedule_of(training_scheduler())]
+        schedules = [noise_schedule_of(training_scheduler(config.teacher.prediction_type))]
     for name, student in learners.items():
         couplings = config.couplings[student.couplings]
         is_flow = config.solvers_of(couplings.source) != TEACHER_SOLVERS

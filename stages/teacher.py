@@ -12,9 +12,9 @@ from pipeline.config.teacher import TeacherConfig
 from pipeline.data.labelled import labelled_to_train
 from pipeline.data.sample_set import SampleSet, open_samples
 from pipeline.diffusion.noise_schedule import noise_schedule_of
+from pipeline.methods.denoising import Denoising
 from pipeline.methods.flow_matching import build_flow_matching
 from pipeline.methods.label_dropout import LabelDropout
-from pipeline.methods.noise_prediction import NoisePrediction
 from pipeline.methods.objective import Objective
 from pipeline.models.class_counts import set_class_counts
 from pipeline.models.networks import build_network, set_noise, set_null_class
@@ -81,9 +81,9 @@ def _teacher_run(teacher: TeacherConfig, data: Path, runtime: Runtime) -> Run:
             noise_schedule=None,
             save=partial(save_student, like=data),
         )
-    scheduler = training_scheduler()
+    scheduler = training_scheduler(teacher.prediction_type)
     return common(
-        objective=_with_classes(NoisePrediction(scheduler), teacher, null_class),
+        objective=_with_classes(Denoising(scheduler), teacher, null_class),
         solver=SolverConfig(name="unipc", num_steps=16),
         noise_schedule=noise_schedule_of(scheduler),
         save=partial(save_teacher, scheduler=scheduler, like=data),

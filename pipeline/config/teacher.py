@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -14,6 +14,9 @@ from pipeline.config.training import TrainingConfig
 
 NUM_NOISE_LEVELS = 1000
 """Timesteps of diffusion models trained here (Ho et al. 2020)."""
+
+PredictionType = Literal["epsilon", "v_prediction"]
+"""What the network of a diffusion model trained here predicts, as diffusers calls it."""
 
 
 class TeacherConfig(Section):
@@ -35,6 +38,9 @@ class TeacherConfig(Section):
             and classes, for guidance ``by: guide``. It is saved with the teacher. Null where there is none.
         unet: Architecture when trained here on images; null for points.
         mlp: Architecture when trained here on points; null for images.
+        prediction_type: What a DDPM trained here predicts: ``epsilon``, the noise, as Ho et al. 2020; or
+            ``v_prediction`` (Salimans & Ho 2022), which needs fewer steps of training until its images have the right
+            brightness.
         flow: What is trained here: null for a DDPM, or the settings of a flow matched to the data, which in the
             papers' counting is a "1-rectified flow".
         train: Training settings when trained here.
@@ -50,6 +56,8 @@ class TeacherConfig(Section):
     guide: Annotated[PathText | None, Field(exclude_if=lambda guide: guide is None)] = None
     unet: UNetConfig | None
     mlp: MLPConfig | None = None
+    # Not part of what trainings of the noise are named by, so that their checkpoints are found again.
+    prediction_type: Annotated[PredictionType, Field(exclude_if=lambda kind: kind == "epsilon")] = "epsilon"
     flow: FlowMatchingConfig | None = None
     train: TrainingConfig
 
@@ -69,6 +77,11 @@ class TeacherConfig(Section):
             raise ValueError(
                 "guide is of a pretrained teacher; to guide one trained here, name its folder as pretrained in another "
                 "run"
+            )
+        if self.prediction_type != "epsilon" and (self.pretrained is not None or self.flow is not None):
+            raise ValueError(
+                "prediction_type is of a diffusion model trained here: a pretrained one says itself what it predicts, "
+                "and a flow predicts its velocity; leave it out"
             )
         return self
 

@@ -15,7 +15,7 @@ from diffusers import (
 )
 
 from pipeline.config.pretrained import NOTHING_SPECIAL, Promised
-from pipeline.config.teacher import NUM_NOISE_LEVELS
+from pipeline.config.teacher import NUM_NOISE_LEVELS, PredictionType
 from pipeline.diffusion.scheduler_settings import EDM, VARIANCE_EXPLODING
 from pipeline.models.accepted_guide import GUIDE
 from pipeline.models.class_counts import set_class_counts
@@ -30,9 +30,9 @@ from pipeline.models.student import save_student
 from pipeline.system.hub import download_model
 
 
-def training_scheduler() -> DDPMScheduler:
+def training_scheduler(prediction_type: PredictionType = "epsilon") -> DDPMScheduler:
     """The forward process of teachers trained here: linear betas, 1,000 steps (Ho et al. 2020)."""
-    return DDPMScheduler(num_train_timesteps=NUM_NOISE_LEVELS, clip_sample=False)
+    return DDPMScheduler(num_train_timesteps=NUM_NOISE_LEVELS, clip_sample=False, prediction_type=prediction_type)
 
 
 def save_teacher(

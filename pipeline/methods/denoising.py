@@ -1,4 +1,4 @@
-"""Noise prediction: how a diffusion teacher is trained."""
+"""Denoising: how a diffusion teacher is trained."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ from pipeline.methods.objective import Batch, Objective
 
 
 @dataclass(frozen=True)
-class NoisePrediction(Objective):
-    """L2 on the noise of a DDPM (Ho et al. 2020, eq. 14).
+class Denoising(Objective):
+    """L2 on what the network of a DDPM predicts of x = alpha x_1 + sigma ε.
+
+    That is ε (Ho et al. 2020, eq. 14), or v = alpha ε - sigma x_1 (Salimans & Ho 2022, app. D). At the noisiest levels
+    ε says almost nothing about the image, and errors of v are errors of the image.
 
     Attributes:
-        scheduler: The forward process.
+        scheduler: The forward process, and which of the two.
     """
 
     scheduler: DDPMScheduler
@@ -34,7 +37,11 @@ class NoisePrediction(Objective):
         }
 
     def loss(self, network: torch.nn.Module, batch: Batch) -> torch.Tensor:
-        """Squared error of the predicted noise, (batch,)."""
-        noisy = self.scheduler.add_noise(batch["x_1"], batch["noise"], batch["timestep"])
+        """Squared error of the prediction, (batch,)."""
+        x_1, noise, timestep = batch["x_1"], batch["noise"], batch["timestep"]
+        noisy = self.scheduler.add_noise(x_1, noise, timestep)
         classes = (batch["labels"],) if "labels" in batch else ()
-        return l2(network(noisy, batch["timestep"], *classes).sample.float(), batch["noise"])
+        target = noise
+        if self.scheduler.config["prediction_type"] == "v_prediction":
+            target = self.scheduler.get_velocity(x_1, noise, timestep)
+        return l2(network(noisy, timestep, *classes).sample.float(), target)
