@@ -65,8 +65,9 @@ def orthogonalized(matrices: Sequence[torch.Tensor]) -> list[torch.Tensor]:
     """About U Vᵀ of each matrix U S Vᵀ: a Newton-Schulz iteration brings singular values to between 0.7 and 1.2.
 
     An iteration is X ← (a I + b G + c G²) X with G = X Xᵀ. Its factors commute with G, so they are multiplied without
-    X, of all matrices with as many rows at once; X has the fewer rows. Rounding makes small eigenvalues of G negative,
-    and each iteration multiplies them by a², so products are in float32 even where TF32 is allowed.
+    X, of all matrices with as many rows at once; X has the fewer rows. Matrices of one shape share a product for G, as
+    that of a single one, of rows x rows, has too few tiles for all of a GPU. Rounding makes small eigenvalues of G
+    negative, and each iteration multiplies them by a², so products are in float32 even where TF32 is allowed.
 
     Args:
         matrices: Each (rows, columns), float32.
@@ -78,20 +79,29 @@ def orthogonalized(matrices: Sequence[torch.Tensor]) -> list[torch.Tensor]:
     torch.set_float32_matmul_precision("highest")
     try:
         wide = [matrix if matrix.shape[0] <= matrix.shape[1] else matrix.mT for matrix in matrices]
-        unit = [matrix / matrix.norm().clamp(min=1e-7) for matrix in wide]
-        places: dict[int, list[int]] = defaultdict(list)
-        for place, matrix in enumerate(unit):
-            places[len(matrix)].append(place)
-        for same_rows in places.values():
-            factors = _factors(torch.stack([unit[place] @ unit[place].mT for place in same_rows]))
-            for place, factor in zip(same_rows, factors, strict=True):
-                unit[place] = factor @ unit[place]
+        places: dict[torch.Size, list[int]] = defaultdict(list)
+        for place, matrix in enumerate(wide):
+            places[matrix.shape].append(place)
+        unit = {shape: torch.stack([_of_norm_one(wide[place]) for place in chosen]) for shape, chosen in places.items()}
+        results = dict[int, torch.Tensor]()
+        for rows in {shape[0]: None for shape in unit}:
+            shapes = [shape for shape in unit if shape[0] == rows]
+            factors = _factors(torch.cat([unit[shape] @ unit[shape].mT for shape in shapes]))
+            for shape, of_shape in zip(
+                shapes, torch.split(factors, [len(unit[shape]) for shape in shapes]), strict=True
+            ):
+                results |= zip(places[shape], of_shape @ unit.pop(shape), strict=True)
     finally:
         torch.set_float32_matmul_precision(allowed)
     return [
-        result if matrix.shape[0] <= matrix.shape[1] else result.mT
-        for matrix, result in zip(matrices, unit, strict=True)
+        results[place] if matrix.shape[0] <= matrix.shape[1] else results[place].mT
+        for place, matrix in enumerate(matrices)
     ]
+
+
+def _of_norm_one(matrix: torch.Tensor) -> torch.Tensor:
+    unit: torch.Tensor = matrix / matrix.norm().clamp(min=1e-7)
+    return unit
 
 
 def _factors(grams: torch.Tensor) -> torch.Tensor:
