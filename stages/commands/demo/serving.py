@@ -28,7 +28,7 @@ def serve(models: SideBySide, host: str, port: int) -> None:
         enable_monitoring=False,
         run_history=False,
         pwa=False,
-        num_workers=1,
+        num_workers=0,  # files too come from this process: another one would outlive it where it is killed
         footer_links=[],
         theme=gr.themes.Default(font=FONTS, font_mono=("monospace",)),
         css=STYLE,

@@ -6,11 +6,12 @@ import base64
 import importlib.util
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -94,17 +95,22 @@ def test_an_address_that_cannot_be_listened_at_is_refused() -> None:
 
 @contextmanager
 def served(folder: Path) -> Iterator[str]:
-    """Address of the demo of a project's models, run as a user does."""
+    """Address of the demo of a project's models, run as a user does; nothing of it runs on when it is told to end."""
     call = [sys.executable, "-m", "stages.commands", "demo", *STEPS, "--port", "0"]
     # One thread, as in the calls that it is compared with.
     environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(ROOT)}
-    demo = subprocess.Popen(call, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True)
+    demo = subprocess.Popen(
+        call, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
     assert demo.stdout is not None
     try:
         yield next(found[0] for line in demo.stdout if (found := re.search(r"http://127\.0\.0\.1:\d+", line)))
     finally:
         demo.terminate()
         demo.wait()
+        with suppress(ProcessLookupError):
+            os.killpg(demo.pid, signal.SIGKILL)
+            pytest.fail("a process that the demo started runs on")
 
 
 def shown(tab: Tab) -> dict[str, bytes]:
