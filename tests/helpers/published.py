@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from helpers.alone import execute
 from helpers.command_line import printed
 
 LICENSES = ("--license", "mit", "--data-license", "bsd-3-clause")
@@ -30,14 +28,11 @@ def snippets(folder: Path) -> list[str]:
 
 
 def run_alone(code: str, folder: Path) -> None:
-    """Runs code in a fresh interpreter that finds installed packages, but nothing of this project's folder."""
+    """Runs code in a process that finds installed packages, but nothing of this project's folder."""
     imported = re.findall(r"^(?:from|import) (\w+)", code, re.MULTILINE)
     assert set(imported) <= {"hashlib", "numpy", "torch", "diffusers", "PIL", "runpy"}
-    call = [sys.executable, "-I", "-c", code]
-    # One thread, as in the calls that it is compared with.
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run(call, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    exit_code, printed_there = execute(code, folder)
+    assert exit_code == 0, printed_there
 
 
 def images(folder: Path) -> np.ndarray:
@@ -54,7 +49,7 @@ def drawn_by_the_card(folder: Path, tmp_path: Path) -> np.ndarray:
 
 
 def space_image(folder: Path, tmp_path: Path, *choices: int) -> np.ndarray:
-    """What the Space's drawing function draws in a fresh interpreter, on a copy; 8×8 images are shown at 512×512."""
+    """What the Space's drawing function draws in a process of its own, on a copy; 8×8 images are shown at 512×512."""
     copy = tmp_path / "copy"
     shutil.copytree(folder, copy, dirs_exist_ok=True)
     imported = re.findall(r"^(?:from|import) (\w+)", (copy / "space/app.py").read_text(), re.MULTILINE)
