@@ -1,16 +1,13 @@
 from __future__ import annotations
 
 import importlib.util
-import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from helpers.alone import execute
 from helpers.command_line import printed, refusal
 from helpers.small_unet import ONE_LEVEL, small_unet
 from PIL import Image
@@ -33,22 +30,12 @@ def students(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-# Runs a program in each folder, as if alone, with the libraries loaded once.
-EACH_IN_ITS_FOLDER = """import json, os, sys
-for folder, code in json.loads(sys.argv[1]).items():
-    os.chdir(folder)
-    exec(code, {"__name__": "__main__"})"""
-
-
 def draw(programs: dict[Path, str], allowed: set[str]) -> None:
-    """Runs programs by folder in a fresh interpreter that finds installed packages, but not this project."""
-    for code in programs.values():
+    """Runs programs by folder in processes that find installed packages, and nothing of this project."""
+    for folder, code in programs.items():
         assert set(re.findall(r"^(?:from|import) (\w+)", code, re.MULTILINE)) <= allowed
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    given = json.dumps({str(folder): code for folder, code in programs.items()})
-    call = [sys.executable, "-I", "-c", EACH_IN_ITS_FOLDER, given]
-    done = subprocess.run(call, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+        exit_code, printed_there = execute(code, folder)
+        assert exit_code == 0, printed_there
 
 
 def drawn(folder: Path) -> np.ndarray:
