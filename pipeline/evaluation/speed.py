@@ -65,6 +65,7 @@ def features_speed(
     def train() -> None:
         networks.update(train_networks(brief, images, images, runtime.device))
 
+    train()  # loads a GPU's libraries, which takes longer than the steps
     training = duration(train)
     with tempfile.TemporaryDirectory() as folder:
         if networks:
