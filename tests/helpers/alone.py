@@ -1,6 +1,7 @@
 """Code run in a process of its own, as a script is.
 
-It begins with torch and diffusers imported, which take seconds, and nothing of this project.
+It begins with torch and diffusers imported, which take seconds, and can import nothing of this project, wherever it is
+installed.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import sys
 from pathlib import Path
 
 IMPORTED = (
@@ -19,6 +21,8 @@ IMPORTED = (
     "diffusers.pipelines.dit.pipeline_dit",
     "diffusers.schedulers",
 )
+
+OF_THIS_PROJECT = ("benchmarks", "helpers", "pipeline", "stages")
 
 
 def execute(code: str, folder: Path) -> tuple[int, str]:
@@ -35,9 +39,10 @@ def execute(code: str, folder: Path) -> tuple[int, str]:
 def _script(code: str, folder: str, printed: str) -> None:
     with Path(printed).open("w", encoding="utf-8") as log, contextlib.redirect_stdout(log):
         os.dup2(log.fileno(), 2)
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+        sys.modules |= dict.fromkeys(OF_THIS_PROJECT)  # None: not to be imported
         import torch
 
         torch.set_num_threads(1)
-        os.environ["CUDA_VISIBLE_DEVICES"] = ""
         os.chdir(folder)
         exec(compile(code, "<code>", "exec"), {"__name__": "__main__"})

@@ -28,7 +28,7 @@ def snippets(folder: Path) -> list[str]:
 
 
 def run_alone(code: str, folder: Path) -> None:
-    """Runs code in a process that finds installed packages, but nothing of this project's folder."""
+    """Runs code in a process that finds installed packages, but nothing of this project."""
     imported = re.findall(r"^(?:from|import) (\w+)", code, re.MULTILINE)
     assert set(imported) <= {"hashlib", "numpy", "torch", "diffusers", "PIL", "runpy"}
     exit_code, printed_there = execute(code, folder)

@@ -402,3 +402,11 @@ def test_the_files_of_a_space_are_complete_hashed_and_on_the_card() -> None:
     assert "`space/`" not in (publish("few_step", "--force") / "README.md").read_text()
     assert not (folder / "space").exists()
     assert "gr.Slider(1, 100, 20" in (publish("teacher", "--space") / "space/app.py").read_text()
+
+
+@pytest.mark.parametrize("name", ["pipeline", "stages"])
+def test_code_that_needs_this_project_is_found_out(name: str, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    with pytest.raises(AssertionError, match=f"ModuleNotFoundError: .*{name}"):
+        run_alone(f"def draw():\n    import {name}\ndraw()", tmp_path / "elsewhere")
+    run_alone("print(1)", tmp_path / "elsewhere")
