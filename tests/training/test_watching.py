@@ -137,12 +137,12 @@ def test_a_quick_fid_without_a_tracker_to_write_to_is_refused() -> None:
         WatchConfig(fid_every_steps=100)
 
 
+@torch._dynamo.config.patch(automatic_dynamic_shapes=False)  # so that every shape counts
 def test_a_compiled_training_that_is_watched_has_three_graphs(runtime, monkeypatch) -> None:
     """One of its steps, one of held-out losses, and one of all that is drawn; torch gives up at eight."""
     torch._dynamo.reset()
     config = parse_config(composed("preset=smoke"), origin="test")
     batch_size = fid_batch_size(config, dataclasses.replace(runtime, compile=True))
-    monkeypatch.setattr(torch._dynamo.config, "automatic_dynamic_shapes", False)  # so that every shape counts
     bf16 = dataclasses.replace(runtime, precision="bf16")
     network, compiler = VelocityMLP(in_channels=2, width=4, num_layers=1, fourier_octaves=0), CountingCompiler()
     network.compile(backend=compiler)
