@@ -44,21 +44,30 @@ class Muon(torch.optim.Optimizer):
                 self._step_of(weights, group["lr"], group["weight_decay"])
 
     def _step_of(self, weights: Sequence[torch.nn.Parameter], lr: float, weight_decay: float) -> None:
-        """Takes the step of some weights; sharded momenta are gathered for them."""
-        momenta = [to_full(self._momentum(weight), weight).flatten(1) for weight in weights]
-        for weight, direction in zip(weights, orthogonalized(momenta), strict=True):
-            update = local_values(direction.reshape(weight.shape), weight)
-            length = lr * 0.2 * math.sqrt(max(direction.shape))
-            to_local(weight).mul_(1 - lr * weight_decay).sub_(update, alpha=length)
+        """Takes the step of some weights; sharded momenta are gathered for them.
 
-    def _momentum(self, weight: torch.nn.Parameter) -> torch.Tensor:
-        """Nesterov's: the gradient and its running mean together."""
-        gradient = weight.grad
-        assert gradient is not None
-        if not self.state[weight]:
-            self.state[weight]["momentum"] = torch.zeros_like(weight)
-        momentum = self.state[weight]["momentum"].lerp_(gradient, 1 - _MOMENTUM)
-        return gradient.lerp(momentum, _MOMENTUM)
+        What is done to each is asked for together: a GPU would wait for so many small operations.
+        """
+        whole = [to_full(own, weight) for own, weight in zip(self._momenta(weights), weights, strict=True)]
+        directions = orthogonalized([momentum.flatten(1) for momentum in whole])
+        torch._foreach_mul_([to_local(weight) for weight in weights], 1 - lr * weight_decay)
+        updates: dict[float, tuple[list[torch.Tensor], list[torch.Tensor]]] = defaultdict(lambda: ([], []))
+        for weight, direction in zip(weights, directions, strict=True):
+            values, changes = updates[lr * 0.2 * math.sqrt(max(direction.shape))]
+            values.append(to_local(weight))
+            changes.append(local_values(direction.reshape(weight.shape), weight))
+        for length, (values, changes) in updates.items():
+            torch._foreach_sub_(values, changes, alpha=length)
+
+    def _momenta(self, weights: Sequence[torch.nn.Parameter]) -> Sequence[torch.Tensor]:
+        """Nesterov's, of the parts that this process holds: the gradients and their running means together."""
+        for weight in weights:
+            if not self.state[weight]:
+                self.state[weight]["momentum"] = torch.zeros_like(weight)
+        gradients = [to_local(weight.grad) for weight in weights if weight.grad is not None]
+        momenta = [to_local(self.state[weight]["momentum"]) for weight in weights]
+        torch._foreach_lerp_(momenta, gradients, 1 - _MOMENTUM)
+        return torch._foreach_lerp(gradients, momenta, _MOMENTUM)
 
 
 def orthogonalized(matrices: Sequence[torch.Tensor]) -> list[torch.Tensor]:
@@ -82,7 +91,13 @@ def orthogonalized(matrices: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         places: dict[torch.Size, list[int]] = defaultdict(list)
         for place, matrix in enumerate(wide):
             places[matrix.shape].append(place)
-        unit = {shape: torch.stack([_of_norm_one(wide[place]) for place in chosen]) for shape, chosen in places.items()}
+        norms = torch._foreach_norm(wide)
+        unit = {
+            shape: torch.stack([wide[place] for place in chosen]).div_(
+                torch.stack([norms[place] for place in chosen]).clamp(min=1e-7)[:, None, None]
+            )
+            for shape, chosen in places.items()
+        }
         results = dict[int, torch.Tensor]()
         for rows in {shape[0]: None for shape in unit}:
             shapes = [shape for shape in unit if shape[0] == rows]
@@ -99,20 +114,22 @@ def orthogonalized(matrices: Sequence[torch.Tensor]) -> list[torch.Tensor]:
     ]
 
 
-def _of_norm_one(matrix: torch.Tensor) -> torch.Tensor:
-    unit: torch.Tensor = matrix / matrix.norm().clamp(min=1e-7)
-    return unit
-
-
 def _factors(grams: torch.Tensor) -> torch.Tensor:
     """What all iterations multiply X by, for each G = X Xᵀ (batch, rows, rows)."""
-    linear, cubic, quintic = _QUINTIC
-    product = torch.eye(grams.shape[1], device=grams.device).expand_as(grams)
-    for _ in range(_ITERATIONS):
-        factor = torch.baddbmm(grams, grams, grams, beta=cubic, alpha=quintic)
-        factor.diagonal(dim1=1, dim2=2).add_(linear)
-        product, grams = factor @ product, factor @ grams @ factor
+    product = factor = _factor(grams)
+    for _ in range(_ITERATIONS - 1):
+        grams = factor @ grams @ factor
+        factor = _factor(grams)
+        product = factor @ product
     return product
+
+
+def _factor(grams: torch.Tensor) -> torch.Tensor:
+    """What one iteration multiplies X by: a I + b G + c G²."""
+    linear, cubic, quintic = _QUINTIC
+    factor = torch.baddbmm(grams, grams, grams, beta=cubic, alpha=quintic)
+    factor.diagonal(dim1=1, dim2=2).add_(linear)
+    return factor
 
 
 def hidden_weights(network: torch.nn.Module) -> list[torch.nn.Parameter]:
