@@ -28,7 +28,7 @@ from sklearn.datasets import load_digits
 from pipeline.data.pixels import to_float
 from pipeline.metrics.feature_networks import NetworkDescription
 from pipeline.metrics.frechet import frechet_distance
-from pipeline.metrics.kernel_distance import kernel_distance
+from pipeline.metrics.kernel_distance import KernelReference, kernel_distance
 from pipeline.metrics.moments import moments_of
 from pipeline.metrics.neighbours import neighbour_measures
 from pipeline.system.random_state import seeded
@@ -126,7 +126,7 @@ def by_us(features: Features) -> Measured:
     neighbours = neighbour_measures(generated, reference, NUM_NEIGHBOURS)
     return {
         "Fréchet distance": frechet_distance(moments_of(features.generated), moments_of(features.reference)),
-        "KID": kernel_distance(generated, reference).value,
+        "KID": kernel_distance(generated, KernelReference.of(reference)).value,
         "precision": neighbours.precision,
         "recall": neighbours.recall,
     }

@@ -31,7 +31,6 @@ from pipeline.config.loading import load_config
 from pipeline.config.solver import SolverConfig
 from pipeline.data.pixels import to_uint8
 from pipeline.data.sample_set import SampleSet
-from pipeline.evaluation.blocks import batches_of
 from pipeline.evaluation.reference import feature_counts, open_reference
 from pipeline.evaluation.sweep import sweep
 from pipeline.flow.noise import sample_noise, stream_key
@@ -45,6 +44,7 @@ from pipeline.models.networks import build_network
 from pipeline.models.runtime import open_runtime
 from pipeline.models.sampler import Sampler, load_sampler
 from pipeline.models.student import save_student
+from pipeline.system.blocks import batches_of
 from stages.commands.forecast import configuration
 from stages.entry import one_message
 
@@ -55,6 +55,7 @@ def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--samples", type=int, default=5000, help="images per cell (default: 5000)")
+    parser.add_argument("--images", type=int, default=1617, help="images to train on (default: 1617, the digits')")
     parser.add_argument("--features", type=int, default=2048, help="of the distance, 0 to leave it out (default: 2048)")
     parser.add_argument("--preset", help="settings of a preset (default: those of params.yaml)")
     parser.add_argument("--device", choices=("cpu", "cuda"), help="(default: the GPU if there is one)")
@@ -71,13 +72,13 @@ def measure_all(options: argparse.Namespace) -> None:
     evaluate = config.evaluate.model_copy(update={"num_samples": options.samples})
     config = config.model_copy(update={"evaluate": evaluate})
     with tempfile.TemporaryDirectory() as folder:
-        measure_sweep(Path(folder), config)
+        measure_sweep(Path(folder), config, options.images)
     if options.features:
         measure_frechet(options.features)
 
 
-def measure_sweep(folder: Path, config: Config) -> None:
-    """Times a sweep of a student with random weights, which cost the same as trained ones."""
+def measure_sweep(folder: Path, config: Config, num_images: int) -> None:
+    """Times a sweep of a student with random weights, which cost the same as trained ones, against random images."""
     runtime, shape = open_runtime(config.compute, ONE_PROCESS), config.data.image_shape
     save_student(build_network(config.teacher.unet, shape, 0), folder / "student")
     features = NetworkDescription("classifier", "flat", shape, config.features.classifier.num_features, 10)
@@ -86,7 +87,8 @@ def measure_sweep(folder: Path, config: Config) -> None:
     extractor = open_extractor(config.features, folder / "net", shape, runtime.device)
     rng = np.random.default_rng(0)
     train, heldout = (
-        SampleSet(rng.integers(0, 256, (count, *shape), dtype=np.uint8), None, "benchmark") for count in (1617, 180)
+        SampleSet(rng.integers(0, 256, (count, *shape), dtype=np.uint8), None, "benchmark")
+        for count in (num_images, -(-num_images // 9))
     )
     reference = open_reference(
         train,

@@ -68,7 +68,7 @@ PARTS = (
     Part(
         "evaluation",
         "evaluation",
-        "--device cuda --preset cifar10_short --samples 10000 --features 0",
+        "--device cuda --preset cifar10_short --samples 10000 --images 50000 --features 0",
         "--device cpu --preset smoke --samples 200 --features 16",
         180,
     ),

@@ -47,6 +47,7 @@ from pipeline.flow.noise import stream_key
 from pipeline.flow.solvers import Solution
 from pipeline.models.runtime import open_runtime
 from pipeline.models.sampler import Sampler
+from pipeline.system.blocks import batches_of
 
 SHAPE = (3, 32, 32)
 EVALUATIONS = (1, 8)
@@ -125,7 +126,7 @@ class Job:
     @property
     def batches(self) -> list[range]:
         """Indices of each call."""
-        return [range(start, start + self.batch) for start in range(0, self.images, self.batch)]
+        return batches_of(range(self.images), self.batch)
 
 
 def couplings(sampler: Sampler, job: Job) -> None:

@@ -13,6 +13,7 @@ from pipeline.data.sample_set import SampleSet
 from pipeline.data.space import LATENTS
 from pipeline.flow.noise import noise_check, stream_key
 from pipeline.models.sampler import Sampler
+from pipeline.system.blocks import batches_of
 from pipeline.system.code import NO_CODE
 from pipeline.system.errors import StraightflowError
 from pipeline.system.fingerprint import fingerprint_json
@@ -49,8 +50,7 @@ class CouplingRun:
 
     def batches(self, shard: int) -> list[range]:
         """Indices of the pairs of a shard that are solved together."""
-        indices, size = self.indices(shard), self.config.batch_size
-        return [indices[start : start + size] for start in range(0, len(indices), size)]
+        return batches_of(self.indices(shard), self.config.batch_size)
 
     def finished(self, shard: int) -> FinishedShard | None:
         """The record of a shard, if it is made."""

@@ -21,7 +21,7 @@ from pipeline.flow.solvers import Solution
 from pipeline.metrics.features import FeatureExtractor
 from pipeline.metrics.moments import Moments, merge_moments, moments_of
 from pipeline.metrics.uncertainty import NUM_PARTS
-from pipeline.system.blocks import BLOCK_BYTES
+from pipeline.system.blocks import BLOCK_BYTES, batches_of
 from pipeline.system.device import wait_for
 from pipeline.system.errors import StraightflowError
 from pipeline.system.finite import all_finite
@@ -77,11 +77,6 @@ def chunk_blocks(num_samples: int, chunk_samples: int, batch_size: int) -> list[
     """Blocks of each chunk of ``chunk_samples`` consecutive images, of which ``num_samples`` is a multiple."""
     starts = range(0, num_samples, chunk_samples)
     return [sample_blocks(chunk_samples, batch_size, first=start) for start in starts]
-
-
-def batches_of(indices: range, batch_size: int) -> list[range]:
-    """Consecutive batches of a block; only the last may be smaller than ``batch_size``."""
-    return [range(at, min(at + batch_size, indices.stop)) for at in range(indices.start, indices.stop, batch_size)]
 
 
 def measure_block(

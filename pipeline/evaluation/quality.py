@@ -16,7 +16,7 @@ from pipeline.evaluation.blocks import BlockMeasures
 from pipeline.evaluation.reference import MEMORISATION_IMAGES, Reference
 from pipeline.metrics.kernel_distance import kernel_distance
 from pipeline.metrics.moments import Moments, merge_moments
-from pipeline.metrics.neighbours import NeighbourMeasures, nearest_distances, neighbour_measures
+from pipeline.metrics.neighbours import NeighbourMeasures, neighbour_measures
 from pipeline.metrics.uncertainty import jackknife
 from pipeline.system.typed_content import NO_OTHER_KEYS
 
@@ -117,7 +117,7 @@ def _by_single_images(features: np.ndarray, reference: Reference, config: Evalua
     neighbours, num_neighbours = _neighbour_measures(features, reference, config.neighbours)
     count = config.kernel_distance.num_samples
     generated = torch.from_numpy(features[:count]).to(reference.features.device)
-    kid = kernel_distance(generated, reference.features_of(count))
+    kid = kernel_distance(generated, reference.kernel_reference(count))
     return {
         "kid": kid.value,
         "kid_std": kid.standard_error,
@@ -131,10 +131,8 @@ def _by_single_images(features: np.ndarray, reference: Reference, config: Evalua
 
 
 def _nearest_train_ratio(images: np.ndarray, reference: Reference) -> float | None:
-    if reference.training is None or reference.heldout_nearest is None:
-        return None
-    nearest = float(nearest_distances(images, reference.training).median())
-    return nearest / reference.heldout_nearest if reference.heldout_nearest > 0 else None
+    nearest, of_heldout = reference.median_nearest(images), reference.heldout_nearest
+    return nearest / of_heldout if nearest is not None and of_heldout else None
 
 
 def _neighbour_measures(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from pipeline.evaluation.kept import is_kept, keeping
 from pipeline.metrics.features import FeatureExtractor, open_extractor, open_extractors
 from pipeline.metrics.frechet import FrechetReference
 from pipeline.metrics.image_row import FILE
+from pipeline.metrics.kernel_distance import KernelReference
 from pipeline.metrics.moments import Moments
 from pipeline.metrics.neighbours import nearest_distances
 from pipeline.metrics.statistics_file import read_statistics
@@ -72,6 +73,7 @@ class Reference:
     feature_counts: tuple[int, ...]
     training: np.ndarray | None
     some_heldout: np.ndarray | None
+    _kernels: dict[int, KernelReference] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -102,12 +104,22 @@ class Reference:
         kept = _kept_indices(num_images, self.feature_counts)
         return self.features[np.searchsorted(kept, evenly_spaced(num_images, count))]
 
+    def kernel_reference(self, count: int) -> KernelReference:
+        """What kernel distances to :meth:`features_of` so many images have in common; computed on first use."""
+        if count not in self._kernels:
+            self._kernels[count] = KernelReference.of(self.features_of(count))
+        return self._kernels[count]
+
+    def median_nearest(self, images: np.ndarray) -> float | None:
+        """Median pixel distance of images, uint8, (num, C, H, W), to their nearest training image; None without any."""
+        if self.training is None or self.features is None:
+            return None
+        return float(nearest_distances(images, self.training, self.features.device).median())
+
     @cached_property
     def heldout_nearest(self) -> float | None:
-        """Median pixel distance of a held-out image to its nearest training image; computed on first use."""
-        if self.some_heldout is None or self.training is None:
-            return None
-        return float(nearest_distances(self.some_heldout, self.training).median())
+        """That of the held-out images; computed on first use."""
+        return None if self.some_heldout is None else self.median_nearest(self.some_heldout)
 
     def check(self, shape: tuple[int, ...], num_samples: int, setting: str = "evaluate.num_samples") -> None:
         """Checks that images can be measured against this reference.

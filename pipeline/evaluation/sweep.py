@@ -12,7 +12,7 @@ from accelerate.utils import broadcast_object_list, gather_object
 
 from pipeline.config.evaluation import EvaluateConfig
 from pipeline.config.solver import SolverConfig
-from pipeline.evaluation.blocks import BlockMeasures, batches_of, chunk_blocks, measure_block, parts_per_block
+from pipeline.evaluation.blocks import BlockMeasures, chunk_blocks, measure_block, parts_per_block
 from pipeline.evaluation.cache_names import Machine, cell_inputs
 from pipeline.evaluation.cells import Cell, CellCache, CellResult
 from pipeline.evaluation.quality import measure_quality
@@ -25,6 +25,7 @@ from pipeline.metrics.neighbours import require_neighbours
 from pipeline.metrics.row import samples_key
 from pipeline.models.counted import NetworkCalls
 from pipeline.models.sampler import Sampler
+from pipeline.system.blocks import batches_of
 from pipeline.system.code import NO_CODE
 from pipeline.system.compute import NOTHING, Compute, total
 from pipeline.system.errors import StraightflowError

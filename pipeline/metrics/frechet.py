@@ -11,6 +11,8 @@ from pipeline.system.device import double_device
 from pipeline.system.errors import StraightflowError
 
 CPU = torch.device("cpu")
+_FEW = 256
+"""Features whose eigenvalues a CPU has before a GPU's many kernels are started."""
 
 
 class FrechetReference:
@@ -22,8 +24,8 @@ class FrechetReference:
 
     Args:
         moments: Moments of the reference features.
-        device: Where eigenvalues are computed, in float64: by SciPy on a CPU and where a device has no float64, by
-            torch on others.
+        device: Where eigenvalues are computed, in float64: by SciPy on a CPU, of few features, and where a device has
+            no float64, by torch on others.
 
     Raises:
         StraightflowError: If there are fewer than two features.
@@ -40,7 +42,7 @@ class FrechetReference:
     def distance(self, generated: Moments) -> float:
         """‖μ_a - μ_b‖² + Tr(Σ_a + Σ_b - 2 (Σ_a Σ_b)^{1/2}), ≥ 0."""
         covariance = _at_least_two(generated).covariance
-        if self._factor_there.device.type == "cpu":
+        if self._factor_there.device.type == "cpu" or len(covariance) < _FEW:
             root_trace = root_trace_by_scipy(self._factor, covariance)
         else:
             root_trace = root_trace_by_torch(self._factor_there, covariance)

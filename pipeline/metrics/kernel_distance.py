@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 
@@ -34,40 +35,80 @@ class KernelDistance:
     num_constant_features: int
 
 
-def kernel_distance(
-    generated: torch.Tensor, reference: torch.Tensor, *, block_bytes: int = BLOCK_BYTES
-) -> KernelDistance:
+@dataclass(frozen=True)
+class KernelReference:
+    """Features that others are compared with, and the sums over them, computed once for all that are.
+
+    Attributes:
+        scaled: Those that vary, divided by their standard deviations, (count, number of them), float64.
+        deviations: The standard deviations, (number of them,), float64.
+        varying: Which features vary, (num_features,), bool.
+        block_bytes: What is held beside features; blocks change sums by rounding.
+    """
+
+    scaled: torch.Tensor
+    deviations: torch.Tensor
+    varying: torch.Tensor
+    block_bytes: int
+
+    @staticmethod
+    def of(features: torch.Tensor, *, block_bytes: int = BLOCK_BYTES) -> KernelReference:
+        """The reference of features (count, num_features), count ≥ 2, finite.
+
+        Raises:
+            StraightflowError: If there are fewer, or none of them varies.
+        """
+        if len(features) < 2:
+            raise StraightflowError(
+                expected="at least two images of the reference, for a kernel distance",
+                found=str(len(features)),
+                mend="measure against a larger split",
+            )
+        features = features.double()
+        varying = features.amax(dim=0) > features.amin(dim=0)  # a computed deviation of equal numbers need not be 0
+        if not bool(varying.any()):
+            raise StraightflowError(
+                expected="features that vary over the reference",
+                found=f"{len(varying)} that are all constant",
+                mend="check the reference's images and the features' network",
+            )
+        deviations = features.std(dim=0)[varying]
+        return KernelReference(features[:, varying] / deviations, deviations, varying, block_bytes)
+
+    @cached_property
+    def third_moments(self) -> torch.Tensor:
+        """As :func:`_third_moments` has them."""
+        return _third_moments(self.scaled)
+
+    @cached_property
+    def sum_over_pairs(self) -> torch.Tensor:
+        """Of the kernel, over all pairs of its own."""
+        return _sum_over_pairs(self.scaled, self.scaled, self.block_bytes)
+
+
+def kernel_distance(generated: torch.Tensor, reference: KernelReference) -> KernelDistance:
     """Unbiased squared MMD of features divided by the reference's standard deviations, from all pairs.
 
     Without that division features of large scale decide alone: the kernel (x·y / num_features + 1)³ was made for
     Inception's, which are all of one scale. Implementations that do not divide agree on features divided beforehand.
 
     Args:
-        generated: Features (count, num_features), count ≥ 3, finite.
-        reference: Features (count, num_features), count ≥ 2, finite, on the same device.
-        block_bytes: What is held beside the features; blocks change sums by rounding.
+        generated: Features (count, num_features), count ≥ 3, finite, on the reference's device.
+        reference: What they are compared with.
 
     Raises:
-        StraightflowError: If there are fewer features, or none of the reference's varies.
+        StraightflowError: If there are fewer.
     """
-    if len(generated) < LEAST_SAMPLES or len(reference) < 2:
+    if len(generated) < LEAST_SAMPLES:
         raise StraightflowError(
-            expected=f"at least {LEAST_SAMPLES} generated images and two of the reference, for a kernel distance",
-            found=f"{len(generated)} and {len(reference)}",
-            mend="measure more images against a larger split",
+            expected=f"at least {LEAST_SAMPLES} generated images, for a kernel distance",
+            found=str(len(generated)),
+            mend="measure more images",
         )
-    deviations = reference.double().std(dim=0)
-    varying = reference.amax(dim=0) > reference.amin(dim=0)  # a computed deviation of equal numbers need not be 0
-    if not bool(varying.any()):
-        raise StraightflowError(
-            expected="features that vary over the reference",
-            found=f"{len(deviations)} that are all constant",
-            mend="check the reference's images and the features' network",
-        )
-    x, y = (features.double()[:, varying] / deviations[varying] for features in (generated, reference))
+    x = generated.double()[:, reference.varying] / reference.deviations
     parts = torch.tensor_split(x, min(NUM_PARTS, len(x)))
-    sets = [*parts, y]
-    sums = _kernel_sums(sets, block_bytes).cpu()
+    sets = [*parts, reference.scaled]
+    sums = _kernel_sums(parts, reference).cpu()
     diagonals = torch.stack([_kernel(values.square().sum(dim=1), x.shape[1]).sum() for values in sets]).cpu()
     counts = torch.tensor([len(values) for values in sets], dtype=torch.float64)
     value = _unbiased_mmd(sums, diagonals, counts)
@@ -78,7 +119,7 @@ def kernel_distance(
         value=float(value),
         standard_error=math.sqrt(float(variance)),
         num_samples=len(generated),
-        num_constant_features=int((~varying).sum()),
+        num_constant_features=int((~reference.varying).sum()),
     )
 
 
@@ -90,20 +131,23 @@ def _unbiased_mmd(sums: torch.Tensor, diagonals: torch.Tensor, counts: torch.Ten
     return within_generated + within_reference - 2 * sums[:-1, -1].sum() / (num_generated * num_reference)
 
 
-def _kernel_sums(sets: Sequence[torch.Tensor], block_bytes: int) -> torch.Tensor:
-    """Sums of the kernel over all pairs of a feature of one set and one of another, (len(sets), len(sets)), float64.
+def _kernel_sums(parts: Sequence[torch.Tensor], reference: KernelReference) -> torch.Tensor:
+    """Sums of the kernel over all pairs of a feature of one set and one of another, (num_sets, num_sets), float64.
 
-    With many features of few dimensions their moments cost less than their pairs.
+    The sets are the parts and, last, the reference. With many features of few dimensions their moments cost less than
+    their pairs.
     """
-    num_features, count = sets[0].shape[1], sum(len(values) for values in sets)
+    sets = [*parts, reference.scaled]
+    num_features, count = reference.scaled.shape[1], sum(len(values) for values in sets)
     num_moments = num_features**2 * (num_features + 1) // 2
-    if num_features * (num_features + 1) <= count and len(sets) * num_moments * _DOUBLE <= block_bytes:
-        moments = torch.stack([_third_moments(values) for values in sets])
+    if num_features * (num_features + 1) <= count and len(sets) * num_moments * _DOUBLE <= reference.block_bytes:
+        moments = torch.stack([*map(_third_moments, parts), reference.third_moments])
         return moments @ moments.T
-    sums = sets[0].new_zeros(len(sets), len(sets))
+    sums = reference.scaled.new_zeros(len(sets), len(sets))
+    sums[-1, -1] = reference.sum_over_pairs
     for row, values in enumerate(sets):
-        for column, others in enumerate(sets[: row + 1]):
-            sums[row, column] = sums[column, row] = _sum_over_pairs(values, others, block_bytes)
+        for column, others in enumerate(sets[: min(row + 1, len(parts))]):
+            sums[row, column] = sums[column, row] = _sum_over_pairs(values, others, reference.block_bytes)
     return sums
 
 

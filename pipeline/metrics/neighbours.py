@@ -77,30 +77,33 @@ def require_neighbours(num_generated: int, num_reference: int | None, k: int) ->
         )
 
 
-def nearest_distances(images: np.ndarray, training: np.ndarray, *, block_bytes: int = BLOCK_BYTES) -> torch.Tensor:
+def nearest_distances(
+    images: np.ndarray, training: np.ndarray, device: torch.device, *, block_bytes: int = BLOCK_BYTES
+) -> torch.Tensor:
     """Euclidean distance in pixels of each image (num, …) to its nearest training image, float64, (num,).
 
     Args:
         images: uint8.
         training: uint8, (other num, …), the same image shape; may be memory-mapped.
+        device: Where they are computed; one with float64. It changes no bit of the result.
         block_bytes: What is held of either at a time, and of their distances; changes no bit of the result.
     """
     image_bytes = _DOUBLE * math.prod(images.shape[1:])
-    nearest = torch.full((len(images),), torch.inf, dtype=torch.float64)
+    nearest = torch.full((len(images),), torch.inf, dtype=torch.float64, device=device)
     for some in row_blocks(len(images), 2 * image_bytes, block_bytes=block_bytes):
-        flat, squares = _flat(images[some])
+        flat, squares = _flat(images[some], device)
         # Beside a training image and its square: its distances to these images, and what they are computed from.
         for rows in row_blocks(len(training), 2 * image_bytes + 4 * _DOUBLE * len(flat), block_bytes=block_bytes):
-            others, other_squares = _flat(training[rows])
+            others, other_squares = _flat(training[rows], device)
             # ‖a‖² + ‖b‖² - 2 a·b is exact here: sums of squares of 8-bit values are integers far below 2^53.
             distances = squares[:, None] + other_squares - 2 * (flat @ others.T)
             nearest[some] = torch.minimum(nearest[some], distances.min(dim=1).values)
     return nearest.sqrt()
 
 
-def _flat(images: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+def _flat(images: np.ndarray, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     """Images as rows in float64, and the sum of each row's squares."""
-    rows = torch.from_numpy(images.astype(np.float64)).flatten(1)
+    rows = torch.from_numpy(images.copy()).to(device).double().flatten(1)  # a copy, as torch takes no read-only array
     return rows, rows.square().sum(dim=1)
 
 

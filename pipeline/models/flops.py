@@ -20,7 +20,7 @@ class FlopsPerSample:
     Attributes:
         forward: Of the forward pass.
         backward: Of the backward pass to every weight, with what gradient checkpointing computes again; 0 for a network
-            without weights.
+            without weights, and where samples are drawn alone.
         guide: Of the forward pass of the weaker network that guides it; 0 where there is none.
     """
 
@@ -46,22 +46,24 @@ def flops_per_sample(
         num_classes: Classes that it is conditioned on; None for an unconditional network.
         two_times: Whether it takes the time that a step ends at as well.
     """
+    forward = forward_flops(network, shape, num_classes, two_times=two_times)
     empty = _without_content(network)
-    inputs = [torch.empty(1, *shape, device="meta"), torch.empty(1, device="meta")]
-    if num_classes is not None:
-        inputs.append(torch.zeros(1, dtype=torch.int64, device="meta"))
-    if two_times:
-        inputs.append(torch.empty(1, device="meta"))
-    with FlopCounterMode(display=False) as forward, torch.no_grad():
-        empty(*inputs)
     if not list(empty.parameters()):
-        return FlopsPerSample(forward.get_total_flops(), 0)
+        return FlopsPerSample(forward, 0)
     empty.requires_grad_(True)
     # Backward alone is counted: it repeats no forward pass but that of gradient checkpointing, which is part of it.
-    output = empty(*inputs).sample.sum()
+    output = empty(*_inputs(shape, num_classes, two_times)).sample.sum()
     with FlopCounterMode(display=False) as backward:
         output.backward()
-    return FlopsPerSample(forward.get_total_flops(), backward.get_total_flops())
+    return FlopsPerSample(forward, backward.get_total_flops())
+
+
+def forward_flops(
+    network: torch.nn.Module, shape: tuple[int, ...], num_classes: int | None, *, two_times: bool = False
+) -> int:
+    """Those of the forward pass alone, in a third of the time; arguments as for :func:`flops_per_sample`."""
+    inputs = _inputs(shape, num_classes, two_times)
+    return flops_of_call(network, lambda empty, x: empty(x, *inputs[1:]), shape)
 
 
 def flops_of_call(
@@ -71,6 +73,16 @@ def flops_of_call(
     with FlopCounterMode(display=False) as counted, torch.no_grad():
         call(_without_content(network), torch.empty(1, *shape, device="meta"))
     return int(counted.get_total_flops())
+
+
+def _inputs(shape: tuple[int, ...], num_classes: int | None, two_times: bool) -> list[torch.Tensor]:
+    """One sample, its time, and what else a network of these asks for; without content."""
+    inputs = [torch.empty(1, *shape, device="meta"), torch.empty(1, device="meta")]
+    if num_classes is not None:
+        inputs.append(torch.zeros(1, dtype=torch.int64, device="meta"))
+    if two_times:
+        inputs.append(torch.empty(1, device="meta"))
+    return inputs
 
 
 def _without_content(network: torch.nn.Module) -> torch.nn.Module:

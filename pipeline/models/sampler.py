@@ -27,7 +27,7 @@ from pipeline.models.accepted_teacher import AcceptedFlow, AcceptedTeacher
 from pipeline.models.autoencoder import Autoencoder, open_autoencoder
 from pipeline.models.class_counts import class_counts
 from pipeline.models.counted import CodingCalls, CountedGuide, CountedNetwork, NetworkCalls
-from pipeline.models.flops import FlopsPerSample, flops_per_sample
+from pipeline.models.flops import FlopsPerSample, forward_flops
 from pipeline.models.inversion import invert_student, invert_teacher
 from pipeline.models.networks import noise_of
 from pipeline.models.opening import open_guide, open_model
@@ -295,11 +295,10 @@ class Sampler:
 
     @cached_property
     def flops_per_sample(self) -> FlopsPerSample:
-        """FLOPs of the network, and of its guide."""
-        own = flops_per_sample(self.network, self.shape, self.num_classes, two_times=self.two_times)
-        if self.guide is None:
-            return own
-        return replace(own, guide=flops_per_sample(self.guide, self.shape, self.num_classes).forward)
+        """FLOPs of the network's forward pass, and of its guide's."""
+        own = forward_flops(self.network, self.shape, self.num_classes, two_times=self.two_times)
+        guide = 0 if self.guide is None else forward_flops(self.guide, self.shape, self.num_classes)
+        return FlopsPerSample(own, backward=0, guide=guide)
 
     def compute(self, since: NetworkCalls, seconds: float) -> Compute:
         """What this process computed since a copy of ``calls`` was taken, in this time."""

@@ -1,4 +1,4 @@
-"""Rows taken a block at a time, so that the memory of a computation does not grow with how much there is."""
+"""Rows and indices taken some at a time, so that the memory of a computation does not grow with how much there is."""
 
 from __future__ import annotations
 
@@ -24,3 +24,8 @@ def row_blocks(num_rows: int, row_bytes: int, *, block_bytes: int = BLOCK_BYTES)
     length = rows_at_once(row_bytes, block_bytes=block_bytes)
     for start in range(0, num_rows, length):
         yield slice(start, min(start + length, num_rows))
+
+
+def batches_of(indices: range, batch_size: int) -> list[range]:
+    """Consecutive batches of consecutive indices; only the last may be smaller than ``batch_size``."""
+    return [indices[start : start + batch_size] for start in range(0, len(indices), batch_size)]

@@ -14,6 +14,8 @@ from pipeline.config.solver import SolverConfig
 from pipeline.evaluation.blocks import measure_block
 from pipeline.metrics.feature_networks import NetworkDescription
 from pipeline.metrics.features import FeatureExtractor
+from pipeline.metrics.kernel_distance import KernelReference, kernel_distance
+from pipeline.metrics.neighbours import nearest_distances, neighbour_measures
 from pipeline.metrics.trained_features import _extraction
 from pipeline.models.runtime import Runtime
 from pipeline.models.sampler import Sampler, load_sampler
@@ -57,3 +59,20 @@ def test_a_block_is_measured_on_a_device_as_on_the_cpu(
     expected = measured(sampler, torch.device("cpu"))
     with stand_in_device(monkeypatch):
         np.testing.assert_allclose(measured(placed(sampler), STAND_IN), expected, rtol=0.05, atol=0.02)
+
+
+def test_single_images_are_compared_on_a_device_as_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    images, training = (rng.integers(0, 256, (count, 1, 4, 4), dtype=np.uint8) for count in (9, 20))
+    generated, real = (torch.from_numpy(rng.normal(size=(count, 3))) for count in (30, 40))
+
+    def measured(device: torch.device) -> list[float]:
+        x, y = generated.to(device), real.to(device)
+        nearest = nearest_distances(images, training, device)
+        assert nearest.device.type == device.type
+        kid, neighbours = kernel_distance(x, KernelReference.of(y)), neighbour_measures(x, y, 3)
+        return [float(nearest.median()), kid.value, kid.standard_error, neighbours.density, neighbours.coverage]
+
+    expected = measured(torch.device("cpu"))
+    with stand_in_device(monkeypatch):
+        assert measured(STAND_IN) == pytest.approx(expected, rel=1e-9)

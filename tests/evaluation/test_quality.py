@@ -13,9 +13,9 @@ from pipeline.data.sample_set import SampleSet
 from pipeline.evaluation.reference import Reference, open_reference
 from pipeline.flow.noise import sample_noise, stream_key
 from pipeline.metrics.frechet import frechet_distance
-from pipeline.metrics.kernel_distance import kernel_distance
+from pipeline.metrics.kernel_distance import KernelReference, kernel_distance
 from pipeline.metrics.moments import moments_of
-from pipeline.metrics.neighbours import nearest_distances, neighbour_measures
+from pipeline.metrics.neighbours import neighbour_measures
 from pipeline.models.sampler import load_sampler
 from pipeline.models.student import save_student
 
@@ -42,7 +42,7 @@ def test_metrics_are_of_as_many_samples_as_their_rows_say(folder: Path, runtime)
     generated = torch.from_numpy(extract(to_uint8(sampler.sample(noise, config().solvers(teacher=False)[0]).x)))
     training = np.random.default_rng(1).integers(0, 256, (90, 1, 8, 8), dtype=np.uint8)
     real = torch.from_numpy(extract(torch.from_numpy(training))).double()
-    kid = kernel_distance(generated[:50], real[evenly_spaced(90, 50)])
+    kid = kernel_distance(generated[:50], KernelReference.of(real[evenly_spaced(90, 50)]))
     assert (row.kid, row.kid_std) == pytest.approx((kid.value, kid.standard_error), rel=1e-5)
     neighbours = neighbour_measures(generated[:20], real[evenly_spaced(90, 20)], 3)
     assert (row.precision, row.recall, row.density, row.coverage) == (
@@ -89,5 +89,5 @@ def test_a_heldout_split_sorted_by_class_measures_a_perfect_model_at_one(tmp_pat
 
     found = reference_of(draw(800), draw(2000), tmp_path, runtime, (20,))
     generated = draw(500)
-    ratio = float(nearest_distances(generated, found.training).median()) / found.heldout_nearest
+    ratio = found.median_nearest(generated) / found.heldout_nearest
     assert ratio == pytest.approx(1, abs=0.05)

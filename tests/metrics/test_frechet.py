@@ -83,14 +83,17 @@ def test_eigenvalues_of_a_device_are_those_of_scipy(width: int, count: int) -> N
     assert root_trace_by_torch(torch.from_numpy(factor), found.covariance) == pytest.approx(by_scipy, rel=1e-6)
 
 
-def test_a_device_with_doubles_computes_there_and_others_leave_it_to_scipy(monkeypatch: pytest.MonkeyPatch) -> None:
-    known, found = moments_of(features(0, 50, 6)), moments_of(features(1, 50, 6))
+@pytest.mark.parametrize(("width", "by_a_gpu"), [(300, "meta"), (6, "scipy")])
+def test_a_device_with_doubles_computes_many_features_and_scipy_the_others(
+    width: int, by_a_gpu: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known, found = moments_of(features(0, 350, width)), moments_of(features(1, 350, width))
     used: list[str] = []
     monkeypatch.setattr(frechet, "root_trace_by_torch", lambda factor, _: (used.append(factor.device.type), 0.0)[1])
     monkeypatch.setattr(frechet, "root_trace_by_scipy", lambda *_: (used.append("scipy"), 0.0)[1])
     for device in ("cpu", "mps", "meta"):
         FrechetReference(known, torch.device(device)).distance(found)
-    assert used == ["scipy", "scipy", "meta"]
+    assert used == ["scipy", "scipy", by_a_gpu]
 
 
 @pytest.mark.parametrize("seed", [0, 1])

@@ -5,12 +5,12 @@ import pytest
 import torch
 from cleanfid.fid import kernel_distance as cleanfid_kernel_distance
 
-from pipeline.metrics.kernel_distance import KernelDistance, kernel_distance
+from pipeline.metrics.kernel_distance import KernelDistance, KernelReference, kernel_distance
 from pipeline.system.errors import StraightflowError
 
 
 def measured(generated: np.ndarray, reference: np.ndarray, **more: int) -> KernelDistance:
-    return kernel_distance(torch.from_numpy(generated), torch.from_numpy(reference), **more)
+    return kernel_distance(torch.from_numpy(generated), KernelReference.of(torch.from_numpy(reference), **more))
 
 
 def by_definition(x: np.ndarray, y: np.ndarray) -> float:
@@ -83,12 +83,23 @@ def test_the_scale_of_a_feature_changes_nothing_and_one_that_is_constant_is_left
     assert found.value == pytest.approx(plain.value, rel=1e-9)
 
 
-@pytest.mark.parametrize(("num_generated", "num_reference"), [(2, 9), (9, 1)])
-def test_too_few_features_are_refused(num_generated: int, num_reference: int) -> None:
-    with pytest.raises(StraightflowError, match=rf"at least 3 generated(.|\n)*{num_generated} and {num_reference}"):
-        kernel_distance(torch.rand(num_generated, 2), torch.rand(num_reference, 2))
+@pytest.mark.parametrize("block_bytes", [2**28, 1])
+def test_one_reference_serves_many_sets_as_its_own_would(block_bytes: int) -> None:
+    rng = np.random.default_rng(5)
+    y = torch.from_numpy(rng.normal(1, 2, size=(60, 4)))
+    shared = KernelReference.of(y, block_bytes=block_bytes)
+    for count in (40, 7, 40):
+        x = torch.from_numpy(rng.normal(size=(count, 4)))
+        assert kernel_distance(x, shared) == kernel_distance(x, KernelReference.of(y, block_bytes=block_bytes))
+
+
+def test_too_few_features_are_refused() -> None:
+    with pytest.raises(StraightflowError, match=r"at least 3 generated(.|\n)*found: 2"):
+        kernel_distance(torch.rand(2, 2), KernelReference.of(torch.rand(9, 2)))
+    with pytest.raises(StraightflowError, match=r"at least two images of the reference(.|\n)*found: 1"):
+        KernelReference.of(torch.rand(1, 2))
 
 
 def test_a_reference_that_does_not_vary_is_refused() -> None:
     with pytest.raises(StraightflowError, match=r"features that vary(.|\n)*2 that are all constant"):
-        kernel_distance(torch.rand(9, 2), torch.ones(9, 2))
+        KernelReference.of(torch.ones(9, 2))

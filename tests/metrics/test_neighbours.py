@@ -8,6 +8,8 @@ from pipeline.metrics.neighbours import nearest_distances, neighbour_measures
 from pipeline.models.live_memory import LiveBytes
 from pipeline.system.errors import StraightflowError
 
+CPU = torch.device("cpu")
+
 
 def test_measures_follow_their_definitions_point_by_point() -> None:
     rng = np.random.default_rng(0)
@@ -59,7 +61,7 @@ def test_copies_of_training_images_are_at_distance_zero() -> None:
     training = rng.integers(0, 256, (70, 3, 4, 4), dtype=np.uint8)
     shifted = training[5:6].copy()
     shifted[0, 0, 0, 0] ^= 1
-    found = nearest_distances(np.concatenate([training[:2], shifted]), training, block_bytes=16 * 3 * 48 * 8)
+    found = nearest_distances(np.concatenate([training[:2], shifted]), training, CPU, block_bytes=16 * 3 * 48 * 8)
     assert found.tolist() == [0, 0, 1]
 
 
@@ -69,16 +71,16 @@ def test_blocks_change_no_bit_of_a_distance_between_images(block_bytes: int) -> 
     images, training = (rng.integers(0, 256, (num, 1, 8, 8), dtype=np.uint8) for num in (30, 70))
     differences = images[:, None].astype(np.int64) - training[None].astype(np.int64)
     expected = np.sqrt((differences**2).sum(axis=(2, 3, 4)).min(axis=1).astype(np.float64))
-    whole = nearest_distances(images, training)
+    whole = nearest_distances(images, training, CPU)
     assert whole.tolist() == expected.tolist()
-    assert torch.equal(nearest_distances(images, training, block_bytes=block_bytes), whole)
+    assert torch.equal(nearest_distances(images, training, CPU, block_bytes=block_bytes), whole)
 
 
 def test_large_images_are_compared_within_the_bytes_given() -> None:
     rng = np.random.default_rng(5)
     images, training = (rng.integers(0, 256, (num, 3, 64, 64), dtype=np.uint8) for num in (20, 40))
     with LiveBytes() as live:
-        nearest_distances(images, training, block_bytes=2**20)
+        nearest_distances(images, training, CPU, block_bytes=2**20)
     # A block of either, 98,304 bytes an image and as much for its squares; all at once would take 6 MB.
     assert max(live.after_operations) < 2 * 2**20
 
