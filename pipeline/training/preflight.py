@@ -109,7 +109,7 @@ class TrainingNeeds:
         num_parameters: Trained weights.
         state_bytes: Weights, gradients, the optimizers' moments and the weight averages, all float32; if sharded, this
             process's part.
-        activation_bytes: Peak in the forward and backward pass of one micro-batch, including the loss's own networks,
+        working_bytes: Peak in the forward and backward pass of one micro-batch, including the loss's own networks,
             plus the batch itself and the next one; or what the optimizers' step takes after it, if that is more.
         checkpoint_bytes: One checkpoint on disk.
         copy_bytes: Buckets in which processes exchange gradients, or, if sharded, the gathered block and its gradient;
@@ -119,7 +119,7 @@ class TrainingNeeds:
 
     num_parameters: int
     state_bytes: int
-    activation_bytes: int
+    working_bytes: int
     checkpoint_bytes: int
     copy_bytes: int = 0
     companion_bytes: int = 0
@@ -127,7 +127,7 @@ class TrainingNeeds:
     @property
     def total_bytes(self) -> int:
         """Of one process, on its device."""
-        return self.state_bytes + self.copy_bytes + self.companion_bytes + self.activation_bytes
+        return self.state_bytes + self.copy_bytes + self.companion_bytes + self.working_bytes
 
     def describe(self) -> str:
         """One line for a person."""
@@ -136,7 +136,7 @@ class TrainingNeeds:
         return (
             f"{self.num_parameters / 1e6:.2f} M parameters; each process needs about "
             f"{readable_bytes(self.total_bytes)} ({readable_bytes(self.state_bytes)} weights, gradients, moments "
-            f"and averages, {copies}{others}{readable_bytes(self.activation_bytes)} activations), a "
+            f"and averages, {copies}{others}{readable_bytes(self.working_bytes)} for a step), a "
             f"checkpoint {readable_bytes(self.checkpoint_bytes)}"
         )
 
@@ -202,7 +202,7 @@ def training_needs(
     return TrainingNeeds(
         num_parameters=num_parameters,
         state_bytes=_FLOAT_BYTES * ((2 + num_averages) * num_parameters + num_moments) // shards,
-        activation_bytes=max(_activation_bytes(network, items, objective, config, placement), step_bytes(of_muon)),
+        working_bytes=max(_activation_bytes(network, items, objective, config, placement), step_bytes(of_muon)),
         checkpoint_bytes=_FLOAT_BYTES * ((1 + num_averages) * num_parameters + num_moments),
         copy_bytes=_FLOAT_BYTES * (exchanged + put_aside),
         companion_bytes=companion_bytes,

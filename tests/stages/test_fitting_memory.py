@@ -80,7 +80,7 @@ def test_a_model_that_is_followed_and_a_perceptual_distance_count() -> None:
     weights = sum(9 * before * after + after for before, after in pairwise(widths))
     assert found["students.round2"].companion_bytes == 4 * weights
     first_block = 2 * 2 * 64 * 224**2 * 4
-    extra = found["students.round2"].activation_bytes - found["students.round1"].activation_bytes
+    extra = found["students.round2"].working_bytes - found["students.round1"].working_bytes
     assert extra > first_block * parse_config(content, origin="test").students["round2"].batch_size
 
 

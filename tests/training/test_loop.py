@@ -241,7 +241,7 @@ def test_a_run_that_cannot_end_well_is_refused(tiny_unet, runtime, tmp_path: Pat
 
 
 def test_room_is_that_of_every_checkpoint_to_be_kept_and_of_those_there_already(tmp_path: Path, monkeypatch) -> None:
-    needs = TrainingNeeds(num_parameters=1, state_bytes=1, activation_bytes=1, checkpoint_bytes=1000)
+    needs = TrainingNeeds(num_parameters=1, state_bytes=1, working_bytes=1, checkpoint_bytes=1000)
     free = SimpleNamespace(free=0)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: free)  # noqa: ARG005
     # Saved at 5, 10, 15, …, 35; of them 15 and 30 are marked, two more are kept and one is being written.
@@ -310,16 +310,16 @@ def test_memory_is_foretold(tiny_unet, runtime) -> None:
     assert needs.copy_bytes == 0
     assert needs_of(tiny_unet, runtime, looked_at=True).copy_bytes == 4 * num
     # Between what the first convolution alone must keep and a hundred copies of the widest feature map.
-    assert 8 * 8 * 8 * 4 < needs.activation_bytes / 8 < 100 * 16 * 8 * 8 * 4
+    assert 8 * 8 * 8 * 4 < needs.working_bytes / 8 < 100 * 16 * 8 * 8 * 4
     # What grows with the batch does so in proportion, and half of it comes and goes in each of two micro-batches.
-    sizes = [needs_of(tiny_unet, runtime, batch_size=size).activation_bytes for size in (80, 160, 240)]
+    sizes = [needs_of(tiny_unet, runtime, batch_size=size).working_bytes for size in (80, 160, 240)]
     assert sizes[2] - sizes[1] == sizes[1] - sizes[0]
     assert sizes[1] == pytest.approx(2 * sizes[0], rel=0.02)
     batch = 2 * 160 * (2 * 64 + 2) * 4  # x_0, x_1, t and progress of 160 samples, and of the next 160
-    halved = needs_of(tiny_unet, runtime, batch_size=160, gradient_accumulation_steps=2).activation_bytes
+    halved = needs_of(tiny_unet, runtime, batch_size=160, gradient_accumulation_steps=2).working_bytes
     assert halved - batch == sizes[0] - batch // 2
     tiny_unet.enable_gradient_checkpointing()
-    assert needs_of(tiny_unet, runtime, batch_size=80).activation_bytes < 0.7 * sizes[0]
+    assert needs_of(tiny_unet, runtime, batch_size=80).working_bytes < 0.7 * sizes[0]
 
 
 def test_memory_counts_what_processes_exchange(tiny_unet, runtime) -> None:
@@ -328,7 +328,7 @@ def test_memory_counts_what_processes_exchange(tiny_unet, runtime) -> None:
     needs = needs_of(tiny_unet, dataclasses.replace(runtime, accelerator=two), batch_size=80)
     assert needs.copy_bytes == 4 * num
     assert needs.state_bytes == 4 * num * 5
-    assert needs.activation_bytes == needs_of(tiny_unet, runtime, batch_size=40).activation_bytes
+    assert needs.working_bytes == needs_of(tiny_unet, runtime, batch_size=40).working_bytes
     sharded = needs_of(tiny_unet, dataclasses.replace(runtime, accelerator=two, sharded=True))
     largest = sum(parameter.numel() for parameter in tiny_unet.up_blocks[0].parameters())
     assert sharded.copy_bytes == 2 * 4 * largest
@@ -362,9 +362,9 @@ def test_memory_counts_what_a_perceptual_distance_keeps(tiny_unet, runtime) -> N
         seen = (images - others)[:, None].expand(-1, kept_copies, -1, -1, -1)
         return seen.exp().flatten(1).sum(1)  # the backward pass needs the exponentials, and gives each its gradient
 
-    alone = needs_of(tiny_unet, runtime, batch_size=80).activation_bytes
+    alone = needs_of(tiny_unet, runtime, batch_size=80).working_bytes
     objective = dataclasses.replace(OBJECTIVE, velocity_loss=VelocityLoss(l2, perceptual))
-    found = needs_of(tiny_unet, runtime, objective=objective, batch_size=80).activation_bytes
+    found = needs_of(tiny_unet, runtime, objective=objective, batch_size=80).working_bytes
     # By how much the network keeps more or less while it is computed is small beside it.
     assert found - alone == pytest.approx(2 * 80 * kept_copies * 64 * 4, rel=0.02)
 
