@@ -15,7 +15,7 @@ from pipeline.system.errors import StraightflowError
 
 LEAST_SAMPLES = 3
 _DOUBLE = 8
-_MATRICES = 2  # products, and their powers
+_MATRICES = 2  # products, and their powers or factors
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class KernelReference:
     @cached_property
     def third_moments(self) -> torch.Tensor:
         """As :func:`_third_moments` has them."""
-        return _third_moments(self.scaled)
+        return _third_moments(self.scaled, self.block_bytes)
 
     @cached_property
     def sum_over_pairs(self) -> torch.Tensor:
@@ -141,7 +141,8 @@ def _kernel_sums(parts: Sequence[torch.Tensor], reference: KernelReference) -> t
     num_features, count = reference.scaled.shape[1], sum(len(values) for values in sets)
     num_moments = num_features**2 * (num_features + 1) // 2
     if num_features * (num_features + 1) <= count and len(sets) * num_moments * _DOUBLE <= reference.block_bytes:
-        moments = torch.stack([*map(_third_moments, parts), reference.third_moments])
+        moments = [_third_moments(values, reference.block_bytes) for values in parts]
+        moments = torch.stack([*moments, reference.third_moments])
         return moments @ moments.T
     sums = reference.scaled.new_zeros(len(sets), len(sets))
     sums[-1, -1] = reference.sum_over_pairs
@@ -156,20 +157,20 @@ def _sum_over_pairs(x: torch.Tensor, y: torch.Tensor, block_bytes: int) -> torch
     return torch.stack([_kernel(x[rows] @ y.T, x.shape[1]).sum() for rows in blocks]).sum()
 
 
-def _third_moments(x: torch.Tensor) -> torch.Tensor:
+def _third_moments(x: torch.Tensor, block_bytes: int) -> torch.Tensor:
     """Σ φ(x) with φ(x)·φ(y) = (x·y / d + 1)³: the moments of order 0 to 3, each weighted by its binomial's root.
 
     Of the products x_i x_j only those with i ≤ j are kept; those with i < j count twice.
     """
     num_features = x.shape[1]
-    squares, cubes = [], []
-    for index in range(num_features):
-        products = x[:, index:] * x[:, index : index + 1]
-        weights = products.new_full((products.shape[1],), math.sqrt(2))
-        weights[0] = 1
-        squares.append(weights * products.sum(dim=0))
-        cubes.append(weights[:, None] * (products.T @ x))
-    orders = (x.new_full((1,), len(x)), x.sum(dim=0), torch.cat(squares), torch.cat(cubes).flatten())
+    first, second = torch.triu_indices(num_features, num_features, device=x.device)
+    weights = (1 + (first < second).to(x.dtype)).sqrt()
+    squares, cubes = x.new_zeros(len(first)), x.new_zeros(len(first), num_features)
+    for rows in row_blocks(len(x), _MATRICES * _DOUBLE * len(first), block_bytes=block_bytes):
+        products = x[rows, first] * x[rows, second]
+        squares += products.sum(dim=0)
+        cubes += products.T @ x[rows]
+    orders = (x.new_full((1,), len(x)), x.sum(dim=0), weights * squares, (weights[:, None] * cubes).flatten())
     roots = (math.sqrt(math.comb(3, order) / num_features**order) for order in range(4))
     return torch.cat([root * moments for root, moments in zip(roots, orders, strict=True)])
 
