@@ -141,8 +141,8 @@ def _kernel_sums(parts: Sequence[torch.Tensor], reference: KernelReference) -> t
     num_features, count = reference.scaled.shape[1], sum(len(values) for values in sets)
     num_moments = num_features**2 * (num_features + 1) // 2
     if num_features * (num_features + 1) <= count and len(sets) * num_moments * _DOUBLE <= reference.block_bytes:
-        moments = [_third_moments(values, reference.block_bytes) for values in parts]
-        moments = torch.stack([*moments, reference.third_moments])
+        of_parts = [_third_moments(values, reference.block_bytes) for values in parts]
+        moments = torch.stack([*of_parts, reference.third_moments])
         return moments @ moments.T
     sums = reference.scaled.new_zeros(len(sets), len(sets))
     sums[-1, -1] = reference.sum_over_pairs
