@@ -12,7 +12,7 @@ from pipeline.system.errors import StraightflowError
 
 CPU = torch.device("cpu")
 _FEW = 256
-"""Features whose eigenvalues a CPU has before a GPU's many kernels are started."""
+"""Fewer features than these go to SciPy, as a GPU starts many small kernels for eigenvalues. The bound is a guess."""
 
 
 class FrechetReference:
