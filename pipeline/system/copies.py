@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterable
 
 import torch
 
@@ -15,6 +15,40 @@ def on_device(values: torch.Tensor, device: torch.device) -> torch.Tensor:
     if device.type == "cuda" and values.device.type == "cpu":
         return values.pin_memory().to(device, non_blocking=True)
     return values.to(device)
+
+
+def copied_ahead(
+    batches: Iterable[dict[str, torch.Tensor]], device: torch.device
+) -> Generator[dict[str, torch.Tensor], None, None]:
+    """``batches`` of the host on ``device``, in order.
+
+    A GPU copies on a stream of its own: what is asked of it for one batch does not wait for the copy of the next, which
+    is begun before. It has two batches at a time. From memory that is not pinned, the host would wait for each copy.
+    """
+    if device.type != "cuda":
+        for batch in batches:
+            yield _placed(batch, device)
+        return
+    copying = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+
+    def begin(batch: dict[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], torch.cuda.Event]:
+        with torch.cuda.stream(copying):
+            return _placed(batch, device), copying.record_event()
+
+    begun = map(begin, batches)
+    following = next(begun, None)
+    while following is not None:
+        (placed, copied), following = following, next(begun, None)
+        computing = torch.cuda.current_stream(device)
+        computing.wait_event(copied)
+        for values in placed.values():
+            # Memory that is freed goes to the next copy, which must not write to it while the computation reads it.
+            values.record_stream(computing)
+        yield placed
+
+
+def _placed(batch: dict[str, torch.Tensor], device: torch.device) -> dict[str, torch.Tensor]:
+    return {name: values.to(device, non_blocking=True) for name, values in batch.items()}
 
 
 def host_buffer(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> torch.Tensor:

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from pipeline.methods.objective import Batch
 from pipeline.models.runtime import Runtime
+from pipeline.system.copies import copied_ahead
 from pipeline.system.errors import StraightflowError, one_line
 from pipeline.training.samples import StepBatches
 from pipeline.training.shared_memory import (
@@ -57,7 +58,7 @@ def num_workers_for(batches: StepBatches, runtime: Runtime) -> int:
 def batches_from(
     batches: StepBatches, first_step: int, device: torch.device, *, num_workers: int
 ) -> Generator[Batch, None, None]:
-    """Batches of the steps from ``first_step`` on, in order, on ``device``; a GPU copies them from pinned memory.
+    """Batches of the steps from ``first_step`` on, in order, on ``device``.
 
     Workers are forked, so they share what is in memory and nothing is pickled. Close the generator to end them: they
     ignore SIGTERM, which the interpreter would send at exit.
@@ -81,10 +82,7 @@ def batches_from(
         multiprocessing_context="fork" if num_workers else None,
         prefetch_factor=BATCHES_AHEAD if num_workers else None,
     )
-    for batch in _received(loader):
-        if isinstance(batch, _Failure):
-            raise StraightflowError(expected=batch.expected, found=batch.found, mend=batch.mend)
-        yield {name: values.to(device, non_blocking=True) for name, values in batch.items()}
+    yield from copied_ahead(_made(loader), device)
 
 
 @contextmanager
@@ -99,6 +97,13 @@ def lost_workers_named() -> Iterator[None]:
         if "DataLoader worker" not in str(error) and "Too many open files" not in str(error):
             raise
         raise _lost_worker(error) from error
+
+
+def _made(loader: DataLoader[Batch | _Failure]) -> Iterator[Batch]:
+    for batch in _received(loader):
+        if isinstance(batch, _Failure):
+            raise StraightflowError(expected=batch.expected, found=batch.found, mend=batch.mend)
+        yield batch
 
 
 def _received(loader: DataLoader[Batch | _Failure]) -> Iterator[Batch | _Failure]:
