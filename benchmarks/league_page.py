@@ -80,7 +80,7 @@ def league_page(preset: str, entries: Sequence[Entry], num_samples: int, figure:
         "largest, and half the width of one student's 95 % interval. The lowest mean of a column is bold. Compute is "
         "the ledger's total from the teacher to one student, couplings included, in millions of forward-equivalents: a "
         "backward pass counts two. Seconds are those of a student's training and of the students it comes from. "
-        "Made by `python -m benchmarks.league RUN --write docs/league.md`.",
+        f"Made by `python -m benchmarks.league RUN --write docs/{preset}.md`.",
     ]
     if figure is not None:
         lines += ["", f"![FID against steps for every method, by both kinds of features]({figure})"]
