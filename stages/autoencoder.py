@@ -22,6 +22,7 @@ from stages import paths
 from stages.entry import run
 from stages.recorded import recorded_autoencoder
 from stages.training import Run, heldout_data, run_training, write_training
+from stages.training_inputs import autoencoder_inputs
 
 PREVIEW_IMAGES = 64
 
@@ -53,7 +54,7 @@ def main(config: Config, arguments: list[str]) -> None:
             heldout=heldout,
             objective=Reconstruction(latent_shape, trained.kl_weight),
             settings=trained.train,
-            inputs=[images.fingerprint, settings.model_dump(mode="json", exclude={"train"})],
+            inputs=autoencoder_inputs(settings),
             solver=SolverConfig(name="euler", num_steps=1),
             noise_schedule=None,
             save=partial(_save, images=images, batch_size=trained.train.batch_size),

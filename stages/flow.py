@@ -6,7 +6,6 @@ from functools import partial
 
 from pipeline.config.graph import Config
 from pipeline.config.solver import SolverConfig
-from pipeline.data.sample_set import open_samples
 from pipeline.methods.flow_matching import build_flow_matching
 from pipeline.models.networks import build_network, set_noise
 from pipeline.models.runtime import open_runtime
@@ -14,16 +13,17 @@ from pipeline.models.student import save_student
 from stages import paths
 from stages.entry import run, single_argument
 from stages.training import Run, heldout_data, opened_for, run_training
+from stages.training_inputs import flow_inputs, samples_to_train_on
 
 
 def main(config: Config, arguments: list[str]) -> None:
     """Writes models/<name> and its training curve."""
     name = single_argument(arguments, "a flow", config.flows)
-    settings, architecture = config.flows[name], config.teacher.network
+    settings = config.flows[name]
     runtime = open_runtime(config.compute, config.launch)
     folder = paths.trained_on(config.trained_on)
-    data = open_samples(folder, "train")
-    network = build_network(architecture, data.shape, settings.seed)
+    data = samples_to_train_on(config)
+    network = build_network(config.teacher.network, data.shape, settings.seed)
     set_noise(network, settings.noise)
     flow = Run(
         stage="flow",
@@ -33,7 +33,7 @@ def main(config: Config, arguments: list[str]) -> None:
         heldout=heldout_data(settings.heldout_items, f"flows.{name}", folder),
         objective=build_flow_matching(settings, runtime.device),
         settings=settings,
-        inputs=[data.fingerprint, architecture.model_dump(mode="json")],
+        inputs=flow_inputs(config),
         solver=SolverConfig(name="euler", num_steps=16),
         noise_schedule=None,
         save=partial(save_student, like=folder),

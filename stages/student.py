@@ -11,7 +11,6 @@ from pipeline.config.couplings import start_problem
 from pipeline.config.graph import Config
 from pipeline.config.solver import SolverConfig
 from pipeline.couplings.acceptance import require_acceptance
-from pipeline.couplings.manifest import MANIFEST
 from pipeline.couplings.store import CouplingStore
 from pipeline.couplings.with_states import WithStates
 from pipeline.methods.build import build_method
@@ -25,13 +24,13 @@ from pipeline.models.runtime import Runtime, open_runtime
 from pipeline.models.sampler import Sampler, load_sampler
 from pipeline.models.student import save_student
 from pipeline.system.errors import StraightflowError
-from pipeline.system.fingerprint import fingerprint_file, fingerprint_folder
 from pipeline.training.dropout import set_dropout
 from pipeline.training.heldout import heldout_split
 from pipeline.training.samples import Subset
 from stages import paths
 from stages.entry import run, single_argument
 from stages.training import Run, run_training
+from stages.training_inputs import student_inputs
 
 
 def main(config: Config, arguments: list[str]) -> None:
@@ -64,11 +63,7 @@ def main(config: Config, arguments: list[str]) -> None:
             features=features,
         ),
         settings=settings,
-        inputs=[
-            fingerprint_folder(start),
-            fingerprint_file(store.folder / MANIFEST),
-            *([] if learned is None else [fingerprint_folder(learned)]),
-        ],
+        inputs=student_inputs(settings),
         solver=SolverConfig(name="euler", num_steps=settings.method.exact_steps or 4),
         noise_schedule=None,
         save=partial(save_student, like=start),

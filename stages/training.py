@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from diffusers import ModelMixin
 
@@ -25,16 +24,14 @@ from pipeline.models.sampler import Sampler
 from pipeline.models.saved_pipeline import is_saved_pipeline
 from pipeline.system.atomic import atomic_file, write_json
 from pipeline.system.errors import StraightflowError
-from pipeline.system.fingerprint import fingerprint_json
 from pipeline.system.replacing import Ours, require_replaceable
 from pipeline.training.heldout import heldout_split
-from pipeline.training.inventory import run_name
 from pipeline.training.loop import TrainingResult, train
 from pipeline.training.meter import TIME_BUCKETS
 from pipeline.training.samples import Subset, TrainingSet
 from pipeline.training.watching import Preview, Watcher
 from stages import paths
-from stages.code import code_of
+from stages.training_inputs import Inputs, checkpoints_name
 from stages.watching import watching, watching_images
 
 HELDOUT_DATA_SEED = 0
@@ -52,7 +49,7 @@ class Run:
         heldout: Held-out samples to measure its loss on; None for none.
         objective: What it minimises.
         settings: Of the loop.
-        inputs: Everything else that the result depends on, as plain values.
+        inputs: Everything else that the result depends on.
         solver: For the images drawn during training.
         noise_schedule: Of a diffusion model; None for a flow.
         save: Saves the trained network in a folder.
@@ -69,7 +66,7 @@ class Run:
     heldout: TrainingSet | None
     objective: Objective
     settings: TrainingConfig
-    inputs: list[Any]
+    inputs: Inputs
     solver: SolverConfig
     noise_schedule: NoiseSchedule | None
     save: Callable[[ModelMixin, Path], None]
@@ -102,8 +99,7 @@ def _watching(run: Run, config: Config, runtime: Runtime) -> AbstractContextMana
 
 def _folder(run: Run, runtime: Runtime) -> Path:
     """Folder of the run's checkpoints, named by everything its result depends on."""
-    inputs = [*run.inputs, run.settings.result_settings(), runtime.precision, code_of(run.stage)]
-    return paths.RUNS / run_name(run.name, fingerprint_json(inputs))
+    return paths.RUNS / checkpoints_name(run.stage, run.name, run.settings, runtime.precision, run.inputs)
 
 
 def heldout_data(wanted: int, key: str, folder: Path = paths.IMAGES, num_classes: int | None = None) -> Subset | None:

@@ -12,18 +12,18 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from accelerate import Accelerator
 
+from pipeline.config.autoencoder import AutoencoderConfig
 from pipeline.config.couplings import CouplingsConfig
 from pipeline.config.graph import Config
-from pipeline.config.model_names import TEACHER
+from pipeline.config.model_names import AUTOENCODER, TEACHER
 from pipeline.config.training import TrainingConfig
 from pipeline.couplings.coupling_run import open_run
-from pipeline.couplings.manifest import MANIFEST
-from pipeline.data.sample_set import SampleSet, open_samples
+from pipeline.data.sample_set import open_samples
 from pipeline.data.space import space_of
 from pipeline.evaluation.cache_names import Machine, file_reference_name
 from pipeline.evaluation.inventory import cell_names, reference_names
@@ -31,10 +31,18 @@ from pipeline.metrics.features import FeatureExtractor, open_extractor, open_ext
 from pipeline.models.runtime import Runtime
 from pipeline.models.sampler import load_sampler
 from pipeline.system.errors import StraightflowError, one_line
-from pipeline.system.fingerprint import fingerprint_file, fingerprint_folder, fingerprint_json
-from pipeline.training.inventory import run_name
 from stages import paths
 from stages.code import code_of, code_of_references
+from stages.training_inputs import (
+    Inputs,
+    autoencoder_inputs,
+    checkpoints_name,
+    flow_inputs,
+    samples_to_train_on,
+    saved_fingerprint,
+    student_inputs,
+    teacher_inputs,
+)
 
 Precision = Literal["fp32", "bf16"]
 DEVICES = ("cpu", "cuda")
@@ -66,6 +74,10 @@ class Needed:
 def needed_trainings(config: Config) -> Needed:
     """Folders of checkpoints that a training of the run would continue from."""
     needed = Needed()
+    if config.autoencoder is not None and config.autoencoder.trained is not None:
+        needed.add(
+            AUTOENCODER, partial(_autoencoder_names, config, config.autoencoder, config.autoencoder.trained.train)
+        )
     if config.teacher.pretrained is None:
         needed.add(TEACHER, partial(_teacher_names, config))
     for name in config.flows:
@@ -99,34 +111,32 @@ def needed_cells(config: Config) -> Needed:
     return needed
 
 
+def _autoencoder_names(config: Config, settings: AutoencoderConfig, training: TrainingConfig) -> Iterator[str]:
+    return _training_names(config, "autoencoder", AUTOENCODER, training, autoencoder_inputs(settings))
+
+
 def _teacher_names(config: Config) -> Iterator[str]:
-    settings = config.teacher.model_dump(mode="json", exclude={"train"})
-    return _training_names(config, "teacher", TEACHER, config.teacher.train, [_images().fingerprint, settings])
+    return _training_names(config, "teacher", TEACHER, config.teacher.train, teacher_inputs(config))
 
 
 def _flow_names(config: Config, name: str) -> Iterator[str]:
-    architecture = config.teacher.network.model_dump(mode="json")
-    return _training_names(config, "flow", name, config.flows[name], [_images().fingerprint, architecture])
+    return _training_names(config, "flow", name, config.flows[name], flow_inputs(config))
 
 
 def _student_names(config: Config, name: str) -> Iterator[str]:
     settings = config.students[name]
-    couplings = fingerprint_file(paths.couplings(settings.couplings) / MANIFEST)
-    return _training_names(config, "student", name, settings, [_model_fingerprint(settings.init), couplings])
+    return _training_names(config, "student", name, settings, student_inputs(settings))
 
 
-def _training_names(
-    config: Config, stage: str, model: str, settings: TrainingConfig, inputs: list[Any]
-) -> Iterator[str]:
-    """As :mod:`stages.training` names them; a test starts each stage and compares."""
+def _training_names(config: Config, stage: str, model: str, settings: TrainingConfig, inputs: Inputs) -> Iterator[str]:
     for precision in _precisions(config):
-        yield run_name(model, fingerprint_json([*inputs, settings.result_settings(), precision, code_of(stage)]))
+        yield checkpoints_name(stage, model, settings, precision, inputs)
 
 
 def _store_names(config: Config, couplings: CouplingsConfig) -> Iterator[str]:
     """Names of the folders that the stage itself would open, tried in another place."""
-    images = _images() if couplings.image_to_noise is not None else None
-    _model_fingerprint(couplings.source)
+    images = samples_to_train_on(config) if couplings.image_to_noise is not None else None
+    saved_fingerprint(paths.model(couplings.source))
     runtime = Runtime(Accelerator(cpu=True), "fp32", compile=False, channels_last=False)
     sampler = load_sampler(paths.model(couplings.source), runtime)
     for precision in _precisions(config):
@@ -137,7 +147,7 @@ def _store_names(config: Config, couplings: CouplingsConfig) -> Iterator[str]:
 
 
 def _references(config: Config) -> list[tuple[FeatureExtractor, dict[str, str]]]:
-    train, heldout = _images(), open_samples(paths.IMAGES, "heldout")
+    train, heldout = open_samples(paths.IMAGES, "train"), open_samples(paths.IMAGES, "heldout")
     extractors = open_extractors(config.features, paths.CLASSIFIER, train.shape, torch.device("cpu"))
     code = code_of_references()
     return [(extractor, reference_names(config, train, heldout, extractor, code)) for extractor in extractors]
@@ -156,7 +166,7 @@ def _chosen_references(config: Config) -> list[tuple[FeatureExtractor, str]]:
 def _cell_names(config: Config) -> Iterator[str]:
     references = _chosen_references(config)
     for model in config.evaluate.models:
-        fingerprint = _model_fingerprint(model)
+        fingerprint = saved_fingerprint(paths.model(model))
         for device, precision in itertools.product(DEVICES, _precisions(config)):
             machine = Machine(device, precision)
             yield from cell_names(config, model, fingerprint, references, code_of("evaluate"), machine)
@@ -165,15 +175,3 @@ def _cell_names(config: Config) -> Iterator[str]:
 def _precisions(config: Config) -> tuple[Precision, ...]:
     """Precisions that a run of the configuration may have, on whichever machine."""
     return ("fp32", "bf16") if config.compute.precision == "auto" else (config.compute.precision,)
-
-
-def _images() -> SampleSet:
-    return open_samples(paths.IMAGES, "train")
-
-
-def _model_fingerprint(name: str) -> str:
-    """Of a saved model; StraightflowError where there is none, as an empty listing has a fingerprint as well."""
-    folder = paths.model(name)
-    if not folder.is_dir():
-        raise StraightflowError(expected=f"a model in {folder}", found="none yet", mend="run `dvc repro`")
-    return fingerprint_folder(folder)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import yaml
 from diffusers import AutoencoderKL
-from helpers.small_run import small_run
+from helpers.small_latent_run import TRAINED, latent_run
 
 from pipeline.config.compute import ONE_PROCESS
 from pipeline.config.graph import Config
@@ -36,28 +35,6 @@ from stages import (
     student,
     teacher,
 )
-
-TRAINED: dict[str, Any] = {
-    "source": "train",
-    "latent_channels": 2,
-    "downsampling": 2,
-    "network": {"block_out_channels": [8, 8], "layers_per_block": 1, "norm_num_groups": 4},
-}
-
-
-def latent_run(**changes: object) -> dict[str, Any]:
-    """params.yaml of a small run of digits, on 2×4×4 latents."""
-    content = small_run(
-        "couplings.round1.dtype=float16",
-        "trained_on=latents",
-        "features.name=classifier",
-        "features.judge.name=classifier",
-        *(f"features.{key}.min_accuracy=0.2" for key in ("classifier", "judge.classifier")),
-        "evaluate.models=[few_step]",
-    )
-    content["latents"] = {"data": {"batch_size": 300}}
-    content["autoencoder"] = TRAINED | {"train": content["teacher"]["train"] | {"num_steps": 6}} | changes
-    return content
 
 
 def prepared(folder: Path, monkeypatch, **changes: object) -> Config:
