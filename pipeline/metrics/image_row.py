@@ -39,7 +39,7 @@ class ImageRow(Row):
         fid: Fréchet distance of features to those of the reference split, ≥ 0.
         fid_low: Lower end of its 95 % interval, see :mod:`pipeline.metrics.uncertainty`; None if unknown.
         fid_high: Upper end.
-        fid_infinity: FID of infinitely many samples; None if there are too few to extrapolate from.
+        fid_infinity: FID of infinitely many samples; None if there are fewer than three for each feature.
         fid_infinity_low: Lower end of its 95 % interval.
         fid_infinity_high: Upper end.
         fid_heldout: FID against the held-out split.

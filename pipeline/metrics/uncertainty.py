@@ -2,9 +2,9 @@
 
 The samples of a cell are divided, in order, into chunks, and each chunk into :data:`NUM_PARTS` parts; all samples are
 independent of each other. What a distance would be without each part gives its standard error and its bias
-(Quenouille 1956, Tukey 1958), and with Student's t an interval that holds the value of infinitely many repetitions in
-95 of 100 cases. Parts of two cells that start from the same noises belong together, so that what the noises have done
-to both cancels in the interval of their ratio.
+(Quenouille 1956, Tukey 1958; for parts of unequal size Busing, Meijer & van der Leeden 1999), and with Student's t an
+interval that holds the value of infinitely many repetitions in 95 of 100 cases. Parts of two cells that start from the
+same noises belong together, so that what the noises have done to both cancels in the interval of their ratio.
 """
 
 from __future__ import annotations
@@ -23,6 +23,10 @@ Distance = Callable[[Moments], float]
 NUM_PARTS = 20
 CONFIDENCE = 0.95
 
+# With fewer, the bias has terms of higher order in 1/N that are as large, and intervals of what is left miss the
+# distance of infinitely many samples.
+_LEAST_SAMPLES_PER_FEATURE = 3
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -40,9 +44,11 @@ class Jackknifed:
     Attributes:
         value: Mean of the chunks' distances.
         deviations: What leaving out each part adds to its chunk's distance, less the chunk's mean of that, relative to
-            ``value``: (num_chunks · NUM_PARTS,). Empty if there are too few samples.
+            ``value``: (num_chunks · NUM_PARTS,); of unequal parts so scaled that their squares add up to the same
+            variance. Empty if there are too few samples.
         unbiased: ``value`` less the jackknife's estimate of its bias, which for a Fréchet distance is that of finitely
-            many samples: an estimate of the distance of infinitely many. None if there are too few samples.
+            many samples: an estimate of the distance of infinitely many. None if there are too few samples, fewer
+            than three for each feature.
         num_chunks: Chunks averaged over.
     """
 
@@ -73,25 +79,43 @@ def jackknife(chunks: Sequence[Sequence[Moments]], distance: Distance) -> Jackkn
     """A distance of each chunk, averaged, with its jackknife.
 
     Args:
-        chunks: Moments of disjoint parts of each chunk's samples, in order; all of equal size but for the last parts.
+        chunks: Moments of disjoint parts of each chunk's samples, in order.
         distance: Moments of samples → distance, such as FID.
     """
-    values, deviations, biases = [], [], []
+    values, deviations, corrected, samples_per_feature = [], [], [], math.inf
     for parts in chunks:
         groups = _groups(parts)
         value = distance(merge_moments(parts))
         values.append(value)
-        least = sum(group.count for group in groups) - max(group.count for group in groups)
+        counts = np.array([group.count for group in groups])
+        least = int(counts.sum() - counts.max())
         if len(groups) < NUM_PARTS or least <= groups[0].num_features:
             continue
         left_out = np.array([distance(merge_moments(groups[:at] + groups[at + 1 :])) for at in range(NUM_PARTS)])
-        deviations.append(left_out - left_out.mean())
-        biases.append((NUM_PARTS - 1) * (left_out.mean() - value))
+        of_chunk, without_bias = _jackknifed(value, left_out, counts)
+        deviations.append(of_chunk)
+        corrected.append(without_bias)
+        samples_per_feature = min(samples_per_feature, least / groups[0].num_features)
     mean = float(np.mean(values))
     if len(deviations) < len(values) or mean == 0:
         return Jackknifed(mean, (), None, len(values))
-    relative = np.concatenate(deviations) / mean
-    return Jackknifed(mean, tuple(map(float, relative)), mean - float(np.mean(biases)), len(values))
+    relative = tuple(map(float, np.concatenate(deviations) / mean))
+    enough = samples_per_feature >= _LEAST_SAMPLES_PER_FEATURE
+    return Jackknifed(mean, relative, float(np.mean(corrected)) if enough else None, len(values))
+
+
+def _jackknifed(value: float, left_out: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, float]:
+    """Deviations of the parts, and the value less its bias (Busing et al. 1999, eq. 5 to 8).
+
+    Args:
+        value: Of all samples.
+        left_out: Without each part, (parts,).
+        counts: Samples of each part, (parts,).
+    """
+    num_parts, share = len(counts), counts / counts.sum()
+    below_value = (1 / share - 1) * (left_out - value)  # of each part's pseudo-value
+    bias = float((share * below_value).sum())
+    return (below_value - bias) / np.sqrt((1 / share - 1) * (num_parts - 1)), value - bias
 
 
 def standard_error(deviations: Sequence[float], num_chunks: int) -> float | None:

@@ -76,6 +76,37 @@ def test_the_bias_of_few_samples_is_removed() -> None:
     assert abs(found.mean() - EXACT) < max(bias / 2, 3 * found.std() / np.sqrt(40))
 
 
+def test_of_unequal_parts_a_mean_has_the_spread_of_the_parts_means() -> None:
+    counts = np.array([10, 30] * (NUM_PARTS // 2))
+    features = np.random.default_rng(5).normal(1, 1, size=(counts.sum(), 2))
+    parts = np.split(features, np.cumsum(counts)[:-1])
+    found = jackknife([[moments_of(part) for part in parts]], first_of_mean)
+    # Busing et al. 1999, eq. 8: the pseudo-value of a mean is the part's own mean.
+    mean, h = features[:, 0].mean(), counts.sum() / counts
+    expected = math.sqrt(np.mean([(part[:, 0].mean() - mean) ** 2 for part in parts] / (h - 1)))
+    assert (standard_error(found.deviations, 1) or 0) * found.value == pytest.approx(expected)
+    assert found.unbiased == pytest.approx(mean)
+
+
+def test_a_bias_that_falls_as_one_over_n_is_no_spread_of_unequal_parts() -> None:
+    counts = [100, 200, 300, 400] * (NUM_PARTS // 4)
+    parts = [moments_of(np.zeros((count, 2))) for count in counts]
+    found = jackknife([parts], lambda moments: 2 + 50 / moments.count)
+    assert found.value == pytest.approx(2 + 50 / sum(counts))
+    assert found.unbiased == pytest.approx(2)
+    assert found.deviations == pytest.approx([0] * NUM_PARTS, abs=1e-12)
+
+
+@pytest.mark.parametrize("per_feature", [2, 4])
+def test_few_samples_are_not_extrapolated_from(per_feature: int) -> None:
+    width = 20
+    features = np.random.default_rng(0).normal(size=(per_feature * width, width))
+    reference = FrechetReference(moments_of(np.random.default_rng(1).normal(size=(1000, width))))
+    found = jackknife([[moments_of(part) for part in np.array_split(features, NUM_PARTS)]], reference.distance)
+    assert found.estimate is not None
+    assert (found.at_infinity is None) == (per_feature == 2)
+
+
 @pytest.mark.parametrize(("count", "width"), [(20, 30), (10, 4)])
 def test_too_few_samples_give_no_interval(count: int, width: int) -> None:
     features = np.random.default_rng(0).normal(size=(count, width))
