@@ -30,8 +30,13 @@ from pipeline.system.errors import StraightflowError
 if TYPE_CHECKING:
     from diffusers import SchedulerMixin
 
-# Below it the image of an epsilon-predicting network is rounding error; cosine betas of 4,000 steps end above 1e-5.
+# Below it there is nothing that an epsilon-predicting network could say about the image.
 LEAST_ALPHA_OF_EPSILON = 1e-6
+LEAST_LOG_RATIO_OF_EPSILON = -5.1
+"""An error of ε̂ is one of the image sigma / alpha times as large. Cosine betas end where that is 20,000, and bfloat16 alone
+rounds the image away. Sampling starts at this level instead, as diffusers advises for them (``lambda_min_clipped`` of
+``DPMSolverMultistepScheduler``); linear ones of 1,000 levels end at -5.06, and lose none.
+"""
 
 
 @dataclass(frozen=True)
@@ -61,7 +66,9 @@ IMAGE = Node(alpha=1.0, sigma=0.0, log_ratio=math.inf, time=math.nan)
 
 @dataclass(frozen=True)
 class NoiseSchedule:
-    """The T noise levels that a network was trained at, from the least noisy (index 0) to the noisiest.
+    """The T noise levels that a network is asked at, from the least noisy (index 0) to the noisiest.
+
+    They are those that it was trained at, but for the noisiest where it predicts noise and sees hardly any image.
 
     Attributes:
         alpha: Coefficient of the image, (T,), float64.
@@ -221,11 +228,14 @@ def _variance_preserving(settings: PreservingSettings) -> NoiseSchedule:
             found="epsilon, which says nothing about the image where alpha is 0 (Lin et al. 2024, sec. 3.2)",
             mend="correct scheduler_config.json to what the teacher was trained with, or name another teacher",
         )
+    log_ratio = _finite_log_ratio(alpha, sigma)
+    least = LEAST_LOG_RATIO_OF_EPSILON if settings.prediction == "epsilon" else -math.inf
+    seen = log_ratio >= least
     return NoiseSchedule(
-        alpha=alpha,
-        sigma=sigma,
-        time=np.arange(len(alpha), dtype=np.float64),
-        log_ratio=_finite_log_ratio(alpha, sigma),
+        alpha=alpha[seen],
+        sigma=sigma[seen],
+        time=np.arange(len(alpha), dtype=np.float64)[seen],
+        log_ratio=log_ratio[seen],
         prediction=settings.prediction,
         exploding=False,
     )
