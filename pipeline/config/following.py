@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def following_problems(config: Config) -> Iterator[str]:
-    """Yields students whose ``init`` has no ODE at the times or from the noise that they follow it at."""
+    """Yields students whose ``init`` has no ODE at the times, from the noise or to the images that they learn."""
     for name, student in config.students.items():
         if not student.method.follows_init:
             continue
@@ -28,6 +28,13 @@ def following_problems(config: Config) -> Iterator[str]:
             yield (
                 f"students.{name}.method {student.method.name} follows init {student.init!r}, whose noise is not that "
                 f"of couplings {student.couplings!r}; give an init and couplings of one noise"
+            )
+        init = config.students.get(student.init)
+        if _are_guided(config, student.couplings) and not (init and _are_guided(config, init.couplings)):
+            yield (
+                f"students.{name}.method {student.method.name} follows init {student.init!r} without guidance, and the "
+                f"images of couplings {student.couplings!r} are guided; give an init that learned guided images, or "
+                "any_step or reflow, which follow none"
             )
 
 
@@ -52,6 +59,20 @@ def _time_problems(name: str, student: StudentConfig, init: StudentConfig) -> It
             f"{student.init!r} is for exactly {steps} step{'' if steps == 1 else 's'}; give {instead}an init of "
             f"{2 * method.num_steps} steps"
         )
+
+
+def _are_guided(config: Config, couplings: str) -> bool:
+    """Whether images of these couplings are a guided teacher's, or those of a student that learned such images."""
+    seen = set()
+    while couplings in config.couplings and couplings not in seen:
+        seen.add(couplings)
+        drawn = config.couplings[couplings]
+        if drawn.solver.guidance is not None:
+            return True
+        if drawn.source not in config.students:
+            return False
+        couplings = config.students[drawn.source].couplings
+    return False
 
 
 def _noise_of(config: Config, model: str) -> NoiseConfig | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import model_validator
 
 from pipeline.config.flow import LossConfig
-from pipeline.config.methods import FrechetConfig, MeanFlowConfig, MethodConfig
+from pipeline.config.methods import ConsistencyConfig, FrechetConfig, MeanFlowConfig, MethodConfig
 from pipeline.config.section import ModelName, Probability
 from pipeline.config.training import TrainingConfig
 
@@ -30,10 +30,19 @@ class StudentConfig(TrainingConfig):
 
     @model_validator(mode="after")
     def _differences_see_one_network(self) -> StudentConfig:
-        if isinstance(self.method, MeanFlowConfig) and self.dropout > 0:
+        if isinstance(self.method, MeanFlowConfig | ConsistencyConfig) and self.dropout > 0:
             raise ValueError(
-                f"dropout is {self.dropout}, but mean_flow takes differences of two calls, in which dropout drops "
-                "different values; set dropout to 0"
+                f"dropout is {self.dropout}, but {self.method.name} takes differences of two calls, in which dropout "
+                "drops different values; set dropout to 0"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _averages_are_compared_by_images(self) -> StudentConfig:
+        if isinstance(self.method, ConsistencyConfig) and self.ema_other_halflives_images:
+            raise ValueError(
+                "ema_other_halflives_images are chosen between by the held-out loss, in which consistency compares its "
+                "images with its own, whatever they show; leave it empty"
             )
         return self
 

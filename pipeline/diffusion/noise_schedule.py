@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 # Below it there is nothing that an epsilon-predicting network could say about the image.
 LEAST_ALPHA_OF_EPSILON = 1e-6
 LEAST_LOG_RATIO_OF_EPSILON = -5.1
-"""An error of ε̂ is one of the image sigma / alpha times as large. Cosine betas end where that is 20,000, and bfloat16 alone
-rounds the image away. Sampling starts at this level instead, as diffusers advises for them (``lambda_min_clipped`` of
-``DPMSolverMultistepScheduler``); linear ones of 1,000 levels end at -5.06, and lose none.
+"""An error of ε̂ is one of the image sigma / alpha times as large. Cosine betas end where that is 20,000, and bfloat16
+alone rounds the image away. Sampling starts at this level instead, as diffusers advises for them
+(``lambda_min_clipped`` of ``DPMSolverMultistepScheduler``); linear ones of 1,000 levels end at -5.06, and lose none.
 """
 
 

@@ -28,7 +28,7 @@ class Consistency(Objective):
     loss(f(x_t, t), f(x_s, s)) / (σ_t - σ_s). Euler steps of v go on the straight line to f, then ask again.
 
     Times before noise level 80, or before the first of the ODE, are t = 0, with the step of that level; times after
-    level 0.002 are that level's.
+    level 0.002, or after the last of the ODE, are that level's.
 
     Attributes:
         timesteps: Distribution of t.
@@ -51,7 +51,8 @@ class Consistency(Objective):
 
     def draw(self, x_1: torch.Tensor, generator: torch.Generator) -> Batch:
         """Times (batch,), and noise ``x_0`` like ``x_1``."""
-        t = self.timesteps(len(x_1), generator).clamp(max=1 / (1 + EDM_SIGMA_MIN))
+        last_time = min(1 / (1 + EDM_SIGMA_MIN), self.init.last_time)
+        t = self.timesteps(len(x_1), generator).clamp(max=last_time)
         noise = place_noise(torch.randn(x_1.shape, generator=generator), self.init.noise)
         return {"t": t.masked_fill(t < self._first_time, 0), "x_0": noise}
 

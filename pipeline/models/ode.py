@@ -25,12 +25,14 @@ class Ode:
         first_time: Least t that ``velocity`` is defined at: above 0 for a diffusion model, whose noisiest level still
             holds some of the image.
         start_scale: Scale of the state at ``first_time`` for noise of scale 1 at t = 0.
+        last_time: Largest t that ``velocity`` is defined at: below 1 for a diffusion model.
     """
 
     velocity: LabelledField
     noise: NoiseConfig = STANDARD_NOISE
     first_time: float = 0.0
     start_scale: float = 1.0
+    last_time: float = 1.0
 
     @torch.no_grad()
     def euler(
@@ -40,8 +42,8 @@ class Ode:
 
         Args:
             x_t: States, (batch, …).
-            t: Where steps start, (batch,) in [0, 1). At 0, but at no other time before ``first_time``, the state is
-                pure noise.
+            t: Where steps start, (batch,) in [0, 1), not after ``last_time``. At 0, but at no other time before
+                ``first_time``, the state is pure noise.
             end: Where they end, (batch,) in (t, 1].
             labels: Classes, (batch,); None without.
 
@@ -57,14 +59,15 @@ class Ode:
     ) -> torch.Tensor:
         """One step of Heun's method; two evaluations, the second of no effect where the step ends at t = 1.
 
-        A diffusion model has no velocity there (Karras et al. 2022, alg. 1). Arguments and result as for
-        :meth:`euler`.
+        Nor has it any after ``last_time``: a diffusion model has no velocity there (Karras et al. 2022, alg. 1).
+        Arguments and result as for :meth:`euler`.
         """
         x_t, t = self._entered(x_t, t)
         step = per_sample(end - t, x_t)
         first = self.velocity(x_t, t, labels)
         second = self.velocity(x_t + step * first, end, labels)
-        return x_t + step * torch.where(per_sample(end < 1, x_t), 0.5 * (first + second), first)
+        has_second = (end < 1) & (end <= self.last_time)
+        return x_t + step * torch.where(per_sample(has_second, x_t), 0.5 * (first + second), first)
 
     def _entered(self, x_t: torch.Tensor, t: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """States and times at which the model is asked: noise at t = 0 is at ``first_time`` in its scale there."""
@@ -82,4 +85,5 @@ def ode_of(sampler: Sampler) -> Ode:
 
     schedule = sampler.noise_schedule
     scale = 1.0 if schedule is None else schedule.initial_straight_scale
-    return Ode(velocity, sampler.noise, sampler.time_range()[0], scale)
+    first_time, last_time = sampler.time_range()
+    return Ode(velocity, sampler.noise, first_time, scale, last_time)

@@ -135,6 +135,34 @@ def test_a_model_that_is_followed_has_the_noise_of_the_couplings() -> None:
         parse_config(content, origin="test")
 
 
+def test_a_model_that_is_followed_leads_to_the_images_of_the_couplings() -> None:
+    content = changed("smoke", {"teacher.label_dropout": 0.1, "data.source": "digits"})
+    content["couplings"]["round1"]["solver"]["guidance"] = {"scale": 2.0}
+    follows = {"method": {"name": "consistency"}, "couplings": "round1"}
+    # round1 learned guided images, so that its own ODE leads to them.
+    content["students"]["few_step"] |= follows | {"init": "round1"}
+    parse_config(content, origin="test")
+    content["students"]["few_step"] |= {"init": "teacher"}
+    refused = r"few_step\.method consistency follows init 'teacher' without guidance.* couplings 'round1' are guided"
+    with pytest.raises(StraightflowError, match=refused):
+        parse_config(content, origin="test")
+    # Those of round 2 are a student's, and as guided as what it learned.
+    content["students"]["few_step"] |= {"couplings": "round2"}
+    with pytest.raises(StraightflowError, match=refused.replace("'round1' are", "'round2' are")):
+        parse_config(content, origin="test")
+    content["couplings"]["round1"]["solver"]["guidance"] = None
+    parse_config(content, origin="test")
+
+
+def test_averages_of_a_student_that_learns_from_itself_are_not_chosen_between_by_its_loss() -> None:
+    changes = {"heldout_items": 16, "ema_other_halflives_images": [1000], "method": {"name": "any_step"}}
+    settings = {f"students.few_step.{key}": value for key, value in changes.items()}
+    parse_config(changed("smoke", settings), origin="test")
+    settings["students.few_step.method"] = {"name": "consistency"}
+    with pytest.raises(StraightflowError, match=r"ema_other_halflives_images are chosen between by the held-out loss"):
+        parse_config(changed("smoke", settings), origin="test")
+
+
 def test_a_student_that_asks_its_initial_model_at_all_times_needs_one_that_knows_them() -> None:
     content = chain(p8=8)
     students = content["students"]

@@ -135,9 +135,8 @@ def test_impossible_settings_are_refused(settings: dict[str, object], problem: s
         MeanFlowConfig.model_validate(settings)
 
 
-def test_dropout_is_refused_as_it_would_differ_between_the_calls_of_a_difference() -> None:
-    changes = {"students.few_step.method": {"name": "mean_flow"}, "students.few_step.dropout": 0.1}
-    with pytest.raises(
-        StraightflowError, match=r"students\.few_step: dropout is 0\.1, but mean_flow.*set dropout to 0"
-    ):
+@pytest.mark.parametrize("name", ["mean_flow", "consistency"])
+def test_dropout_is_refused_as_it_would_differ_between_the_calls_of_a_difference(name: str) -> None:
+    changes = {"students.few_step.method": {"name": name}, "students.few_step.dropout": 0.1}
+    with pytest.raises(StraightflowError, match=rf"students\.few_step: dropout is 0\.1, but {name}.*set dropout to 0"):
         parse_config(changed("smoke", changes), origin="test")

@@ -67,6 +67,17 @@ def test_heuns_last_step_needs_no_velocity_of_an_image() -> None:
     assert ode.heun(x, t, end).flatten().tolist() == [1.0, 0.5 * 0.5 * (1 + 2)]
 
 
+def test_heun_does_not_ask_a_teacher_after_its_last_level(tiny_unet, runtime, tmp_path: Path) -> None:
+    save_teacher(tiny_unet, tmp_path, training_scheduler())
+    ode = ode_of(load_sampler(tmp_path, runtime))
+    # Linear betas from 1e-4 (Ho et al. 2020): √(1 - 1e-4) of the image and √1e-4 of noise.
+    alpha, sigma = (1 - 1e-4) ** 0.5, 1e-4**0.5
+    assert ode.last_time == pytest.approx(alpha / (alpha + sigma))
+    after = times(0.5, 0.995)
+    torch.testing.assert_close(ode.heun(X_0, *after), ode.euler(X_0, *after), rtol=0, atol=0)
+    assert not torch.allclose(ode.heun(X_0, *times(0.5, 0.98)), ode.euler(X_0, *times(0.5, 0.98)))
+
+
 @pytest.mark.parametrize("t", [0.0, 0.001, 0.3, 0.5, 0.99, 1.0])
 def test_a_teachers_timestep_is_interpolated_on_the_device(t: float) -> None:
     schedule = noise_schedule_of(training_scheduler())
