@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -170,11 +170,13 @@ def open_autoencoder(folder: Path, runtime: Runtime, latent_shape: tuple[int, ..
     accepted, network = _load(folder, place)
     require_latents_of(accepted, latent_shape, str(place))
     channels, height, width = latent_shape
+    # Compilation is of a network's own call, which encode and decode do not pass; a CUDA graph would hide them.
+    eager = replace(runtime, compile=False, cuda_graphs=False)
     return Autoencoder(
         accepted=accepted,
         image_shape=accepted.image_shape(latent_shape),
         latent_shape=(channels, height, width),
-        network=runtime.place(network),
+        network=eager.place(network),
         runtime=runtime,
     )
 

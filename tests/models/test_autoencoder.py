@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,14 @@ def test_latents_are_the_posteriors_mean_shifted_and_scaled_and_images_come_back
     decoded = network.decoder(network.post_quant_conv(z / 0.5 + 0.25))  # as StableDiffusion3Pipeline
     assert torch.allclose(found.decode(z), decoded, atol=1e-6)
     assert found.decode(100 * z).abs().max() > 1  # not clipped
+
+
+def test_a_runtime_of_cuda_graphs_encodes_and_decodes_as_one_without(runtime, tmp_path):
+    folder = saved(tmp_path)
+    replayed = replace(runtime, compile=True, cuda_graphs=True)
+    plain, graphs = (open_autoencoder(folder, chosen, LATENT) for chosen in (runtime, replayed))
+    assert torch.equal(graphs.decode(latents(3)), plain.decode(latents(3)))
+    assert torch.equal(graphs.encode(images(3)), plain.encode(images(3)))
 
 
 @torch.no_grad()
