@@ -24,14 +24,20 @@ class PromptedNetwork(nn.Module):
 
     def __init__(self, network: ModelMixin, table: PromptTable) -> None:
         super().__init__()
-        self.network, self.table = network, table
+        self.network = network
+        self.prompts, self.encoder, self.texts = table.prompts, table.encoder, tuple(table.tensors)
         for name, values in table.tensors.items():
             self.register_buffer(name, values, persistent=False)
 
     def forward(self, x: torch.Tensor, time: torch.Tensor, labels: torch.Tensor) -> Any:
         """What the network returns for samples ``x`` (batch, …), times and indices of prompts, (batch,) each."""
-        text = {name: getattr(self, name)[labels].to(x.dtype) for name in self.table.tensors}
+        text = {name: getattr(self, name)[labels].to(x.dtype) for name in self.texts}
         return self.network(x, timestep=time, **text)
+
+    @property
+    def table(self) -> PromptTable:
+        """Its prompts as it holds them, on its device: kept elsewhere as well, a large table would be held twice."""
+        return PromptTable(self.prompts, self.encoder, {name: getattr(self, name) for name in self.texts})
 
     @property
     def config(self) -> Any:

@@ -19,6 +19,7 @@ from pipeline.config.data import DataConfig
 from pipeline.config.pretrained import Promised
 from pipeline.config.teacher import TeacherConfig
 from pipeline.models.check import check_teacher
+from pipeline.models.flops import flops_per_sample
 from pipeline.models.kinds.unet_condition import UNetConditionKind
 from pipeline.models.networks import load_network, null_class_of, num_classes, starting_network
 from pipeline.models.opening import read_teacher
@@ -66,6 +67,21 @@ def test_the_table_is_no_weight() -> None:
     assert list(network.state_dict()) == [f"network.{name}" for name in stock.state_dict()]
     assert sum(values.numel() for values in network.parameters()) == stock.num_parameters()
     assert torch.equal(copy.deepcopy(network).encoder_hidden_states, TEXT)
+
+
+def test_a_network_that_was_moved_holds_one_table_and_no_count_of_its_flops_copies_it(monkeypatch) -> None:
+    network = prompted("encoder").double().float()  # every tensor in memory of its own
+    table = network.table
+    assert (table.prompts, table.encoder) == (("a", "b", "c"), "encoder")
+    assert {name: values.data_ptr() for name, values in table.tensors.items()} == {
+        name: values.data_ptr() for name, values in network.named_buffers() if name in table.tensors
+    }
+
+    def refused(values: torch.Tensor, _: object) -> None:
+        raise AssertionError(f"a copy of {tuple(values.shape)}")
+
+    monkeypatch.setattr(torch.Tensor, "__deepcopy__", refused)
+    assert flops_per_sample(network, (4, 8, 8), 4).forward > 0
 
 
 @torch.no_grad()
