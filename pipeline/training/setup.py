@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from diffusers import ModelMixin
+from torch.nn.parallel import DistributedDataParallel
 
 from pipeline.config.training import TrainingConfig
 from pipeline.models.runtime import Runtime
@@ -45,6 +46,10 @@ def prepared(
                 leave_whole(network, original)
             else:
                 network, *optimizers = runtime.accelerator.prepare(network, *optimizers)
+                if isinstance(network, DistributedDataParallel):
+                    # They are the same in all processes once it is wrapped, and training changes none; sent before each
+                    # forward pass, a table of prompts would take longer than the pass.
+                    network.forward_sync_buffers = False
                 yield network, optimizers
     finally:
         torch.set_float32_matmul_precision(matmul_precision)

@@ -41,6 +41,7 @@ from pipeline.metrics.features import FeatureExtractor
 from pipeline.models.networks import load_network
 from pipeline.models.runtime import Runtime, open_runtime
 from pipeline.models.sampler import load_sampler
+from pipeline.training.setup import prepared
 from pipeline.training.watching import QuickFid, Watcher
 from stages.watching import as_wrapped, preview_of
 
@@ -77,6 +78,7 @@ def work(folder: Path, runtime: Runtime) -> None:
     """
     count = runtime.accelerator.num_processes
     student = folder / "student"
+    require_buffers_left_alone(student, runtime)
     generate_couplings(load_sampler(student, runtime), COUPLINGS, folder / f"runs-{count}", folder / f"store-{count}")
     train_once("whole", TRAINING, folder, runtime)
     if count < 3:
@@ -93,6 +95,17 @@ def frechet() -> Objective:
     """A new one, as each training has running moments of its own: of the 64 pixels, to be like N(0, I)."""
     config, target = FrechetConfig(share_at_noise=0.5, momentum=0.75), PixelFeatures(np.zeros(64), np.eye(64))
     return build_method(config, LossConfig(name="l2"), torch.device("cpu"), features=target)
+
+
+def require_buffers_left_alone(student: Path, runtime: Runtime) -> None:
+    """Forward passes in training send no buffers, such as a table of prompts, from one process to the others."""
+    own = torch.tensor(runtime.accelerator.process_index)
+    unet = load_network(student)
+    unet.register_buffer("own", own.clone())
+    with prepared(unet, TRAINING, runtime) as (network, _):
+        unet.own.copy_(own)
+        network(Pairs().x_0[:2], torch.zeros(2))
+        assert torch.equal(unet.own, own), f"process {own} got the buffer of process {unet.own}"
 
 
 def work_sharded(folder: Path, runtime: Runtime) -> None:
