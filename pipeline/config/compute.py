@@ -51,7 +51,8 @@ class ComputeConfig(Section):
 
     Attributes:
         precision: Autocast type of network calls. ``auto``: bf16 on GPUs and on CPUs with bf16 units,
-            otherwise fp32. Weights, noise, losses and ODE states are float32 always.
+            otherwise fp32. Weights, noise, losses and ODE states are float32 always. In fp32 GPUs use TF32 in training
+            alone.
         compile: Whether networks go through ``torch.compile``. ``auto``: on GPUs only. ``cuda_graphs`` compiles as
             ``on`` does, and replays a network that is sampled as one CUDA graph: for small batches, whose kernels take
             less time than their launch.

@@ -66,11 +66,15 @@ class Runtime:
         return bool(self.accelerator.is_main_process)
 
     def autocast(self) -> AbstractContextManager[None]:
-        """The autocast region of network calls outside training; in float32 there is none, not even a disabled one.
+        """The region of network calls outside training: autocast in bf16, convolutions of float32 without TF32 in fp32.
 
-        A disabled region still sets its cast type, and a change of that makes a compiled network compile again.
+        In fp32 there is no autocast, not even a disabled one: that still sets its cast type, and a change of it makes a
+        compiled network compile again.
         """
-        return torch.autocast(self.device.type, torch.bfloat16) if self.precision == "bf16" else nullcontext()
+        if self.precision == "bf16":
+            return torch.autocast(self.device.type, torch.bfloat16)
+        # cuDNN takes TF32 unless told otherwise, whose products have a mantissa of 10 bits, as of float16.
+        return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
 
     def uncompiled(self) -> AbstractContextManager[None]:
         """A region in which compiled networks are called as they were written.

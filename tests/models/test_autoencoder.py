@@ -52,6 +52,14 @@ def test_latents_are_the_posteriors_mean_shifted_and_scaled_and_images_come_back
     assert found.decode(100 * z).abs().max() > 1  # not clipped
 
 
+def test_images_are_encoded_in_float32_on_every_device(runtime, tmp_path, monkeypatch):
+    found = open_autoencoder(saved(tmp_path), runtime, LATENT)
+    encode, tf32 = found.network.encode, []
+    monkeypatch.setattr(found.network, "encode", lambda x: tf32.append(torch.backends.cudnn.allow_tf32) or encode(x))
+    found.encode(images(3))
+    assert tf32 == [False]
+
+
 def test_a_runtime_of_cuda_graphs_encodes_and_decodes_as_one_without(runtime, tmp_path):
     folder = saved(tmp_path)
     replayed = replace(runtime, compile=True, cuda_graphs=True)

@@ -66,6 +66,15 @@ def test_emulated_bf16_is_not_taken(native: bool, precision: str) -> None:
         assert accelerator.call_args.kwargs["mixed_precision"] == ("bf16" if native else "no")
 
 
+def test_network_calls_in_fp32_take_no_tf32_for_convolutions_and_leave_the_setting_as_it_was(runtime) -> None:
+    before = torch.backends.cudnn.allow_tf32
+    assert before  # torch's own default
+    with runtime.autocast(), runtime.autocast():
+        assert (torch.backends.cudnn.allow_tf32, torch.backends.cudnn.enabled) == (False, True)
+        assert not torch.is_autocast_enabled("cpu")
+    assert torch.backends.cudnn.allow_tf32 == before
+
+
 @pytest.mark.parametrize(
     ("gpu", "compiled", "last"), [(True, "auto", True), (True, "off", False), (False, "on", False)]
 )
