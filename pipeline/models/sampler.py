@@ -34,6 +34,7 @@ from pipeline.models.opening import open_guide, open_model
 from pipeline.models.runtime import Runtime
 from pipeline.models.student import guided_velocity, predict_mean_velocity, predict_velocity
 from pipeline.system.compute import NOTHING, Compute
+from pipeline.system.copies import on_device
 from pipeline.system.errors import StraightflowError
 from pipeline.system.fingerprint import fingerprint_folder
 
@@ -279,7 +280,7 @@ class Sampler:
                 found="labels" if labels is not None else "none",
                 mend="use couplings and models that are all class-conditional, or none",
             )
-        return None if labels is None else labels.to(self.runtime.device)
+        return None if labels is None else on_device(labels, self.runtime.device)
 
     def trajectory_start(self, x_0: torch.Tensor) -> torch.Tensor:
         """The state of :meth:`velocity_field`'s trajectory from noise ``x_0`` at the start of :meth:`time_range`.

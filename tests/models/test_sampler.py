@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch.overrides import TorchFunctionMode
 
 from pipeline.config.evaluation import EvaluateConfig, StraightnessConfig
 from pipeline.config.solver import SolverConfig
@@ -42,6 +44,34 @@ def test_weights_of_another_architecture_are_refused_by_the_tensor_that_differs(
     save_file(weights, file)
     with pytest.raises(StraightflowError, match=message):
         load_network(tmp_path)
+
+
+class OnlyPinnedCopies(TorchFunctionMode):
+    """Takes copies to a GPU, which is not there, from pinned memory alone: for others the host would wait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pinned: list[torch.Tensor] = []
+        self.copied: list[list[int]] = []
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if func is torch.Tensor.pin_memory:
+            self.pinned.append(args[0].clone())
+            return self.pinned[-1]
+        if func is torch.Tensor.to and args[1:] == (torch.device("cuda"),):
+            assert any(args[0] is values for values in self.pinned)
+            assert kwargs == {"non_blocking": True}
+            self.copied.append(args[0].tolist())
+            return args[0]
+        return func(*args, **kwargs or {})
+
+
+def test_labels_of_a_batch_are_copied_while_the_host_goes_on(runtime) -> None:
+    gpu = replace(runtime, accelerator=SimpleNamespace(device=torch.device("cuda")))
+    sampler = Sampler((1, 4, 4), "0", None, NothingButBlack(), gpu, num_classes=3)
+    with OnlyPinnedCopies() as copies:
+        sampler.velocity_field(torch.tensor([2, 0, 1]))
+    assert copies.copied == [[2, 0, 1]]
 
 
 class NothingButBlack(torch.nn.Module):
