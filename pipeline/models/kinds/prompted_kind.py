@@ -11,11 +11,13 @@ from typing import Any, ClassVar
 
 import torch
 from diffusers import ModelMixin
+from torch import nn
 
 from pipeline.models.kinds.kind import NetworkKind, is_count
 from pipeline.models.kinds.saving import save_parts
 from pipeline.models.prompt_table import PromptTable, encoder_fingerprint, open_table
 from pipeline.models.prompted import PromptedNetwork, bare
+from pipeline.system.device import main_device
 from pipeline.system.errors import StraightflowError, one_line
 
 NUM_CONDITIONS = "_num_conditions"
@@ -42,8 +44,14 @@ class PromptedKind(NetworkKind):
         """Widths of the encoded text that it takes, by the names of its arguments."""
 
     @abstractmethod
-    def encode_batch(self, pipeline: Any, prompts: list[str]) -> dict[str, torch.Tensor]:
-        """What its stock pipeline makes of prompts, by the names of :meth:`widths`, a row each."""
+    def encode_batch(self, pipeline: Any, prompts: list[str], device: torch.device) -> dict[str, torch.Tensor]:
+        """What its stock pipeline makes of prompts, by the names of :meth:`widths`, a row each.
+
+        Args:
+            pipeline: Whose encoders are on ``device``.
+            prompts: A batch.
+            device: Where they are encoded.
+        """
 
     def class_count(self, config: Mapping[str, Any]) -> int:
         """Rows of the table, as recorded."""
@@ -121,16 +129,26 @@ class PromptedKind(NetworkKind):
                 use_safetensors=True,
             )
             texts = [*prompts, ""]
-            batches = [
-                self.encode_batch(pipeline, texts[start : start + AT_ONCE]) for start in range(0, len(texts), AT_ONCE)
-            ]
+            try:
+                batches = self._batches(pipeline, texts, main_device())
+            except torch.OutOfMemoryError:  # large encoders and a small GPU
+                batches = self._batches(pipeline, texts, torch.device("cpu"))
         except Exception as error:  # files of any content reach libraries that do not check them
             raise StraightflowError(
                 expected=f"tokenizers and text encoders that read prompts, {', '.join(self.encoders)} in {folder}",
                 found=one_line(error),
                 mend="save the model again with current diffusers and transformers, or name another one",
             ) from error
-        return {name: torch.cat([batch[name].float() for batch in batches]) for name in batches[0]}
+        return {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
+
+    def _batches(self, pipeline: Any, texts: list[str], device: torch.device) -> list[dict[str, torch.Tensor]]:
+        """Texts encoded on ``device``; the host keeps what was made, as all of it may be more than a GPU holds."""
+        for name in self.encoders:
+            if isinstance(encoder := getattr(pipeline, name), nn.Module):
+                encoder.to(device)
+        starts = range(0, len(texts), AT_ONCE)
+        batches = (self.encode_batch(pipeline, texts[start : start + AT_ONCE], device) for start in starts)
+        return [{name: values.float().cpu() for name, values in batch.items()} for batch in batches]
 
 
 def require_text_reader() -> None:

@@ -49,7 +49,7 @@ class SD3Kind(PromptedKind):
             "pooled_projections": config.get("pooled_projection_dim", 2048),
         }
 
-    def encode_batch(self, pipeline: Any, prompts: list[str]) -> dict[str, torch.Tensor]:
+    def encode_batch(self, pipeline: Any, prompts: list[str], device: torch.device) -> dict[str, torch.Tensor]:
         """The words by all encoders in a row, and the whole by the first two side by side."""
-        words, _, whole, _ = pipeline.encode_prompt(prompts, None, None, "cpu", 1, False)
+        words, _, whole, _ = pipeline.encode_prompt(prompts, None, None, device, 1, False)
         return {"encoder_hidden_states": words, "pooled_projections": whole}

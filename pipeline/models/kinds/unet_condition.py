@@ -57,9 +57,9 @@ class UNetConditionKind(PromptedKind):
         """Of the words of a prompt."""
         return {"encoder_hidden_states": config.get("cross_attention_dim", 1280)}
 
-    def encode_batch(self, pipeline: Any, prompts: list[str]) -> dict[str, torch.Tensor]:
+    def encode_batch(self, pipeline: Any, prompts: list[str], device: torch.device) -> dict[str, torch.Tensor]:
         """The encoder's last hidden states, padded to its longest text."""
-        return {"encoder_hidden_states": pipeline.encode_prompt(prompts, "cpu", 1, False)[0]}
+        return {"encoder_hidden_states": pipeline.encode_prompt(prompts, device, 1, False)[0]}
 
     def dropout_layers(self, network: ModelMixin) -> Iterable[nn.Dropout]:
         """:func:`pipeline.models.kinds.unet.residual_dropout`."""
