@@ -6,11 +6,12 @@ import os
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Literal
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import GradientAccumulationPlugin, TorchDynamoPlugin
+from accelerate.utils import GradientAccumulationPlugin, InitProcessGroupKwargs, TorchDynamoPlugin
 
 from pipeline.config.compute import ComputeConfig, LaunchConfig
 from pipeline.models.own_outputs import OwnOutputs
@@ -30,6 +31,11 @@ HARMLESS_VALUES: Mapping[str, tuple[str, ...]] = {
     "ONEDNN_DEFAULT_FPMATH_MODE": ("strict",),
     "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE": ("0",),
 }
+
+# How long a process waits for the others. Some rightly wait for hours: for another's last shard of couplings, or while
+# the main process alone measures. One that died is noticed by its launcher, which ends the others, so torch's own limit
+# of 10 minutes (NCCL) or 30 (gloo) would only end runs that are well.
+PATIENCE = timedelta(days=7)
 
 
 @dataclass(frozen=True)
@@ -122,6 +128,7 @@ def open_runtime(compute: ComputeConfig, launch: LaunchConfig) -> Runtime:
         mixed_precision="bf16" if precision == "bf16" else "no",
         gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
         dynamo_plugin=TorchDynamoPlugin(backend="no"),
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)],
     )
     if accelerator.num_processes != launch.num_processes:
         raise StraightflowError(

@@ -204,7 +204,9 @@ def main(folder: Path, num_processes: int, sharded: bool) -> None:
     compute = ComputeConfig(precision="fp32", compile="off", channels_last="on" if sharded else "off")
     runtime = open_runtime(compute, LaunchConfig(command="torchrun", num_processes=num_processes, sharded=sharded))
     (work_sharded if sharded else work)(folder, runtime)
-    (folder / f"{run_name('finished', runtime)}-{runtime.accelerator.process_index}").write_text("")
+    waits = torch.distributed.group.WORLD._get_backend(runtime.device).options._timeout
+    mark = folder / f"{run_name('finished', runtime)}-{runtime.accelerator.process_index}"
+    mark.write_text(f"{waits.total_seconds():.0f}")
     runtime.accelerator.end_training()
 
 
