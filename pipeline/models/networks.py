@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from diffusers import ModelMixin
+from torch import nn
 
 from pipeline.config.network import MLPConfig, UNetConfig
 from pipeline.config.noise import NoiseConfig
@@ -16,6 +18,7 @@ from pipeline.models.kinds import NETWORK_PARTS, kind_of, read_kind
 from pipeline.models.kinds.kind import NULL_CLASS
 from pipeline.models.network_settings import require_known_settings
 from pipeline.models.own_weights import require_finite_weights, require_own_weights
+from pipeline.models.prompted import bare
 from pipeline.models.size import WEIGHTS_BYTES, require_network_fits
 from pipeline.models.student import takes_two_times
 from pipeline.models.weights_files import has_safetensors, require_whole_weights
@@ -119,6 +122,11 @@ def sample_shape(network: ModelMixin) -> tuple[int, ...]:
 def num_classes(network: ModelMixin) -> int | None:
     """Classes that a network is conditioned on, with the one that stands for none; None if it is unconditional."""
     return kind_of(network).class_count(network.config) if _images_of_autoencoder(network) is None else None
+
+
+def called_besides(network: ModelMixin) -> Iterable[nn.Module]:
+    """Modules inside of a network's blocks that it also calls without the block they are in."""
+    return kind_of(network).called_besides(bare(network)) if _images_of_autoencoder(network) is None else ()
 
 
 def _images_of_autoencoder(network: ModelMixin) -> tuple[int, int, int] | None:

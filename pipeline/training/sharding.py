@@ -18,6 +18,9 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
+from pipeline.models.networks import called_besides
+from pipeline.models.prompted import bare
+
 
 def sharded_copy(network: ModelMixin, device: torch.device, num_processes: int) -> ModelMixin:
     """A copy of ``network`` on ``device`` whose parameters are divided among the processes."""
@@ -25,14 +28,15 @@ def sharded_copy(network: ModelMixin, device: torch.device, num_processes: int) 
     mesh = init_device_mesh(device.type, (num_processes,))
     # Freed after each forward pass and gathered again for the backward pass: copies kept after a forward pass alone
     # would be stale once the weights are replaced by their averages.
-    for module in (*_blocks(sharded), sharded):
+    # What is called without its block is gathered by itself, as the block's weights are not there then.
+    for module in (*called_besides(sharded), *_blocks(sharded), sharded):
         fully_shard(module, mesh=mesh, reshard_after_forward=True)
         if device.type == "cpu":
             module.set_force_sum_reduction_for_comms(True)  # gloo has no mean
     return sharded
 
 
-def largest_block(network: torch.nn.Module) -> int:
+def largest_block(network: ModelMixin) -> int:
     """Number of weights in the largest block; a block is gathered as one."""
     return max(sum(parameter.numel() for parameter in block.parameters()) for block in _blocks(network))
 
@@ -75,9 +79,12 @@ def _divided(values: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     return distribute_tensor(values.to(like.device), like.device_mesh, like.placements, src_data_rank=None)
 
 
-def _blocks(network: torch.nn.Module) -> Iterator[torch.nn.Module]:
-    """Child modules with parameters, those in module lists one by one; each is gathered as one."""
-    for child in network.children():
+def _blocks(network: ModelMixin) -> Iterator[torch.nn.Module]:
+    """Child modules with parameters, those in module lists one by one; each is gathered as one.
+
+    Of a network that is called with prompts they are those of the stock network in it, its only child.
+    """
+    for child in bare(network).children():
         for block in child if isinstance(child, torch.nn.ModuleList) else (child,):
             if any(True for _ in block.parameters()):
                 yield block

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers import AutoencoderKL, SD3Transformer2DModel, UNet2DConditionModel
 
 PROMPTS = ("a cat", "two dogs", "red")
 
@@ -28,6 +28,16 @@ def small_condition_unet(**changes: Any) -> UNet2DConditionModel:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         return UNet2DConditionModel(**settings | changes).eval()
+
+
+def small_sd3() -> SD3Transformer2DModel:
+    """A fresh one of two blocks for latents of 4×8×8 and text of width 24, always with the same weights."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return SD3Transformer2DModel(
+            sample_size=8, in_channels=4, out_channels=4, num_layers=2, attention_head_dim=4, num_attention_heads=2,
+            joint_attention_dim=24, caption_projection_dim=8, pooled_projection_dim=16, pos_embed_max_size=8,
+        ).eval()  # fmt: skip
 
 
 def write_tokenizer(folder: Path) -> None:
@@ -88,17 +98,11 @@ def save_stable_diffusion(folder: Path, scheduler: Any, **unet: Any) -> None:
 
 def save_stable_diffusion_3(folder: Path, scheduler: Any) -> None:
     """A flow transformer of two blocks, without the third encoder, as its stock pipeline saves it."""
-    from diffusers import SD3Transformer2DModel, StableDiffusion3Pipeline
+    from diffusers import StableDiffusion3Pipeline
 
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        transformer = SD3Transformer2DModel(
-            sample_size=8, in_channels=4, out_channels=4, num_layers=2, attention_head_dim=4, num_attention_heads=2,
-            joint_attention_dim=24, caption_projection_dim=8, pooled_projection_dim=16, pos_embed_max_size=8,
-        ).eval()  # fmt: skip
     tokenizer = small_tokenizer(folder)
     StableDiffusion3Pipeline(
-        transformer=transformer,
+        transformer=small_sd3(),
         scheduler=scheduler,
         vae=small_autoencoder(),
         text_encoder=small_text_encoder(projected=True),

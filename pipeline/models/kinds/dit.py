@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from diffusers import ModelMixin
+from torch import nn
 
 from pipeline.config.network import LayerCount
 from pipeline.config.section import PositiveFloat, PositiveInt, Probability
@@ -75,6 +76,10 @@ class DiTKind(NetworkKind):
         """As :func:`keep_labels` leaves it."""
         del folder
         return keep_labels(network)
+
+    def called_besides(self, network: ModelMixin) -> Iterable[nn.Module]:
+        """The first block's embedding of times and classes, which its last layers are conditioned on as well."""
+        return (network.transformer_blocks[0].norm1.emb,)
 
     def velocity_field(self, network: ModelMixin) -> ModelMixin:
         """Of a learned variance only the half for the mean is kept; exact, as its last layer is linear.

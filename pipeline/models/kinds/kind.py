@@ -127,6 +127,11 @@ class NetworkKind(ABC):
         """The layers that the setting ``dropout`` of its class sets; asked where there is such a setting."""
         return [module for module in network.modules() if isinstance(module, nn.Dropout)]
 
+    def called_besides(self, network: ModelMixin) -> Iterable[nn.Module]:
+        """Modules inside of its blocks that its class also calls without the block they are in."""
+        del network
+        return ()
+
     def velocity_field(self, network: ModelMixin) -> ModelMixin:
         """The network with the head and the time input of a velocity field; itself if it has them already."""
         return network
