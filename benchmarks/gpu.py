@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -105,7 +105,7 @@ GOALS = (
 def main() -> None:
     """Reads the command line, runs what has not ended before, and writes the page."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=float("inf"), help="start no part that may end later")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="end after so many at most")
     parser.add_argument("--rehearse", type=Path, metavar="PAGE", help="tiny sizes on the CPU, into this file")
     options = parser.parse_args()
     with one_message():
@@ -114,47 +114,59 @@ def main() -> None:
             page, kept = options.rehearse, None
         else:
             page, kept = PAGE, KEPT / _key()
-        outputs = run_parts(PARTS, kept, options.seconds)
-        with atomic_file(page) as temporary:
-            temporary.write_text(write_page(outputs, _card(), rehearsal=kept is None), "utf-8")
+
+        def write(outputs: dict[str, str]) -> None:
+            with atomic_file(page) as temporary:
+                temporary.write_text(write_page(outputs, _card(), rehearsal=kept is None), "utf-8")
+
+        outputs = run_parts(PARTS, kept, options.seconds, write)
         left = [part.name for part in PARTS if part.name not in outputs]
         print(f"wrote {page}" + (f"; call this again for {', '.join(left)}" if left else ""))
 
 
-def run_parts(parts: Sequence[Part], kept: Path | None, seconds: float) -> dict[str, str]:
+def run_parts(
+    parts: Sequence[Part], kept: Path | None, seconds: float, write: Callable[[dict[str, str]], None]
+) -> dict[str, str]:
     """What each part printed, or why it failed; parts for which no time is left are missing.
 
     Args:
         parts: In order.
         kept: Folder of what parts that ended well printed before, by name; None for a rehearsal, which keeps nothing.
-        seconds: None is started that may end later.
+        seconds: None is started that takes longer than what is left of them, and none runs on after them.
+        write: Called after each part, with all outputs so far, so that a call that is ended leaves them.
     """
     began, outputs = time.monotonic(), dict[str, str]()
     for part in parts:
         file = None if kept is None else kept / f"{part.name}.txt"
+        left = seconds - (time.monotonic() - began)
         if file is not None and file.is_file():
             outputs[part.name] = file.read_text("utf-8")
-        elif time.monotonic() - began + part.seconds <= seconds:
-            printed, well = _run(part, rehearsal=kept is None)
+        elif part.seconds <= left:
+            printed, well = _run(part, rehearsal=kept is None, limit=min(3 * part.seconds, left))
             outputs[part.name] = printed
             if file is not None and well:
                 file.parent.mkdir(parents=True, exist_ok=True)
                 with atomic_file(file) as temporary:
                     temporary.write_text(printed, "utf-8")
+        write(outputs)
     return outputs
 
 
-def _run(part: Part, *, rehearsal: bool) -> tuple[str, bool]:
-    """What a part printed, and whether it ended well; of one that failed the last lines of its errors too."""
+def _run(part: Part, *, rehearsal: bool, limit: float) -> tuple[str, bool]:
+    """What a part printed, and whether it ended well; of one that failed the last lines of its errors too.
+
+    Args:
+        part: The benchmark.
+        rehearsal: Whether it has tiny sizes.
+        limit: Seconds after which it is ended.
+    """
     arguments = part.rehearsal if rehearsal else part.arguments
     command = [sys.executable, "-m", f"benchmarks.{part.module}", *arguments.split()]
     print(f"benchmarks.{part.module} {arguments}", file=sys.stderr, flush=True)
     try:
-        done = subprocess.run(
-            command, cwd=ROOT, capture_output=True, encoding="utf-8", errors="replace", timeout=3 * part.seconds
-        )
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", errors="replace", timeout=limit)
     except subprocess.TimeoutExpired:
-        return f"FAILED: not done after {3 * part.seconds} s\n", False
+        return f"FAILED: not done after {limit:.0f} s\n", False
     print(done.stdout, flush=True)
     if done.returncode == 0:
         return done.stdout, True

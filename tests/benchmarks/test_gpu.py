@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from helpers.project_folders import ROOT
@@ -43,31 +44,60 @@ def test_without_a_gpu_it_refuses_in_one_message() -> None:
     assert "Traceback" not in done.stderr
 
 
-@pytest.fixture
-def called(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    names: list[str] = []
+class Runs:
+    """Stands in for running parts, each of which takes the time that it foretells, on a clock of its own.
 
-    def run(part: Part, *, rehearsal: bool) -> tuple[str, bool]:
+    Attributes:
+        limits: Names of the parts that were run, and the seconds that each was given.
+        pages: Names of the parts on each page that was written.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.limits: list[tuple[str, float]] = []
+        self.pages: list[list[str]] = []
+        self._now = 1000.0
+        monkeypatch.setattr(gpu, "_run", self._run)
+        monkeypatch.setattr(gpu, "time", SimpleNamespace(monotonic=lambda: self._now))
+
+    def _run(self, part: Part, *, rehearsal: bool, limit: float) -> tuple[str, bool]:
         assert not rehearsal
-        names.append(part.name)
+        self.limits.append((part.name, limit))
+        self._now += part.seconds
         return (f"{part.name} = 1\n", True) if part == WELL else ("FAILED with exit code 2:\n", False)
 
-    monkeypatch.setattr(gpu, "_run", run)
-    return names
+    def write(self, outputs: dict[str, str]) -> None:
+        self.pages.append(list(outputs))
 
 
-def test_a_part_that_fails_is_said_the_others_go_on_and_only_it_runs_again(tmp_path: Path, called: list[str]) -> None:
-    outputs = run_parts([BADLY, WELL], tmp_path, 100)
+@pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch) -> Runs:
+    return Runs(monkeypatch)
+
+
+def test_a_part_that_fails_is_said_the_others_go_on_and_only_it_runs_again(tmp_path: Path, runs: Runs) -> None:
+    outputs = run_parts([BADLY, WELL], tmp_path, 100, runs.write)
     assert outputs == {"badly": "FAILED with exit code 2:\n", "well": "well = 1\n"}
     assert "## Badly (failed)" in write_page(outputs, "a card", rehearsal=False)
-    assert run_parts([BADLY, WELL], tmp_path, 100) == outputs
-    assert called == ["badly", "well", "badly"]
+    assert run_parts([BADLY, WELL], tmp_path, 100, runs.write) == outputs
+    assert runs.limits == [("badly", 30), ("well", 30), ("badly", 30)]
 
 
-def test_no_part_is_started_that_may_end_too_late(tmp_path: Path, called: list[str]) -> None:
-    assert run_parts([WELL], tmp_path, 9.0) == {}
-    assert called == []
-    assert set(run_parts([WELL], tmp_path, 11.0)) == {"well"}
+def test_no_part_is_started_that_may_end_too_late(tmp_path: Path, runs: Runs) -> None:
+    assert run_parts([WELL], tmp_path, 9.0, runs.write) == {}
+    assert runs.limits == []
+    assert set(run_parts([WELL], tmp_path, 11.0, runs.write)) == {"well"}
+
+
+def test_a_part_may_take_three_times_as_long_as_foretold_but_not_longer_than_is_left(
+    tmp_path: Path, runs: Runs
+) -> None:
+    run_parts([BADLY, WELL, BADLY], tmp_path, 35.0, runs.write)
+    assert runs.limits == [("badly", 30), ("well", 25), ("badly", 15)]
+
+
+def test_the_page_is_written_after_each_part(tmp_path: Path, runs: Runs) -> None:
+    run_parts([BADLY, WELL], tmp_path, 100, runs.write)
+    assert runs.pages == [["badly"], ["badly", "well"]]
 
 
 def test_every_part_fits_a_piece_of_ten_minutes() -> None:
