@@ -8,7 +8,7 @@ import torch
 from pipeline.flow.noise import step_generator, stream_key
 from pipeline.methods.objective import Objective
 from pipeline.models.runtime import Runtime
-from pipeline.training.samples import TrainingSet, with_progress
+from pipeline.training.samples import TrainingSet, micro_batches, with_progress
 
 
 def heldout_split(num_items: int, num_heldout: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -39,6 +39,7 @@ def heldout_loss(
     *,
     batch_size: int,
     seed: int,
+    num_micro_batches: int = 1,
 ) -> float:
     """Mean loss over all of ``items``, without dropout.
 
@@ -50,12 +51,15 @@ def heldout_loss(
         items: Held-out samples.
         objective: Loss of a sample.
         runtime: Processes that share the work.
-        batch_size: Samples per call over all processes.
+        batch_size: Samples whose random numbers are drawn together, over all processes.
         seed: Seed of times and noise.
+        num_micro_batches: Equal parts of a process's share, one after the other, as in training: what does not fit in
+            memory there does not here.
     """
     accelerator = runtime.accelerator
     rows = slice(accelerator.process_index, None, accelerator.num_processes)
     share = -(-min(batch_size, len(items)) // accelerator.num_processes)
+    num_rows = -(-share // num_micro_batches) * num_micro_batches
     total = torch.zeros((), device=runtime.device)
     network.eval()
     for start in range(0, len(items), batch_size):
@@ -67,8 +71,9 @@ def heldout_loss(
         num_own = len(own_rows)
         # All processes call the network with the same number of rows, repeating some: a sharded network must be called
         # by all, and a compiled one is compiled again for every number of rows.
-        taken = np.resize(own_rows if num_own else np.array([0]), share)
+        taken = np.resize(own_rows if num_own else np.array([0]), num_rows)
         own = {name: values[taken].to(runtime.device) for name, values in arranged.items()}
-        total += objective.loss(network, own)[:num_own].sum()
+        losses = [objective.loss(network, micro_batch) for micro_batch in micro_batches(own, num_micro_batches)]
+        total += torch.cat(losses)[:num_own].sum()
     network.train()
     return float(accelerator.reduce(total, "sum")) / len(items)

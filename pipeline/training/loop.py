@@ -173,7 +173,13 @@ def train(
                 return None
             with ema.in_place():
                 return heldout_loss(
-                    counted, heldout, objective, runtime, batch_size=config.batch_size, seed=config.seed
+                    counted,
+                    heldout,
+                    objective,
+                    runtime,
+                    batch_size=config.batch_size,
+                    seed=config.seed,
+                    num_micro_batches=config.gradient_accumulation_steps,
                 )
 
         with (

@@ -188,6 +188,27 @@ def test_of_several_averages_the_one_of_lowest_heldout_loss_becomes_the_model(
     assert heldout_loss(start, Pairs(), OBJECTIVE, runtime, batch_size=5, seed=0) > measured
 
 
+@pytest.mark.parametrize(
+    ("batch_size", "num_micro_batches", "sizes"),
+    # The last batch of 20 samples is filled up; 7 rows are, to be divided by 3; and a batch is no larger than the set.
+    [(5, 1, [5] * 4), (8, 2, [4] * 6), (7, 3, [3] * 9), (32, 4, [5] * 4), (32, 8, [3] * 8)],
+)
+def test_a_held_out_loss_is_measured_in_micro_batches_and_is_the_same(
+    tiny_unet, runtime, batch_size: int, num_micro_batches: int, sizes: list[int]
+) -> None:
+    found: list[int] = []
+
+    def counted(_: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        found.append(len(inputs[0]))
+
+    whole = heldout_loss(tiny_unet, Pairs(), OBJECTIVE, runtime, batch_size=batch_size, seed=0)
+    tiny_unet.register_forward_pre_hook(counted)
+    micro = {"batch_size": batch_size, "num_micro_batches": num_micro_batches}
+    measured = heldout_loss(tiny_unet, Pairs(), OBJECTIVE, runtime, seed=0, **micro)
+    assert found == sizes
+    assert measured == (whole if num_micro_batches == 1 else pytest.approx(whole, rel=1e-6))
+
+
 def test_recorded_losses_by_time_average_to_the_loss(tiny_unet, runtime, tmp_path: Path) -> None:
     objective = Reflow(partial(fixed, t=0.35), VelocityLoss(l2))
     history = training.train(tiny_unet, Pairs(), objective, training_config(), runtime, tmp_path, "x").history
