@@ -141,7 +141,7 @@ class CheckpointFolder:
         del weights, moments
         sums, compute = state.meter.state_dict(), state.spending.state_dict()
         for ema in state.emas:
-            averages = ema.state_dict()
+            averages = ema.state_dict(kept=self._accelerator.is_main_process)
             if self._accelerator.is_main_process:
                 save_file(averages, _average(temporary, ema))
         if self._accelerator.is_main_process:

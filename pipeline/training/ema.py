@@ -64,14 +64,22 @@ class Ema:
             with torch.no_grad():
                 torch._foreach_copy_(self._values(), own)
 
-    def state_dict(self) -> dict[str, torch.Tensor]:
-        """The whole averages by position, for a checkpoint; every process must call it."""
-        pairs = zip(self.averages, self._parameters, strict=True)
-        # Contiguous, as safetensors takes nothing else: channels_last weights are not.
-        return {
-            str(position): to_full(average, parameter).contiguous()
-            for position, (average, parameter) in enumerate(pairs)
-        }
+    def state_dict(self, *, kept: bool = True) -> dict[str, torch.Tensor]:
+        """The whole averages by position, on the CPU, for a checkpoint; every process must call it.
+
+        They are gathered one by one, as their device may not hold all of them whole.
+
+        Args:
+            kept: Whether this process wants them; if not, it helps to gather them and returns none.
+        """
+        whole = {}
+        for position, (average, parameter) in enumerate(zip(self.averages, self._parameters, strict=True)):
+            values = to_full(average, parameter)
+            if kept:
+                # Contiguous, as safetensors takes nothing else: channels_last weights are not.
+                whole[str(position)] = values.cpu().contiguous()
+            del values  # before the next one is gathered
+        return whole
 
     def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
         """Restores averages in place."""

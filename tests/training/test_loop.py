@@ -32,7 +32,6 @@ from pipeline.models.sampler import Sampler
 from pipeline.models.velocity_mlp import VelocityMLP
 from pipeline.system.errors import InterruptedRunError, StraightflowError
 from pipeline.training.dropout import set_dropout
-from pipeline.training.ema import Ema
 from pipeline.training.heldout import heldout_loss, heldout_split
 from pipeline.training.loop import learning_rate_at
 from pipeline.training.preflight import (
@@ -462,13 +461,3 @@ def test_learning_rate_course() -> None:
     settings = training_config(num_steps=10, warmup_steps=2)
     rates = [learning_rate_at(step, settings) / settings.learning_rate for step in range(10)]
     assert rates == pytest.approx([0.5, 1.0, *[1 - k / 8 for k in range(8)]])
-
-
-def test_ema_has_its_half_life() -> None:
-    parameter = torch.nn.Parameter(torch.ones(3))
-    ema = Ema([parameter], halflife_images=50, rampup_ratio=1.0)
-    with torch.no_grad():
-        parameter.zero_()
-    for step in range(10):
-        ema.update(5, 10_000 + step)
-    assert ema.averages[0].tolist() == pytest.approx([0.5] * 3)
