@@ -38,10 +38,17 @@ def test_u_shaped_has_its_density(a: float) -> None:
         assert (t < q).double().mean().item() == pytest.approx(expected, abs=5 * 0.5 / count**0.5)
 
 
-def test_uniform_and_fixed() -> None:
-    t = uniform(100_000, step_generator(0, 1))
-    assert t.mean().item() == pytest.approx(0.5, abs=0.005)
-    assert fixed(3, step_generator(0, 0), t=0.0).tolist() == [0.0, 0.0, 0.0]
+def test_uniform_has_its_quantiles() -> None:
+    count = 200_000
+    t = uniform(count, step_generator(0, 1))
+    assert t.min() >= 0
+    assert t.max() < 1
+    for q in (0.05, 0.25, 0.5, 0.9):
+        assert (t < q).double().mean().item() == pytest.approx(q, abs=5 * 0.5 / count**0.5)
+
+
+def test_fixed_is_always_the_same_time() -> None:
+    assert fixed(3, step_generator(0, 0), t=0.25).tolist() == [0.25, 0.25, 0.25]
 
 
 @pytest.mark.parametrize("a", [-4.0, -0.01, 2.0])
@@ -74,12 +81,23 @@ def test_both_published_pseudo_huber_constants_are_reachable() -> None:
         assert loss(error, torch.zeros_like(error)).item() == pytest.approx(expected, rel=1e-4)
 
 
-def test_weightings() -> None:
+@pytest.mark.parametrize("q", [0.1, 0.5, 0.8, 1.0])
+def test_cosmap_is_the_density_of_the_cosine_schedule(q: float) -> None:
+    # t = 1 - 1 / (tan(πu/2) + 1) with u uniform (Esser et al. 2024, sec. 3.1), solved for u; the density's integral to
+    # q by the midpoint rule.
+    expected = 2 / math.pi * math.atan2(q, 1 - q)
+    middles = q * (torch.arange(10_000, dtype=torch.float64) + 0.5) / 10_000
+    assert q * cosmap(middles).mean().item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_weightings_have_their_values() -> None:
     t = torch.tensor([0.0, 0.5, 1.0])
-    # A density in t integrates to 1: midpoint rule.
-    middles = (torch.arange(10_000) + 0.5) / 10_000
-    assert cosmap(middles).mean().item() == pytest.approx(1.0, rel=1e-5)
+    assert cosmap(t).tolist() == pytest.approx([2 / math.pi, 4 / math.pi, 2 / math.pi])
     assert WEIGHTINGS["uniform"](t).tolist() == [1, 1, 1]
+
+
+def test_image_error_makes_the_loss_of_velocities_that_of_images() -> None:
+    t = torch.tensor([0.0, 0.5, 1.0])
     # L2 of the image a velocity leads to is the weighted L2 of the velocity.
     x_t, v, u = torch.randn(3, 3, 4, generator=step_generator(0, 0)).unbind(0)
     reached, wanted = (x_t + (1 - t).reshape(-1, 1) * velocity for velocity in (v, u))
