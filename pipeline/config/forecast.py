@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from pipeline.config.features import trained_tasks
 from pipeline.config.graph import Config
-from pipeline.config.lineage import ENCODING, training_stage
+from pipeline.config.lineage import ENCODING, RECONSTRUCTION, training_stage
 from pipeline.config.model_names import AUTOENCODER, TEACHER
 from pipeline.config.planned_calls import PlannedCalls, planned_calls
 from pipeline.config.planned_measuring import PlannedMeasuring, planned_measuring
@@ -102,7 +102,7 @@ def _before_latents(config: Config, by_stage: dict[str, list[PlannedCalls]], spe
     stage = training_stage(config, AUTOENCODER)
     training = by_stage.pop(stage, None)
     first = StageTime(stage, speeds.start) if training is None else _working(config, stage, training, speeds)
-    others = (ENCODING, "reconstruction@data")
+    others = (ENCODING, RECONSTRUCTION)
     return [first, *(StageTime(name, speeds.start, is_least=True) for name in others)]
 
 

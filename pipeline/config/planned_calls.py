@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pipeline.config.couplings import CouplingsConfig
 from pipeline.config.graph import Config
-from pipeline.config.lineage import stages_of, training_stage
+from pipeline.config.lineage import training_stage
 from pipeline.config.methods import TrainingCalls
 from pipeline.config.model_names import AUTOENCODER, TEACHER
 from pipeline.config.network_calls import LEAST_ADAPTIVE_CALLS, fixed_step_calls, guided_calls
@@ -39,11 +39,6 @@ class PlannedCalls:
     backward: int = 0
     is_least: bool = False
 
-    @property
-    def forward_equivalents(self) -> int:
-        """Samples forward, and those backward twice, as the ledger of a run adds them up."""
-        return self.forward + 2 * self.backward
-
 
 def planned_calls(config: Config) -> tuple[PlannedCalls, ...]:
     """Every training and every drawing of couplings in the run; a student that follows its init has two entries.
@@ -52,15 +47,6 @@ def planned_calls(config: Config) -> tuple[PlannedCalls, ...]:
     data is not among them: how many images there are is known once the data are.
     """
     return tuple(_planned(config))
-
-
-def planned_compute(config: Config, model: str) -> int:
-    """Forward-equivalents from the teacher to ``model``: of every stage that it comes from, each once.
-
-    A pretrained teacher is left out, as its training is no stage of the run.
-    """
-    stages = stages_of(config, model)
-    return sum(item.forward_equivalents for item in planned_calls(config) if item.stage in stages)
 
 
 def solver_calls(config: Config, model: str, solver: SolverConfig, *, to_noise: bool = False) -> int:

@@ -17,7 +17,7 @@ import torch
 from cleanfid.downloads_helper import inception_url
 from cleanfid.features import InceptionV3, InceptionV3W
 
-from pipeline.config.features import NUM_INCEPTION_FEATURES, InceptionConfig
+from pipeline.config.features import InceptionConfig
 from pipeline.metrics.resizing import bicubic, bicubic_by_pillow, bilinear
 from pipeline.system.atomic import atomic_file
 from pipeline.system.device import has_doubles
@@ -26,7 +26,6 @@ from pipeline.system.fingerprint import fingerprint_file
 from pipeline.system.hub import TIMEOUT_SECONDS
 
 Mode = Literal["clean", "legacy_tensorflow", "legacy_pytorch"]
-NUM_FEATURES = NUM_INCEPTION_FEATURES
 TORCHSCRIPT_FILE = "inception-2015-12-05.pt"  # the name that clean-fid looks for in a folder
 PYTORCH_URL: str = cleanfid.inception_pytorch.FID_WEIGHTS_URL
 # Of the files as published. NVIDIA's is TorchScript, which is code; its hash is the one that k-diffusion

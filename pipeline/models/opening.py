@@ -9,17 +9,11 @@ from diffusers import ModelMixin
 from pipeline.config.pretrained import NOTHING_SPECIAL, Promised
 from pipeline.models.accepted_autoencoder import read_autoencoder, require_promised_autoencoder
 from pipeline.models.accepted_guide import GUIDE, require_guide
-from pipeline.models.accepted_teacher import AcceptedModel, AcceptedTeacher, accept_model, accept_teacher, require_fit
+from pipeline.models.accepted_teacher import AcceptedModel, accept_model, require_fit
 from pipeline.models.autoencoder import load_autoencoder
 from pipeline.models.diffusers_layout import read_scheduler_config
 from pipeline.models.networks import load_network, read_network_config
 from pipeline.models.promised_prompts import with_prompts
-
-
-def read_teacher(folder: Path) -> AcceptedTeacher:
-    """:func:`pipeline.models.accepted_teacher.accept_teacher` of a folder on this machine."""
-    location, config = read_network_config(folder)
-    return accept_teacher(config, read_scheduler_config(folder), str(location))
 
 
 def read_model(folder: Path, promised: Promised = NOTHING_SPECIAL) -> AcceptedModel:

@@ -60,17 +60,7 @@ def parse_yaml(text: str, *, origin: str) -> Any:
             return None
         _count_values(node, {})
         return loader.construct_document(node)
-    # The constructors of scalars raise errors of all kinds on what their tag does not fit, as `!!bool x` and
-    # `!!timestamp x` do; deep nesting ends Python's stack.
-    except (
-        yaml.YAMLError,
-        ValueError,
-        LookupError,
-        AttributeError,
-        TypeError,
-        ArithmeticError,
-        RecursionError,
-    ) as error:
+    except (yaml.YAMLError, *_OF_CONSTRUCTORS, RecursionError) as error:  # deep nesting ends Python's stack
         raise StraightflowError(
             expected=f"YAML in {origin}", found=one_line(error), mend="correct that line, or compose the file anew"
         ) from error

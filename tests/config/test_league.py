@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 from helpers.composition import composed
+from helpers.planned_compute import planned_compute
 
 from pipeline.config.graph import Config
 from pipeline.config.methods import METHODS
-from pipeline.config.planned_calls import planned_calls, planned_compute
+from pipeline.config.planned_calls import planned_calls
 from pipeline.config.seeds import recipes
 
 CHAIN = "progressive"

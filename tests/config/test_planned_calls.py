@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 from helpers.composition import composed, of_latents
+from helpers.planned_compute import planned_compute
 
 from pipeline.config.graph import Config
 from pipeline.config.lineage import stages_of
-from pipeline.config.planned_calls import PlannedCalls, planned_calls, planned_compute
+from pipeline.config.planned_calls import PlannedCalls, planned_calls
 
 # Steps times batch; pairs times steps of a solver of one call each; half of any_step's batch takes a step of its own.
 TEACHER = PlannedCalls("teacher", "teacher", 60 * 32, 60 * 32)

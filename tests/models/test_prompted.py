@@ -22,7 +22,7 @@ from pipeline.models.check import check_teacher
 from pipeline.models.flops import flops_per_sample
 from pipeline.models.kinds.unet_condition import UNetConditionKind
 from pipeline.models.networks import load_network, null_class_of, num_classes, starting_network
-from pipeline.models.opening import read_teacher
+from pipeline.models.opening import read_model
 from pipeline.models.pretrained import adopt_pretrained, save_teacher
 from pipeline.models.prompt_table import PromptTable, encoder_fingerprint, read_prompts
 from pipeline.models.prompted import PromptedNetwork
@@ -89,7 +89,7 @@ def test_a_model_of_text_is_opened_as_it_was_saved_and_a_student_keeps_its_promp
     teacher = saved(tmp_path / "teacher")
     network = load_network(teacher)
     assert (num_classes(network), null_class_of(network)) == (4, 3)
-    accepted = read_teacher(teacher)
+    accepted = read_model(teacher)
     assert (accepted.shape, accepted.num_classes, accepted.null_class) == ((4, 8, 8), 4, 3)
     labels = torch.tensor([1, 2, 0])
     assert torch.equal(network(X, T, labels).sample, prompted("")(X, T, labels).sample)

@@ -12,11 +12,12 @@ from helpers.small_unet import small_unet
 
 from pipeline.config.solver import SolverConfig
 from pipeline.config.teacher import MLPConfig
+from pipeline.diffusion.noise_schedule import read_noise_schedule
 from pipeline.flow.losses import VelocityLoss, l2
 from pipeline.flow.noise import sample_noise, stream_key
 from pipeline.methods.fixed_steps import FixedSteps
+from pipeline.models.diffusers_layout import read_scheduler_config
 from pipeline.models.networks import build_network, starting_network
-from pipeline.models.opening import read_teacher
 from pipeline.models.pretrained import save_teacher, training_scheduler
 from pipeline.models.sampler import load_sampler
 from pipeline.models.student import flow_scheduler, is_saved_student, predict_velocity, save_student
@@ -77,7 +78,7 @@ def test_one_function_tells_students_of_either_scheduler_from_teachers(tiny_unet
         x_0 = sample_noise(stream_key("selection", 0), range(2), sampler.shape)
         images.append(sampler.sample(x_0, SolverConfig(name="euler", num_steps=4)).x)
         with pytest.raises(StraightflowError, match=type(scheduler).__name__):
-            read_teacher(folder)
+            read_noise_schedule(read_scheduler_config(folder))
     assert torch.equal(*images)
 
 

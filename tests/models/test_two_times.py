@@ -25,7 +25,7 @@ from pipeline.flow.solvers import flow_map_euler, uniform_grid
 from pipeline.models.accepted_teacher import AcceptedFlow
 from pipeline.models.flops import flops_per_sample
 from pipeline.models.networks import build_network, load_network, starting_network
-from pipeline.models.opening import read_model, read_teacher
+from pipeline.models.opening import read_model
 from pipeline.models.sampler import Sampler, load_sampler
 from pipeline.models.sampling import sample_trajectories
 from pipeline.models.student import (
@@ -225,7 +225,7 @@ def test_a_second_time_that_the_scheduler_says_nothing_of_is_refused(tmp_path: P
         read_model(tmp_path)
     DDPMPipeline(unet=flow_map(), scheduler=DDPMScheduler()).save_pretrained(tmp_path / "teacher")
     with pytest.raises(StraightflowError, match="takes one time and perhaps a class"):
-        read_teacher(tmp_path / "teacher")
+        read_model(tmp_path / "teacher")
 
 
 def test_a_class_beside_the_second_time_is_refused(tmp_path: Path) -> None:

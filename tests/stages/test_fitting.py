@@ -16,7 +16,7 @@ from pipeline.config.feasibility import class_problems
 from pipeline.config.graph import Config
 from pipeline.config.loading import load_config, parse_config
 from pipeline.data.check import DataFacts
-from pipeline.models.opening import read_teacher
+from pipeline.models.opening import read_model
 from pipeline.models.pretrained import save_teacher
 from pipeline.system.errors import StraightflowError
 from stages.check import main as check_stage
@@ -106,7 +106,7 @@ def test_images_inverted_by_a_model_of_classes_need_its_labels(
 
 def test_the_levels_of_a_teacher_brought_along_are_read(tmp_path: Path) -> None:
     save_teacher(small_unet(), tmp_path / "teacher", DDPMScheduler(num_train_timesteps=10))
-    teacher = read_teacher(tmp_path / "teacher")
+    teacher = read_model(tmp_path / "teacher")
     fits = (f"teacher.pretrained={tmp_path / 'teacher'}", "couplings.round1.solver.num_steps=10")
     require_fitting(config(*fits, "evaluate.num_steps=[10]"), [teacher], [])
     with pytest.raises(StraightflowError, match=r"evaluate\.teacher_solvers: 11 grid points.*at 10 levels"):
@@ -134,7 +134,7 @@ def test_states_that_a_student_learns_come_early_enough(tmp_path: Path) -> None:
     save_teacher(small_unet(), tmp_path / "theirs", DDPMScheduler(beta_start=0.5, beta_end=0.6, num_train_timesteps=20))
     theirs = of_states(**late)
     theirs = theirs.model_copy(update={"teacher": theirs.teacher.model_copy(update={"pretrained": "theirs"})})
-    require_states_to_learn(theirs, [read_teacher(tmp_path / "theirs")])
+    require_states_to_learn(theirs, [read_model(tmp_path / "theirs")])
     require_states_to_learn(theirs, [])  # not known before it is fetched
 
 

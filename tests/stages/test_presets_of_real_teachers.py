@@ -14,6 +14,7 @@ import pytest
 import yaml
 from diffusers import DDIMScheduler, DDPMPipeline
 from helpers.composition import composed
+from helpers.planned_compute import planned_compute
 from helpers.project_folders import ROOT
 from helpers.small_dit import small_dit_pipeline
 from helpers.small_run import run_stages
@@ -24,7 +25,6 @@ from PIL import Image
 from pipeline.config.compute import ONE_PROCESS
 from pipeline.config.graph import Config
 from pipeline.config.loading import load_config, parse_config
-from pipeline.config.planned_calls import planned_compute
 from pipeline.couplings.store import CouplingStore
 from pipeline.models.runtime import open_runtime
 from pipeline.models.sampler import load_sampler

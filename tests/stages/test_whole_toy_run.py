@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 import yaml
 from helpers.composition import composed
+from helpers.planned_compute import planned_compute
 from helpers.project_folders import fresh_copy, run
 from helpers.small_run import run_stages
 from PIL import Image
 
 from pipeline.config.graph import Config
 from pipeline.config.loading import load_config
-from pipeline.config.planned_calls import planned_calls, planned_compute
+from pipeline.config.planned_calls import planned_calls
 from pipeline.report.ledger import load_ledger
 
 

@@ -15,7 +15,7 @@ from pipeline.config.autoencoder import AutoencoderConfig
 from pipeline.config.pretrained import Promised
 from pipeline.config.solver import SolverConfig
 from pipeline.models.networks import load_network, null_class_of, num_classes, sample_shape, starting_network
-from pipeline.models.opening import read_teacher
+from pipeline.models.opening import read_model
 from pipeline.models.pretrained import adopt_pretrained
 from pipeline.models.sampler import load_sampler
 from pipeline.models.student import is_saved_student, save_student
@@ -49,7 +49,7 @@ def test_the_velocity_field_predicts_the_half_for_the_mean_exactly() -> None:
 def test_its_last_class_stands_for_none(tmp_path: Path) -> None:
     network = load_network(saved(tmp_path))
     assert (num_classes(network), null_class_of(network), sample_shape(network)) == (1001, 1000, (4, 4, 4))
-    accepted = read_teacher(tmp_path)
+    accepted = read_model(tmp_path)
     assert (accepted.num_classes, accepted.null_class, accepted.shape) == (1001, 1000, (4, 4, 4))
 
 
@@ -106,7 +106,7 @@ def test_the_name_that_published_ones_have_is_known(tmp_path: Path) -> None:
         saved(tmp_path), _class_name="Transformer2DModel", _diffusers_version="0.12.0.dev0", cross_attention_dim=None,
         num_vector_embeds=None, only_cross_attention=False, use_linear_projection=False,
     )  # fmt: skip
-    assert read_teacher(tmp_path).num_classes == 1001
+    assert read_model(tmp_path).num_classes == 1001
     assert type(load_network(tmp_path)) is DiTTransformer2DModel
 
 
@@ -127,4 +127,4 @@ def test_the_name_that_published_ones_have_is_known(tmp_path: Path) -> None:
 def test_what_is_no_dit_of_this_kind_is_refused(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
     edit(saved(tmp_path), **changes)
     with pytest.raises(StraightflowError, match=message):
-        read_teacher(tmp_path)
+        read_model(tmp_path)
