@@ -54,27 +54,27 @@ class AnyStep(Objective):
 
 @torch.no_grad()
 def own_states(
-    network: torch.nn.Module, x_0: torch.Tensor, t: torch.Tensor, labels: torch.Tensor | None, num_steps: int
+    network: torch.nn.Module, x_0: torch.Tensor, t: torch.Tensor, labels: torch.Tensor | None, num_rows: int
 ) -> torch.Tensor:
     """x_t = x_0 + t · v(x_0, 0), without a gradient.
 
     Which rows are at t = 0 is known on the device alone; asking would make the host wait for it. Their number is
-    known, so the network is called for ``num_steps`` rows with all of the others.
+    known, so the network is called for ``num_rows`` rows with all of the others.
 
     Args:
         network: The student.
         x_0: Noise, (batch, …).
         t: Times in [0, 1), (batch,).
         labels: Classes, (batch,), or None.
-        num_steps: At least the number of rows with t > 0. States of rows beyond it are NaN, which stops a training.
+        num_rows: At least the number of rows with t > 0. States of rows beyond it are NaN, which stops a training.
 
     Returns:
         (batch, …).
     """
     x_t = x_0.masked_fill(per_sample(t > 0, x_0), torch.nan)
-    if num_steps == 0:
+    if num_rows == 0:
         return x_t
-    rows = rows_outside(t == 0, num_steps)
+    rows = rows_outside(t == 0, num_rows)
     start, own_labels = x_0[rows], None if labels is None else labels[rows]
     velocity = predict_velocity(network, start, torch.zeros_like(t[rows]), own_labels)
     return x_t.index_copy(0, rows, start + per_sample(t[rows], start) * velocity)

@@ -23,8 +23,8 @@ _LIBRARIES = ("diffusers", "transformers", "stable_diffusion", "stable_diffusion
 """Of the classes of companions; others may be code that comes with a model, which nothing here hands on."""
 
 
-AUTOENCODER = "vqvae"
-"""What ``LDMPipeline`` calls its autoencoder, whatever its kind."""
+VQVAE_PART = "vqvae"
+"""Subfolder of ``LDMPipeline`` that its autoencoder lies in, whatever its kind."""
 _AUTOENCODER_FILES = ("config.json", "diffusion_pytorch_model.safetensors")
 
 
@@ -62,9 +62,9 @@ def _copy_autoencoder(source: Path, folder: Path, pipeline: str) -> None:
         return
     require_unchanged(source)
     config = read_json(place / _AUTOENCODER_FILES[0])
-    accept_part(config, AUTOENCODER, str(place))
+    accept_part(config, VQVAE_PART, str(place))
     require_whole_weights(place)
-    (folder / AUTOENCODER).mkdir()
+    (folder / VQVAE_PART).mkdir()
     for name in _AUTOENCODER_FILES:
         if not (place / name).is_file():
             raise StraightflowError(
@@ -72,9 +72,9 @@ def _copy_autoencoder(source: Path, folder: Path, pipeline: str) -> None:
                 found=f"no {name}",
                 mend="save it again with a current diffusers, in one file",
             )
-        shutil.copyfile(place / name, folder / AUTOENCODER / name)
+        shutil.copyfile(place / name, folder / VQVAE_PART / name)
     index = read_json(folder / INDEX)
-    write_json(folder / INDEX, index | {"_class_name": pipeline, AUTOENCODER: ["diffusers", config["_class_name"]]})
+    write_json(folder / INDEX, index | {"_class_name": pipeline, VQVAE_PART: ["diffusers", config["_class_name"]]})
 
 
 def companion_files(folder: Path) -> set[str]:

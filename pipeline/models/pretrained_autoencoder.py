@@ -16,7 +16,7 @@ from pipeline.config.pretrained import Promised
 from pipeline.models.accepted_autoencoder import AcceptedAutoencoder, accept_part, require_promised_autoencoder
 from pipeline.models.autoencoder import load_placed
 from pipeline.models.autoencoder_network import build_autoencoder
-from pipeline.models.companions import AUTOENCODER
+from pipeline.models.companions import VQVAE_PART
 from pipeline.models.diffusers_layout import read_json
 from pipeline.models.hub_autoencoder import CONFIG, commit_on_hub, download_autoencoder, own_place
 from pipeline.models.named_folder import is_here
@@ -115,7 +115,7 @@ def _open(settings: AutoencoderConfig, image_shape: tuple[int, ...], folder: Pat
 def _accept(
     settings: AutoencoderConfig, image_shape: tuple[int, ...], config: Mapping[str, Any], origin: str
 ) -> AcceptedAutoencoder:
-    found = accept_part(config, AUTOENCODER, origin)  # its latents are learned by UNets, whose pipeline is of this part
+    found = accept_part(config, VQVAE_PART, origin)  # its latents are learned by UNets, whose pipeline is of this part
     promised = Promised().of_latents(settings, image_shape[0])
     require_promised_autoencoder(found, origin, promised, settings.source)
     return found
