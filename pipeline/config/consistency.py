@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from pipeline.config.feasibility import AUTOENCODER_TRAINING, feasibility_problems, trainings
+from pipeline.config.feasibility import feasibility_problems
 from pipeline.config.feature_learning import feature_learning_problems
 from pipeline.config.following import following_problems
 from pipeline.config.latents import latents_problems
-from pipeline.config.model_names import TEACHER
+from pipeline.config.model_names import AUTOENCODER, TEACHER
 from pipeline.config.noise import STANDARD_NOISE
 from pipeline.config.references import name_problems, reference_problems
 from pipeline.config.solver import STUDENT_SOLVERS, TEACHER_SOLVERS
 from pipeline.config.students import StudentConfig
+from pipeline.config.trainings import trainings
 from pipeline.config.two_times import two_times_problems
 from pipeline.system.errors import nearest
 
@@ -49,11 +50,11 @@ def _space_problems(config: Config) -> Iterator[str]:
         yield f"features.name must {'' if points else 'not '}be 'points' for data.source {source!r}"
     if points and config.watch.samples_every_steps is not None:
         yield "watch.samples_every_steps draws images; set it to null for points"
-    for key, training in trainings(config).items():
-        if points and key != AUTOENCODER_TRAINING and training.horizontal_flips:
-            yield f"{key}.horizontal_flips mirrors images; set it to false for points"
-        if points and isinstance(training, StudentConfig) and training.dropout > 0:
-            yield f"{key}.dropout is of residual blocks, which an mlp has not; set it to 0 for points"
+    for item in trainings(config):
+        if points and item.model != AUTOENCODER and item.settings.horizontal_flips:
+            yield f"{item.key}.horizontal_flips mirrors images; set it to false for points"
+        if points and isinstance(item.settings, StudentConfig) and item.settings.dropout > 0:
+            yield f"{item.key}.dropout is of residual blocks, which an mlp has not; set it to 0 for points"
     for name, couplings in config.couplings.items():
         if points and couplings.dtype == "uint8":
             yield f"couplings.{name}.dtype uint8 keeps [-1, 1] alone; give float32 or float16 for points"

@@ -5,7 +5,7 @@ The code that does the work refuses them too; this finds them before anything is
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from pipeline.config.couplings import class_draw_problem, inversion_problem, start_problem
@@ -15,14 +15,11 @@ from pipeline.config.model_names import TEACHER
 from pipeline.config.solver import levels_problem
 from pipeline.config.students import StudentConfig
 from pipeline.config.teacher import NUM_NOISE_LEVELS
-from pipeline.config.training import TrainingConfig
+from pipeline.config.trainings import trainings
 from pipeline.config.two_times import times_problem
 
 if TYPE_CHECKING:
     from pipeline.config.graph import Config
-
-AUTOENCODER_TRAINING = "autoencoder.train"
-"""Key of a training that sees images where others see latents."""
 
 
 def feasibility_problems(config: Config) -> Iterator[str]:
@@ -59,12 +56,13 @@ def level_problems(config: Config, levels: int) -> Iterator[str]:
 
 def size_problems(config: Config, sizes: tuple[int, int]) -> Iterator[str]:
     """Yields what ``sizes`` samples, to train on and held out, are too few for."""
-    for key, training in trainings(config).items():
-        if not isinstance(training, StudentConfig) and training.heldout_items > sizes[1]:
+    for item in trainings(config):
+        wanted = item.settings.heldout_items
+        if not isinstance(item.settings, StudentConfig) and wanted > sizes[1]:
             yield (
-                f"{key}.heldout_items is {training.heldout_items}, but data.heldout_share holds out {sizes[1]} samples"
+                f"{item.key}.heldout_items is {wanted}, but data.heldout_share holds out {sizes[1]} samples"
                 if config.data.heldout_split is None
-                else f"{key}.heldout_items is {training.heldout_items}, but data.heldout_split has {sizes[1]} samples"
+                else f"{item.key}.heldout_items is {wanted}, but data.heldout_split has {sizes[1]} samples"
             )
     if config.data.space == "points" or config.features.reference_split is None:
         return
@@ -123,24 +121,13 @@ def _line_of(name: str, config: Config) -> list[str]:
     return line
 
 
-def trainings(config: Config) -> Mapping[str, TrainingConfig]:
-    """Every training that the run does, by the key of its settings."""
-    found: dict[str, TrainingConfig] = {}
-    if config.autoencoder is not None and config.autoencoder.train is not None:
-        found[AUTOENCODER_TRAINING] = config.autoencoder.train
-    if config.teacher.pretrained is None:
-        found["teacher.train"] = config.teacher.train
-    found |= {f"flows.{name}": flow for name, flow in config.flows.items()}
-    return found | {f"students.{name}": student for name, student in config.students.items()}
-
-
 def _training_problems(config: Config) -> Iterable[str]:
-    for key, training in trainings(config).items():
-        problem = training.batch_problem(config.launch.num_processes)
+    for item in trainings(config):
+        problem = item.settings.batch_problem(config.launch.num_processes)
         if problem is not None:
-            yield f"{key}.{problem}: change batch_size, gradient_accumulation_steps or launch.num_processes"
-        if training.gradient_checkpointing and config.data.space == "points":
-            yield f"{key}.gradient_checkpointing: networks of points cannot; set it to false"
+            yield f"{item.key}.{problem}: change batch_size, gradient_accumulation_steps or launch.num_processes"
+        if item.settings.gradient_checkpointing and config.data.space == "points":
+            yield f"{item.key}.gradient_checkpointing: networks of points cannot; set it to false"
 
 
 def _heldout_problems(config: Config) -> Iterable[str]:

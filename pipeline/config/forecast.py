@@ -13,6 +13,7 @@ from pipeline.config.model_names import AUTOENCODER, TEACHER
 from pipeline.config.planned_calls import PlannedCalls, planned_calls
 from pipeline.config.planned_measuring import PlannedMeasuring, planned_measuring
 from pipeline.config.training import TrainingConfig
+from pipeline.config.trainings import trainings
 
 FRESH = "fresh"
 """Name of the architecture under ``teacher`` where a pretrained teacher has another."""
@@ -122,21 +123,14 @@ def network_of(config: Config, model: str) -> str:
 def training_batches(config: Config) -> dict[str, dict[int, TrainingConfig]]:
     """Sizes of training steps by architecture, each with the settings of a training that has it."""
     found: dict[str, dict[int, TrainingConfig]] = {}
-    for model, settings in _trainings(config).items():
-        found.setdefault(network_of(config, model), {}).setdefault(settings.batch_size, settings)
+    for item in trainings(config):
+        found.setdefault(network_of(config, item.model), {}).setdefault(item.settings.batch_size, item.settings)
     return found
-
-
-def _trainings(config: Config) -> dict[str, TrainingConfig]:
-    teacher = {} if config.teacher.pretrained is not None else {TEACHER: config.teacher.train}
-    trained = None if config.autoencoder is None else config.autoencoder.trained
-    autoencoder = {} if trained is None else {AUTOENCODER: trained.train}
-    return {**autoencoder, **teacher, **config.flows, **config.students}
 
 
 def _working(config: Config, stage: str, items: list[PlannedCalls], speeds: Speeds) -> StageTime:
     """A training or a drawing of couplings."""
-    settings = {training_stage(config, model): found for model, found in _trainings(config).items()}.get(stage)
+    settings = {training_stage(config, item.model): item.settings for item in trainings(config)}.get(stage)
     seconds = 0.0
     for item in items:
         speed = speeds.networks[network_of(config, item.model)]

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from pipeline.config.couplings import storage_problem
 from pipeline.config.data import height_and_width
-from pipeline.config.feasibility import AUTOENCODER_TRAINING, trainings
-from pipeline.config.model_names import TEACHER
+from pipeline.config.model_names import AUTOENCODER, TEACHER
+from pipeline.config.trainings import trainings
 
 if TYPE_CHECKING:
     from pipeline.config.graph import Config
@@ -30,9 +30,9 @@ def latents_problems(config: Config) -> Iterator[str]:
         problem = storage_problem(couplings.dtype)
         if problem is not None:
             yield f"couplings.{name}: {problem}"
-    for key, training in trainings(config).items():
-        if training.horizontal_flips and key != AUTOENCODER_TRAINING:
-            yield f"{key}.horizontal_flips mirrors images, whose latents are no mirrored ones; set it to false"
+    for item in trainings(config):
+        if item.settings.horizontal_flips and item.model != AUTOENCODER:
+            yield f"{item.key}.horizontal_flips mirrors images, whose latents are no mirrored ones; set it to false"
     for key, loss in config.losses.items():
         if loss.name == "lpips_huber":
             yield f"{key} lpips_huber compares images; give l2 or pseudo_huber for latents"

@@ -9,11 +9,11 @@ from pipeline.config.couplings import CouplingsConfig
 from pipeline.config.graph import Config
 from pipeline.config.lineage import training_stage
 from pipeline.config.methods import TrainingCalls
-from pipeline.config.model_names import AUTOENCODER, TEACHER
 from pipeline.config.network_calls import LEAST_ADAPTIVE_CALLS, fixed_step_calls, guided_calls
 from pipeline.config.solver import TEACHER_SOLVERS, SolverConfig
 from pipeline.config.students import StudentConfig
 from pipeline.config.training import TrainingConfig
+from pipeline.config.trainings import trainings
 
 _REGRESSION = TrainingCalls(forward=1, backward=1)
 """Of a model of the data, which learns noise or velocity at one time an image (Ho et al. 2020; Liu et al. 2022); of an
@@ -62,12 +62,9 @@ def solver_calls(config: Config, model: str, solver: SolverConfig, *, to_noise: 
 
 
 def _planned(config: Config) -> Iterator[PlannedCalls]:
-    if config.autoencoder is not None and config.autoencoder.trained is not None:
-        yield _training(config, AUTOENCODER, config.autoencoder.trained.train)
-    if config.teacher.pretrained is None:
-        yield _training(config, TEACHER, config.teacher.train)
-    for name, flow in config.flows.items():
-        yield _training(config, name, flow)
+    for item in trainings(config):
+        if item.model not in config.students:
+            yield _training(config, item.model, item.settings)
     for name, couplings in config.couplings.items():
         yield _drawing(config, name, couplings)
     for name, student in config.students.items():

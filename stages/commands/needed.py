@@ -17,11 +17,11 @@ from typing import Literal
 import torch
 from accelerate import Accelerator
 
-from pipeline.config.autoencoder import AutoencoderConfig
 from pipeline.config.couplings import CouplingsConfig
 from pipeline.config.graph import Config
+from pipeline.config.lineage import training_stage
 from pipeline.config.model_names import AUTOENCODER, TEACHER
-from pipeline.config.training import TrainingConfig
+from pipeline.config.trainings import RunTraining, trainings
 from pipeline.couplings.coupling_run import open_run
 from pipeline.data.sample_set import open_samples
 from pipeline.data.space import space_of
@@ -74,16 +74,8 @@ class Needed:
 def needed_trainings(config: Config) -> Needed:
     """Folders of checkpoints that a training of the run would continue from."""
     needed = Needed()
-    if config.autoencoder is not None and config.autoencoder.trained is not None:
-        needed.add(
-            AUTOENCODER, partial(_autoencoder_names, config, config.autoencoder, config.autoencoder.trained.train)
-        )
-    if config.teacher.pretrained is None:
-        needed.add(TEACHER, partial(_teacher_names, config))
-    for name in config.flows:
-        needed.add(name, partial(_flow_names, config, name))
-    for name in config.students:
-        needed.add(name, partial(_student_names, config, name))
+    for training in trainings(config):
+        needed.add(training.model, partial(_training_names, config, training))
     return needed
 
 
@@ -111,26 +103,20 @@ def needed_cells(config: Config) -> Needed:
     return needed
 
 
-def _autoencoder_names(config: Config, settings: AutoencoderConfig, training: TrainingConfig) -> Iterator[str]:
-    return _training_names(config, "autoencoder", AUTOENCODER, training, autoencoder_inputs(settings))
-
-
-def _teacher_names(config: Config) -> Iterator[str]:
-    return _training_names(config, "teacher", TEACHER, config.teacher.train, teacher_inputs(config))
-
-
-def _flow_names(config: Config, name: str) -> Iterator[str]:
-    return _training_names(config, "flow", name, config.flows[name], flow_inputs(config))
-
-
-def _student_names(config: Config, name: str) -> Iterator[str]:
-    settings = config.students[name]
-    return _training_names(config, "student", name, settings, student_inputs(settings))
-
-
-def _training_names(config: Config, stage: str, model: str, settings: TrainingConfig, inputs: Inputs) -> Iterator[str]:
+def _training_names(config: Config, training: RunTraining) -> Iterator[str]:
+    stage = training_stage(config, training.model).partition("@")[0]
+    inputs = _training_inputs(config, training.model)
     for precision in _precisions(config):
-        yield checkpoints_name(stage, model, settings, precision, inputs)
+        yield checkpoints_name(stage, training.model, training.settings, precision, inputs)
+
+
+def _training_inputs(config: Config, model: str) -> Inputs:
+    if model == AUTOENCODER:
+        assert config.autoencoder is not None  # it is trained
+        return autoencoder_inputs(config.autoencoder)
+    if model == TEACHER:
+        return teacher_inputs(config)
+    return flow_inputs(config) if model in config.flows else student_inputs(config.students[model])
 
 
 def _store_names(config: Config, couplings: CouplingsConfig) -> Iterator[str]:

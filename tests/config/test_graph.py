@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from helpers.composition import changed, composed
 
-from pipeline.config.feasibility import trainings
 from pipeline.config.graph import Headline, headline_of
 from pipeline.config.loading import parse_config
+from pipeline.config.trainings import trainings
 from pipeline.system.errors import StraightflowError
 
 Changes = dict[str, object]
@@ -21,7 +21,10 @@ def test_any_number_of_students_learn_the_same_couplings_in_any_order() -> None:
     assert [name for name, item in config.students.items() if item.couplings == "round1"] == [
         "second", "round1", "few_step",
     ]  # fmt: skip
-    assert set(trainings(config)) == {"teacher.train", *(f"students.{name}" for name in config.students)}
+    assert [item.key for item in trainings(config)] == [
+        "teacher.train",
+        *(f"students.{name}" for name in config.students),
+    ]
     assert set(config.losses) == {f"students.{name}.loss" for name in config.students}
 
 
