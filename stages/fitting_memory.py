@@ -11,9 +11,13 @@ import torch
 from diffusers import ModelMixin
 
 from pipeline.config.graph import Config
-from pipeline.config.model_names import TEACHER
-from pipeline.config.training import TrainingConfig
+from pipeline.config.model_names import AUTOENCODER, TEACHER
+from pipeline.config.students import StudentConfig
+from pipeline.config.trainings import trainings
+from pipeline.methods.objective import Objective
+from pipeline.methods.reconstruction import Reconstruction
 from pipeline.models.architecture import fresh_network
+from pipeline.models.autoencoder_network import build_autoencoder
 from pipeline.models.kinds import read_kind
 from pipeline.models.networks import read_network_config, starting_network
 from pipeline.models.promised_prompts import with_prompts
@@ -136,17 +140,21 @@ def _smaller_step(key: str, count: int | None) -> str:
 
 def _trainings(config: Config, pretrained: Pretrained | None) -> Iterator[tuple[str, str, PlannedTraining]]:
     """Key, model that it starts from, and what memory depends on."""
-    found: list[tuple[str, str, str, TrainingConfig]] = []
-    if config.teacher.pretrained is None:
-        found.append(("teacher.train", "teacher.flow.loss", TEACHER, config.teacher.train))
-    found += [(f"flows.{name}", f"flows.{name}.loss", name, flow) for name, flow in config.flows.items()]
-    found += [(f"students.{name}", f"students.{name}.loss", item.init, item) for name, item in config.students.items()]
     looks = config.watch.samples_every_steps is not None or config.watch.fid_every_steps is not None
-    known_losses = config.losses
-    for key, loss, model, settings in found:
-        build = _builder(config, model, pretrained)
+    for item in trainings(config):
+        start = item.settings.init if isinstance(item.settings, StudentConfig) else item.model
+        loss = config.losses.get("teacher.flow.loss" if item.model == TEACHER else f"{item.key}.loss")
+        build = _builder(config, start, pretrained)
         if build is not None:
-            yield key, model, PlannedTraining(build, settings, known_losses.get(loss), looks)
+            yield item.key, start, PlannedTraining(build, item.settings, loss, looks, _of_images(config, item.model))
+
+
+def _of_images(config: Config, model: str) -> Objective | None:
+    """What the autoencoder learns, from images alone; None of other models."""
+    settings = config.autoencoder
+    if model != AUTOENCODER or settings is None:
+        return None
+    return Reconstruction(settings.latent_shape(config.data.image_shape), settings.kl_weight)
 
 
 def _memory_settings(training: PlannedTraining) -> tuple[object, ...]:
@@ -173,10 +181,19 @@ def _builder(config: Config, model: str, pretrained: Pretrained | None) -> Calla
         if start is None:
             return None
         return lambda: starting_network(start(), two_times=student.method.two_times)
+    if model == AUTOENCODER:
+        return _autoencoder_builder(config)
     if model == TEACHER and config.teacher.pretrained is not None:
         promised = config.teacher.promised
         return None if pretrained is None else partial(_pretrained, with_prompts(pretrained, promised, _CHECKED))
     return lambda: fresh_network(config.teacher.network, config.sample_shape)
+
+
+def _autoencoder_builder(config: Config) -> Callable[[], ModelMixin]:
+    settings = config.autoencoder
+    assert settings is not None  # it is trained
+    assert settings.network is not None
+    return partial(build_autoencoder, settings.network, config.data.image_shape, settings.latent_channels, 0)
 
 
 _CHECKED = "the checked teacher"

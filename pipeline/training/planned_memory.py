@@ -18,7 +18,7 @@ from pipeline.config.students import StudentConfig
 from pipeline.config.training import TrainingConfig
 from pipeline.flow.losses import SEEN_AT, Perceptual, VelocityLoss, l2
 from pipeline.flow.timesteps import uniform
-from pipeline.methods.objective import Batch
+from pipeline.methods.objective import Batch, Objective
 from pipeline.methods.reflow import Reflow
 from pipeline.models.live_memory import Visited, extrapolated_peak, live_bytes
 from pipeline.models.networks import num_classes, sample_shape, starting_network
@@ -26,7 +26,8 @@ from pipeline.models.student import predict_mean_velocity, takes_two_times
 from pipeline.system.memory import readable_bytes
 from pipeline.training.dropout import set_dropout
 from pipeline.training.preflight import Placement, TrainingNeeds, training_needs
-from pipeline.training.speed import RandomPairs
+from pipeline.training.samples import TrainingSet
+from pipeline.training.speed import RandomImages, RandomPairs
 
 Build = Callable[[], ModelMixin]
 """Makes a network; it is called where tensors have no content."""
@@ -45,19 +46,21 @@ class PlannedTraining:
         settings: Of its loop.
         loss: Between velocities; None for a diffusion teacher's.
         looks: Whether it draws images on the way.
+        of_images: What an autoencoder learns from images alone; None for what learns from noise and images.
     """
 
     build: Build
     settings: TrainingConfig
     loss: LossConfig | None = None
     looks: bool = False
+    of_images: Objective | None = None
 
 
 def planned_training_needs(training: PlannedTraining, placement: Placement) -> TrainingNeeds:
     """What each process needs.
 
-    Every method calls its network once with a gradient, as the regression does that is counted; its further calls
-    need less and are over before. Where the loss compares images, its VGG sees both enlarged.
+    Every method of a student calls its network once with a gradient, as the regression does that is counted; its
+    further calls need less and are over before. Where the loss compares images, its VGG sees both enlarged.
     """
     settings, loss = training.settings, training.loss
     perceptual = loss is not None and loss.name == "lpips_huber"
@@ -75,10 +78,13 @@ def planned_training_needs(training: PlannedTraining, placement: Placement) -> T
         if perceptual:
             distance, trunk = _vgg_distance()
             others += trunk
+        of_images = training.of_images is not None
+        items: TrainingSet = RandomImages(sample_shape(network)) if of_images else RandomPairs(network)
+        regression = _MeanVelocity if takes_two_times(network.config) else Reflow
         return training_needs(
             network,
-            RandomPairs(network),
-            (_MeanVelocity if takes_two_times(network.config) else Reflow)(uniform, VelocityLoss(l2, distance)),
+            items,
+            training.of_images or regression(uniform, VelocityLoss(l2, distance)),
             settings,
             placement,
             companion_bytes=others,

@@ -9,6 +9,7 @@ from pipeline.config.forecast import StageTime, forecast
 from pipeline.config.graph import Config
 from pipeline.config.loading import parse_config
 from pipeline.config.planned_disk import couplings_bytes
+from pipeline.config.trainings import AUTOENCODER_TRAINING
 from pipeline.system.memory import readable_bytes
 from pipeline.system.yaml_text import parse_yaml
 from stages import composition
@@ -97,7 +98,8 @@ def _memory(found: Forecast) -> list[str]:
 
 def _disk(config: Config, needs: Mapping[str, TrainingNeeds]) -> str:
     """Couplings and models, of which DVC's cache keeps a second copy where files cannot share blocks; checkpoints."""
-    models = len(config.models) * _WEIGHT_BYTES * max((item.num_parameters for item in needs.values()), default=0)
+    largest = max((item.num_parameters for key, item in needs.items() if key != AUTOENCODER_TRAINING), default=0)
+    models = len(config.models) * _WEIGHT_BYTES * largest
     checkpoints = max((item.checkpoint_bytes for item in needs.values()), default=0)
     kept = 1 + max(settings.kept_checkpoints for settings in config.students.values())
     return (

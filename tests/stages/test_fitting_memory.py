@@ -105,6 +105,27 @@ def test_large_networks_are_counted_without_content_as_small_ones_are_with(monke
     assert torch.zeros(1).item() == 0  # tensors have content again
 
 
+def test_a_batch_of_the_autoencoder_that_cannot_fit_is_refused() -> None:
+    """Of a decoder's last block, which is at the image's resolution, each convolution's result is kept."""
+    content = of_latents(composed("preset=smoke", "compute.precision=fp32"))
+    content["autoencoder"]["train"] |= {"batch_size": 4096, "optimizer": "adamw"}
+    of = parse_config(content, origin="test")
+    found = {key: item for key, _, item in training_needs_by_key(of, None)}
+    assert found["autoencoder.train"].working_bytes > 4096 * 8 * 8**2 * 4 * 2
+    others = max(item.total_bytes for key, item in found.items() if key != "autoencoder.train")
+    assert others < found["autoencoder.train"].total_bytes
+    require_memory_for(of, TRAINED_HERE, DeviceMemory("a device", found["autoencoder.train"].total_bytes))
+    with pytest.raises(StraightflowError, match=r"step of autoencoder\.train: (.|\n)*gradient_accumulation_steps: 2,"):
+        require_memory_for(of, TRAINED_HERE, DeviceMemory("a device", found["autoencoder.train"].total_bytes - 1))
+
+
+def test_the_autoencoder_is_counted_without_content_as_it_is_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    of = parse_config(of_latents(composed("preset=smoke", "compute.precision=fp32")), origin="test")
+    with_content = needs(of, "autoencoder.train")
+    monkeypatch.setattr("pipeline.training.planned_memory._SMALL", 0)
+    assert needs(of, "autoencoder.train") == pytest.approx(with_content, rel=0.1)
+
+
 def test_a_teacher_of_latents_needs_what_a_batch_of_latents_takes() -> None:
     """Latents of 2×4×4 are a quarter of the positions of an image of 8×8, at which activations are kept."""
     content = composed("preset=smoke", "compute.precision=fp32")
