@@ -1,9 +1,10 @@
-"""How stages and commands end: one clear message and exit code 2 on a user's error, 75 for "resume"."""
+"""How stages and commands end: one clear message and exit code 2 on a user's error, 75 for "resume", 130 on Ctrl-C."""
 
 from __future__ import annotations
 
 import gc
 import io
+import signal
 import sys
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -42,8 +43,8 @@ def _stage(arguments: list[str]) -> str:
 
 @contextmanager
 def one_message() -> Iterator[None]:
-    """Ends the program with one message and its exit code on a user's error, an interrupted run, a refused file, or
-    memory that was not enough.
+    """Ends the program with one message and its exit code on a user's error, an interrupted run, a refused file, memory
+    that was not enough, or Ctrl-C.
 
     Characters that the locale of a terminal or a pipe lacks are printed as ``?`` meanwhile.
     """
@@ -55,6 +56,9 @@ def one_message() -> Iterator[None]:
     except InterruptedRunError as interrupted:
         print(f"{interrupted}; run the same command again to go on", file=sys.stderr)
         raise SystemExit(EXIT_RESUME) from None
+    except KeyboardInterrupt:
+        print("\ninterrupted; what was finished is kept: run the same command again to go on", file=sys.stderr)
+        raise SystemExit(128 + signal.SIGINT) from None
     except Exception as error:
         told = _told(error)
         if told is None:

@@ -1,4 +1,4 @@
-"""SIGTERM, which schedulers send before they kill a job: noted at once, acted on between two steps."""
+"""SIGTERM, which schedulers send before they kill a job, and Ctrl-C: noted at once, acted on between two steps."""
 
 from __future__ import annotations
 
@@ -26,17 +26,26 @@ class StopRequest:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Notes SIGTERM inside the block; call it in the main thread."""
+        """Notes SIGTERM and the first SIGINT inside the block; call it in the main thread.
+
+        A second SIGINT does what it did before. One that is ignored, as in a shell's background jobs, stays ignored.
+        """
 
         def note(number: int, frame: FrameType | None) -> None:
-            del number, frame
+            del frame
             self._received = True
+            if number == signal.SIGINT:
+                signal.signal(signal.SIGINT, before[signal.SIGINT])
 
-        before = signal.signal(signal.SIGTERM, note)
+        before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+        for number, handler in before.items():
+            if number == signal.SIGTERM or handler is not signal.SIG_IGN:
+                signal.signal(number, note)
         try:
             yield
         finally:
-            signal.signal(signal.SIGTERM, before)
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     def made(self, step: int) -> bool:
         """Whether any process received it; several processes ask only every ten steps, as asking synchronises them."""

@@ -61,7 +61,7 @@ def batches_from(
     """Batches of the steps from ``first_step`` on, in order, on ``device``.
 
     Workers are forked, so they share what is in memory and nothing is pickled. Close the generator to end them: they
-    ignore SIGTERM, which the interpreter would send at exit.
+    ignore SIGTERM, which the interpreter would send at exit, and Ctrl-C.
 
     Args:
         batches: One item a step.
@@ -78,7 +78,7 @@ def batches_from(
         sampler=range(first_step, len(batches)),
         num_workers=num_workers,
         pin_memory=device.type == "cuda",
-        worker_init_fn=_outlive_sigterm,
+        worker_init_fn=_outlive_requests_to_stop,
         multiprocessing_context="fork" if num_workers else None,
         prefetch_factor=BATCHES_AHEAD if num_workers else None,
     )
@@ -163,7 +163,8 @@ def _handed_over(batch: Batch) -> Batch | _Failure:
         )
 
 
-def _outlive_sigterm(worker: int) -> None:
-    """Ignores SIGTERM, which schedulers send to every process: a dead worker would prevent the last checkpoint."""
+def _outlive_requests_to_stop(worker: int) -> None:
+    """Ignores what schedulers and terminals send to every process: a dead worker would prevent the last checkpoint."""
     del worker
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)

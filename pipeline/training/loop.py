@@ -111,7 +111,7 @@ def train(
     Raises:
         StraightflowError: If the run cannot end well (checked before the first step), or a loss or gradient stops
             being finite; the last checkpoint before that is kept.
-        InterruptedRunError: If SIGTERM came; a checkpoint of the last finished step is saved.
+        InterruptedRunError: If SIGTERM or Ctrl-C came; a checkpoint of the last finished step is saved.
     """
     accelerator, device = runtime.accelerator, runtime.device
     if config.horizontal_flips:

@@ -56,3 +56,12 @@ def test_no_stage_starts_on_the_older_layout_and_the_message_says_what_to_write(
     assert told.startswith("error\nexpected: the sections couplings, students and headline in params.yaml\n")
     assert "distilled:\n      couplings: round1\n      num_steps: 5\n      method: {name: fixed_steps}" in told
     assert told.endswith("headline: distilled\n")
+
+
+def test_ctrl_c_ends_with_one_line_and_the_code_of_a_shell(capsys) -> None:
+    with pytest.raises(SystemExit) as ended, entry.one_message():
+        raise KeyboardInterrupt
+    assert ended.value.code == 130  # 128 and the number of SIGINT
+    assert capsys.readouterr().err.strip().splitlines() == [
+        "interrupted; what was finished is kept: run the same command again to go on"
+    ]

@@ -1,4 +1,4 @@
-"""Workers that make batches ahead: the same batches, a SIGTERM that reaches them all, and their end."""
+"""Workers that make batches ahead: the same batches, a SIGTERM or Ctrl-C that reaches them all, and their end."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_batches_are_those_of_their_steps_whoever_makes_them(num_workers: int) -
             assert torch.equal(batch[name], values)
 
 
-def test_workers_outlive_a_sigterm_sent_to_every_process_and_end_with_the_loop() -> None:
+def test_workers_outlive_requests_to_stop_sent_to_every_process_and_end_with_the_loop() -> None:
     batches, others = step_batches(40), set(multiprocessing.active_children())
 
     def workers() -> set[multiprocessing.process.BaseProcess]:
@@ -49,6 +49,7 @@ def test_workers_outlive_a_sigterm_sent_to_every_process_and_end_with_the_loop()
                 if step == 2:  # both workers have begun
                     assert len(workers()) == 2
                     for worker in workers():
+                        os.kill(worker.pid, signal.SIGINT)
                         os.kill(worker.pid, signal.SIGTERM)
                 if step == 35:
                     raise InterruptedError

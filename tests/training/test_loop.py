@@ -33,6 +33,7 @@ from pipeline.models.velocity_mlp import VelocityMLP
 from pipeline.system.errors import InterruptedRunError, StraightflowError
 from pipeline.training.dropout import set_dropout
 from pipeline.training.heldout import heldout_loss, heldout_split
+from pipeline.training.interruption import StopRequest
 from pipeline.training.loop import learning_rate_at
 from pipeline.training.preflight import (
     Placement,
@@ -129,21 +130,41 @@ def test_loaded_moments_have_the_strides_of_their_parameters(runtime, saved, tra
                 assert torch.equal(loaded, optimizer.state[original][name])
 
 
-def test_sigterm_saves_the_step_and_says_resume(tiny_unet, runtime, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_request_to_stop_saves_the_step_and_says_resume(
+    number: signal.Signals, tiny_unet, runtime, tmp_path: Path
+) -> None:
     whole, resumed = copy.deepcopy(tiny_unet), copy.deepcopy(tiny_unet)
     result = training.train(whole, Pairs(), OBJECTIVE, training_config(), runtime, tmp_path / "whole", "whole")
-    before = signal.getsignal(signal.SIGTERM)
+    before = signal.getsignal(number)
     with (
-        at_step(6, lambda: os.kill(os.getpid(), signal.SIGTERM)),
+        at_step(6, lambda: os.kill(os.getpid(), number)),
         pytest.raises(InterruptedRunError, match="saved step 7 of 12"),
     ):
         training.train(resumed, Pairs(), OBJECTIVE, training_config(), runtime, tmp_path / "asked", "asked")
-    assert signal.getsignal(signal.SIGTERM) is before
+    assert signal.getsignal(number) is before
     assert (tmp_path / "asked/step-000000007").is_dir()
     resumed = copy.deepcopy(tiny_unet)
     again = training.train(resumed, Pairs(), OBJECTIVE, training_config(), runtime, tmp_path / "asked", "again")
     require_equal(whole, resumed)
     assert again == result
+
+
+def test_a_second_ctrl_c_is_not_waited_for_and_an_ignored_one_stays_ignored(runtime) -> None:
+    request = StopRequest(runtime.accelerator)
+    with request.listening():
+        os.kill(os.getpid(), signal.SIGINT)
+        assert request.made(1)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        request = StopRequest(runtime.accelerator)
+        with request.listening():
+            os.kill(os.getpid(), signal.SIGINT)
+            assert not request.made(1)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_training_draws_nothing_from_the_global_generator(tiny_unet, runtime, tmp_path: Path) -> None:
