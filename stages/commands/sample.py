@@ -28,6 +28,7 @@ from pipeline.report.gif import encode_gif
 from pipeline.system.atomic import atomic_file
 from pipeline.system.errors import StraightflowError, nearest, validation_problems
 from pipeline.system.progress import Progress
+from pipeline.system.replacing import require_replaceable
 from stages.commands.model_folder import model_folder
 from stages.commands.places import require_writable
 from stages.commands.sample_room import grid_bytes, require_disk_for, require_memory_for, trajectory_bytes
@@ -95,6 +96,8 @@ def _require_out(options: SampleOptions) -> None:
     if options.files and options.trajectory:
         raise StraightflowError(expected="--files or --trajectory", found="both", mend="leave one of them out")
     if options.files:
+        # Not even over images of this command, as nothing in a file says which model it is of.
+        require_replaceable(options.out, lambda _: False)
         require_writable(options.out / _file_name(0))
         return
     endings = (".png", ".gif") if options.trajectory else (".png",)

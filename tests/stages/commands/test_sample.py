@@ -51,6 +51,15 @@ def test_a_grid_holds_the_samples_that_evaluation_measures(student: Path, tmp_pa
         assert np.abs(canvas[top : top + 8, left : left + 8].astype(int) - image[0]).max() <= 1
 
 
+def test_files_go_to_no_folder_with_others(student: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "pictures/000000.png"
+    mine.parent.mkdir()
+    mine.write_bytes(b"mine")
+    said = refusal("sample", str(student), "--num", "1", "--files", "--out", str(mine.parent))
+    assert "found: a folder with 000000.png" in said
+    assert mine.read_bytes() == b"mine"
+
+
 def test_files_are_one_per_image_whatever_the_batch(student: Path, tmp_path: Path, runtime) -> None:
     run(student, tmp_path / "images", "--num", "5", "--batch-size", "2", "--files")
     names = sorted(path.name for path in (tmp_path / "images").iterdir())
