@@ -115,7 +115,8 @@ def _content(source: ImageSource) -> str:
     """How many images and classes there are, in words."""
     images = f"{len(source.train)} images to train on, {len(source.heldout)} held out"
     if source.tables.labels is None:
-        return f"{images}, without labels"
+        why = source.tables.why_unlabelled
+        return f"{images}, without labels" + (f", as {why}" if why is not None else "")
     names = source.class_names
     classes = len(np.unique(np.concatenate(list(source.tables.labels.by_split.values()))))
     few = f" ({', '.join(map(_printable, names))})" if names is not None and classes <= 10 else ""

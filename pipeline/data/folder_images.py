@@ -35,7 +35,7 @@ def folder_tables(config: DataConfig) -> ImageTables:
 
     Classes are the metadata column ``data.label_column``, or else the names of the first folders that differ between
     images. Those are read as integers if all are integers and 0 is among them. If some images are in no such folder,
-    there are no labels.
+    there are no labels, and the tables say why.
 
     Raises:
         StraightflowError: If the folder, a split or a label is missing, or what it holds is ambiguous.
@@ -60,13 +60,14 @@ def folder_tables(config: DataConfig) -> ImageTables:
             mend="correct data.location",
         )
     splits = _splits(listing.images, folder, config)
-    labels = _labels(splits, read_metadata(folder, listing), folder, config)
+    metadata = read_metadata(folder, listing)
+    labels = _labels(splits, metadata, folder, config)
     tables = {
         split: ImageTable(len(images), evenly_spaced(len(images), LOOKED_AT), _decoder(folder, images, config))
         for split, images in splits.items()
     }
     files = tuple(folder / item for item in (*listing.images, *listing.metadata))
-    return ImageTables(tables, labels, files)
+    return ImageTables(tables, labels, files, None if labels is not None else _why_unlabelled(splits, metadata, config))
 
 
 def _has_split_folders(config: DataConfig) -> bool:
@@ -119,6 +120,16 @@ def _folder_labels(splits: Splits, depth: int) -> Labels | None:
     if "0" in distinct and all(name.isascii() and name.isdecimal() for name in distinct):
         return number_labels(names, lambda split, row: str(splits[split][row]))
     return number_names(names)
+
+
+def _why_unlabelled(splits: Splits, metadata: FolderMetadata | None, config: DataConfig) -> str | None:
+    """Why there are no classes, though there are folders or a table that could be meant as such; None without any."""
+    if metadata is not None:
+        return f"the table of images has no column {config.label_column or LABEL_COLUMN!r}"
+    together = sorted((image for images in splits.values() for image in images), key=lambda image: len(image.parts))
+    if len(together[0].parts) < len(together[-1].parts):
+        return f"{str(together[0])!r} is beside the folders that others are in"
+    return None
 
 
 def _common_depth(folders: Sequence[tuple[str, ...]]) -> int:

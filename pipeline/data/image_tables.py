@@ -36,11 +36,13 @@ class ImageTables:
         splits: Tables by the name of the split.
         labels: Classes of all images, where the source has them.
         files: Everything on disk that is read: images, labels, tables.
+        why_unlabelled: Why it has no labels, where a person may have meant to give some; None otherwise.
     """
 
     splits: dict[str, ImageTable]
     labels: Labels | None
     files: tuple[Path, ...] = ()
+    why_unlabelled: str | None = None
 
 
 def require_exists(path: Path) -> None:

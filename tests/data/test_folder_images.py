@@ -72,7 +72,10 @@ def test_every_visible_picture_is_read_at_any_depth_and_no_other_file(tmp_path: 
     (folder / "notes.txt").write_text("not a picture")
     (folder / "empty").mkdir()
     config = folder_of(folder)
-    assert check_data(config, {})["content"] == "4 images to train on, 4 held out, without labels"
+    found = check_data(config, {})["content"]
+    assert found == (
+        "4 images to train on, 4 held out, without labels, as '0.png' is beside the folders that others are in"
+    )
     assert prepared(config, tmp_path / "images") == dict.fromkeys(range(8))
     assert class_names(tmp_path / "images") is None
 
