@@ -50,8 +50,8 @@ def compose(overrides: Sequence[str], configs: Path = CONFIGS) -> str:
         target = Path(temporary) / "params.yaml"
         try:
             compose_and_dump(target, str(folder), None, "config", str(folder.parent), list(overrides))
-        # Hydra raises ValueError for an option that is not text.
-        except (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError) as error:
+        # Hydra raises ValueError for an option that is not text, RecursionError for defaults that go round in circles.
+        except (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError, RecursionError) as error:
             raise StraightflowError(
                 expected=f"settings that {configs}/ composes with {' '.join(overrides)}",
                 found=_problem(error),
@@ -137,6 +137,8 @@ def _shown(value: object) -> str:
 
 def _problem(error: Exception) -> str:
     """What Hydra refused, in one line, with the nearest option or key where one does not exist."""
+    if isinstance(error, RecursionError):
+        return "defaults that go round in circles: a file names itself, or one that names it"
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
         group, _, option = error.missing_cfg_file.partition("/")
         return f"{group} {option!r}{nearest(option, error.options)}"
@@ -144,5 +146,6 @@ def _problem(error: Exception) -> str:
     if isinstance(cause, OmegaConfBaseException) and isinstance(cause.parent_node, Mapping):
         known = [str(key) for key in cause.parent_node if key != HYDRA]
         if str(cause.key) not in known:
-            return f"key {cause.full_key!r}{nearest(str(cause.key), known)}"
+            more = f"for a setting that the preset leaves out, write +{cause.full_key}"
+            return f"key {cause.full_key!r}{nearest(str(cause.key), known)}; {more}"
     return one_line(error)

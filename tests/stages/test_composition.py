@@ -39,6 +39,7 @@ def test_compose_gives_what_dvc_exp_run_writes_byte_for_byte(tmp_path: Path) -> 
         ("preset=", "preset '', which does not exist"),
         ("launch=multigpu", "launch 'multigpu', which does not exist; did you mean 'multi_gpu'?"),
         ("data.sede=1", "key 'data.sede', which does not exist; did you mean 'seed'?"),
+        ("teacher.label_dropout=0.1", "for a setting that the preset leaves out, write +teacher.label_dropout"),
         ("lunch=local", "key 'lunch', which does not exist; did you mean 'launch'?"),
         ("students.round1.loss={name: l2, k: 3}", "key 'students.round1.loss.k', which does not exist"),
         ("data.seed", "missing EQUAL"),
@@ -57,6 +58,14 @@ def test_what_does_not_compose_is_one_error_that_names_the_nearest(override: str
     with pytest.raises(StraightflowError, match=re.escape(found)) as caught:
         compose([override], CONFIGS)
     assert "\n" not in caught.value.found
+
+
+def test_a_preset_of_itself_is_told_in_one_line(tmp_path: Path) -> None:
+    shutil.copytree(CONFIGS, tmp_path / "configs")
+    preset = (tmp_path / "configs/preset/smoke.yaml").read_text().replace("- digits", "- mine")
+    (tmp_path / "configs/preset/mine.yaml").write_text(preset)
+    with pytest.raises(StraightflowError, match="defaults that go round in circles"):
+        compose(["preset=mine"], tmp_path / "configs")
 
 
 def test_a_preset_that_is_no_yaml_is_named(tmp_path: Path) -> None:
