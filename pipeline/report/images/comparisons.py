@@ -134,7 +134,7 @@ def evaluations_in_words(count: float, rows: Iterable[ImageRow]) -> str:
     of_teacher = [row.nfe for row in rows if row.model == TEACHER and row.nfe]
     if math.isinf(count):
         return f"more than {max(of_teacher):g}"
-    return f"{count:g} or fewer" if count <= min(of_teacher) else f"{count:.2g}"
+    return f"fewer than {count:g}" if count <= min(of_teacher) else f"{count:.2g}"
 
 
 def by_first_features(rows: Iterable[ImageRow]) -> tuple[ImageRow, ...]:
