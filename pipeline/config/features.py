@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from pipeline.config.section import PathText, PositiveFloat, PositiveInt, Section, Seed
+from pipeline.config.section import PathText, PositiveFloat, PositiveInt, Section, Seed, Sha256
 
 NUM_INCEPTION_FEATURES = 2048
 NUM_DINOV2_FEATURES = 1024
@@ -46,7 +46,7 @@ class InceptionConfig(Section):
 
     mode: Literal["clean", "legacy_tensorflow", "legacy_pytorch"]
     weights: PathText | None
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None
+    sha256: Sha256 | None
 
 
 class Dinov2Config(Section):
@@ -60,7 +60,7 @@ class Dinov2Config(Section):
 
     weights: PathText
     revision: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")] | None
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None
+    sha256: Sha256 | None
 
     @model_validator(mode="after")
     def _is_pinned(self) -> Dinov2Config:
@@ -100,7 +100,7 @@ class ReferenceFileConfig(Section):
     """
 
     file: PathText
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    sha256: Sha256
 
 
 class FeaturesConfig(Section):

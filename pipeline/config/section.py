@@ -19,6 +19,8 @@ LONGEST_NAME = 64
 PositiveInt = Annotated[int, Field(gt=0, le=MOST)]
 NonNegativeInt = Annotated[int, Field(ge=0, le=MOST)]
 Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+"""A whole one, as hexadecimal digits."""
 LARGEST_FLOAT = 2.0**63
 """Largest number: its square is finite in float32, in which networks compute."""
 SMALLEST_FLOAT = 2.0**-63

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline.config.couplings import ImageToNoiseConfig, storage_problem
 from pipeline.config.noise import STANDARD_NOISE, NoiseConfig
-from pipeline.config.section import NonNegativeFloat, NonNegativeInt, PositiveInt, Probability, UnitFloat
+from pipeline.config.section import NonNegativeFloat, NonNegativeInt, PositiveInt, Probability, Seed, Sha256, UnitFloat
 from pipeline.config.solver import SolverConfig, states_problem
 from pipeline.couplings.noise_normality import NoiseNormality
 from pipeline.data.pixels import StoredType
@@ -33,8 +33,6 @@ _SHARD_NAME = re.compile(r"^shard-\d{6}\.safetensors$")
 
 _NOT_WRITTEN_IF_NONE = Field(exclude_if=lambda value: value is None)
 Direction = Literal["noise_to_image", "image_to_noise"]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Seed = Annotated[int, Field(ge=0, lt=2**64)]
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,15 @@ from PIL import Image
 from pipeline.data.mosaic import mosaic
 
 
-def encode_png(pixels: np.ndarray) -> bytes:
-    """A picture, uint8 (height, width, 3), as PNG."""
+def encode_png(pixels: np.ndarray, *, smallest: bool = False) -> bytes:
+    """A picture, uint8 (height, width, 3), as PNG.
+
+    Args:
+        pixels: The picture.
+        smallest: Whether to take longer for a smaller file.
+    """
     stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, "PNG")
+    Image.fromarray(pixels).save(stream, "PNG", optimize=smallest)
     return stream.getvalue()
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import base64
 import importlib.resources
-import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Literal
 
 import numpy as np
-from PIL import Image
+
+from pipeline.data.png import encode_png
 
 SHARP_PIXELS = 320
 """Wider images are shown smaller than they are, where single pixels would be dropped."""
@@ -75,7 +75,7 @@ def picture(item: Picture) -> str:
 def samples_image(pixels: np.ndarray, alt: str, kind: str = "samples") -> str:
     """Images laid out as one, uint8 (height, width, 3); pixels stay sharp squares where they are enlarged."""
     smooth = " smooth" if pixels.shape[1] > SHARP_PIXELS else ""
-    return f'<img class="{kind}{smooth}" src="{image_uri(encode_png(pixels))}" alt="{escape(alt)}">'
+    return f'<img class="{kind}{smooth}" src="{image_uri(encode_png(pixels, smallest=True))}" alt="{escape(alt)}">'
 
 
 def _strip(item: Reading) -> str:
@@ -120,10 +120,3 @@ def definitions(entries: Iterable[tuple[str, object]]) -> str:
 def image_uri(content: bytes, kind: Literal["png", "gif"] = "png") -> str:
     """An image's bytes as a ``data:`` URI."""
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
-
-
-def encode_png(pixels: np.ndarray) -> bytes:
-    """uint8 pixels (height, width, 3) as PNG."""
-    stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, format="png", optimize=True)
-    return stream.getvalue()

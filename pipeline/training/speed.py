@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import closing
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -26,7 +25,7 @@ from pipeline.system.stopwatch import affordable, duration, median_seconds
 from pipeline.training.ema import Ema
 from pipeline.training.loader import batches_from, num_workers_for
 from pipeline.training.loop import training_step
-from pipeline.training.samples import StepBatches
+from pipeline.training.samples import StepBatches, TrainingSet
 from pipeline.training.setup import prepared
 
 OBJECTIVE = Reflow(uniform, VelocityLoss(l2))
@@ -34,18 +33,6 @@ OBJECTIVE = Reflow(uniform, VelocityLoss(l2))
 _NUM_PAIRS = 4096
 _LONGEST_CALL = 0.3
 """Seconds beyond which a larger batch is not tried: more samples then take proportionally longer."""
-
-
-class Items(Protocol):
-    """What a training is measured on."""
-
-    def __len__(self) -> int: ...
-
-    def load(self, indices: np.ndarray) -> Batch:
-        """A batch of them."""
-
-    def locate(self, index: int) -> str:
-        """Names one in errors."""
 
 
 class RandomImages:
@@ -145,7 +132,7 @@ def step_seconds(
     seconds: float,
     *,
     objective: Objective = OBJECTIVE,
-    items: Items | None = None,
+    items: TrainingSet | None = None,
 ) -> float:
     """Seconds of a training step per image: data, forward and backward pass, optimizer, weight average.
 

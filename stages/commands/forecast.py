@@ -102,11 +102,8 @@ def _disk(config: Config, needs: Mapping[str, TrainingNeeds]) -> str:
     models = len(config.models) * _WEIGHT_BYTES * largest
     checkpoints = max((item.checkpoint_bytes for item in needs.values()), default=0)
     kept = 1 + max(settings.kept_checkpoints for settings in config.students.values())
+    drawn, trained, saved = map(readable_bytes, (couplings_bytes(config), models, kept * checkpoints))
     return (
-        f"disk: couplings {_megabytes(couplings_bytes(config))}, models {_megabytes(models)}, and as much again in "
-        f"DVC's cache; while a training runs, checkpoints of {_megabytes(kept * checkpoints)}"
+        f"disk: couplings {drawn}, models {trained}, and as much again in DVC's cache; while a training runs, "
+        f"checkpoints of {saved}"
     )
-
-
-def _megabytes(num_bytes: int) -> str:
-    return f"{num_bytes / 1e6:,.1f} MB"

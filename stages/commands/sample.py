@@ -11,7 +11,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 from pipeline.config.compute import ONE_PROCESS, ComputeConfig
-from pipeline.config.solver import FLOW_MAP_SOLVERS, STUDENT_SOLVERS, TEACHER_SOLVERS, SolverConfig
+from pipeline.config.solver import FLOW_MAP_SOLVERS, STUDENT_SOLVERS, TEACHER_GRIDS, TEACHER_SOLVERS, SolverConfig
 from pipeline.data.mosaic import mosaic
 from pipeline.data.png import encode_image, encode_png
 from pipeline.flow.solvers import TIME_GRIDS
@@ -36,7 +36,6 @@ from stages.commands.sample_room import grid_bytes, require_disk_for, require_me
 FRAME_MILLISECONDS = 120
 GRID_GAP = 1
 FRAME_SCALE, FRAME_GAP = 4, 2
-TEACHER_GRIDS = ("uniform", "quadratic")
 TOLERANCE = 1e-5
 
 

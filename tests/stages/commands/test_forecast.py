@@ -47,7 +47,7 @@ def test_the_forecast_has_stages_total_processes_memory_and_disk() -> None:
     assert lines[6].startswith("memory of couplings.a: each process needs about 5.0 MB (4 kB weights, 5.0 MB activ")
     assert lines[7] == "memory of features: each process needs about 2.0 GB beside it"
     # Two stores of 500 images of 64 bytes; four models of a thousand weights of 4 bytes; two checkpoints and one more.
-    assert lines[8].startswith("disk: couplings 0.1 MB, models 0.0 MB, and as much again")
+    assert lines[8].startswith("disk: couplings 64 kB, models 16 kB, and as much again")
     assert lines[8].endswith("checkpoints of 9.0 MB")
     assert describe(config, STAGES, NEEDS, only_total=True)[0].startswith("forecast: 1 h 00 min")
     least = (StageTime("couplings@a", 0.0, 60.0, is_least=True),)
