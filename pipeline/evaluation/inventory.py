@@ -19,9 +19,9 @@ from pipeline.evaluation.cache_names import (
     reference_name,
     trajectories_name,
 )
-from pipeline.evaluation.kept import HASHES
 from pipeline.evaluation.reference import feature_counts
 from pipeline.metrics.features import FeatureExtractor
+from pipeline.system.file_hashes import HASHES
 
 _NAME = re.compile(r"^[A-Za-z0-9_.-]+-[0-9a-f]{16}$")
 

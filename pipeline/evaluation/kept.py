@@ -7,13 +7,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipeline.system.atomic import atomic_folder, write_json
-from pipeline.system.errors import one_line
-from pipeline.system.file_hashes import changed_file, file_hashes
+from pipeline.system.atomic import atomic_folder
+from pipeline.system.errors import StraightflowError, one_line
+from pipeline.system.file_hashes import HASHES, changed_file, file_hashes, recorded_hashes, write_hashes
 from pipeline.system.replacing import holding_only
-from pipeline.system.whole_files import read_json
 
-HASHES = "sha256.json"
 _ours = holding_only("*.json", "*.safetensors")
 
 
@@ -22,7 +20,7 @@ def keeping(place: Path) -> Iterator[Path]:
     """Yields a folder to write a result in; on success it is sealed with its hashes and put at ``place``, whole."""
     with atomic_folder(place, ours=_ours) as temporary:
         yield temporary
-        write_json(temporary / HASHES, file_hashes(temporary, record=HASHES))
+        write_hashes(temporary)
 
 
 def is_kept(place: Path, read: Callable[[Path], object]) -> bool:
@@ -42,13 +40,11 @@ def is_kept(place: Path, read: Callable[[Path], object]) -> bool:
 
 def _damage(place: Path, read: Callable[[Path], object]) -> str | None:
     try:
-        expected = read_json(place / HASHES)
-        found = file_hashes(place, record=HASHES)
-    except (OSError, ValueError) as error:
+        changed = changed_file(recorded_hashes(place), file_hashes(place, record=HASHES))
+    except StraightflowError as error:
+        return error.found
+    except OSError as error:
         return one_line(error)
-    if not isinstance(expected, dict):
-        return f"{HASHES} holds no hashes"
-    changed = changed_file(expected, found)
     if changed is not None:
         return f"{changed} changed"
     try:

@@ -41,7 +41,7 @@ def require_unchanged(folder: Path) -> None:
     """
     if not os.path.lexists(folder / HASHES):
         return
-    recorded = _recorded(folder / HASHES)
+    recorded = recorded_hashes(folder)
     for name, expected in recorded.items():
         try:
             found = fingerprint_file(folder / name)
@@ -61,7 +61,7 @@ def require_present_unchanged(folder: Path) -> None:
     Raises:
         StraightflowError: If one is changed or unreadable.
     """
-    for name, expected in (_recorded(folder / HASHES) if (folder / HASHES).is_file() else {}).items():
+    for name, expected in (recorded_hashes(folder) if (folder / HASHES).is_file() else {}).items():
         if (folder / name).is_file() and fingerprint_file(folder / name) != expected:
             raise _changed(folder, f"{name} with another SHA-256 than {expected}")
 
@@ -72,17 +72,22 @@ def recorded_files(folder: Path) -> set[str]:
     Raises:
         StraightflowError: If it cannot be read.
     """
-    return set(_recorded(folder / HASHES)) if (folder / HASHES).is_file() else set()
+    return set(recorded_hashes(folder)) if (folder / HASHES).is_file() else set()
 
 
-def _recorded(path: Path) -> dict[str, str]:
+def recorded_hashes(folder: Path) -> dict[str, str]:
+    """What :func:`write_hashes` wrote: SHA-256 by a file's path in the folder.
+
+    Raises:
+        StraightflowError: If it is missing, cannot be read or holds something else.
+    """
     try:
-        content = read_json(path)
+        content = read_json(folder / HASHES)
     except (OSError, ValueError) as error:
-        raise _changed(path.parent, f"{path.name} that cannot be read ({one_line(error)})") from error
+        raise _changed(folder, f"{HASHES} that cannot be read ({one_line(error)})") from error
     recorded = content.get("sha256") if isinstance(content, dict) else None
     if not isinstance(recorded, dict) or not all(isinstance(value, str) for value in recorded.values()):
-        raise _changed(path.parent, f"{path.name} without hashes")
+        raise _changed(folder, f"{HASHES} without hashes")
     return recorded
 
 

@@ -14,12 +14,11 @@ from safetensors.numpy import load_file, save_file
 
 from pipeline.config.solver import SolverConfig
 from pipeline.evaluation.cells import IMAGES, RESULT, Cell, CellCache, CellResult
-from pipeline.evaluation.kept import HASHES
 from pipeline.evaluation.quality import Quality
 from pipeline.evaluation.reference import STATISTICS
 from pipeline.system.compute import NOTHING, Compute
 from pipeline.system.errors import StraightflowError
-from pipeline.system.file_hashes import file_hashes
+from pipeline.system.file_hashes import HASHES, file_hashes, write_hashes
 
 CELL = Cell(SolverConfig(name="euler", num_steps=2), num_samples=66)
 QUALITY = Quality(
@@ -39,11 +38,6 @@ MEASURED = CellResult(
     decoding=NOTHING,
 )
 PICTURES = np.zeros((3, 1, 8, 8), np.uint8)
-
-
-def sealed(place: Path) -> None:
-    """Writes the hashes of what ``place`` holds now."""
-    (place / HASHES).write_text(json.dumps(file_hashes(place, record=HASHES)))
 
 
 def result(**changes: object) -> Callable[[Path], None]:
@@ -78,11 +72,33 @@ def test_a_cell_with_numbers_that_cannot_be_counts_as_not_measured(
     assert kept[0] == MEASURED
     (place,) = tmp_path.glob("euler-*")
     damage(place)
-    sealed(place)
+    write_hashes(place)
     assert not cache.has(CELL)
     assert "measuring it anew" in capsys.readouterr().err
     cache.save(CELL, MEASURED, PICTURES)
     assert cache.has(CELL)
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda place: (place / "notes.txt").write_text("mine"), "notes.txt changed"),
+        (lambda place: (place / IMAGES).unlink(), f"{IMAGES} changed"),
+        (lambda place: (place / HASHES).unlink(), f"{HASHES} that cannot be read"),
+        (lambda place: (place / HASHES).write_text("[]"), f"{HASHES} without hashes"),
+        # Hashes that stand alone, under no key.
+        (lambda place: (place / HASHES).write_text(json.dumps(file_hashes(place, record=HASHES))), "without hashes"),
+    ],
+)
+def test_a_folder_that_is_not_as_its_hashes_say_counts_as_not_measured(
+    change: Callable[[Path], object], problem: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cache = CellCache(tmp_path, [])
+    cache.save(CELL, MEASURED, PICTURES)
+    (place,) = tmp_path.glob("euler-*")
+    change(place)
+    assert not cache.has(CELL)
+    assert problem in capsys.readouterr().err
 
 
 def test_a_cell_with_numbers_that_cannot_be_is_not_kept(tmp_path: Path) -> None:
@@ -118,7 +134,7 @@ def test_statistics_that_cannot_be_are_measured_anew(
     path = place / STATISTICS
     before = path.read_bytes()
     save_file(damage(load_file(path)), path)
-    sealed(place)
+    write_hashes(place)
     again = reference(tmp_path, runtime, EXTRACTOR)
     assert np.array_equal(again.frechet.moments.scatter, first.frechet.moments.scatter)
     assert path.read_bytes() == before

@@ -27,7 +27,6 @@ from pipeline.data.trajectory_arrays import from_arrays, is_of_trajectory
 from pipeline.evaluation.few_step_fid import open_few_step_fid
 from pipeline.evaluation.folders import MeasuringFolders
 from pipeline.evaluation.images import ImageMeasure
-from pipeline.evaluation.kept import HASHES
 from pipeline.evaluation.measure import open_measure
 from pipeline.metrics.image_row import ImageRow
 from pipeline.metrics.point_row import PointRow
@@ -37,7 +36,7 @@ from pipeline.models.sampler import Sampler
 from pipeline.system.atomic import write_json
 from pipeline.system.code import NO_CODE
 from pipeline.system.errors import StraightflowError
-from pipeline.system.file_hashes import file_hashes
+from pipeline.system.file_hashes import write_hashes
 from pipeline.toys.distributions import TOYS
 
 FOLDERS = MeasuringFolders(Path("data/images"), Path("models/classifier"), Path("references"), Path("cells"))
@@ -162,7 +161,7 @@ def test_drawn_trajectories_that_cannot_be_are_drawn_anew(sampler_of_images: Sam
     arrays = measured.evaluate(sampler_of_images, "student")[1]
     (file,) = tmp_path.glob("cells/drawn-*/drawn.safetensors")
     save_file({"trajectory/2/states": arrays["trajectory/2/states"]}, file)
-    (file.parent / HASHES).write_text(json.dumps(file_hashes(file.parent, record=HASHES)))
+    write_hashes(file.parent)
     assert measured.evaluate(sampler_of_images, "student")[1].keys() == arrays.keys()
     assert "no trajectory/2/headings" in capsys.readouterr().err
 
