@@ -21,6 +21,7 @@ from pipeline.couplings.reintegration import Reintegration, reintegrate
 from pipeline.couplings.store import CouplingStore
 from pipeline.flow.noise import sample_labels, stream_key
 from pipeline.models.sampler import Sampler
+from pipeline.system.blocks import batches_of
 from pipeline.system.errors import StraightflowError
 from pipeline.system.progress import Progress
 
@@ -125,8 +126,8 @@ def _label_reasons(store: CouplingStore, promised: CouplingsConfig, source: Samp
         yield f"class_counts: {said}, but classes: {promised.classes} of {promised.source} promised {wanted}"
         return
     key = stream_key("couplings", manifest.seed)
-    for start in range(0, len(store), _CHUNK):
-        indices = np.arange(start, min(start + _CHUNK, len(store)))
+    for rows in batches_of(range(len(store)), _CHUNK):
+        indices = np.array(rows)
         made = store.seed_indices(indices)
         drawn = sample_labels(key, made.tolist(), conditions, counts).numpy()
         wrong = np.flatnonzero((store.labels(indices) != drawn) & ~store.are_made_from_images(made))
@@ -175,13 +176,13 @@ def _content_reasons(store: CouplingStore) -> Iterator[str]:
     digests = np.empty(len(store), dtype=np.uint64)
     broken: dict[str, list[int]] = {"not finite": [], "constant": []}
     with Progress("checking couplings", len(store), "pairs") as progress:
-        for start in range(0, len(store), _CHUNK):
-            indices = np.arange(start, min(start + _CHUNK, len(store)))
+        for rows in batches_of(range(len(store)), _CHUNK):
+            indices = np.array(rows)
             images = store.images(indices).flatten(1)
             if images.is_floating_point():
-                broken["not finite"] += (start + torch.nonzero(~images.isfinite().all(1))[:, 0]).tolist()
+                broken["not finite"] += (rows.start + torch.nonzero(~images.isfinite().all(1))[:, 0]).tolist()
             if store.manifest.space.is_visual:
-                broken["constant"] += (start + torch.nonzero((images == images[:, :1]).all(1))[:, 0]).tolist()
+                broken["constant"] += (rows.start + torch.nonzero((images == images[:, :1]).all(1))[:, 0]).tolist()
             digests[indices] = [_digest(row) for row in store.noise_heads(indices).numpy()]
             progress.advance(len(indices))
     for kind, pairs in broken.items():

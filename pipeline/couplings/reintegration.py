@@ -12,6 +12,7 @@ from pipeline.couplings.pairs import inversion_noise
 from pipeline.couplings.store import CouplingStore
 from pipeline.data.order import evenly_spaced
 from pipeline.models.sampler import Sampler
+from pipeline.system.blocks import batches_of
 
 SHARD_PAIRS = 4
 """Least number of pairs of each shard that are solved again; all of a shard that has fewer."""
@@ -84,7 +85,7 @@ def _with_every_shard(store: CouplingStore, candidates: np.ndarray, spread: np.n
 
 def _in_batches(store: CouplingStore, chosen: np.ndarray, errors: Callable[[np.ndarray], torch.Tensor]) -> np.ndarray:
     size = store.manifest.batch_size
-    parts = [errors(chosen[start : start + size]) for start in range(0, len(chosen), size)]
+    parts = [errors(chosen[rows]) for rows in batches_of(range(len(chosen)), size)]
     return torch.cat(parts).numpy() if parts else np.empty((0, 2), dtype=np.float32)
 
 

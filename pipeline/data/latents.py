@@ -12,6 +12,7 @@ import torch
 from pipeline.data.info import INFO, write_info
 from pipeline.data.sample_set import LATENT_DTYPE, SampleSet, Split, is_sample_set, open_samples
 from pipeline.system.atomic import atomic_folder
+from pipeline.system.blocks import batches_of
 from pipeline.system.errors import StraightflowError
 from pipeline.system.fingerprint import fingerprint_folder
 from pipeline.system.progress import Progress
@@ -61,9 +62,8 @@ def _write(
     """Encodes a split batch by batch into a file as ``np.save`` writes it; returns the shape of a latent."""
     latents: np.ndarray | None = None
     with Progress(f"encoding {split} images", len(data), "images") as progress:
-        for start in range(0, len(data), batch_size):
-            rows = np.arange(start, min(start + batch_size, len(data)))
-            found = encode(data.load(rows)["x_1"]).cpu().half().numpy()
+        for rows in batches_of(range(len(data)), batch_size):
+            found = encode(data.load(np.array(rows))["x_1"]).cpu().half().numpy()
             if not np.isfinite(found).all():
                 raise StraightflowError(
                     expected=f"finite latents in {LATENT_DTYPE}",
@@ -74,7 +74,7 @@ def _write(
                 latents = np.lib.format.open_memmap(
                     path, mode="w+", dtype=LATENT_DTYPE, shape=(len(data), *found.shape[1:])
                 )
-            latents[rows[0] : rows[-1] + 1] = found
+            latents[rows.start : rows.stop] = found
             digest.update(found.tobytes())
             progress.advance(len(rows))
     assert latents is not None  # every split has samples

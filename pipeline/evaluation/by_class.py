@@ -22,6 +22,7 @@ from pipeline.metrics.frechet import frechet_distance
 from pipeline.metrics.moments import Moments, merge_moments, moments_of
 from pipeline.models.sampler import Sampler
 from pipeline.models.sampling import draw_images
+from pipeline.system.blocks import batches_of
 from pipeline.system.errors import StraightflowError
 from pipeline.system.progress import Progress
 
@@ -115,14 +116,14 @@ def _conditions(sampler: Sampler) -> int:
 
 def _images(sampler: Sampler, solver: SolverConfig, config: EvaluateConfig, count: int) -> Iterator[np.ndarray]:
     key = stream_key("evaluation", config.seed)
-    for start in range(0, count, config.batch_size):
-        yield draw_images(sampler, solver, key, range(start, min(start + config.batch_size, count)))
+    for indices in batches_of(range(count), config.batch_size):
+        yield draw_images(sampler, solver, key, indices)
 
 
 def _real_images(real: SampleSet, label: int, batch_size: int) -> Iterator[np.ndarray]:
     rows = np.flatnonzero(real.labels == label)
-    for start in range(0, len(rows), batch_size):
-        yield real.samples[rows[start : start + batch_size]]
+    for part in batches_of(range(len(rows)), batch_size):
+        yield real.samples[rows[part]]
 
 
 def _moments(features: Iterator[np.ndarray]) -> Moments:

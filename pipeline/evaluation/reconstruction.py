@@ -14,6 +14,7 @@ from pipeline.metrics.frechet import frechet_distance
 from pipeline.metrics.moments import Moments, merge_moments, moments_of
 from pipeline.metrics.reconstruction_measures import ReconstructionQuality, ReconstructionRow
 from pipeline.models.autoencoder import Autoencoder
+from pipeline.system.blocks import batches_of
 
 
 def measure_reconstruction(
@@ -45,8 +46,8 @@ def measure_reconstruction(
 def _reconstructions(
     autoencoder: Autoencoder, images: SampleSet, batch_size: int
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    for start in range(0, len(images), batch_size):
-        x = images.load(np.arange(start, min(start + batch_size, len(images))))["x_1"]
+    for rows in batches_of(range(len(images)), batch_size):
+        x = images.load(np.array(rows))["x_1"]
         yield x, autoencoder.decode(autoencoder.encode(x)).cpu()
 
 

@@ -15,6 +15,7 @@ from pipeline.data.labels import has_classes, require_classes
 from pipeline.data.sample_set import SampleSet
 from pipeline.flow.noise import step_generator
 from pipeline.metrics.feature_networks import Architecture, FeatureNetwork, NetworkDescription, Task
+from pipeline.system.blocks import batches_of
 from pipeline.system.copies import on_device
 from pipeline.system.errors import StraightflowError
 from pipeline.system.progress import Progress
@@ -146,8 +147,8 @@ def _fit(
 def _accuracy(network: FeatureNetwork, task: Task, images: SampleSet, batch_size: int, device: torch.device) -> float:
     """Share of right predictions, over every image and, where rotations are predicted, each of its four."""
     right: list[torch.Tensor] = []
-    for start in range(0, len(images), batch_size):
-        x_1, targets = _examples(task, images, np.arange(start, min(start + batch_size, len(images))), device)
+    for rows in batches_of(range(len(images)), batch_size):
+        x_1, targets = _examples(task, images, np.array(rows), device)
         right.append(network(x_1).argmax(dim=1) == targets)
     return float(torch.cat(right).cpu().double().mean())
 

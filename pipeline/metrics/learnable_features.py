@@ -16,6 +16,7 @@ from pipeline.metrics.feature_networks import FeatureNetwork, NetworkDescription
 from pipeline.metrics.frechet import FrechetReference
 from pipeline.metrics.moments import Moments, merge_moments, moments_of
 from pipeline.system.atomic import atomic_folder, write_json
+from pipeline.system.blocks import batches_of
 from pipeline.system.device import double_device
 from pipeline.system.errors import StraightflowError, one_line
 from pipeline.system.replacing import holding_only
@@ -98,6 +99,5 @@ def open_learnable_features(folder: Path, shape: tuple[int, ...], device: torch.
 
 @torch.inference_mode()
 def _moments_of(network: FeatureNetwork, images: SampleSet) -> Moments:
-    starts = range(0, len(images), _BATCH)
-    rows = (np.arange(start, min(start + _BATCH, len(images))) for start in starts)
-    return merge_moments(moments_of(network.features(images.load(part)["x_1"]).numpy()) for part in rows)
+    batches = (images.load(np.array(rows))["x_1"] for rows in batches_of(range(len(images)), _BATCH))
+    return merge_moments(moments_of(network.features(x_1).numpy()) for x_1 in batches)

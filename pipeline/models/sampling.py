@@ -15,6 +15,7 @@ from pipeline.data.space import PIXELS
 from pipeline.flow.noise import stream_key
 from pipeline.flow.solvers import FIXED_STEP_SOLVERS, Solution, flow_map_euler, time_grid
 from pipeline.models.sampler import Sampler
+from pipeline.system.blocks import batches_of
 from pipeline.system.errors import StraightflowError
 
 TRAJECTORY_SOLVERS = ("euler", "heun", "midpoint", "rk4")
@@ -31,8 +32,7 @@ def sample_images(
     Raises:
         StraightflowError: If an image is not finite, or the model's samples are no images.
     """
-    for start in range(0, num_images, batch_size):
-        indices = range(start, min(start + batch_size, num_images))
+    for indices in batches_of(range(num_images), batch_size):
         yield draw_images(sampler, solver, stream_key("evaluation", seed), indices)
 
 

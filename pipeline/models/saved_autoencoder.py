@@ -13,6 +13,7 @@ from pipeline.data.sample_set import SampleSet
 from pipeline.models.autoencoder_network import TrainableAutoencoder, stock_autoencoder
 from pipeline.models.unit_latents import fold_into_weights, latent_scale
 from pipeline.system.atomic import atomic_folder
+from pipeline.system.blocks import batches_of
 from pipeline.system.file_hashes import HASHES, write_hashes
 from pipeline.system.progress import Progress
 from pipeline.system.replacing import holding_only
@@ -59,7 +60,7 @@ def with_unit_latents(network: TrainableAutoencoder, images: SampleSet, *, batch
 def _latents(network: AutoencoderKL, images: SampleSet, batch_size: int) -> Iterator[torch.Tensor]:
     chosen = evenly_spaced(len(images), MOST_MEASURED)
     with Progress("measuring latents", len(chosen), "images") as progress:
-        for start in range(0, len(chosen), batch_size):
-            rows = chosen[start : start + batch_size]
+        for part in batches_of(range(len(chosen)), batch_size):
+            rows = chosen[part]
             yield network.encode(images.load(rows)["x_1"].to(network.device)).latent_dist.mean
             progress.advance(len(rows))
