@@ -34,6 +34,7 @@ from pipeline.metrics.moments import moments_of
 from pipeline.models.sampler import Sampler, load_sampler
 from pipeline.models.student import save_student
 from pipeline.system.errors import StraightflowError
+from pipeline.system.gathering import gather_to_main
 from stages import paths
 
 
@@ -193,6 +194,10 @@ def test_two_processes_measure_what_one_does_to_the_bit(folder: Path, runtime) -
     # Each wrote its own file, and was refused if there were not two.
     expected = json.loads(json.dumps(one))
     assert [json.loads((folder / f"found-{index}.json").read_text()) for index in (0, 1)] == 2 * [expected]
+    # What each has goes to the main one alone, in the order of the processes.
+    gathered = [json.loads((folder / f"gathered-{index}.json").read_text()) for index in (0, 1)]
+    assert gathered == [[0, 10, 1, 11], []]
+    assert gather_to_main([0, 10]) == [0, 10]
 
 
 def test_images_that_are_not_finite_are_named_and_finished_cells_stay(folder: Path, runtime, monkeypatch) -> None:

@@ -27,6 +27,7 @@ from pipeline.metrics.features import FeatureExtractor
 from pipeline.models.runtime import Runtime, open_runtime
 from pipeline.models.sampler import load_sampler
 from pipeline.system.code import NO_CODE
+from pipeline.system.gathering import gather_to_main
 
 NUM_FEATURES = 6
 PROJECTION = np.random.default_rng(0).normal(size=(64, NUM_FEATURES)).astype(np.float32)
@@ -109,7 +110,9 @@ def main(folder: Path, num_processes: int) -> None:
     found = run_sweep(folder, runtime)
     content = {"rows": comparable(found), "few_step_fid": few_step_fid(folder, runtime)}
     content["samples_forward"] = found.compute.samples_forward
-    (folder / f"found-{runtime.accelerator.process_index}.json").write_text(json.dumps(content))
+    index = runtime.accelerator.process_index
+    (folder / f"found-{index}.json").write_text(json.dumps(content))
+    (folder / f"gathered-{index}.json").write_text(json.dumps(gather_to_main([index, 10 + index])))
     runtime.accelerator.end_training()
 
 
