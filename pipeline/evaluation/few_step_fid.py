@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from accelerate.utils import gather_object
+from accelerate.utils import broadcast_object_list
 
 from pipeline.config.graph import Config
 from pipeline.config.solver import SolverConfig
@@ -18,6 +18,7 @@ from pipeline.models.runtime import Runtime
 from pipeline.models.sampler import Sampler
 from pipeline.models.sampling import draw_images
 from pipeline.system.errors import StraightflowError
+from pipeline.system.gathering import gather_to_main
 from pipeline.system.progress import Progress
 
 
@@ -62,8 +63,12 @@ class FewStepFid:
                 parts.append((start, moments_of(self.reference.extractor.extract(torch.from_numpy(images)))))
             if progress is not None:
                 progress.advance(min(accelerator.num_processes, len(starts) - first) * count)
-        ordered = sorted(gather_object(parts), key=lambda part: part[0])
-        return self.reference.frechet.distance(merge_moments(moments for _, moments in ordered))
+        # Moments are large, and the distance takes long: the main process alone holds those of all.
+        ordered = sorted(gather_to_main(parts), key=lambda part: part[0])
+        found: list[float | None] = [None]
+        if sampler.runtime.is_main:
+            found = [self.reference.frechet.distance(merge_moments(moments for _, moments in ordered))]
+        return float(broadcast_object_list(found)[0])
 
     def describe(self) -> str:
         """Features, number of samples and reference split in one line."""
