@@ -14,6 +14,7 @@ from pipeline.metrics.feature_training import Role
 from pipeline.metrics.moments import Moments, merge_moments, moments_of
 from pipeline.metrics.trained_features import open_network
 from pipeline.system.blocks import BLOCK_BYTES
+from pipeline.system.device import float32_convolutions
 from pipeline.system.fingerprint import fingerprint_file, fingerprint_json
 
 Extract = Callable[[torch.Tensor], np.ndarray]
@@ -95,10 +96,11 @@ def open_extractor(
 
 
 def in_passes(extract: Extract, batch_size: int) -> Extract:
-    """``extract`` of any number of images ≥ 1, called with ``batch_size`` of them at most."""
+    """``extract`` of any number of images ≥ 1, called with ``batch_size`` of them at most, in float32 on every device."""
 
     def in_parts(images: torch.Tensor) -> np.ndarray:
-        return np.concatenate([extract(part) for part in torch.split(images, batch_size)])
+        with float32_convolutions():
+            return np.concatenate([extract(part) for part in torch.split(images, batch_size)])
 
     return in_parts
 

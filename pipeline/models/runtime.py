@@ -16,6 +16,7 @@ from accelerate.utils import GradientAccumulationPlugin, InitProcessGroupKwargs,
 from pipeline.config.compute import ComputeConfig, LaunchConfig
 from pipeline.models.own_outputs import OwnOutputs
 from pipeline.system.allocator import keep_freed_memory
+from pipeline.system.device import float32_convolutions
 from pipeline.system.errors import StraightflowError
 
 # Values of environment variables that do not change results; Accelerate's launcher sets some. Other values would change
@@ -79,8 +80,7 @@ class Runtime:
         """
         if self.precision == "bf16":
             return torch.autocast(self.device.type, torch.bfloat16)
-        # cuDNN takes TF32 unless told otherwise, whose products have a mantissa of 10 bits, as of float16.
-        return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
+        return float32_convolutions()
 
     def uncompiled(self) -> AbstractContextManager[None]:
         """A region in which compiled networks are called as they were written.

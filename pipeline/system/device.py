@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
@@ -18,6 +19,11 @@ def wait_for(device: torch.device) -> None:
 def main_device() -> torch.device:
     """Where a stage of one process computes: the first GPU, or the CPU where there is none."""
     return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+
+
+def float32_convolutions() -> AbstractContextManager[None]:
+    """A region in which cuDNN convolves float32 as such: it takes TF32 unless told otherwise, with 10 bits a product."""
+    return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
 
 
 def has_doubles(device: torch.device) -> bool:

@@ -97,13 +97,15 @@ def test_moments_and_chosen_features_are_those_of_all_images(block_bytes: int) -
         assert np.array_equal(moments.scatter, whole.scatter)
 
 
-def test_no_pass_is_larger_than_configured(tmp_path: Path, monkeypatch) -> None:
+def test_no_pass_is_larger_than_configured_or_takes_tf32(tmp_path: Path, monkeypatch) -> None:
     save_untrained(tmp_path / "net", num_features=6)
     sizes: list[int] = []
     features = FeatureNetwork.features
+    assert torch.backends.cudnn.allow_tf32  # torch's own default
 
     def noted(self: FeatureNetwork, x_1: torch.Tensor) -> torch.Tensor:
         sizes.append(len(x_1))
+        assert not torch.backends.cudnn.allow_tf32
         return features(self, x_1)
 
     monkeypatch.setattr(FeatureNetwork, "features", noted)
