@@ -96,7 +96,7 @@ def open_extractor(
 
 
 def in_passes(extract: Extract, batch_size: int) -> Extract:
-    """``extract`` of any number of images ≥ 1, called with ``batch_size`` of them at most, in float32 on every device."""
+    """``extract`` of any number of images ≥ 1, with ``batch_size`` of them at most, in float32 on every device."""
 
     def in_parts(images: torch.Tensor) -> np.ndarray:
         with float32_convolutions():

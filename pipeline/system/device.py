@@ -22,7 +22,7 @@ def main_device() -> torch.device:
 
 
 def float32_convolutions() -> AbstractContextManager[None]:
-    """A region in which cuDNN convolves float32 as such: it takes TF32 unless told otherwise, with 10 bits a product."""
+    """A region in which cuDNN convolves float32 as such; it takes TF32 otherwise, whose mantissa has 10 bits."""
     return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
 
 
