@@ -53,7 +53,7 @@ def _composed(preset: str, settings: list[str]) -> bytes:
             expected=f"`name: {preset}` in preset {preset}, which `check` compares {PARAMS} with",
             found=f"name: {name}",
             mend=f"write that line in {composition.CONFIGS}/preset/{preset}.yaml; "
-            "another preset is chosen by PRESET=, not by -S",
+            "another preset is chosen by PRESET=, not by -S, and by its name without .yaml",
         )
     return text.encode()
 
