@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from diffusers import ModelMixin
 
+from pipeline.config.autoencoder import AutoencoderConfig
 from pipeline.config.graph import Config
 from pipeline.config.model_names import AUTOENCODER
 from pipeline.config.solver import SolverConfig
@@ -21,8 +22,7 @@ from pipeline.models.saved_autoencoder import is_saved_autoencoder, save_autoenc
 from stages import paths
 from stages.entry import run
 from stages.recorded import recorded_autoencoder
-from stages.training import Run, heldout_data, run_training, write_training
-from stages.training_inputs import autoencoder_inputs
+from stages.training import Inputs, Run, heldout_data, run_training, write_training
 
 PREVIEW_IMAGES = 64
 
@@ -54,7 +54,7 @@ def main(config: Config, arguments: list[str]) -> None:
             heldout=heldout,
             objective=Reconstruction(latent_shape, trained.kl_weight),
             settings=trained.train,
-            inputs=autoencoder_inputs(settings),
+            inputs=inputs(settings, images),
             solver=SolverConfig(name="euler", num_steps=1),
             noise_schedule=None,
             save=partial(_save, images=images, batch_size=trained.train.batch_size),
@@ -64,6 +64,11 @@ def main(config: Config, arguments: list[str]) -> None:
         config,
         runtime,
     )
+
+
+def inputs(settings: AutoencoderConfig, images: SampleSet) -> Inputs:
+    """What an autoencoder of ``images`` depends on."""
+    return [images.fingerprint, settings.model_dump(mode="json", exclude={"train"})]
 
 
 def _save(network: ModelMixin, folder: Path, *, images: SampleSet, batch_size: int) -> None:

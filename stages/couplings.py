@@ -14,13 +14,13 @@ from pipeline.couplings.coupling_run import open_run
 from pipeline.couplings.generation import generate_couplings, make_shards
 from pipeline.couplings.inventory import unfinished_stores
 from pipeline.couplings.unfinished import Worker
+from pipeline.data.sample_set import open_samples
 from pipeline.models.runtime import open_runtime
 from pipeline.models.sampler import load_sampler
 from pipeline.system.errors import StraightflowError
 from stages import paths
 from stages.code import code_of
 from stages.entry import known_name, run
-from stages.training_inputs import samples_to_train_on
 
 
 def main(config: Config, arguments: list[str]) -> None:
@@ -30,7 +30,8 @@ def main(config: Config, arguments: list[str]) -> None:
     couplings = config.couplings[name]
     runtime = open_runtime(config.compute, config.launch)
     sampler = load_sampler(paths.model(couplings.source), runtime)
-    images = samples_to_train_on(config) if couplings.image_to_noise is not None else None
+    data = paths.trained_on(config.trained_on)
+    images = open_samples(data, "train") if couplings.image_to_noise is not None else None
     if chosen.workers is None:
         generate_couplings(
             sampler,

@@ -5,25 +5,26 @@ from __future__ import annotations
 from functools import partial
 
 from pipeline.config.graph import Config
+from pipeline.config.network import MLPConfig, UNetConfig
 from pipeline.config.solver import SolverConfig
+from pipeline.data.sample_set import SampleSet, open_samples
 from pipeline.methods.flow_matching import build_flow_matching
 from pipeline.models.networks import build_network, set_noise
 from pipeline.models.runtime import open_runtime
 from pipeline.models.student import save_student
 from stages import paths
 from stages.entry import run, single_argument
-from stages.training import Run, heldout_data, opened_for, run_training
-from stages.training_inputs import flow_inputs, samples_to_train_on
+from stages.training import Inputs, Run, heldout_data, opened_for, run_training
 
 
 def main(config: Config, arguments: list[str]) -> None:
     """Writes models/<name> and its training curve."""
     name = single_argument(arguments, "a flow", config.flows)
-    settings = config.flows[name]
+    settings, architecture = config.flows[name], config.teacher.network
     runtime = open_runtime(config.compute, config.launch)
     folder = paths.trained_on(config.trained_on)
-    data = samples_to_train_on(config)
-    network = build_network(config.teacher.network, data.shape, settings.seed)
+    data = open_samples(folder, "train")
+    network = build_network(architecture, data.shape, settings.seed)
     set_noise(network, settings.noise)
     flow = Run(
         stage="flow",
@@ -33,13 +34,18 @@ def main(config: Config, arguments: list[str]) -> None:
         heldout=heldout_data(settings.heldout_items, f"flows.{name}", folder),
         objective=build_flow_matching(settings, runtime.device),
         settings=settings,
-        inputs=flow_inputs(config),
+        inputs=inputs(architecture, data),
         solver=SolverConfig(name="euler", num_steps=16),
         noise_schedule=None,
         save=partial(save_student, like=folder),
         autoencoder=opened_for(data, folder, runtime),
     )
     run_training(flow, config, runtime)
+
+
+def inputs(architecture: UNetConfig | MLPConfig, data: SampleSet) -> Inputs:
+    """What a flow of ``data`` depends on; its network is as the teacher's."""
+    return [data.fingerprint, architecture.model_dump(mode="json")]
 
 
 if __name__ == "__main__":

@@ -10,7 +10,9 @@ from diffusers import ModelMixin
 from pipeline.config.couplings import start_problem
 from pipeline.config.graph import Config
 from pipeline.config.solver import SolverConfig
+from pipeline.config.students import StudentConfig
 from pipeline.couplings.acceptance import require_acceptance
+from pipeline.couplings.manifest import MANIFEST
 from pipeline.couplings.store import CouplingStore
 from pipeline.couplings.with_states import WithStates
 from pipeline.methods.build import build_method
@@ -24,13 +26,13 @@ from pipeline.models.runtime import Runtime, open_runtime
 from pipeline.models.sampler import Sampler, load_sampler
 from pipeline.models.student import save_student
 from pipeline.system.errors import StraightflowError
+from pipeline.system.fingerprint import fingerprint_file
 from pipeline.training.dropout import set_dropout
 from pipeline.training.heldout import heldout_split
 from pipeline.training.samples import Subset
 from stages import paths
 from stages.entry import run, single_argument
-from stages.training import Run, run_training
-from stages.training_inputs import student_inputs
+from stages.training import Inputs, Run, run_training, saved_fingerprint
 
 
 def main(config: Config, arguments: list[str]) -> None:
@@ -63,7 +65,7 @@ def main(config: Config, arguments: list[str]) -> None:
             features=features,
         ),
         settings=settings,
-        inputs=student_inputs(settings),
+        inputs=inputs(settings),
         solver=SolverConfig(name="euler", num_steps=settings.method.exact_steps or 4),
         noise_schedule=None,
         save=partial(save_student, like=start),
@@ -71,6 +73,20 @@ def main(config: Config, arguments: list[str]) -> None:
         companions=() if init is None else (init,),
     )
     run_training(student, config, runtime)
+
+
+def inputs(settings: StudentConfig) -> Inputs:
+    """What a student depends on: the model that it starts from, its couplings, and the features that its method learns.
+
+    Raises:
+        StraightflowError: If there is no such model, or are no such features.
+    """
+    learned = paths.learnable_features(settings.method.name) if settings.method.learns_features else None
+    return [
+        saved_fingerprint(paths.model(settings.init)),
+        fingerprint_file(paths.couplings(settings.couplings) / MANIFEST),
+        *([] if learned is None else [saved_fingerprint(learned)]),
+    ]
 
 
 def starting_student(

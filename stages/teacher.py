@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 
 from pipeline.config.graph import Config
 from pipeline.config.model_names import TEACHER
 from pipeline.config.solver import SolverConfig
 from pipeline.config.teacher import TeacherConfig
 from pipeline.data.labelled import labelled_to_train
-from pipeline.data.sample_set import SampleSet
+from pipeline.data.sample_set import SampleSet, open_samples
 from pipeline.diffusion.noise_schedule import noise_schedule_of
 from pipeline.methods.denoising import Denoising
 from pipeline.methods.flow_matching import build_flow_matching
@@ -24,37 +25,42 @@ from pipeline.training.samples import TrainingSet
 from stages import paths
 from stages.entry import run
 from stages.recorded import recorded_commit
-from stages.training import Run, heldout_data, opened_for, run_training, write_training
-from stages.training_inputs import samples_to_train_on, teacher_inputs
+from stages.training import Inputs, Run, heldout_data, opened_for, run_training, write_training
 
 
 def main(config: Config, arguments: list[str]) -> None:
     """Writes models/teacher and its training curve."""
     del arguments
     runtime = open_runtime(config.compute, config.launch)
-    teacher = config.teacher
+    teacher, data = config.teacher, paths.trained_on(config.trained_on)
     if teacher.pretrained is None:
-        run_training(_teacher_run(config, runtime), config, runtime)
+        run_training(_teacher_run(teacher, data, runtime), config, runtime)
     elif runtime.is_main:
         name = teacher.pretrained
         commit = None if is_local(name) else recorded_commit(paths.TEACHER_INPUT, {"pretrained": name})
         guide_commit = None
         if teacher.guide is not None and not is_local(teacher.guide):
             guide_commit = recorded_commit(paths.TEACHER_INPUT, {"pretrained": teacher.guide}, part="guide")
+        labels = open_samples(data, "train").labels
         adopt_pretrained(
             name,
             config.sample_shape,
             paths.model(TEACHER),
             commit,
             config.promised_teacher,
-            labels=samples_to_train_on(config).labels,
+            labels=labels,
             guide_commit=guide_commit,
         )
         write_training(TEACHER, None)
 
 
-def _teacher_run(config: Config, runtime: Runtime) -> Run:
-    teacher, data, samples = config.teacher, paths.trained_on(config.trained_on), samples_to_train_on(config)
+def inputs(teacher: TeacherConfig, samples: SampleSet) -> Inputs:
+    """What a teacher of ``samples`` depends on."""
+    return [samples.fingerprint, teacher.model_dump(mode="json", exclude={"train"})]
+
+
+def _teacher_run(teacher: TeacherConfig, data: Path, runtime: Runtime) -> Run:
+    samples = open_samples(data, "train")
     items, num_classes = _to_train(teacher, samples)
     null_class = num_classes if teacher.label_dropout else None
     embedded = num_classes if null_class is None else null_class + 1
@@ -70,7 +76,7 @@ def _teacher_run(config: Config, runtime: Runtime) -> Run:
         heldout=heldout_data(teacher.train.heldout_items, "teacher.train", data, num_classes),
         settings=teacher.train,
         autoencoder=opened_for(samples, data, runtime),
-        inputs=teacher_inputs(config),
+        inputs=inputs(teacher, samples),
     )
     if teacher.flow is not None:
         set_noise(network, teacher.flow.noise)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from diffusers import ModelMixin
 
@@ -24,17 +25,21 @@ from pipeline.models.sampler import Sampler
 from pipeline.models.saved_pipeline import is_saved_pipeline
 from pipeline.system.atomic import atomic_file, write_json
 from pipeline.system.errors import StraightflowError
+from pipeline.system.fingerprint import fingerprint_folder, fingerprint_json
 from pipeline.system.replacing import Ours, require_replaceable
 from pipeline.training.heldout import heldout_split
+from pipeline.training.inventory import run_name
 from pipeline.training.loop import TrainingResult, train
 from pipeline.training.meter import TIME_BUCKETS
 from pipeline.training.samples import Subset, TrainingSet
 from pipeline.training.watching import Preview, Watcher
 from stages import paths
-from stages.training_inputs import Inputs, checkpoints_name
+from stages.code import code_of
 from stages.watching import watching, watching_images
 
 HELDOUT_DATA_SEED = 0
+Inputs = list[Any]
+"""Plain values that a training depends on beside the settings of its loop, the precision and the code."""
 
 
 @dataclass(frozen=True)
@@ -98,8 +103,32 @@ def _watching(run: Run, config: Config, runtime: Runtime) -> AbstractContextMana
 
 
 def _folder(run: Run, runtime: Runtime) -> Path:
-    """Folder of the run's checkpoints, named by everything its result depends on."""
+    """Folder of the run's checkpoints."""
     return paths.RUNS / checkpoints_name(run.stage, run.name, run.settings, runtime.precision, run.inputs)
+
+
+def checkpoints_name(stage: str, model: str, settings: TrainingConfig, precision: str, inputs: Inputs) -> str:
+    """Name of the folder in ``runs/`` with the checkpoints of a training: all that its result depends on is in it.
+
+    Args:
+        stage: Stage that trains, whose code the result depends on.
+        model: Name of the model.
+        settings: Of the loop.
+        precision: In which the network is called.
+        inputs: From the function of that name of the stage.
+    """
+    return run_name(model, fingerprint_json([*inputs, settings.result_settings(), precision, code_of(stage)]))
+
+
+def saved_fingerprint(folder: Path) -> str:
+    """Of what a stage saved in a folder; an empty listing has a fingerprint as well.
+
+    Raises:
+        StraightflowError: If there is no such folder.
+    """
+    if not folder.is_dir():
+        raise StraightflowError(expected=f"a model in {folder}", found="none yet", mend="run `dvc repro`")
+    return fingerprint_folder(folder)
 
 
 def heldout_data(wanted: int, key: str, folder: Path = paths.IMAGES, num_classes: int | None = None) -> Subset | None:

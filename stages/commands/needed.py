@@ -23,7 +23,7 @@ from pipeline.config.lineage import training_stage
 from pipeline.config.model_names import AUTOENCODER, TEACHER
 from pipeline.config.trainings import RunTraining, trainings
 from pipeline.couplings.coupling_run import open_run
-from pipeline.data.sample_set import open_samples
+from pipeline.data.sample_set import SampleSet, open_samples
 from pipeline.data.space import space_of
 from pipeline.evaluation.cache_names import Machine, file_reference_name
 from pipeline.evaluation.inventory import cell_names, reference_names
@@ -31,18 +31,9 @@ from pipeline.metrics.features import FeatureExtractor, open_extractor, open_ext
 from pipeline.models.runtime import Runtime
 from pipeline.models.sampler import load_sampler
 from pipeline.system.errors import StraightflowError, one_line
-from stages import paths
+from stages import autoencoder, flow, paths, student, teacher
 from stages.code import code_of, code_of_references
-from stages.training_inputs import (
-    Inputs,
-    autoencoder_inputs,
-    checkpoints_name,
-    flow_inputs,
-    samples_to_train_on,
-    saved_fingerprint,
-    student_inputs,
-    teacher_inputs,
-)
+from stages.training import Inputs, checkpoints_name, saved_fingerprint
 
 Precision = Literal["fp32", "bf16"]
 DEVICES = ("cpu", "cuda")
@@ -111,17 +102,23 @@ def _training_names(config: Config, training: RunTraining) -> Iterator[str]:
 
 
 def _training_inputs(config: Config, model: str) -> Inputs:
+    """Of a model that the run trains, as its stage names its folder."""
+    if model in config.students:
+        return student.inputs(config.students[model])
     if model == AUTOENCODER:
         assert config.autoencoder is not None  # it is trained
-        return autoencoder_inputs(config.autoencoder)
-    if model == TEACHER:
-        return teacher_inputs(config)
-    return flow_inputs(config) if model in config.flows else student_inputs(config.students[model])
+        return autoencoder.inputs(config.autoencoder, open_samples(paths.IMAGES, "train"))
+    samples = _samples_to_train_on(config)
+    return teacher.inputs(config.teacher, samples) if model == TEACHER else flow.inputs(config.teacher.network, samples)
+
+
+def _samples_to_train_on(config: Config) -> SampleSet:
+    return open_samples(paths.trained_on(config.trained_on), "train")
 
 
 def _store_names(config: Config, couplings: CouplingsConfig) -> Iterator[str]:
     """Names of the folders that the stage itself would open, tried in another place."""
-    images = samples_to_train_on(config) if couplings.image_to_noise is not None else None
+    images = _samples_to_train_on(config) if couplings.image_to_noise is not None else None
     saved_fingerprint(paths.model(couplings.source))
     runtime = Runtime(Accelerator(cpu=True), "fp32", compile=False, channels_last=False)
     sampler = load_sampler(paths.model(couplings.source), runtime)

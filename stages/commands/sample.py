@@ -95,8 +95,9 @@ def _require_out(options: SampleOptions) -> None:
     if options.files and options.trajectory:
         raise StraightflowError(expected="--files or --trajectory", found="both", mend="leave one of them out")
     if options.files:
-        # Not even over images of this command, as nothing in a file says which model it is of.
-        require_replaceable(options.out, lambda _: False)
+        if options.out.is_dir():
+            # Not even over images of this command, as nothing in a file says which model it is of.
+            require_replaceable(options.out, lambda _: False)
         require_writable(options.out / _file_name(0))
         return
     endings = (".png", ".gif") if options.trajectory else (".png",)

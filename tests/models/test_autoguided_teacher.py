@@ -121,7 +121,7 @@ def test_another_guide_is_another_teacher(runtime, tmp_path: Path) -> None:
 
 
 def other_process(folder: Path) -> str:
-    scheduler = DDPMScheduler(beta_schedule="squaredcos_cap_v2", clip_sample=False)
+    scheduler = DDPMScheduler(beta_schedule="scaled_linear", clip_sample=False)
     save_teacher(small_unet(num_class_embeds=3), folder, scheduler)
     return str(folder)
 
